@@ -1,0 +1,102 @@
+// Package contract is what the operator and a runner image agree on: how a run
+// is described to the process, and how the process answers. It is all that the
+// controllers import from runner/, and docs/runner-contract.md tells the same to
+// whoever writes a runner in another language.
+//
+// The operator starts the image's entrypoint with one argument, [CommandRun] or
+// [CommandMigrate], and the environment below. The process answers with its exit
+// code and with a [Message] in [TerminationMessagePath].
+package contract
+
+import "time"
+
+// Commands: the one argument that the image's entrypoint is given.
+const (
+	// CommandRun runs the job that the environment describes.
+	CommandRun = "run"
+	// CommandMigrate brings the ledger's schema up to date; its result is a
+	// [MigrationResult].
+	CommandMigrate = "migrate"
+)
+
+// Environment. CommandMigrate gets EnvWorkspace, EnvDatabaseURL and
+// EnvLedgerSchema; CommandRun gets all of them.
+const (
+	// EnvDatabaseURL is a PostgreSQL connection URL. It holds a password: it is
+	// never printed.
+	EnvDatabaseURL = "DATABASE_URL"
+	// EnvLedgerSchema is the ledger's schema in that database.
+	EnvLedgerSchema = "LEDGER_SCHEMA"
+	// EnvWorkspace is the Workspace's name.
+	EnvWorkspace = "JOB_WORKSPACE"
+	// EnvQueue is "workspace_<workspace>".
+	EnvQueue = "JOB_QUEUE"
+	// EnvJobID is the UID of the WorkspaceJob: one value for all its runs and
+	// attempts, and never used again for another job.
+	EnvJobID = "JOB_ID"
+	// EnvJobName is the WorkspaceJob's name.
+	EnvJobName = "JOB_NAME"
+	// EnvRun is the run's number: 1, and one more for each requeue. A run
+	// (EnvJobID and EnvRun) takes effect once.
+	EnvRun = "JOB_RUN"
+	// EnvAttempt is the attempt's number: 1 for the first of the object's life,
+	// and never used twice, over all its runs.
+	EnvAttempt = "JOB_ATTEMPT"
+	// EnvHandler names the handler to run.
+	EnvHandler = "JOB_HANDLER"
+	// EnvArgs is the handler's arguments, a JSON object of at most [MaxArgs]
+	// bytes.
+	EnvArgs = "JOB_ARGS"
+	// EnvTimeout is how long the attempt may take from the process's start, as a
+	// Go duration such as "1h30m0s"; empty or absent: no limit. The operator has
+	// the pod killed [TimeoutGrace] later.
+	EnvTimeout = "JOB_TIMEOUT"
+)
+
+// Exit codes. Any other code than these is a failure that is tried again.
+const (
+	// ExitDone: the run has taken effect, now or in an earlier attempt.
+	ExitDone = 0
+	// ExitFailed: the attempt failed; another may succeed.
+	ExitFailed = 1
+	// ExitUsage: no such handler, or arguments that don't fit it. Never tried
+	// again. (EX_USAGE of sysexits.h.)
+	ExitUsage = 64
+	// ExitPermanent: the handler says that trying again is useless. Never tried
+	// again. (EX_DATAERR of sysexits.h.)
+	ExitPermanent = 65
+	// ExitLater: try again after Message.RetryAfter, or after the policy's delay
+	// if there is none. It counts as an attempt. (EX_TEMPFAIL of sysexits.h.)
+	ExitLater = 75
+	// ExitTimeout: EnvTimeout ran out. Tried again. (As timeout(1) does.)
+	ExitTimeout = 124
+	// ExitInterrupted: SIGTERM arrived (a cancelled job, a drained node) and the
+	// transaction was rolled back. Tried again, unless the job was cancelled.
+	// (128 + SIGTERM, as a shell reports it.)
+	ExitInterrupted = 143
+)
+
+const (
+	// MaxArgs is the largest EnvArgs, in bytes.
+	MaxArgs = 64 << 10
+	// MaxMessage is the largest encoded Message, in bytes: what Kubernetes keeps
+	// of a termination message.
+	MaxMessage = 4096
+	// MaxResult is the largest Message.Result, in bytes: it leaves room for the
+	// JSON around it.
+	MaxResult = MaxMessage - 96
+	// TerminationMessagePath is where the process writes its Message.
+	TerminationMessagePath = "/dev/termination-log"
+	// SecretsPath is where the Workspace's extra Secrets are mounted: a file at
+	// SecretsPath/<secret>/<key>.
+	SecretsPath = "/var/run/workspace-jobs/secrets"
+	// TimeoutGrace is how much longer than EnvTimeout the pod may live, so that
+	// the runner itself can roll back and say that time ran out.
+	TimeoutGrace = 30 * time.Second
+)
+
+// MigrationResult is Message.Result of CommandMigrate.
+type MigrationResult struct {
+	// SchemaVersion is the version of the newest migration that is in place.
+	SchemaVersion int64 `json:"schemaVersion"`
+}
