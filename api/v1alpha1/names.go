@@ -1,0 +1,105 @@
+package v1alpha1
+
+// Labels and annotations. Everything that the operator makes carries the first
+// three labels that apply to it.
+const (
+	// LabelManagedBy is Kubernetes' own label; its value here is ManagedBy.
+	LabelManagedBy = "app.kubernetes.io/managed-by"
+	// LabelWorkspace names the Workspace. A cluster admin sets it on a namespace
+	// to hand that namespace over to the Workspace of this name.
+	LabelWorkspace = Group + "/workspace"
+	// LabelJob names the WorkspaceJob on an attempt's Job and pod.
+	LabelJob = Group + "/job"
+	// LabelAttempt is the attempt's number on an attempt's Job and pod.
+	LabelAttempt = Group + "/attempt"
+	// AnnotationRun is the run's number on an attempt's Job and pod.
+	AnnotationRun = Group + "/run"
+	// AnnotationJobUID is the WorkspaceJob's UID on an attempt's pod.
+	AnnotationJobUID = Group + "/job-uid"
+
+	// ManagedBy is the value of LabelManagedBy and the operator's field manager.
+	ManagedBy = "workspace-jobs"
+	// RunnerContainer is the name of the container that runs the handler.
+	RunnerContainer = "runner"
+	// RunnerServiceAccount is the ServiceAccount of all runner pods: it has no
+	// rights and no mounted token.
+	RunnerServiceAccount = "runner"
+)
+
+// QueueName is the queue of a workspace: "workspace_<workspace>".
+func QueueName(workspace string) string { return "workspace_" + workspace }
+
+// Condition types. Ready, Reconciling and Stalled mean what kstatus says
+// (https://github.com/kubernetes-sigs/cli-utils/tree/master/pkg/kstatus).
+// Reconciling and Stalled are present only while they are True.
+const (
+	ConditionReady       = "Ready"
+	ConditionReconciling = "Reconciling"
+	ConditionStalled     = "Stalled"
+	// ConditionSucceeded of a WorkspaceJob: Unknown until its run has ended, then
+	// True or False.
+	ConditionSucceeded = "Succeeded"
+	// ConditionDatabaseReady of a Workspace: its ledger's schema is in place.
+	ConditionDatabaseReady = "DatabaseReady"
+)
+
+// Reasons of a WorkspaceJob's conditions and events.
+const (
+	// ReasonScheduled: its time has not come.
+	ReasonScheduled = "Scheduled"
+	// ReasonRetryScheduled: an attempt failed and another one will follow.
+	ReasonRetryScheduled = "RetryScheduled"
+	// ReasonEnqueued: due; its pod has not started yet.
+	ReasonEnqueued = "Enqueued"
+	// ReasonPodPending: due, and its pod can't start for the reason in the
+	// message.
+	ReasonPodPending = "PodPending"
+	// ReasonWorkspaceNotReady: due, and its workspace can't take it yet.
+	ReasonWorkspaceNotReady = "WorkspaceNotReady"
+	// ReasonProcessing: its handler is running.
+	ReasonProcessing = "Processing"
+	// ReasonCancelling: cancelled, and its pod is still stopping.
+	ReasonCancelling = "Cancelling"
+	// ReasonSucceeded: the run has taken effect.
+	ReasonSucceeded = "Succeeded"
+	// ReasonCancelled: spec.cancelled.
+	ReasonCancelled = "Cancelled"
+	// ReasonRetriesExhausted: the last attempt that retry.limit allows failed.
+	ReasonRetriesExhausted = "RetriesExhausted"
+	// ReasonInvalidArguments: no such handler, or arguments that don't fit it.
+	ReasonInvalidArguments = "InvalidArguments"
+	// ReasonPermanentFailure: the handler said that trying again is useless.
+	ReasonPermanentFailure = "PermanentFailure"
+	// ReasonNotInWorkspace: the namespace is no workspace's.
+	ReasonNotInWorkspace = "NotInWorkspace"
+	// ReasonNameTaken: an object that the operator needs to make exists already
+	// and belongs to somebody else.
+	ReasonNameTaken = "NameTaken"
+	// ReasonRequeued: spec.requeueAt started another run. An event only.
+	ReasonRequeued = "Requeued"
+	// ReasonAttemptStarted and ReasonAttemptFailed are events only.
+	ReasonAttemptStarted = "AttemptStarted"
+	ReasonAttemptFailed  = "AttemptFailed"
+)
+
+// Reasons of a Workspace's conditions and events.
+const (
+	// ReasonReady: jobs can run.
+	ReasonReady = "Ready"
+	// ReasonNamespaceTaken: the namespace exists and is not labelled for this
+	// Workspace.
+	ReasonNamespaceTaken = "NamespaceTaken"
+	// ReasonNamespaceTerminating: the namespace is being deleted.
+	ReasonNamespaceTerminating = "NamespaceTerminating"
+	// ReasonMigrating: the ledger's migration is running.
+	ReasonMigrating = "Migrating"
+	// ReasonMigrationPending: the migration's pod can't start.
+	ReasonMigrationPending = "MigrationPending"
+	// ReasonMigrationFailed: the migration failed; it is tried again.
+	ReasonMigrationFailed = "MigrationFailed"
+	// ReasonDatabaseRefused: the migration failed for good, until the spec or the
+	// database is changed.
+	ReasonDatabaseRefused = "DatabaseRefused"
+	// ReasonDatabaseReady: the ledger's schema is in place.
+	ReasonDatabaseReady = "DatabaseReady"
+)

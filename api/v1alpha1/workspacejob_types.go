@@ -1,0 +1,334 @@
+package v1alpha1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// WorkspaceJobSpec says what to run, when, and how often to try. What defines
+// the run can't change once the job exists; cancelled, requeueAt and
+// ttlAfterFinished can.
+//
+// +kubebuilder:validation:XValidation:rule="!(has(self.delay) && has(self.runAt))",message="delay and runAt exclude each other: set one of them, or neither to run now"
+// +kubebuilder:validation:XValidation:rule="self.handler == oldSelf.handler",message="handler can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
+// +kubebuilder:validation:XValidation:rule="has(self.args) == has(oldSelf.args) && (!has(self.args) || self.args == oldSelf.args)",message="args can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
+// +kubebuilder:validation:XValidation:rule="has(self.delay) == has(oldSelf.delay) && (!has(self.delay) || self.delay == oldSelf.delay) && has(self.runAt) == has(oldSelf.runAt) && (!has(self.runAt) || self.runAt == oldSelf.runAt)",message="delay and runAt can't change once the job exists: to run it at another time set cancelled and create another WorkspaceJob; to run it again set requeueAt"
+// +kubebuilder:validation:XValidation:rule="has(self.retry) == has(oldSelf.retry) && (!has(self.retry) || self.retry == oldSelf.retry)",message="retry can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
+// +kubebuilder:validation:XValidation:rule="has(self.timeout) == has(oldSelf.timeout) && (!has(self.timeout) || self.timeout == oldSelf.timeout)",message="timeout can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
+// +kubebuilder:validation:XValidation:rule="has(self.resources) == has(oldSelf.resources) && (!has(self.resources) || self.resources == oldSelf.resources)",message="resources can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
+type WorkspaceJobSpec struct {
+	// Handler names what to run: one of the handlers in the workspace's runner
+	// image.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=100
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$`
+	Handler string `json:"handler"`
+
+	// Args are the handler's arguments: a JSON object of at most 64 KiB. The
+	// handler refuses fields that it doesn't know.
+	//
+	// +optional
+	// +kubebuilder:validation:Type=object
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:pruning:PreserveUnknownFields
+	Args *apiextensionsv1.JSON `json:"args,omitempty"`
+
+	// Delay: run this long after the job was created. Excludes runAt.
+	//
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,9}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) <= duration('87600h')",message="delay must be a duration such as 90s or 1h30m, at most 87600h (ten years)"
+	Delay *metav1.Duration `json:"delay,omitempty"`
+
+	// RunAt: run at this time, at once if it has passed. Excludes delay.
+	//
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=date-time
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$`
+	RunAt *metav1.Time `json:"runAt,omitempty"`
+
+	// Retry says how often and when a failed attempt is tried again.
+	//
+	// +optional
+	Retry *RetryPolicy `json:"retry,omitempty"`
+
+	// Timeout of each attempt, from the start of its process. Unset: no limit.
+	//
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,9}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) >= duration('1s') && duration(self) <= duration('8760h')",message="timeout must be a duration such as 90s or 1h30m, between 1s and 8760h (a year)"
+	Timeout *metav1.Duration `json:"timeout,omitempty"`
+
+	// Resources of the attempt's pod, instead of the workspace's.
+	//
+	// +optional
+	Resources *Resources `json:"resources,omitempty"`
+
+	// TTLAfterFinished: the job is deleted this long after it finished. Unset: it
+	// stays, so that a GitOps pipeline doesn't run it again by recreating it.
+	//
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,9}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) <= duration('87600h')",message="ttlAfterFinished must be a duration such as 90s or 1h30m, at most 87600h (ten years)"
+	TTLAfterFinished *metav1.Duration `json:"ttlAfterFinished,omitempty"`
+
+	// Cancelled: the job must not run (any more). A running attempt is stopped
+	// and its transaction rolled back. A finished job stays as it is.
+	//
+	// +optional
+	Cancelled bool `json:"cancelled,omitempty"`
+
+	// RequeueAt: a job that finished before this time runs again at this time, as
+	// a new run with attempts of its own. It is a level, not a button: setting it
+	// twice to the same time runs the job once.
+	//
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=date-time
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$`
+	RequeueAt *metav1.Time `json:"requeueAt,omitempty"`
+}
+
+// RetryPolicy: after the n-th failed attempt of a run the next one starts
+// minDelay·factor^(n-1) later, at most maxDelay.
+//
+// +kubebuilder:validation:XValidation:rule="duration(self.minDelay) <= duration(self.maxDelay)",message="retry.minDelay must not be longer than retry.maxDelay"
+type RetryPolicy struct {
+	// Limit: how many times a failed attempt is tried again; 0: never. Hangfire's
+	// AutomaticRetry has the same default.
+	//
+	// +optional
+	// +kubebuilder:default=10
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100
+	Limit *int32 `json:"limit,omitempty"`
+
+	// MinDelay before the first retry.
+	//
+	// +optional
+	// +kubebuilder:default="15s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,9}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) <= duration('8760h')",message="retry.minDelay must be a duration such as 90s or 1h30m, at most 8760h (a year)"
+	MinDelay *metav1.Duration `json:"minDelay,omitempty"`
+
+	// MaxDelay before any retry.
+	//
+	// +optional
+	// +kubebuilder:default="2h"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,9}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) <= duration('8760h')",message="retry.maxDelay must be a duration such as 90s or 1h30m, at most 8760h (a year)"
+	MaxDelay *metav1.Duration `json:"maxDelay,omitempty"`
+
+	// Factor by which the delay grows.
+	//
+	// +optional
+	// +kubebuilder:default=2
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10
+	Factor *int32 `json:"factor,omitempty"`
+}
+
+// Resources of a runner's container: cpu, memory and ephemeral-storage.
+type Resources struct {
+	// Requests: what the container is sure to get.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxProperties=3
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k in ['cpu', 'memory', 'ephemeral-storage'])",message="only cpu, memory and ephemeral-storage can be set"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, type(self[k]) == int || (size(string(self[k])) <= 20 && isQuantity(string(self[k]))))",message="each must be a quantity such as 500m or 256Mi, at most 20 characters long"
+	Requests corev1.ResourceList `json:"requests,omitempty"`
+
+	// Limits: what the container may not exceed.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxProperties=3
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k in ['cpu', 'memory', 'ephemeral-storage'])",message="only cpu, memory and ephemeral-storage can be set"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, type(self[k]) == int || (size(string(self[k])) <= 20 && isQuantity(string(self[k]))))",message="each must be a quantity such as 500m or 256Mi, at most 20 characters long"
+	Limits corev1.ResourceList `json:"limits,omitempty"`
+}
+
+// JobState is one of Hangfire's states.
+//
+// +kubebuilder:validation:Enum=Scheduled;Enqueued;Processing;Succeeded;Failed;Deleted
+type JobState string
+
+// States. Succeeded, Failed and Deleted are final until the job is requeued.
+const (
+	// StateScheduled: its time has not come; also between attempts.
+	StateScheduled JobState = "Scheduled"
+	// StateEnqueued: due; the handler has not started yet.
+	StateEnqueued JobState = "Enqueued"
+	// StateProcessing: the handler is running.
+	StateProcessing JobState = "Processing"
+	// StateSucceeded: the run has taken effect.
+	StateSucceeded JobState = "Succeeded"
+	// StateFailed: the attempts are used up, or the error is permanent.
+	StateFailed JobState = "Failed"
+	// StateDeleted: cancelled, never to run.
+	StateDeleted JobState = "Deleted"
+)
+
+// JobStates in the order of a job's life.
+func JobStates() []JobState {
+	return []JobState{StateScheduled, StateEnqueued, StateProcessing, StateSucceeded, StateFailed, StateDeleted}
+}
+
+// Final: nothing more happens in this state until the job is requeued.
+func (s JobState) Final() bool {
+	return s == StateSucceeded || s == StateFailed || s == StateDeleted
+}
+
+// AttemptOutcome is how an attempt ended.
+//
+// +kubebuilder:validation:Enum=Succeeded;Failed;PermanentFailure;TimedOut;Interrupted;NotStarted;Lost;Cancelled
+type AttemptOutcome string
+
+// Outcomes.
+const (
+	OutcomeSucceeded AttemptOutcome = "Succeeded"
+	// OutcomeFailed: tried again, while the retry policy allows it.
+	OutcomeFailed AttemptOutcome = "Failed"
+	// OutcomePermanentFailure: never tried again.
+	OutcomePermanentFailure AttemptOutcome = "PermanentFailure"
+	// OutcomeTimedOut: spec.timeout ran out.
+	OutcomeTimedOut AttemptOutcome = "TimedOut"
+	// OutcomeInterrupted: the pod was told to stop, by a drained node or by hand.
+	OutcomeInterrupted AttemptOutcome = "Interrupted"
+	// OutcomeNotStarted: its pod could not start within the operator's pending
+	// limit.
+	OutcomeNotStarted AttemptOutcome = "NotStarted"
+	// OutcomeLost: its Job was deleted before its end was seen. The ledger knows
+	// whether it took effect; the next attempt finds out.
+	OutcomeLost AttemptOutcome = "Lost"
+	// OutcomeCancelled: stopped by spec.cancelled.
+	OutcomeCancelled AttemptOutcome = "Cancelled"
+)
+
+// Attempt is one try of a run: one batch/v1 Job, one pod.
+type Attempt struct {
+	// Number counts over all runs of the object, from 1. The Job's name ends
+	// with it.
+	Number int32 `json:"number"`
+	// Run is the run that it belongs to.
+	Run int32 `json:"run"`
+	// Job is the name of the batch/v1 Job.
+	Job string `json:"job"`
+	// JobUID tells that Job from another one of the same name.
+	// +optional
+	JobUID types.UID `json:"jobUID,omitempty"`
+	// CreatedAt is when the Job was created.
+	CreatedAt metav1.Time `json:"createdAt"`
+	// StartedAt is when the handler's process started.
+	// +optional
+	StartedAt *metav1.Time `json:"startedAt,omitempty"`
+	// FinishedAt is when the attempt ended.
+	// +optional
+	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
+	// Outcome once it has ended.
+	// +optional
+	Outcome AttemptOutcome `json:"outcome,omitempty"`
+	// ExitCode of the process, if it ran.
+	// +optional
+	ExitCode *int32 `json:"exitCode,omitempty"`
+	// Error is what the runner said, at most 1,024 characters here.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Error string `json:"error,omitempty"`
+}
+
+// WorkspaceJobStatus is what is known of a job.
+type WorkspaceJobStatus struct {
+	// ObservedGeneration is the generation that this status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// State is Hangfire's state of the job.
+	// +optional
+	State JobState `json:"state,omitempty"`
+	// Message says in a sentence why the job is in its state.
+	// +optional
+	Message string `json:"message,omitempty"`
+	// Conditions: Ready, Succeeded, and while they are true Reconciling, Stalled.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// Run counts from 1; each requeue is a new run.
+	// +optional
+	Run int32 `json:"run,omitempty"`
+	// RunAttempts counts the attempts of this run.
+	// +optional
+	RunAttempts int32 `json:"runAttempts,omitempty"`
+	// Attempts are the last 20, oldest first.
+	// +optional
+	// +listType=map
+	// +listMapKey=number
+	// +kubebuilder:validation:MaxItems=20
+	Attempts []Attempt `json:"attempts,omitempty"`
+	// NextAttemptAt is when the next attempt is due.
+	// +optional
+	NextAttemptAt *metav1.Time `json:"nextAttemptAt,omitempty"`
+	// EnqueuedAt is when the run became due.
+	// +optional
+	EnqueuedAt *metav1.Time `json:"enqueuedAt,omitempty"`
+	// StartedAt is when the run's first attempt started its handler.
+	// +optional
+	StartedAt *metav1.Time `json:"startedAt,omitempty"`
+	// FinishedAt is when the run ended.
+	// +optional
+	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
+	// Result is what the handler returned: JSON, at most 4,000 bytes.
+	// +optional
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:pruning:PreserveUnknownFields
+	Result *apiextensionsv1.JSON `json:"result,omitempty"`
+}
+
+// WorkspaceJob is one background job: a handler and its arguments, run once in
+// effect against the database of the workspace that the namespace belongs to.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=wj,categories=openradius
+// +kubebuilder:printcolumn:name="Handler",type=string,JSONPath=`.spec.handler`
+// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
+// +kubebuilder:printcolumn:name="Attempts",type=integer,JSONPath=`.status.runAttempts`
+// +kubebuilder:printcolumn:name="Started",type=date,JSONPath=`.status.startedAt`
+// +kubebuilder:printcolumn:name="Finished",type=date,JSONPath=`.status.finishedAt`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.message`
+// +kubebuilder:selectablefield:JSONPath=`.spec.handler`
+// +kubebuilder:selectablefield:JSONPath=`.status.state`
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 58",message="a WorkspaceJob's name must be at most 58 characters long, so that its attempts' Jobs can add a number"
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?$')",message="a WorkspaceJob's name must be a DNS label: lower-case letters, digits and '-'"
+type WorkspaceJob struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitzero"`
+
+	// Spec says what to run.
+	// +required
+	Spec WorkspaceJobSpec `json:"spec"`
+	// Status is written by the operator.
+	// +optional
+	// +kubebuilder:default={"observedGeneration":-1}
+	Status WorkspaceJobStatus `json:"status,omitempty"`
+}
+
+// WorkspaceJobList is a list of WorkspaceJobs.
+//
+// +kubebuilder:object:root=true
+type WorkspaceJobList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []WorkspaceJob `json:"items"`
+}
