@@ -1,0 +1,184 @@
+package runnerjob
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/runner/contract"
+)
+
+// Observation is what a Job and its pods tell of a run.
+type Observation struct {
+	// StartedAt is when the runner's process first started; nil before that.
+	StartedAt *metav1.Time
+	// Waiting says why the pod can't start; "" if nothing says so.
+	Waiting string
+	// End is nil until the Job has finished.
+	End *End
+}
+
+// End is how a Job ended.
+type End struct {
+	At        metav1.Time
+	Succeeded bool
+	// ExitCode of the runner's process; nil if it never ran or its pod is gone.
+	ExitCode *int32
+	// Reason is Kubernetes' own word, such as OOMKilled, Evicted,
+	// DeadlineExceeded; often empty.
+	Reason string
+	// Message is what the runner left; zero if it left nothing readable.
+	Message contract.Message
+	// Error is a text for a person; "" for a success.
+	Error string
+}
+
+// Observe tells what became of job, given the pods that it owns.
+func Observe(job *batchv1.Job, pods []corev1.Pod) Observation {
+	pods = slices.Clone(pods)
+	slices.SortFunc(pods, func(a, b corev1.Pod) int {
+		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
+	})
+	var seen Observation
+	for i := range pods {
+		if started := startOf(&pods[i]); started != nil && (seen.StartedAt == nil || started.Before(seen.StartedAt)) {
+			seen.StartedAt = started
+		}
+	}
+	if len(pods) > 0 {
+		seen.Waiting = waitingOf(&pods[len(pods)-1])
+	}
+	if condition := Finished(job); condition != nil {
+		seen.Waiting = ""
+		seen.End = endOf(condition, pods)
+	}
+	return seen
+}
+
+// Finished returns the condition that ended the Job: Complete or Failed; nil
+// while it goes on.
+func Finished(job *batchv1.Job) *batchv1.JobCondition {
+	for i := range job.Status.Conditions {
+		c := &job.Status.Conditions[i]
+		if c.Status == corev1.ConditionTrue && (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) {
+			return c
+		}
+	}
+	return nil
+}
+
+// EndSeen reports whether one of the pods tells how the runner's process ended. A
+// cache may hold a finished Job and not yet the end of its pod.
+func EndSeen(pods []corev1.Pod) bool {
+	return slices.ContainsFunc(pods, func(pod corev1.Pod) bool { return terminatedOf(&pod) != nil })
+}
+
+func endOf(condition *batchv1.JobCondition, pods []corev1.Pod) *End {
+	end := &End{At: condition.LastTransitionTime, Succeeded: condition.Type == batchv1.JobComplete}
+	pod := decisive(pods, end.Succeeded)
+	if pod == nil {
+		if !end.Succeeded {
+			end.Reason = condition.Reason
+			end.Error = fmt.Sprintf("the attempt's pod is gone and left no message (%s: %s)", condition.Reason, condition.Message)
+		}
+		return end
+	}
+	end.Reason = pod.Status.Reason
+	if terminated := terminatedOf(pod); terminated != nil {
+		end.At = terminated.FinishedAt
+		end.ExitCode = new(terminated.ExitCode)
+		end.Reason = cmp.Or(end.Reason, terminated.Reason)
+		// A message that can't be read is none: the exit code still counts.
+		end.Message, _ = contract.ParseMessage(terminated.Message)
+	}
+	if !end.Succeeded {
+		end.Error = errorOf(end, pod)
+	}
+	return end
+}
+
+// decisive is the newest pod that ended as the Job did; else the newest one.
+func decisive(pods []corev1.Pod, succeeded bool) *corev1.Pod {
+	for i := len(pods) - 1; i >= 0; i-- {
+		if t := terminatedOf(&pods[i]); t != nil && (t.ExitCode == 0) == succeeded {
+			return &pods[i]
+		}
+	}
+	if len(pods) == 0 {
+		return nil
+	}
+	return &pods[len(pods)-1]
+}
+
+func errorOf(end *End, pod *corev1.Pod) string {
+	switch {
+	case end.Reason == "OOMKilled":
+		return "the runner ran out of memory (OOMKilled): raise resources.limits.memory of the job or of the workspace"
+	case end.Message.Error != "":
+		return end.Message.Error
+	case end.Reason == "DeadlineExceeded":
+		return "the attempt's timeout ran out and the runner did not stop by itself"
+	case pod.Status.Message != "":
+		return fmt.Sprintf("%s: %s", pod.Status.Reason, pod.Status.Message)
+	case end.ExitCode != nil:
+		return fmt.Sprintf("the runner exited with code %d and left no message; its log may tell more", *end.ExitCode)
+	default:
+		return "the attempt's pod failed before the runner started"
+	}
+}
+
+func containerOf(pod *corev1.Pod) *corev1.ContainerStatus {
+	for i := range pod.Status.ContainerStatuses {
+		if pod.Status.ContainerStatuses[i].Name == v1alpha1.RunnerContainer {
+			return &pod.Status.ContainerStatuses[i]
+		}
+	}
+	return nil
+}
+
+func terminatedOf(pod *corev1.Pod) *corev1.ContainerStateTerminated {
+	if status := containerOf(pod); status != nil {
+		return status.State.Terminated
+	}
+	return nil
+}
+
+func startOf(pod *corev1.Pod) *metav1.Time {
+	status := containerOf(pod)
+	switch {
+	case status == nil:
+		return nil
+	case status.State.Running != nil:
+		return &status.State.Running.StartedAt
+	// A container that never ran is "terminated" too, at the epoch.
+	case status.State.Terminated != nil && status.State.Terminated.StartedAt.Unix() > 0:
+		return &status.State.Terminated.StartedAt
+	default:
+		return nil
+	}
+}
+
+// waitingOf is why the pod can't start, as Kubernetes tells it in the pod itself;
+// "" while it is only on its way.
+func waitingOf(pod *corev1.Pod) string {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Message != "" {
+			return fmt.Sprintf("no node takes its pod (%s): %s", c.Reason, c.Message)
+		}
+	}
+	status := containerOf(pod)
+	if status == nil || status.State.Waiting == nil {
+		return ""
+	}
+	switch waiting := status.State.Waiting; waiting.Reason {
+	case "", "ContainerCreating", "PodInitializing":
+		return ""
+	default:
+		return fmt.Sprintf("its pod can't start (%s): %s", waiting.Reason, waiting.Message)
+	}
+}
