@@ -1,0 +1,161 @@
+# Workspace Jobs. A machine needs Go, git and make; tools are built from Go modules
+# into a cache outside of the repository.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Where images go and what they are called: REGISTRY/manager:TAG, REGISTRY/runner:TAG.
+REGISTRY ?= localhost/workspace-jobs
+TAG ?= dev
+# VERSION is what the binaries say they are.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# KUBECTL is asked by deploy and undeploy; for a cluster of `make cluster-up`:
+#   make deploy KUBECTL="bin/cluster kubectl"
+KUBECTL ?= kubectl
+# CLUSTER_NAME is the cluster of cluster-up and cluster-down.
+CLUSTER_NAME ?= dev
+# PUSH=1 makes images push them; credentials are those of docker's or podman's login.
+PUSH ?=
+# TESTFLAGS are given to every `go test`.
+TESTFLAGS ?=
+
+export CGO_ENABLED ?= 0
+export GOFLAGS ?= -buildvcs=false
+export WORKSPACE_JOBS_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/workspace-jobs
+
+TOOLS := $(WORKSPACE_JOBS_CACHE)/tools
+CONTROLLER_GEN := $(TOOLS)/controller-gen-v0.23.0/controller-gen
+KUSTOMIZE := $(TOOLS)/kustomize-v5.8.2/kustomize
+GOLANGCI_LINT := $(TOOLS)/golangci-lint-v2.15.0/golangci-lint
+
+# Every Go module that holds code of ours; the others only pin what the cluster is
+# built of.
+MODULES := . hack/cluster hack/image
+PINS := hack/cluster/build/containerd hack/cluster/build/etcd hack/cluster/build/kubernetes
+
+GO_BUILD := go build -trimpath -tags timetzdata -ldflags "-s -w -X main.version=$(VERSION)"
+
+##@ See it work
+
+.PHONY: help
+help: ## Show the targets
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: cluster-tool images ## Two tenants' jobs on a real cluster against real databases; needs root on Debian
+	@go run ./hack/demo up
+
+.PHONY: demo-down
+demo-down: cluster-tool ## Remove all of the demo: cluster, databases, files
+	@go run ./hack/demo down
+
+##@ Work on it
+
+.PHONY: test
+test: cluster-tool images ## Run all tests, on a real API server, kubelet and PostgreSQL
+	@bin/cluster build
+	@failed=0; for module in $(MODULES); do \
+		CLUSTER=$(abspath bin/cluster) IMAGES=$(abspath dist) \
+			go -C $$module test $(TESTFLAGS) ./... || failed=1; \
+	done; exit $$failed
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## Run golangci-lint on every Go module
+	@for module in $(MODULES); do \
+		echo "golangci-lint: $$module"; \
+		(cd $$module && $(GOLANGCI_LINT) run --config $(abspath .golangci.yml) ./...); \
+	done
+
+.PHONY: generate
+generate: $(CONTROLLER_GEN) ## Generate deepcopy, CRDs and the manager's role from markers
+	@$(CONTROLLER_GEN) object paths=./api/...
+	@$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
+	@$(CONTROLLER_GEN) rbac:roleName=workspace-jobs-manager,fileName=manager-role.yaml \
+		paths=./controllers/... output:rbac:dir=config/rbac
+
+.PHONY: verify
+verify: $(CONTROLLER_GEN) $(KUSTOMIZE) ## Check generated files, go.mod, formatting, vet and manifests
+	@CONTROLLER_GEN=$(CONTROLLER_GEN) KUSTOMIZE=$(KUSTOMIZE) MODULES="$(MODULES)" PINS="$(PINS)" \
+		hack/verify.sh
+
+##@ Run it
+
+.PHONY: images
+images: image-tool ## Build the images into dist/, without Docker; PUSH=1 sends them to REGISTRY
+	@$(GO_BUILD) -o dist/bin/manager ./controllers/manager
+	@$(GO_BUILD) -o dist/bin/runner ./runner/stock
+	@for image in manager runner; do \
+		bin/image --binary dist/bin/$$image --name $(REGISTRY)/$$image:$(TAG) \
+			--version $(VERSION) --output dist/$$image.tar $(if $(PUSH),--push); \
+	done
+
+.PHONY: install-yaml
+install-yaml: $(KUSTOMIZE) ## Render all manifests into dist/install.yaml, with images by REGISTRY and TAG
+	@mkdir -p dist/install
+	@printf '%s\n' \
+		'apiVersion: kustomize.config.k8s.io/v1beta1' \
+		'kind: Kustomization' \
+		'resources: [../../config/default]' \
+		'images:' \
+		'- name: localhost/workspace-jobs/manager' \
+		'  newName: $(REGISTRY)/manager' \
+		'  newTag: "$(TAG)"' > dist/install/kustomization.yaml
+	@$(KUSTOMIZE) build dist/install > dist/install.yaml.new
+	@mv dist/install.yaml.new dist/install.yaml
+	@echo "dist/install.yaml is for: kubectl apply --server-side -f dist/install.yaml"
+
+.PHONY: deploy
+deploy: install-yaml ## Install the operator into the cluster that KUBECTL talks to
+	@$(KUBECTL) apply --server-side --force-conflicts -f dist/install.yaml
+	@$(KUBECTL) -n workspace-jobs-system rollout status deployment/workspace-jobs-manager --timeout=3m
+
+.PHONY: undeploy
+undeploy: install-yaml ## Remove the operator, and with its CRDs every Workspace and job
+	@for kind in workspacejobs workspaces; do \
+		! $(KUBECTL) get crd $$kind.jobs.openradius.io > /dev/null 2>&1 || \
+			$(KUBECTL) delete $$kind.jobs.openradius.io --all --all-namespaces --timeout=5m; \
+	done
+	@$(KUBECTL) delete --ignore-not-found --timeout=5m -f dist/install.yaml
+
+.PHONY: cluster-up
+cluster-up: cluster-tool ## Start a Kubernetes of our own on this machine; needs root on Debian
+	@bin/cluster up --name $(CLUSTER_NAME)
+
+.PHONY: cluster-down
+cluster-down: cluster-tool ## Stop that Kubernetes and remove all of it
+	@bin/cluster down --name $(CLUSTER_NAME)
+
+.PHONY: clean
+clean: ## Remove what was built in the repository (not the cache)
+	@rm -rf bin dist
+
+# Go knows what is stale, so these are asked every time.
+.PHONY: cluster-tool image-tool
+cluster-tool:
+	@go -C hack/cluster build -o $(abspath bin)/cluster .
+image-tool:
+	@go -C hack/image build -o $(abspath bin)/image .
+
+# go-tool FOLDER PACKAGE@VERSION: build once, into a folder named after the version.
+define go-tool
+	@echo "building $(2) (once; into $(1))"
+	@start=$$SECONDS; \
+	GOBIN=$(1).new go install -trimpath $(2) & \
+	while kill -0 $$! 2>/dev/null; do \
+		sleep 1; \
+		if (( (SECONDS - start) % 20 == 19 )); then echo "  still building, $$((SECONDS - start)) s"; fi; \
+	done; \
+	wait $$!
+	@rm -rf $(1) && mv $(1).new $(1)
+endef
+
+$(CONTROLLER_GEN):
+	$(call go-tool,$(@D),sigs.k8s.io/controller-tools/cmd/controller-gen@v0.23.0)
+$(KUSTOMIZE):
+	$(call go-tool,$(@D),sigs.k8s.io/kustomize/kustomize/v5@v5.8.2)
+$(GOLANGCI_LINT):
+	$(call go-tool,$(@D),github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0)
