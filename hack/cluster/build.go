@@ -1,0 +1,254 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+const progressEvery = 20 * time.Second
+
+// binaries maps a command's name to its path.
+type binaries map[string]string
+
+func cacheFolder() (string, error) {
+	if folder := os.Getenv("WORKSPACE_JOBS_CACHE"); folder != "" {
+		return filepath.Abs(folder)
+	}
+	folder, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("%w: set WORKSPACE_JOBS_CACHE to a folder for what is built", err)
+	}
+	return filepath.Join(folder, "workspace-jobs"), nil
+}
+
+// build returns the commands, building those that the cache lacks.
+func build(ctx context.Context, controlPlaneOnly bool) (binaries, error) {
+	modules, err := sourceFolder()
+	if err != nil {
+		return nil, err
+	}
+	cache, err := cacheFolder()
+	if err != nil {
+		return nil, err
+	}
+	goVersion, err := exec.CommandContext(ctx, "go", "env", "GOVERSION").Output()
+	if err != nil {
+		return nil, fmt.Errorf("go env GOVERSION: %w: is Go installed?", err)
+	}
+	all := binaries{}
+	for _, s := range sources() {
+		p, err := pin(s, modules, cache, strings.TrimSpace(string(goVersion)))
+		if err != nil {
+			return nil, err
+		}
+		if err := p.build(ctx, controlPlaneOnly, all); err != nil {
+			return nil, fmt.Errorf("building %s %s: %w", s.title, p.version, err)
+		}
+	}
+	return all, nil
+}
+
+// build adds the source's commands to all. The lock is on its folder in the cache, so
+// two processes that need the same build make it once.
+func (p pinned) build(ctx context.Context, controlPlaneOnly bool, all binaries) error {
+	wanted := p.wanted(controlPlaneOnly)
+	for _, c := range wanted {
+		all[c.name] = filepath.Join(p.cache, c.name)
+	}
+	if len(p.missing(wanted)) == 0 {
+		return nil
+	}
+	unlock, err := lock(ctx, p.cache, fmt.Sprintf("builds %s %s", p.title, p.version))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	missing := p.missing(wanted)
+	if len(missing) == 0 {
+		return nil
+	}
+	say("building %s %s (once; %s): %s", p.title, p.version, p.hint, commandNames(missing))
+	start := time.Now()
+	if err := p.compile(ctx, missing); err != nil {
+		return err
+	}
+	say("built %s %s in %s", p.title, p.version, time.Since(start).Round(time.Second))
+	return nil
+}
+
+func (p pinned) wanted(controlPlaneOnly bool) []command {
+	var wanted []command
+	for _, c := range p.commands {
+		if c.controlPlane || !controlPlaneOnly {
+			wanted = append(wanted, c)
+		}
+	}
+	return wanted
+}
+
+func (p pinned) missing(wanted []command) []command {
+	var missing []command
+	for _, c := range wanted {
+		if _, err := os.Stat(filepath.Join(p.cache, c.name)); err != nil {
+			missing = append(missing, c)
+		}
+	}
+	return missing
+}
+
+func commandNames(commands []command) string {
+	var names []string
+	for _, c := range commands {
+		names = append(names, c.name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// compile builds into a folder of its own and moves each binary when it is whole, so an
+// interrupted build leaves nothing that looks like one.
+func (p pinned) compile(ctx context.Context, commands []command) error {
+	scratch, err := os.MkdirTemp(p.cache, ".building-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(scratch) //nolint:errcheck // what is left is only space in a cache
+	flags := []string{"-s", "-w"}
+	if p.stamp != nil {
+		flags = append(flags, p.stamp(p.version)...)
+	}
+	args := []string{"build", "-C", p.modules, "-v", "-trimpath", "-buildvcs=false",
+		"-ldflags", strings.Join(flags, " "), "-o", scratch + string(filepath.Separator)}
+	for _, c := range commands {
+		args = append(args, p.importPath(c))
+	}
+	if err := goCommand(ctx, p.title, args...); err != nil {
+		return err
+	}
+	for _, c := range commands {
+		if err := os.Rename(filepath.Join(scratch, outputName(p.importPath(c))), filepath.Join(p.cache, c.name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// outputName is what `go build` calls the binary of a package: the last element of its
+// path, or the one before a major version.
+func outputName(importPath string) string {
+	base := path.Base(importPath)
+	if len(base) > 1 && base[0] == 'v' && strings.Trim(base[1:], "0123456789") == "" {
+		return path.Base(path.Dir(importPath))
+	}
+	return base
+}
+
+// goCommand runs go for this machine, away from settings that would change what is
+// built, and says how far it is every now and then.
+func goCommand(ctx context.Context, title string, args ...string) error {
+	command := exec.CommandContext(ctx, "go", args...)
+	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off", "GOOS=", "GOARCH=")
+	output, err := command.StderrPipe()
+	if err != nil {
+		return err
+	}
+	if err := command.Start(); err != nil {
+		return err
+	}
+	progress := &progress{}
+	stop := make(chan struct{})
+	defer close(stop)
+	go progress.report(title, stop)
+	progress.read(output)
+	if err := command.Wait(); err != nil {
+		return errors.Join(err, errors.New(progress.problems()))
+	}
+	return nil
+}
+
+// progress counts what `go build -v` names as it goes, and keeps the rest: its errors.
+type progress struct {
+	downloads, packages atomic.Int64
+	other               []string
+}
+
+func (p *progress) read(output io.Reader) {
+	lines := bufio.NewScanner(output)
+	for lines.Scan() {
+		switch line := lines.Text(); {
+		case strings.HasPrefix(line, "go: downloading "):
+			p.downloads.Add(1)
+		case !strings.ContainsAny(line, " \t:"):
+			p.packages.Add(1)
+		default:
+			p.other = append(p.other, line)
+		}
+	}
+}
+
+func (p *progress) report(title string, stop <-chan struct{}) {
+	start := time.Now()
+	tick := time.NewTicker(progressEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+			say("  %s: %s; %d modules downloaded, %d packages compiled", title,
+				time.Since(start).Round(time.Second), p.downloads.Load(), p.packages.Load())
+		}
+	}
+}
+
+func (p *progress) problems() string {
+	return strings.Join(p.other[max(0, len(p.other)-20):], "\n")
+}
+
+// buildPause returns the archive of the pause image, making it if the cache lacks it.
+func buildPause(ctx context.Context) (string, error) {
+	modules, err := sourceFolder()
+	if err != nil {
+		return "", err
+	}
+	cache, err := cacheFolder()
+	if err != nil {
+		return "", err
+	}
+	code, err := os.ReadFile(filepath.Join(modules, "pause", "main.go"))
+	if err != nil {
+		return "", err
+	}
+	folder := filepath.Join(cache, fmt.Sprintf("pause-%x", sha256.Sum256(code))[:14])
+	archive := filepath.Join(folder, "image.tar")
+	if _, err := os.Stat(archive); err == nil {
+		return archive, nil
+	}
+	unlock, err := lock(ctx, folder, "builds the pause image")
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	say("building the pause image")
+	binary := filepath.Join(folder, "pause")
+	if err := goCommand(ctx, "pause", "build", "-C", modules, "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", binary, "./pause"); err != nil {
+		return "", fmt.Errorf("building pause: %w", err)
+	}
+	image := filepath.Join(modules, "..", "image")
+	err = goCommand(ctx, "image", "run", "-C", image, ".", "--binary", binary, "--entrypoint", "/pause",
+		"--name", pauseImage, "--output", archive+".part")
+	if err != nil {
+		return "", fmt.Errorf("making the pause image: %w", err)
+	}
+	return archive, os.Rename(archive+".part", archive)
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// status prints a line for each part. A part that does not run is an error.
+func (c cluster) status(ctx context.Context) error {
+	var problems []error
+	client, err := newAdminClient(c.state("pki"))
+	if err != nil {
+		return fmt.Errorf("cluster %q is only half made: finish it by `cluster up --name %s`", c.name, c.name)
+	}
+	for _, part := range c.components(binaries{}, client) {
+		id, running := readPid(part.pidFile)
+		state := fmt.Sprintf("runs, process %d", id.number)
+		if !running {
+			state = "does not run: its log is " + part.log
+			problems = append(problems, errors.New(part.name+" does not run"))
+		}
+		fmt.Printf("%-24s %s\n", part.name, state)
+	}
+	state := "Ready"
+	if err := c.nodeReady(ctx, client); err != nil {
+		state = err.Error()
+		problems = append(problems, err)
+	}
+	fmt.Printf("%-24s %s\n%-24s %s\n%-24s %s\n", "node "+c.nodeName(), state,
+		"API server", c.controlPlane().server(), "host address", c.hostAddress())
+	return errors.Join(problems...)
+}
+
+// load imports images into the cluster's containerd, where pods find them by name.
+func load(ctx context.Context, name string, files []string) error {
+	if len(files) == 0 {
+		return errors.New("load: name the image files, as made by hack/image")
+	}
+	if err := checkHost(); err != nil {
+		return err
+	}
+	c, err := findUp(name)
+	if err != nil {
+		return err
+	}
+	bin, err := build(ctx, false)
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		path, err := filepath.Abs(file)
+		if err != nil {
+			return err
+		}
+		said, err := c.ctr(ctx, bin, "images", "import", path)
+		if err != nil {
+			return err
+		}
+		say("loaded %s: %s", file, strings.Join(strings.Fields(said), " "))
+	}
+	return nil
+}
+
+// kubectl runs kubectl with the cluster's kubeconfig and this program's own input and output.
+func kubectl(ctx context.Context, name string, args []string) error {
+	if err := checkHost(); err != nil {
+		return err
+	}
+	c, err := findUp(name)
+	if err != nil {
+		return err
+	}
+	bin, err := build(ctx, true)
+	if err != nil {
+		return err
+	}
+	command := exec.CommandContext(ctx, bin["kubectl"], args...)
+	command.Env = append(os.Environ(), "KUBECONFIG="+c.kubeconfig(), "NO_PROXY="+c.nodeAddress())
+	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
+	return command.Run()
+}

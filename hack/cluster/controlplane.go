@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"strconv"
+)
+
+// controlPlane says where etcd, the API server and the controller manager run. `up`
+// and `run` fill it in each in their own way.
+type controlPlane struct {
+	pki           string // folder of certificates
+	data          string // folder of etcd's data
+	kubeconfigs   string // folder of the components' kubeconfigs
+	address       string // of the API server
+	port          int
+	etcdPort      int
+	etcdPeerPort  int
+	reservedPorts bool // somebody holds the ports with SO_REUSEPORT until they are bound
+}
+
+func (c controlPlane) server() string  { return fmt.Sprintf("https://%s:%d", c.address, c.port) }
+func (c controlPlane) etcdURL() string { return fmt.Sprintf("http://127.0.0.1:%d", c.etcdPort) }
+
+func (c controlPlane) certificate(file string) string { return filepath.Join(c.pki, file) }
+
+func (c controlPlane) kubeconfig(component string) string {
+	return filepath.Join(c.kubeconfigs, component+".kubeconfig")
+}
+
+// etcdArgs: what the cluster holds is thrown away with it, so nothing is synced to disk.
+func (c controlPlane) etcdArgs() []string {
+	peer := fmt.Sprintf("http://127.0.0.1:%d", c.etcdPeerPort)
+	return []string{
+		"--data-dir=" + c.data,
+		"--unsafe-no-fsync",
+		"--listen-client-urls=" + c.etcdURL(),
+		"--advertise-client-urls=" + c.etcdURL(),
+		"--listen-peer-urls=" + peer,
+		"--initial-advertise-peer-urls=" + peer,
+		"--initial-cluster=default=" + peer,
+		"--socket-reuse-port=" + strconv.FormatBool(c.reservedPorts),
+		"--log-level=warn",
+	}
+}
+
+func (c controlPlane) apiServerArgs() []string {
+	return []string{
+		"--etcd-servers=" + c.etcdURL(),
+		"--bind-address=" + c.address,
+		"--advertise-address=" + c.address,
+		"--secure-port=" + strconv.Itoa(c.port),
+		"--permit-port-sharing=" + strconv.FormatBool(c.reservedPorts),
+		"--service-cluster-ip-range=" + serviceSubnet,
+		"--endpoint-reconciler-type=" + c.endpointReconciler(),
+
+		"--tls-cert-file=" + c.certificate("apiserver.crt"),
+		"--tls-private-key-file=" + c.certificate("apiserver.key"),
+		"--client-ca-file=" + c.certificate("ca.crt"),
+		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+		"--service-account-key-file=" + c.certificate("service-account.pub"),
+		"--service-account-signing-key-file=" + c.certificate("service-account.key"),
+		"--authorization-mode=Node,RBAC",
+		"--enable-admission-plugins=NodeRestriction",
+
+		"--kubelet-certificate-authority=" + c.certificate("ca.crt"),
+		"--kubelet-client-certificate=" + c.certificate("kubelet-client.crt"),
+		"--kubelet-client-key=" + c.certificate("kubelet-client.key"),
+		"--kubelet-preferred-address-types=InternalIP", // nothing resolves the node's name
+	}
+}
+
+// endpointReconciler: an API server on loopback may not announce itself as the endpoint
+// of the kubernetes Service, and without a node nothing asks for it.
+func (c controlPlane) endpointReconciler() string {
+	if c.address == "127.0.0.1" {
+		return "none"
+	}
+	return "lease"
+}
+
+// controllerManagerArgs raises the limits that a burst of Jobs would meet first.
+func (c controlPlane) controllerManagerArgs() []string {
+	kubeconfig := c.kubeconfig("controller-manager")
+	return []string{
+		"--kubeconfig=" + kubeconfig,
+		"--use-service-account-credentials",
+		"--service-account-private-key-file=" + c.certificate("service-account.key"),
+		"--root-ca-file=" + c.certificate("ca.crt"),
+		"--leader-elect=false",
+		"--secure-port=0", // it serves only metrics
+		"--kube-api-qps=1000",
+		"--kube-api-burst=1000",
+		"--concurrent-job-syncs=20",
+	}
+}
+
+func (c controlPlane) schedulerArgs() []string {
+	kubeconfig := c.kubeconfig("scheduler")
+	return []string{
+		"--kubeconfig=" + kubeconfig,
+		"--authentication-kubeconfig=" + kubeconfig,
+		"--authorization-kubeconfig=" + kubeconfig,
+		"--leader-elect=false",
+		"--bind-address=127.0.0.1",
+		"--kube-api-qps=1000",
+		"--kube-api-burst=1000",
+	}
+}
+
+// writeKubeconfigs writes the kubeconfigs of the components named.
+func (c controlPlane) writeKubeconfigs(components ...string) error {
+	for _, component := range components {
+		if err := writeKubeconfig(c.kubeconfig(component), component, c.server(), c.pki, component); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// get reads from the API server; an answer other than 200 is an error.
+func (c controlPlane) get(ctx context.Context, client *http.Client, path string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.server()+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close() //nolint:errcheck // read to its end or given up
+	body, err := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
+	if err != nil {
+		return nil, err
+	}
+	if answer.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("GET %s: %s: %s", path, answer.Status, body)
+	}
+	return body, nil
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// stopOrder: first what would start containers again, last what the others write to.
+var stopOrder = []string{
+	"kubelet", "kube-proxy", "kube-scheduler", "kube-controller-manager", "containerd", "kube-apiserver", "etcd",
+}
+
+// down removes a cluster wholly, in whatever state it is: half made, killed, or from
+// before a reboot. All that it holds goes, so nothing is asked to end in its own time.
+func down(ctx context.Context, name string) error {
+	if err := errors.Join(checkHost(), checkName(name)); err != nil {
+		return err
+	}
+	unlock, err := lock(ctx, stateRoot, "changes a cluster")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	defer removeEmptyRoots()
+	c, err := find(name)
+	if err != nil {
+		c = cluster{name: name, slot: -1} // not even its slot is known: remove what the name tells
+	}
+	if !exists(c.state()) && !exists(c.run()) {
+		say("there is no cluster %q", name)
+		return nil
+	}
+	for _, part := range stopOrder {
+		if id, running := readPid(c.run(part + ".pid")); running {
+			id.stop(0)
+		}
+	}
+	c.killTheRest()
+	if c.slot >= 0 && exists(filepath.Join("/sys/class/net", c.hostDevice())) {
+		err = ip(ctx, "link", "delete", c.hostDevice())
+	} else {
+		err = nil
+	}
+	err = errors.Join(err, c.removeCgroups(), c.removeStrays(), unmountAll(c.state()), unmountAll(c.run()))
+	if err != nil {
+		return err // the folder stays, so that `down` can be tried again
+	}
+	if err := errors.Join(os.RemoveAll(c.run()), os.RemoveAll(c.state())); err != nil {
+		return err
+	}
+	say("cluster %q is gone", name)
+	return nil
+}
+
+// killTheRest ends the containers and whatever else is in the cluster's network
+// namespace, again until nothing is left, since what dies last may have started more.
+func (c cluster) killTheRest() {
+	for range 10 {
+		left := append(c.namespaceProcesses(), c.podProcesses()...)
+		if len(left) == 0 {
+			return
+		}
+		for _, id := range left {
+			_ = unix.Kill(id.number, unix.SIGKILL)
+		}
+		for _, id := range left {
+			id.stop(0)
+		}
+	}
+}
+
+// removeEmptyRoots removes the folders of all clusters when the last one is gone.
+func removeEmptyRoots() {
+	_ = unix.Rmdir(runRoot)
+	_ = unix.Rmdir(stateRoot)
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// lock takes an exclusive lock on a folder, making it first, and returns what gives it
+// back. Two processes never hold it at once; the kernel frees it if its holder dies.
+func lock(ctx context.Context, folder, what string) (func(), error) {
+	waiting := false
+	for {
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			return nil, err
+		}
+		file, err := os.Open(filepath.Clean(folder))
+		if err != nil {
+			if os.IsNotExist(err) {
+				continue // its last holder removed it between the two calls
+			}
+			return nil, err
+		}
+		err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil && sameFolder(file, folder) {
+			return func() { closeQuietly(file) }, nil
+		}
+		closeQuietly(file)
+		if err != nil && err != unix.EWOULDBLOCK {
+			return nil, fmt.Errorf("lock %s: %w", folder, err)
+		}
+		if !waiting {
+			say("waiting for another process that %s", what)
+			waiting = true
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("gave up waiting for another process that %s: %w", what, ctx.Err())
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// sameFolder tells a lock on the folder from one on a folder that was removed meanwhile.
+func sameFolder(file *os.File, folder string) bool {
+	held, err := file.Stat()
+	if err != nil {
+		return false
+	}
+	now, err := os.Stat(folder)
+	return err == nil && os.SameFile(held, now)
+}
+
+// closeQuietly is for files that were only read or locked: closing them loses nothing.
+func closeQuietly(file *os.File) { _ = file.Close() }

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// component is a part of the cluster: how it is started, and what is to be waited for.
+type component struct {
+	process
+	ready func(context.Context) error
+}
+
+const readyWithin = 2 * time.Minute
+
+func (c cluster) controlPlane() controlPlane {
+	return controlPlane{
+		pki: c.state("pki"), data: c.state("etcd"), kubeconfigs: c.state(),
+		address: c.nodeAddress(), port: apiServerPort, etcdPort: etcdPort, etcdPeerPort: etcdPeerPort,
+	}
+}
+
+// components lists the parts in the order in which they start.
+func (c cluster) components(bin binaries, client *http.Client) []component {
+	plane := c.controlPlane()
+	part := func(name string, args []string, ready func(context.Context) error, env ...string) component {
+		return component{process: process{
+			name: name, path: bin[name], args: args, env: env,
+			log: c.state("logs", name+".log"), pidFile: c.run(name + ".pid"),
+		}, ready: ready}
+	}
+	// containerd looks for its shim, and the shim for runc, in the path.
+	path := "PATH=" + filepath.Dir(bin["containerd"]) + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	at := func(url string) func(context.Context) error {
+		return func(ctx context.Context) error { _, err := plane.get(ctx, client, url); return err }
+	}
+	return []component{
+		part("etcd", plane.etcdArgs(), nil),
+		part("containerd", []string{"--config=" + c.state("containerd.toml")}, c.dialContainerd, path),
+		part("kube-apiserver", plane.apiServerArgs(), at("/readyz")),
+		part("kube-controller-manager", plane.controllerManagerArgs(), nil),
+		part("kube-scheduler", plane.schedulerArgs(), nil),
+		part("kubelet", c.kubeletArgs(), func(ctx context.Context) error { return c.nodeReady(ctx, client) }, path),
+		part("kube-proxy", c.kubeProxyArgs(), at("/api/v1/namespaces/default/serviceaccounts/default"), path),
+	}
+}
+
+// up brings the cluster to where all of it runs, from wherever it is.
+func up(ctx context.Context, name string) error {
+	if err := errors.Join(checkHost(), checkName(name)); err != nil {
+		return err
+	}
+	if err := installTools(ctx); err != nil {
+		return err
+	}
+	bin, err := build(ctx, false)
+	if err != nil {
+		return err
+	}
+	pause, err := buildPause(ctx)
+	if err != nil {
+		return err
+	}
+	unlock, err := lock(ctx, stateRoot, "changes a cluster")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	c, err := claim(name)
+	if err != nil {
+		return err
+	}
+	begin := time.Now()
+	if err := c.prepare(ctx); err != nil {
+		return err
+	}
+	client, err := newAdminClient(c.state("pki"))
+	if err != nil {
+		return err
+	}
+	if err := c.start(ctx, bin, client, pause); err != nil {
+		return err
+	}
+	say("cluster %q is up (%s): API server %s, host address for pods %s", name,
+		time.Since(begin).Round(100*time.Millisecond), c.controlPlane().server(), c.hostAddress())
+	say("kubeconfig: %s", c.kubeconfig())
+	return nil
+}
+
+// prepare makes all that the components need to find.
+func (c cluster) prepare(ctx context.Context) error {
+	for _, folder := range []string{c.state("logs"), c.state("volume-plugins"), c.run("s")} {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			return err
+		}
+	}
+	plane := c.controlPlane()
+	if err := makePKI(plane.pki, time.Now(), identities(c.nodeAddress(), c.nodeName())); err != nil {
+		return err
+	}
+	if err := plane.writeKubeconfigs("controller-manager", "scheduler", "kubelet", "proxy"); err != nil {
+		return err
+	}
+	if err := writeKubeconfig(c.kubeconfig(), c.name, plane.server(), plane.pki, "admin"); err != nil {
+		return err
+	}
+	if err := c.writeNodeConfigs(cniPlugins()); err != nil {
+		return err
+	}
+	if err := c.makeNetwork(ctx); err != nil {
+		return err
+	}
+	return c.makeCgroups()
+}
+
+// start starts the components that do not run and waits for each. If one fails, those
+// that it started are stopped; the folder stays, with the logs, until `down`.
+func (c cluster) start(ctx context.Context, bin binaries, client *http.Client, pause string) error {
+	var started []pid
+	fail := func(part component, err error) error {
+		for i := len(started) - 1; i >= 0; i-- {
+			started[i].stop(2 * time.Second)
+		}
+		return fmt.Errorf("%s: %w\n  the end of %s:\n%s", part.name, err, part.log, lastLines(part.log, 20))
+	}
+	for _, part := range c.components(bin, client) {
+		id, running := readPid(part.pidFile)
+		if !running {
+			say("starting %s", part.name)
+			err := inNamespace(c.netns(), func() (err error) { id, err = start(part.process); return err })
+			if err != nil {
+				return fail(part, err)
+			}
+			started = append(started, id)
+		}
+		if err := waitReady(ctx, id, part.ready); err != nil {
+			return fail(part, err)
+		}
+		if part.name == "containerd" {
+			if err := c.ensurePause(ctx, bin, pause); err != nil {
+				return fail(part, err)
+			}
+		}
+	}
+	return nil
+}
+
+// waitReady waits until the component is ready, unless it ends before.
+func waitReady(ctx context.Context, id pid, ready func(context.Context) error) error {
+	if ready == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, readyWithin, fmt.Errorf("not ready within %s", readyWithin))
+	defer cancel()
+	return poll(ctx, 100*time.Millisecond, func(ctx context.Context) error {
+		if !id.alive() {
+			return errStop
+		}
+		return ready(ctx)
+	})
+}
+
+func (c cluster) dialContainerd(ctx context.Context) error {
+	connection, err := (&net.Dialer{}).DialContext(ctx, "unix", c.socket())
+	if err != nil {
+		return err
+	}
+	return connection.Close()
+}
+
+func (c cluster) nodeReady(ctx context.Context, client *http.Client) error {
+	body, err := c.controlPlane().get(ctx, client, "/api/v1/nodes/"+c.nodeName())
+	if err != nil {
+		return err
+	}
+	var node struct {
+		Status struct {
+			Conditions []struct{ Type, Status, Message string }
+		}
+	}
+	if err := json.Unmarshal(body, &node); err != nil {
+		return err
+	}
+	for _, condition := range node.Status.Conditions {
+		if condition.Type == "Ready" && condition.Status == "True" {
+			return nil
+		}
+		if condition.Type == "Ready" {
+			return fmt.Errorf("the node is not ready: %s", condition.Message)
+		}
+	}
+	return errors.New("the node has no Ready condition yet")
+}
+
+// ensurePause imports the image of which every pod's first container is made.
+func (c cluster) ensurePause(ctx context.Context, bin binaries, archive string) error {
+	list, err := c.ctr(ctx, bin, "images", "list", "--quiet")
+	if err != nil {
+		return err
+	}
+	if strings.Contains(list, pauseImage) {
+		return nil
+	}
+	_, err = c.ctr(ctx, bin, "images", "import", archive)
+	return err
+}
+
+// ctr runs containerd's own client in the namespace that the kubelet uses.
+func (c cluster) ctr(ctx context.Context, bin binaries, args ...string) (string, error) {
+	args = append([]string{"--address", c.socket(), "--namespace", containerdSpace}, args...)
+	output, err := exec.CommandContext(ctx, bin["ctr"], args...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("ctr %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(output)))
+	}
+	return string(output), nil
+}
