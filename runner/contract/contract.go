@@ -20,7 +20,8 @@ const (
 )
 
 // Environment. CommandMigrate gets EnvWorkspace, EnvDatabaseURL and
-// EnvLedgerSchema; CommandRun gets all of them.
+// EnvLedgerSchema; CommandRun gets all of them
+// but EnvMessagePath.
 const (
 	// EnvDatabaseURL is a PostgreSQL connection URL. It holds a password: it is
 	// never printed.
@@ -51,6 +52,10 @@ const (
 	// Go duration such as "1h30m0s"; empty or absent: no limit. The operator has
 	// the pod killed [TimeoutGrace] later.
 	EnvTimeout = "JOB_TIMEOUT"
+	// EnvMessagePath is where to write the Message instead of
+	// [TerminationMessagePath]; for running outside Kubernetes. The operator does
+	// not set it.
+	EnvMessagePath = "JOB_MESSAGE_PATH"
 )
 
 // Exit codes. Any other code than these is a failure that is tried again.

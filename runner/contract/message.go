@@ -1,9 +1,11 @@
 package contract
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sort"
 	"time"
 	"unicode/utf8"
 )
@@ -19,36 +21,69 @@ type Message struct {
 	RetryAfter string `json:"retryAfter,omitempty"`
 }
 
-// Encode returns m as JSON of at most [MaxMessage] bytes. An error text that is
-// too long is cut, with "…" at its end; a result that is too long is an error.
+// Encode returns m as one line of JSON of at most [MaxMessage] bytes. An error
+// text that is too long is cut, with "…" at its end; a result that is too long or
+// not JSON, and a RetryAfter that is no duration, are errors.
 func (m Message) Encode() ([]byte, error) {
 	if len(m.Result) > MaxResult {
 		return nil, fmt.Errorf("the result is %d bytes long; at most %d fit: store the rest in the database", len(m.Result), MaxResult)
 	}
-	for {
-		encoded, err := json.Marshal(m)
-		if err != nil {
-			return nil, fmt.Errorf("encode the termination message: %w", err)
+	if m.RetryAfter != "" {
+		delay, ok := m.Delay()
+		if !ok {
+			return nil, errors.New("retryAfter is not a duration of at least 0")
 		}
-		over := len(encoded) - MaxMessage
-		if over <= 0 {
-			return encoded, nil
-		}
-		m.Error = shorten(m.Error, over)
+		m.RetryAfter = delay.String()
 	}
+	encoded, err := m.marshal()
+	if err != nil || len(encoded) <= MaxMessage {
+		return encoded, err
+	}
+	return m.encodeShortened()
 }
 
-// shorten takes at least over bytes from the end of text and marks the cut.
-func shorten(text string, over int) string {
-	const mark = "…"
-	keep := max(0, len(text)-over-len(mark))
+// encodeShortened keeps as much of the error text as fits: how many bytes of it
+// do depends on what JSON has to escape.
+func (m Message) encodeShortened() ([]byte, error) {
+	text := m.Error
+	fits := func(keep int) ([]byte, bool) {
+		m.Error = shorten(text, keep)
+		encoded, err := m.marshal()
+		return encoded, err == nil && len(encoded) <= MaxMessage
+	}
+	tooLong := sort.Search(min(len(text), MaxMessage), func(keep int) bool {
+		_, ok := fits(keep)
+		return !ok
+	})
+	encoded, ok := fits(max(0, tooLong-1))
+	if !ok {
+		return nil, fmt.Errorf("the termination message does not fit into %d bytes", MaxMessage)
+	}
+	return encoded, nil
+}
+
+// marshal leaves <, > and & as they are: the message is for people and for JSON
+// parsers, not for a page.
+func (m Message) marshal() ([]byte, error) {
+	var buffer bytes.Buffer
+	encoder := json.NewEncoder(&buffer)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(m); err != nil {
+		return nil, fmt.Errorf("encode the termination message: %w", err)
+	}
+	return bytes.TrimSuffix(buffer.Bytes(), []byte("\n")), nil
+}
+
+// shorten keeps at most the first keep bytes of text, in whole characters, and
+// marks the cut.
+func shorten(text string, keep int) string {
 	for keep > 0 && !utf8.RuneStart(text[keep]) {
 		keep--
 	}
 	if keep == 0 {
 		return ""
 	}
-	return text[:keep] + mark
+	return text[:keep] + "…"
 }
 
 // ParseMessage reads a termination message. It takes text that a tenant's code
@@ -64,6 +99,9 @@ func ParseMessage(text string) (Message, error) {
 	}
 	if err := json.Unmarshal([]byte(text), &m); err != nil {
 		return Message{}, errors.New("the termination message is not the JSON object of the runner contract")
+	}
+	if len(m.Result) > MaxResult {
+		return Message{}, fmt.Errorf("the result is %d bytes long; at most %d are read", len(m.Result), MaxResult)
 	}
 	return m, nil
 }
