@@ -65,10 +65,10 @@ test: cluster-tool images ## Run all tests, on a real API server, kubelet and Po
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## Run golangci-lint on every Go module
-	@for module in $(MODULES); do \
+	@failed=0; for module in $(MODULES); do \
 		echo "golangci-lint: $$module"; \
-		(cd $$module && $(GOLANGCI_LINT) run --config $(abspath .golangci.yml) ./...); \
-	done
+		(cd $$module && $(GOLANGCI_LINT) run --config $(abspath .golangci.yml) ./...) || failed=1; \
+	done; exit $$failed
 
 .PHONY: generate
 generate: $(CONTROLLER_GEN) ## Generate deepcopy, CRDs and the manager's role from markers
