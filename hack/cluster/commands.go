@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 )
 
 // status prints a line for each part. A part that does not run is an error.
@@ -48,7 +48,7 @@ func load(ctx context.Context, name string, files []string) error {
 	if err != nil {
 		return err
 	}
-	bin, err := build(ctx, false)
+	bin, err := c.binaries()
 	if err != nil {
 		return err
 	}
@@ -57,11 +57,10 @@ func load(ctx context.Context, name string, files []string) error {
 		if err != nil {
 			return err
 		}
-		said, err := c.ctr(ctx, bin, "images", "import", path)
-		if err != nil {
+		if _, err := c.ctr(ctx, bin, "images", "import", path); err != nil {
 			return err
 		}
-		say("loaded %s: %s", file, strings.Join(strings.Fields(said), " "))
+		say("loaded %s", file)
 	}
 	return nil
 }
@@ -75,7 +74,7 @@ func kubectl(ctx context.Context, name string, args []string) error {
 	if err != nil {
 		return err
 	}
-	bin, err := build(ctx, true)
+	bin, err := c.binaries()
 	if err != nil {
 		return err
 	}
@@ -83,4 +82,23 @@ func kubectl(ctx context.Context, name string, args []string) error {
 	command.Env = append(os.Environ(), "KUBECONFIG="+c.kubeconfig(), "NO_PROXY="+c.nodeAddress())
 	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
 	return command.Run()
+}
+
+// binaries are those that the cluster was started with, so its kubectl is of its version
+// and is found from any folder.
+func (c cluster) binaries() (binaries, error) {
+	text, err := os.ReadFile(c.state("binaries.json"))
+	if err != nil {
+		return nil, fmt.Errorf("cluster %q is only half made: finish it by `cluster up --name %s`", c.name, c.name)
+	}
+	bin := binaries{}
+	return bin, json.Unmarshal(text, &bin)
+}
+
+func (c cluster) writeBinaries(bin binaries) error {
+	text, err := json.MarshalIndent(bin, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(c.state("binaries.json"), text, 0o600)
 }

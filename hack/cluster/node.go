@@ -120,7 +120,9 @@ func (c cluster) kubeletConfig() map[string]any {
 		"failSwapOn":             false,
 
 		"maxPods":                     250,
-		"resolvConf":                  "", // there is no DNS: a look-up fails at once
+		"clusterDNS":                  []string{clusterDNS}, // nothing answers there: a look-up fails at once
+		"clusterDomain":               "cluster.local",
+		"resolvConf":                  "",
 		"evictionHard":                map[string]string{"memory.available": "100Mi"},
 		"imageGCHighThresholdPercent": 100,
 		"imageGCLowThresholdPercent":  99,

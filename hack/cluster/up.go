@@ -83,6 +83,9 @@ func up(ctx context.Context, name string) error {
 	if err := c.prepare(ctx); err != nil {
 		return err
 	}
+	if err := c.writeBinaries(bin); err != nil {
+		return err
+	}
 	client, err := newAdminClient(c.state("pki"))
 	if err != nil {
 		return err
@@ -217,9 +220,12 @@ func (c cluster) ensurePause(ctx context.Context, bin binaries, archive string) 
 // ctr runs containerd's own client in the namespace that the kubelet uses.
 func (c cluster) ctr(ctx context.Context, bin binaries, args ...string) (string, error) {
 	args = append([]string{"--address", c.socket(), "--namespace", containerdSpace}, args...)
-	output, err := exec.CommandContext(ctx, bin["ctr"], args...).CombinedOutput()
+	command := exec.CommandContext(ctx, bin["ctr"], args...)
+	var problems strings.Builder
+	command.Stderr = &problems
+	output, err := command.Output()
 	if err != nil {
-		return "", fmt.Errorf("ctr %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(output)))
+		return "", fmt.Errorf("ctr %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(problems.String()))
 	}
 	return string(output), nil
 }
