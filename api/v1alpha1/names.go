@@ -75,11 +75,12 @@ const (
 	// ReasonNameTaken: an object that the operator needs to make exists already
 	// and belongs to somebody else.
 	ReasonNameTaken = "NameTaken"
+	// ReasonJobRefused: the API server does not take the attempt's Job.
+	ReasonJobRefused = "JobRefused"
 	// ReasonRequeued: spec.requeueAt started another run. An event only.
 	ReasonRequeued = "Requeued"
-	// ReasonAttemptStarted and ReasonAttemptFailed are events only.
-	ReasonAttemptStarted = "AttemptStarted"
-	ReasonAttemptFailed  = "AttemptFailed"
+	// ReasonAttemptFailed: an attempt ended without success. An event only.
+	ReasonAttemptFailed = "AttemptFailed"
 )
 
 // Reasons of a Workspace's conditions and events.

@@ -1,0 +1,70 @@
+package job
+
+import (
+	"strconv"
+	"strings"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/runnerjob"
+	"github.com/openradius/workspace-jobs/runner/contract"
+)
+
+// build makes the Job of an attempt. What differs between attempts reaches the
+// runner through the pod's labels and annotations, which may still change while a
+// Job is suspended; the container itself may not.
+func build(ws *v1alpha1.Workspace, job *v1alpha1.WorkspaceJob, attempt v1alpha1.Attempt) *batchv1.Job {
+	spec := runnerjob.Spec{
+		Name:  attempt.Job,
+		Owner: *metav1.NewControllerRef(job, v1alpha1.GroupVersion.WithKind("WorkspaceJob")),
+		Labels: map[string]string{
+			v1alpha1.LabelJob:     job.Name,
+			v1alpha1.LabelAttempt: strconv.Itoa(int(attempt.Number)),
+		},
+		Annotations: map[string]string{
+			v1alpha1.AnnotationJobUID: string(job.UID),
+			v1alpha1.AnnotationRun:    strconv.Itoa(int(attempt.Run)),
+		},
+		Command:   contract.CommandRun,
+		Env:       environment(ws, job),
+		Resources: job.Spec.Resources,
+	}
+	if job.Spec.Timeout != nil {
+		spec.Timeout = job.Spec.Timeout.Duration
+	}
+	return runnerjob.Build(ws, spec)
+}
+
+func environment(ws *v1alpha1.Workspace, job *v1alpha1.WorkspaceJob) []corev1.EnvVar {
+	args := "{}"
+	if job.Spec.Args != nil && len(job.Spec.Args.Raw) > 0 {
+		args = string(job.Spec.Args.Raw)
+	}
+	env := []corev1.EnvVar{
+		{Name: contract.EnvQueue, Value: v1alpha1.QueueName(ws.Name)},
+		{Name: contract.EnvJobName, Value: job.Name},
+		{Name: contract.EnvHandler, Value: job.Spec.Handler},
+		{Name: contract.EnvArgs, Value: escape(args)},
+		fromPod(contract.EnvJobID, "metadata.annotations['"+v1alpha1.AnnotationJobUID+"']"),
+		fromPod(contract.EnvRun, "metadata.annotations['"+v1alpha1.AnnotationRun+"']"),
+		fromPod(contract.EnvAttempt, "metadata.labels['"+v1alpha1.LabelAttempt+"']"),
+	}
+	if job.Spec.Timeout != nil {
+		env = append(env, corev1.EnvVar{Name: contract.EnvTimeout, Value: job.Spec.Timeout.Duration.String()})
+	}
+	return env
+}
+
+func fromPod(name, path string) corev1.EnvVar {
+	return corev1.EnvVar{Name: name, ValueFrom: &corev1.EnvVarSource{
+		FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: path},
+	}}
+}
+
+// escape keeps the kubelet from expanding $(NAME) in a tenant's arguments:
+// $(DATABASE_URL) there would be the password.
+// https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/
+func escape(value string) string { return strings.ReplaceAll(value, "$", "$$") }

@@ -1,0 +1,262 @@
+package job
+
+import (
+	"fmt"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/runnerjob"
+	"github.com/openradius/workspace-jobs/runner/contract"
+)
+
+// pendingLook is how often a pod that has not started is looked at.
+const pendingLook = 15 * time.Second
+
+// foreignLook is how often a name that somebody else holds is looked at.
+const foreignLook = time.Minute
+
+// observed is all that decide may know.
+type observed struct {
+	now time.Time
+	job *v1alpha1.WorkspaceJob
+	// workspace that the namespace belongs to; nil: none.
+	workspace *v1alpha1.Workspace
+	// child is the Job of the attempt that is under way or, if none is, of the
+	// next one: it exists before its time if the operator died after making it.
+	// Nil: there is none.
+	child *batchv1.Job
+	// seen is what child and its pods tell.
+	seen runnerjob.Observation
+	// foreign names who holds the child's name, if that is not this job.
+	foreign string
+	// pendingLimit is how long an attempt's pod may take to start.
+	pendingLimit time.Duration
+}
+
+// decision is what to do about what was observed, in this order: stop, start,
+// write status, remove.
+type decision struct {
+	status v1alpha1.WorkspaceJobStatus
+	// stop this Job: suspend it, so that its pod is stopped and still counted.
+	stop *batchv1.Job
+	// start this attempt.
+	start *v1alpha1.Attempt
+	// remove the WorkspaceJob itself: its ttlAfterFinished is over.
+	remove bool
+	// after: look again then; 0: when something changes.
+	after time.Duration
+}
+
+// decide follows a job through its states. It is pure: whatever the operator
+// forgot in a crash is in what was observed.
+func decide(o observed) decision {
+	d := decision{status: *o.job.Status.DeepCopy()}
+	d.status.ObservedGeneration = o.job.Generation
+	d.status.Run = max(d.status.Run, 1)
+	adopt(o, &d)
+	if current := underWay(&d.status); current != nil {
+		if follow(o, &d, current); current.FinishedAt == nil {
+			return d
+		}
+		afterAttempt(o, &d, current)
+	}
+	if d.status.State.Final() && !requeue(o, &d) {
+		return d
+	}
+	if o.job.Spec.Cancelled {
+		finish(&d, v1alpha1.StateDeleted, v1alpha1.ReasonCancelled, "spec.cancelled is set", o.now)
+		return d
+	}
+	if refused(o, &d) || !due(o, &d) {
+		return d
+	}
+	begin(o, &d)
+	return d
+}
+
+// adopt takes up a Job that exists though the status doesn't know it: the
+// operator died, or its cache lagged, between making the Job and writing so.
+func adopt(o observed, d *decision) {
+	if o.child == nil || underWay(&d.status) != nil {
+		return
+	}
+	run := runOf(o.child, d.status.Run)
+	if run > d.status.Run || d.status.State.Final() {
+		newRun(&d.status, run)
+	}
+	record(&d.status, v1alpha1.Attempt{
+		Number: nextNumber(&d.status), Run: run, Job: o.child.Name, JobUID: o.child.UID, CreatedAt: o.child.CreationTimestamp,
+	})
+	if d.status.EnqueuedAt == nil {
+		d.status.EnqueuedAt = new(o.child.CreationTimestamp)
+	}
+}
+
+// follow brings the attempt that is under way up to date.
+func follow(o observed, d *decision, current *v1alpha1.Attempt) {
+	if o.child == nil {
+		end(current, outcomeOr(current, v1alpha1.OutcomeLost), "its Job was deleted before its end was seen", o.now)
+		return
+	}
+	current.JobUID = o.child.UID
+	if current.StartedAt == nil && o.seen.StartedAt != nil {
+		current.StartedAt = o.seen.StartedAt.DeepCopy()
+	}
+	if d.status.StartedAt == nil {
+		d.status.StartedAt = current.StartedAt.DeepCopy()
+	}
+	switch {
+	case o.seen.End != nil:
+		settle(current, o.seen.End)
+	case current.Outcome != "" && stopped(o.child):
+		end(current, current.Outcome, current.Error, o.now)
+	case current.Outcome != "":
+		stopping(o, d, current)
+	case o.job.Spec.Cancelled:
+		current.Outcome, current.Error = v1alpha1.OutcomeCancelled, "spec.cancelled was set"
+		stopping(o, d, current)
+	case current.StartedAt != nil:
+		enter(&d.status, v1alpha1.StateProcessing, v1alpha1.ReasonProcessing, fmt.Sprintf("attempt %d is running", current.Number), o.now)
+	default:
+		pending(o, d, current)
+	}
+}
+
+// stopping waits until the pod has stopped: only then can nothing happen any more.
+func stopping(o observed, d *decision, current *v1alpha1.Attempt) {
+	if o.child.Spec.Suspend == nil || !*o.child.Spec.Suspend {
+		d.stop = o.child
+	}
+	state := v1alpha1.StateEnqueued
+	if current.StartedAt != nil {
+		state = v1alpha1.StateProcessing
+	}
+	reason := v1alpha1.ReasonPodPending
+	if current.Outcome == v1alpha1.OutcomeCancelled {
+		reason = v1alpha1.ReasonCancelling
+	}
+	enter(&d.status, state, reason, fmt.Sprintf("attempt %d is being stopped: %s", current.Number, current.Error), o.now)
+}
+
+// pending tells why the pod has not started, and gives up after the limit.
+func pending(o observed, d *decision, current *v1alpha1.Attempt) {
+	limit := current.CreatedAt.Add(o.pendingLimit)
+	if !o.now.Before(limit) {
+		current.Outcome = v1alpha1.OutcomeNotStarted
+		current.Error = clip(fmt.Sprintf("its pod did not start within %s: %s", o.pendingLimit, orElse(o.seen.Waiting, "nothing says why")), maxError)
+		stopping(o, d, current)
+		return
+	}
+	d.after = min(pendingLook, limit.Sub(o.now))
+	reason, message := v1alpha1.ReasonEnqueued, fmt.Sprintf("attempt %d waits for its pod to start", current.Number)
+	if o.seen.Waiting != "" {
+		reason = v1alpha1.ReasonPodPending
+		message = fmt.Sprintf("attempt %d: %s", current.Number, o.seen.Waiting)
+	}
+	enter(&d.status, v1alpha1.StateEnqueued, reason, message, o.now)
+}
+
+// afterAttempt says what follows the attempt that has just ended.
+func afterAttempt(o observed, d *decision, last *v1alpha1.Attempt) {
+	at := last.FinishedAt.Time
+	told := fmt.Sprintf("attempt %d %s", last.Number, describe(last))
+	switch {
+	case last.Outcome == v1alpha1.OutcomeSucceeded:
+		if o.seen.End != nil {
+			d.status.Result = resultOf(o.seen.End.Message.Result)
+		}
+		finish(d, v1alpha1.StateSucceeded, v1alpha1.ReasonSucceeded, told, at)
+	case last.Outcome == v1alpha1.OutcomeCancelled || o.job.Spec.Cancelled:
+		finish(d, v1alpha1.StateDeleted, v1alpha1.ReasonCancelled, told, at)
+	case last.Outcome == v1alpha1.OutcomePermanentFailure:
+		finish(d, v1alpha1.StateFailed, permanentReason(last), told, at)
+	case d.status.RunAttempts > retryLimit(o.job):
+		finish(d, v1alpha1.StateFailed, v1alpha1.ReasonRetriesExhausted, fmt.Sprintf("%s; no attempt is left after %d", told, d.status.RunAttempts), at)
+	case last.Number >= maxNumber:
+		finish(d, v1alpha1.StateFailed, v1alpha1.ReasonRetriesExhausted, fmt.Sprintf("%s; the object has used up its %d attempt numbers: create another WorkspaceJob", told, maxNumber), at)
+	default:
+		next := metav1.NewTime(at.Add(retryDelay(o, d.status.RunAttempts)).Round(time.Second))
+		d.status.NextAttemptAt = &next
+		enter(&d.status, v1alpha1.StateScheduled, v1alpha1.ReasonRetryScheduled, fmt.Sprintf("%s; retry %d of %d is due at %s", told, d.status.RunAttempts, retryLimit(o.job), stamp(next.Time)), o.now)
+	}
+}
+
+// requeue starts another run of a finished job whose requeueAt has come. It
+// reports whether it did; if not, the job stays as it is or, after its TTL, goes.
+func requeue(o observed, d *decision) bool {
+	if d.status.FinishedAt == nil {
+		d.status.FinishedAt = new(metav1.NewTime(o.now))
+	}
+	spec, finished := o.job.Spec, d.status.FinishedAt
+	if again := spec.RequeueAt; again != nil && !spec.Cancelled && finished.Before(again) {
+		if o.now.Before(again.Time) {
+			d.after = again.Sub(o.now)
+			return false
+		}
+		newRun(&d.status, d.status.Run+1)
+		return true
+	}
+	if spec.TTLAfterFinished != nil {
+		left := finished.Add(spec.TTLAfterFinished.Duration).Sub(o.now)
+		d.remove, d.after = left <= 0, max(left, 0)
+	}
+	return false
+}
+
+// due reports whether the next attempt's time has come, and says so if not.
+func due(o observed, d *decision) bool {
+	at := firstDue(o.job, d.status.Run)
+	reason, message := v1alpha1.ReasonScheduled, fmt.Sprintf("due at %s", stamp(at))
+	if d.status.NextAttemptAt != nil {
+		at, reason, message = d.status.NextAttemptAt.Time, v1alpha1.ReasonRetryScheduled, d.status.Message
+	}
+	if !o.now.Before(at) {
+		return true
+	}
+	d.after = at.Sub(o.now)
+	d.status.NextAttemptAt = new(metav1.NewTime(at))
+	enter(&d.status, v1alpha1.StateScheduled, reason, message, o.now)
+	return false
+}
+
+// refused tells at once, without waiting for its time, of a job that can't run as
+// it is or where it is.
+func refused(o observed, d *decision) bool {
+	if args := o.job.Spec.Args; args != nil && len(args.Raw) > contract.MaxArgs {
+		finish(d, v1alpha1.StateFailed, v1alpha1.ReasonInvalidArguments, fmt.Sprintf("args are %d bytes of JSON; at most %d (64 KiB) are allowed: put the data into the database and pass a key to it", len(args.Raw), contract.MaxArgs), o.now)
+		return true
+	}
+	if o.workspace == nil {
+		stall(&d.status, v1alpha1.ReasonNotInWorkspace, fmt.Sprintf("namespace %q belongs to no Workspace: create the job in a workspace's namespace (kubectl get workspaces), or have a cluster admin make this one a workspace's", o.job.Namespace), o.now)
+		return true
+	}
+	return false
+}
+
+// begin starts the next attempt, if the workspace can take it.
+func begin(o observed, d *decision) {
+	if d.status.EnqueuedAt == nil {
+		d.status.EnqueuedAt = new(metav1.NewTime(o.now))
+	}
+	if message := workspaceObstacle(o.workspace); message != "" {
+		enter(&d.status, v1alpha1.StateEnqueued, v1alpha1.ReasonWorkspaceNotReady, message, o.now)
+		return
+	}
+	if o.foreign != "" {
+		stall(&d.status, v1alpha1.ReasonNameTaken, o.foreign, o.now)
+		d.after = foreignLook
+		return
+	}
+	number := nextNumber(&d.status)
+	attempt := v1alpha1.Attempt{
+		Number: number, Run: d.status.Run, Job: attemptName(o.job.Name, number), CreatedAt: metav1.NewTime(o.now),
+	}
+	record(&d.status, attempt)
+	d.start = &attempt
+	d.after = pendingLook
+	d.status.NextAttemptAt = nil
+	enter(&d.status, v1alpha1.StateEnqueued, v1alpha1.ReasonEnqueued, fmt.Sprintf("attempt %d waits for its pod to start", number), o.now)
+}

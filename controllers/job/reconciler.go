@@ -1,0 +1,174 @@
+// Package job runs WorkspaceJobs: each attempt is one batch/v1 Job.
+package job
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+// +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspacejobs,verbs=get;list;watch;delete
+// +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspacejobs/status,verbs=patch
+// +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspacejobs/finalizers,verbs=update
+// +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspaces,verbs=get;list;watch
+// +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;patch
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=events,verbs=list
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// Reconciler runs WorkspaceJobs.
+type Reconciler struct {
+	// Client reads from the manager's cache and writes to the API server.
+	Client client.Client
+	// APIReader reads from the API server.
+	APIReader client.Reader
+	// Recorder of events.
+	Recorder events.EventRecorder
+	// Clock of all decisions.
+	Clock clock.PassiveClock
+	// Metrics that transitions are counted in.
+	Metrics *Metrics
+	// PendingLimit is how long an attempt's pod may take to start before the
+	// attempt has failed.
+	PendingLimit time.Duration
+}
+
+// Reconcile brings one WorkspaceJob a step on.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	job := &v1alpha1.WorkspaceJob{}
+	if err := r.Client.Get(ctx, req.NamespacedName, job); err != nil || !job.DeletionTimestamp.IsZero() {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	o, err := r.observe(ctx, job)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	d := decide(o)
+	if err := r.act(ctx, o, &d); err != nil {
+		return quiet(err)
+	}
+	if err := r.report(ctx, o, d.status); err != nil {
+		return quiet(err)
+	}
+	if d.remove {
+		// Only as it was seen: it may have been requeued since.
+		seen := client.Preconditions{UID: &job.UID, ResourceVersion: &job.ResourceVersion}
+		return quiet(client.IgnoreNotFound(r.Client.Delete(ctx, job, seen)))
+	}
+	return ctrl.Result{RequeueAfter: d.after}, nil
+}
+
+// act stops and starts Jobs. What the API server refuses for good changes the
+// decision instead of being an error.
+func (r *Reconciler) act(ctx context.Context, o observed, d *decision) error {
+	if d.stop != nil {
+		if err := r.stop(ctx, d.stop); err != nil {
+			return err
+		}
+	}
+	if d.start == nil {
+		return nil
+	}
+	child := build(o.workspace, o.job, *d.start)
+	err := r.Client.Create(ctx, child, client.FieldOwner(v1alpha1.ManagedBy))
+	if apierrors.IsAlreadyExists(err) {
+		return r.takeUp(ctx, o, d, child)
+	}
+	if refusal := refusalOf(err); refusal != nil {
+		withdraw(o, d, *refusal)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("create Job %q: %w", child.Name, err)
+	}
+	recordChild(d, child)
+	return nil
+}
+
+// takeUp a Job that exists under the attempt's name: ours, of a life before this
+// one or not in the cache yet, or somebody else's.
+func (r *Reconciler) takeUp(ctx context.Context, o observed, d *decision, child *batchv1.Job) error {
+	found := &batchv1.Job{}
+	if err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(child), found); err != nil {
+		return fmt.Errorf("read Job %q: %w", child.Name, err)
+	}
+	if metav1.IsControlledBy(found, o.job) {
+		recordChild(d, found)
+		return nil
+	}
+	withdraw(o, d, refusal{
+		reason: v1alpha1.ReasonNameTaken, stalled: true, after: foreignLook,
+		message: foreignMessage(found.Name),
+	})
+	return nil
+}
+
+// stop suspends the Job rather than deleting it: its pod is stopped all the same,
+// and what the pod did until then is still counted and seen.
+func (r *Reconciler) stop(ctx context.Context, child *batchv1.Job) error {
+	suspended := child.DeepCopy()
+	suspended.Spec.Suspend = new(true)
+	patch := client.MergeFromWithOptions(child, client.MergeFromWithOptimisticLock{})
+	if err := r.Client.Patch(ctx, suspended, patch, client.FieldOwner(v1alpha1.ManagedBy)); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("stop Job %q: %w", child.Name, err)
+	}
+	return nil
+}
+
+// report writes the status if it changed; events and metrics follow only then.
+func (r *Reconciler) report(ctx context.Context, o observed, status v1alpha1.WorkspaceJobStatus) error {
+	if equality.Semantic.DeepEqual(o.job.Status, status) {
+		return nil
+	}
+	before := o.job.DeepCopy()
+	patched := o.job.DeepCopy()
+	patched.Status = status
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := r.Client.Status().Patch(ctx, patched, patch, client.FieldOwner(v1alpha1.ManagedBy)); err != nil {
+		if apierrors.IsInvalid(err) {
+			return reconcile.TerminalError(fmt.Errorf("write the status: %w", err))
+		}
+		return fmt.Errorf("write the status: %w", err)
+	}
+	r.tell(patched, &before.Status)
+	r.Metrics.count(o.workspace, measuresOf(&before.Status, &status))
+	return nil
+}
+
+func (r *Reconciler) tell(job *v1alpha1.WorkspaceJob, before *v1alpha1.WorkspaceJobStatus) {
+	for _, e := range eventsOf(before, &job.Status) {
+		if e.attempt == "" {
+			r.Recorder.Eventf(job, nil, e.kind, e.reason, "Reconcile", "%s", clip(e.note, maxNote))
+			continue
+		}
+		related := &batchv1.Job{
+			TypeMeta:   metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"},
+			ObjectMeta: metav1.ObjectMeta{Namespace: job.Namespace, Name: e.attempt},
+		}
+		r.Recorder.Eventf(job, related, e.kind, e.reason, "Reconcile", "%s", clip(e.note, maxNote))
+	}
+}
+
+// maxNote is the length of an event's note, in bytes; the API server takes 1,024.
+const maxNote = 1000
+
+// quiet: the object has changed or gone since it was read; the change itself
+// brings it back here.
+func quiet(err error) (ctrl.Result, error) {
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		return ctrl.Result{RequeueAfter: time.Second}, nil
+	}
+	return ctrl.Result{}, err
+}

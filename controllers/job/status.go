@@ -1,0 +1,102 @@
+package job
+
+import (
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+// maxMessage is the length of status.message and of the conditions' messages, in
+// bytes.
+const maxMessage = 2048
+
+// enter a state in which the operator is at work or waits for its time.
+func enter(status *v1alpha1.WorkspaceJobStatus, state v1alpha1.JobState, reason, message string, now time.Time) {
+	status.State = state
+	setConditions(status, verdict{ready: metav1.ConditionFalse, succeeded: metav1.ConditionUnknown, reconciling: true}, reason, message, now)
+}
+
+// stall: due, and nothing goes on until somebody mends what the message says.
+func stall(status *v1alpha1.WorkspaceJobStatus, reason, message string, now time.Time) {
+	status.State = v1alpha1.StateEnqueued
+	setConditions(status, verdict{ready: metav1.ConditionFalse, succeeded: metav1.ConditionUnknown, stalled: true}, reason, message, now)
+}
+
+// finish the run in one of the final states. A final failure is Stalled: to
+// kstatus Ready=False alone would mean "in progress".
+func finish(d *decision, state v1alpha1.JobState, reason, message string, at time.Time) {
+	d.status.State = state
+	d.status.FinishedAt = new(metav1.NewTime(at))
+	d.status.NextAttemptAt = nil
+	v := verdict{ready: metav1.ConditionTrue, succeeded: metav1.ConditionFalse}
+	switch state {
+	case v1alpha1.StateSucceeded:
+		v.succeeded = metav1.ConditionTrue
+	case v1alpha1.StateFailed:
+		v.ready, v.stalled = metav1.ConditionFalse, true
+	}
+	setConditions(&d.status, v, reason, message, at)
+}
+
+type verdict struct {
+	ready, succeeded     metav1.ConditionStatus
+	reconciling, stalled bool
+}
+
+func setConditions(status *v1alpha1.WorkspaceJobStatus, v verdict, reason, message string, at time.Time) {
+	status.Message = clip(message, maxMessage)
+	set := func(kind string, value metav1.ConditionStatus) {
+		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
+			Type: kind, Status: value, Reason: reason, Message: status.Message,
+			ObservedGeneration: status.ObservedGeneration, LastTransitionTime: metav1.NewTime(at),
+		})
+	}
+	abnormal := func(kind string, present bool) {
+		if present {
+			set(kind, metav1.ConditionTrue)
+			return
+		}
+		meta.RemoveStatusCondition(&status.Conditions, kind)
+	}
+	set(v1alpha1.ConditionReady, v.ready)
+	set(v1alpha1.ConditionSucceeded, v.succeeded)
+	abnormal(v1alpha1.ConditionReconciling, v.reconciling)
+	abnormal(v1alpha1.ConditionStalled, v.stalled)
+}
+
+// firstDue is when a run's first attempt is due: a requeued run at once.
+func firstDue(job *v1alpha1.WorkspaceJob, run int32) time.Time {
+	switch {
+	case run > 1:
+		return time.Time{}
+	case job.Spec.RunAt != nil:
+		return job.Spec.RunAt.Time
+	case job.Spec.Delay != nil:
+		return job.CreationTimestamp.Add(job.Spec.Delay.Duration)
+	default:
+		return job.CreationTimestamp.Time
+	}
+}
+
+// workspaceObstacle is why the workspace can't take a job now; "" if it can. The
+// borders of the workspace (network policy, quota) and its ledger must be in
+// place, as its spec says today, before any of its code runs.
+func workspaceObstacle(ws *v1alpha1.Workspace) string {
+	if !ws.DeletionTimestamp.IsZero() {
+		return fmt.Sprintf("workspace %q is being deleted", ws.Name)
+	}
+	for _, kind := range []string{v1alpha1.ConditionDatabaseReady, v1alpha1.ConditionReady} {
+		condition := meta.FindStatusCondition(ws.Status.Conditions, kind)
+		switch {
+		case condition == nil || condition.ObservedGeneration != ws.Generation:
+			return fmt.Sprintf("workspace %q is being set up", ws.Name)
+		case condition.Status != metav1.ConditionTrue:
+			return fmt.Sprintf("workspace %q can't run jobs yet (%s): %s", ws.Name, condition.Reason, condition.Message)
+		}
+	}
+	return ""
+}

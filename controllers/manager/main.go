@@ -1,0 +1,73 @@
+// Command manager is the operator: it runs the controllers of all kinds.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+)
+
+// version is set at build time.
+var version = "dev"
+
+// options are the command's flags.
+type options struct {
+	leaderElect             bool
+	leaderElectionNamespace string
+	metricsAddress          string
+	probeAddress            string
+	pendingLimit            time.Duration
+	logLevel                slog.Level
+}
+
+func main() {
+	opts, err := parse(os.Args[1:], os.Stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "manager: %v\n", err)
+		os.Exit(2)
+	}
+	log := logr.FromSlogHandler(slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: opts.logLevel}))
+	ctrl.SetLogger(log)
+	klog.SetLogger(log)
+	if err := run(ctrl.SetupSignalHandler(), opts); err != nil {
+		log.Error(err, "the operator stops")
+		os.Exit(1)
+	}
+}
+
+func parse(args []string, output io.Writer) (options, error) {
+	var opts options
+	flags := flag.NewFlagSet("manager", flag.ContinueOnError)
+	flags.SetOutput(output)
+	flags.Usage = func() {
+		fmt.Fprintf(output, "manager %s: the operator of Workspace Jobs.\n\nIt takes the cluster from KUBECONFIG, or from the pod that it runs in.\n\nFlags:\n", version)
+		flags.PrintDefaults()
+	}
+	flags.BoolVar(&opts.leaderElect, "leader-elect", true, "work only while holding the leader's Lease, so that several replicas may run")
+	flags.StringVar(&opts.leaderElectionNamespace, "leader-election-namespace", "", "namespace of the leader's Lease (default: the pod's own)")
+	flags.StringVar(&opts.metricsAddress, "metrics-bind-address", ":8080", "address of the Prometheus metrics; 0 turns them off")
+	flags.StringVar(&opts.probeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 turns them off")
+	flags.DurationVar(&opts.pendingLimit, "pending-limit", 10*time.Minute, "how long an attempt's pod may take to start before the attempt has failed (at least 30s)")
+	flags.TextVar(&opts.logLevel, "log-level", slog.LevelInfo, "DEBUG, INFO, WARN or ERROR")
+	if err := flags.Parse(args); err != nil {
+		return opts, err
+	}
+	if flags.NArg() > 0 {
+		return opts, fmt.Errorf("unexpected argument %q; see manager --help", flags.Arg(0))
+	}
+	if opts.pendingLimit < 30*time.Second {
+		return opts, fmt.Errorf("--pending-limit is %s; it must be at least 30s, or slow nodes fail good jobs", opts.pendingLimit)
+	}
+	return opts, nil
+}

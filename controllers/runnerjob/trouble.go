@@ -1,0 +1,46 @@
+package runnerjob
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Trouble is the newest warning that Kubernetes has about the objects, a Job and
+// its pods: a quota that refuses the pod, a volume that can't be mounted. What a
+// pod's own status tells is not here; see [Observe]. It reads events, so reader
+// must not be a cache.
+func Trouble(ctx context.Context, reader client.Reader, objects ...client.Object) (string, error) {
+	var newest *corev1.Event
+	for _, object := range objects {
+		var events corev1.EventList
+		if err := reader.List(ctx, &events, client.InNamespace(object.GetNamespace()), client.MatchingFields{
+			"involvedObject.uid": string(object.GetUID()), "type": corev1.EventTypeWarning,
+		}); err != nil {
+			return "", fmt.Errorf("list the events of %q: %w", object.GetName(), err)
+		}
+		for i := range events.Items {
+			if e := &events.Items[i]; newest == nil || lastSeen(newest) < lastSeen(e) {
+				newest = e
+			}
+		}
+	}
+	if newest == nil {
+		return "", nil
+	}
+	return fmt.Sprintf("its pod can't start (%s): %s", newest.Reason, newest.Message), nil
+}
+
+// lastSeen: an event of the newer kind has no lastTimestamp until it is repeated.
+func lastSeen(e *corev1.Event) int64 {
+	at := e.CreationTimestamp.Unix()
+	if e.Series != nil {
+		at = max(at, e.Series.LastObservedTime.Unix())
+	}
+	if !e.LastTimestamp.IsZero() {
+		at = max(at, e.LastTimestamp.Unix())
+	}
+	return at
+}
