@@ -25,7 +25,6 @@ const (
 	podSubnet       = "10.244.0.0/16"
 	serviceSubnet   = "10.96.0.0/16"
 	firstServiceIP  = "10.96.0.1"
-	clusterDNS      = "10.96.0.10"
 	apiServerPort   = 6443
 	kubeletPort     = 10250
 	etcdPort        = 2379

@@ -45,7 +45,7 @@ func down(ctx context.Context, name string) error {
 	} else {
 		err = nil
 	}
-	err = errors.Join(err, c.removeCgroups(), c.removeStrays(), unmountAll(c.state()), unmountAll(c.run()))
+	err = errors.Join(err, c.removeCgroups(), unmountAll(c.state()), unmountAll(c.run()))
 	if err != nil {
 		return err // the folder stays, so that `down` can be tried again
 	}
@@ -73,10 +73,16 @@ func (c cluster) killTheRest() {
 	}
 }
 
-// removeEmptyRoots removes the folders of all clusters when the last one is gone.
+// removeEmptyRoots removes the folders that clusters share when the last one is gone:
+// with another one up, that would take away what it has mounted there.
 func removeEmptyRoots() {
 	_ = unix.Rmdir(runRoot)
-	_ = unix.Rmdir(stateRoot)
+	if unix.Rmdir(stateRoot) != nil {
+		return
+	}
+	for _, folder := range ownFolders {
+		_ = unix.Rmdir(folder) // fails if it is not empty, and so was not ours
+	}
 }
 
 func exists(path string) bool {

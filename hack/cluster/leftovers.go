@@ -34,7 +34,7 @@ func parseMounts(mountinfo, under string) []mountPoint {
 			continue
 		}
 		path := unescapeMount(fields[4])
-		if path == under || strings.HasPrefix(path, under+"/") {
+		if path == under || strings.HasPrefix(path, strings.TrimSuffix(under, "/")+"/") {
 			found = append(found, mountPoint{path: path, kind: kinds[0]})
 		}
 	}
@@ -107,29 +107,4 @@ func pidsIn(file string) []pid {
 		}
 	}
 	return found
-}
-
-// removeStrays removes what the kubelet and the CNI library keep at places of their own
-// choosing: links to our pods' logs, and cached results for our network.
-func (c cluster) removeStrays() error {
-	var problems []error
-	remove := func(path string) {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			problems = append(problems, err)
-		}
-	}
-	links, _ := filepath.Glob("/var/log/containers/*.log")
-	for _, link := range links {
-		if target, err := os.Readlink(link); err == nil && strings.HasPrefix(target, c.state()+"/") {
-			remove(link)
-		}
-	}
-	results, _ := filepath.Glob("/var/lib/cni/results/" + c.cniNetwork() + "-*")
-	for _, result := range results {
-		remove(result)
-	}
-	for _, folder := range []string{"/var/log/containers", "/var/lib/cni/results", "/var/lib/cni"} {
-		_ = unix.Rmdir(folder) // only if it is empty
-	}
-	return errors.Join(problems...)
 }

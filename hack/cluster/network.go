@@ -71,8 +71,14 @@ func setUpNode(ctx context.Context) error {
 	if err := ip(ctx, "link", "set", "lo", "up"); err != nil {
 		return err
 	}
-	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0); err != nil {
-		return err
+	settings := map[string]string{
+		"ip_forward":     "1",
+		"icmp_ratelimit": "0", // so that every look-up of a name is refused, not one a second
+	}
+	for setting, value := range settings {
+		if err := os.WriteFile("/proc/sys/net/ipv4/"+setting, []byte(value), 0); err != nil {
+			return err
+		}
 	}
 	// Lets kube-proxy see what pods send each other over the bridge. A kernel without
 	// bridge netfilter has no such file and then pods of one node lack only that.

@@ -120,7 +120,7 @@ func (c cluster) kubeletConfig() map[string]any {
 		"failSwapOn":             false,
 
 		"maxPods":                     250,
-		"clusterDNS":                  []string{clusterDNS}, // nothing answers there: a look-up fails at once
+		"clusterDNS":                  []string{c.nodeAddress()}, // nothing listens there: a look-up fails at once
 		"clusterDomain":               "cluster.local",
 		"resolvConf":                  "",
 		"evictionHard":                map[string]string{"memory.available": "100Mi"},

@@ -119,6 +119,9 @@ func (c cluster) prepare(ctx context.Context) error {
 	if err := c.writeNodeConfigs(cniPlugins()); err != nil {
 		return err
 	}
+	if err := c.makePlaces(); err != nil {
+		return err
+	}
 	if err := c.makeNetwork(ctx); err != nil {
 		return err
 	}
@@ -139,8 +142,8 @@ func (c cluster) start(ctx context.Context, bin binaries, client *http.Client, p
 		id, running := readPid(part.pidFile)
 		if !running {
 			say("starting %s", part.name)
-			err := inNamespace(c.netns(), func() (err error) { id, err = start(part.process); return err })
-			if err != nil {
+			var err error
+			if id, err = c.startInside(part.process); err != nil {
 				return fail(part, err)
 			}
 			started = append(started, id)
