@@ -1,0 +1,75 @@
+package manifests
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// TestReasonsAreDocumented: whoever is woken by a reason finds it in docs/operations.md.
+func TestReasonsAreDocumented(t *testing.T) {
+	t.Parallel()
+	page := string(read(t, filepath.Join(root, "docs/operations.md")))
+	reasons := constants(t, "api/v1alpha1/names.go", "Reason")
+	reasons = append(reasons, constants(t, "api/v1alpha1/workspacejob_types.go", "Outcome")...)
+	if len(reasons) == 0 {
+		t.Fatal("no reason is found in api/v1alpha1")
+	}
+	for _, reason := range reasons {
+		if !strings.Contains(page, "`"+reason+"`") {
+			t.Errorf("docs/operations.md does not explain `%s`", reason)
+		}
+	}
+}
+
+// constants are the values of a file's string constants whose names have the prefix.
+func constants(t *testing.T, path, prefix string) []string {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, path), nil, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var values []string
+	ast.Inspect(file, func(node ast.Node) bool {
+		spec, ok := node.(*ast.ValueSpec)
+		if !ok || !strings.HasPrefix(spec.Names[0].Name, prefix) || len(spec.Values) == 0 {
+			return true
+		}
+		if literal, ok := spec.Values[0].(*ast.BasicLit); ok && literal.Kind == token.STRING {
+			value, err := strconv.Unquote(literal.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			values = append(values, value)
+		}
+		return true
+	})
+	return values
+}
+
+var link = regexp.MustCompile(`\]\(([^)#]+)(#[^)]*)?\)`)
+
+// TestLinks: a page's links to files of this repository lead somewhere.
+func TestLinks(t *testing.T) {
+	t.Parallel()
+	pages, err := filepath.Glob(filepath.Join(root, "docs/*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range append(pages, filepath.Join(root, "README.md")) {
+		for _, found := range link.FindAllStringSubmatch(string(read(t, page)), -1) {
+			if strings.Contains(found[1], "://") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(filepath.Dir(page), found[1])); err != nil {
+				t.Errorf("%s: %v", page, err)
+			}
+		}
+	}
+}
