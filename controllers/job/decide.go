@@ -90,6 +90,7 @@ func adopt(o observed, d *decision) {
 	record(&d.status, v1alpha1.Attempt{
 		Number: nextNumber(&d.status), Run: run, Job: o.child.Name, JobUID: o.child.UID, CreatedAt: o.child.CreationTimestamp,
 	})
+	d.status.NextAttemptAt = nil
 	if d.status.EnqueuedAt == nil {
 		d.status.EnqueuedAt = new(o.child.CreationTimestamp)
 	}
@@ -210,7 +211,7 @@ func requeue(o observed, d *decision) bool {
 func due(o observed, d *decision) bool {
 	at := firstDue(o.job, d.status.Run)
 	reason, message := v1alpha1.ReasonScheduled, fmt.Sprintf("due at %s", stamp(at))
-	if d.status.NextAttemptAt != nil {
+	if d.status.RunAttempts > 0 && d.status.NextAttemptAt != nil {
 		at, reason, message = d.status.NextAttemptAt.Time, v1alpha1.ReasonRetryScheduled, d.status.Message
 	}
 	if !o.now.Before(at) {

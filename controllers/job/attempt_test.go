@@ -1,0 +1,176 @@
+package job
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/runnerjob"
+	"github.com/openradius/workspace-jobs/runner/contract"
+)
+
+func TestOutcomeOf(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		end  runnerjob.End
+		want v1alpha1.AttemptOutcome
+	}{
+		"failed":        {runnerjob.End{ExitCode: new(int32(1))}, "Failed"},
+		"usage":         {runnerjob.End{ExitCode: new(int32(contract.ExitUsage))}, "PermanentFailure"},
+		"permanent":     {runnerjob.End{ExitCode: new(int32(contract.ExitPermanent))}, "PermanentFailure"},
+		"later":         {runnerjob.End{ExitCode: new(int32(contract.ExitLater))}, "Failed"},
+		"timeout":       {runnerjob.End{ExitCode: new(int32(contract.ExitTimeout))}, "TimedOut"},
+		"interrupted":   {runnerjob.End{ExitCode: new(int32(contract.ExitInterrupted))}, "Interrupted"},
+		"pod deadline":  {runnerjob.End{ExitCode: new(int32(137)), Reason: "DeadlineExceeded"}, "TimedOut"},
+		"killed":        {runnerjob.End{ExitCode: new(int32(137)), Reason: "OOMKilled"}, "Failed"},
+		"no pod at all": {runnerjob.End{}, "Failed"},
+	}
+	for name, c := range cases {
+		if got := outcomeOf(&c.end); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+func TestRetryDelayNeverOverflows(t *testing.T) {
+	t.Parallel()
+	o := observed{job: makeJob().obj()}
+	for failed := int32(1); failed < 200; failed++ {
+		delay := retryDelay(o, failed)
+		if delay < defaultMinDelay || delay > defaultMaxDelay {
+			t.Fatalf("after %d failures: %s", failed, delay)
+		}
+	}
+	asked := exited(contract.ExitLater, 1, contract.Message{RetryAfter: time.Duration(math.MaxInt64).String()})
+	if delay := retryDelay(observed{job: makeJob().obj(), seen: asked}, 1); delay != longestWait {
+		t.Errorf("a runner may put itself off by %s", delay)
+	}
+}
+
+func TestResultOf(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string]string{
+		`{"rows":3}`: `{"rows":3}`, `null`: "", ``: "", `1e999`: "", `{"a":`: "", `"text"`: `"text"`,
+	} {
+		got := ""
+		if result := resultOf([]byte(raw)); result != nil {
+			got = string(result.Raw)
+		}
+		if got != want {
+			t.Errorf("resultOf(%q) = %q, want %q", raw, got, want)
+		}
+	}
+}
+
+func TestRecordKeepsTheLastTwenty(t *testing.T) {
+	t.Parallel()
+	var status v1alpha1.WorkspaceJobStatus
+	for range 30 {
+		record(&status, v1alpha1.Attempt{Number: nextNumber(&status)})
+	}
+	if len(status.Attempts) != maxAttempts || status.Attempts[0].Number != 11 || nextNumber(&status) != 31 {
+		t.Errorf("%d attempts from %d, next %d", len(status.Attempts), status.Attempts[0].Number, nextNumber(&status))
+	}
+}
+
+func TestClipKeepsCharactersWhole(t *testing.T) {
+	t.Parallel()
+	for limit := 4; limit < 40; limit++ {
+		got := clip(strings.Repeat("aé€", 20), limit)
+		if len(got) > limit || !utf8.ValidString(got) || !strings.HasSuffix(got, "…") {
+			t.Errorf("limit %d: %q", limit, got)
+		}
+	}
+}
+
+func TestNamesFit(t *testing.T) {
+	t.Parallel()
+	if got := attemptName(strings.Repeat("a", 58), maxNumber); len(got) > 63 {
+		t.Errorf("%q has %d characters", got, len(got))
+	}
+}
+
+func TestBuildKeepsSecretsFromArguments(t *testing.T) {
+	t.Parallel()
+	job := makeJob().args(`{"a":"$(DATABASE_URL) $$(X) $1"}`).obj()
+	env := build(readyWorkspace(), job, v1alpha1.Attempt{Number: 3, Run: 2, Job: "nightly-3"}).Spec.Template.Spec.Containers[0].Env
+	values := map[string]corev1.EnvVar{}
+	for _, e := range env {
+		values[e.Name] = e
+	}
+	if got, want := values[contract.EnvArgs].Value, `{"a":"$$(DATABASE_URL) $$$$(X) $$1"}`; got != want {
+		t.Errorf("args are %s, want %s", got, want)
+	}
+	for _, name := range []string{contract.EnvJobID, contract.EnvRun, contract.EnvAttempt} {
+		if values[name].ValueFrom == nil || values[name].ValueFrom.FieldRef == nil {
+			t.Errorf("%s is not taken from the pod, so an adopted Job could not have it", name)
+		}
+	}
+	if values[contract.EnvDatabaseURL].ValueFrom.SecretKeyRef == nil {
+		t.Error("the database's URL is not a reference to the Secret")
+	}
+}
+
+func TestEventsTellEachFailedAttempt(t *testing.T) {
+	t.Parallel()
+	o := observed{
+		job: makeJob().retry(1).started(1, 1, 0).failed(5).started(1, 2, 15).obj(), child: makeChild(2, 1),
+		seen: exited(1, 20, contract.Message{Error: "boom"}), now: at(21), workspace: readyWorkspace(), pendingLimit: time.Hour,
+	}
+	d := decide(o)
+	want := []notice{
+		{kind: "Warning", reason: "AttemptFailed", attempt: "nightly-2", note: "attempt 2 failed (exit code 1): boom"},
+		{kind: "Warning", reason: "RetriesExhausted", note: "attempt 2 failed (exit code 1): boom; no attempt is left after 2"},
+	}
+	if diff := cmp.Diff(want, eventsOf(&o.job.Status, &d.status), cmp.AllowUnexported(notice{})); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+	if again := eventsOf(&d.status, &d.status); len(again) > 0 {
+		t.Errorf("events without a transition: %v", again)
+	}
+	if again := measuresOf(&d.status, &d.status); len(again) > 0 {
+		t.Errorf("measures without a transition: %v", again)
+	}
+}
+
+func TestASuccessAtOnceHasNoEventButIsMeasured(t *testing.T) {
+	t.Parallel()
+	o := observed{
+		job: makeJob().started(1, 1, 0).obj(), child: makeChild(1, 1), seen: succeeded(5, "1"),
+		now: at(6), workspace: readyWorkspace(), pendingLimit: time.Hour,
+	}
+	d := decide(o)
+	if events := eventsOf(&o.job.Status, &d.status); len(events) > 0 {
+		t.Errorf("events %v", events)
+	}
+	want := []measure{{queued: new(time.Second)}, {outcome: "Succeeded", ran: 4 * time.Second}}
+	if diff := cmp.Diff(want, measuresOf(&o.job.Status, &d.status), cmp.AllowUnexported(measure{})); diff != "" {
+		t.Errorf("measures (-want +got):\n%s", diff)
+	}
+}
+
+func TestStoppedWaitsForThePod(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*batchv1.Job){
+		"not suspended yet": func(j *batchv1.Job) { j.Spec.Suspend = new(false) },
+		"a pod is active":   func(j *batchv1.Job) { j.Status.Active = 1 },
+		"a pod terminates":  func(j *batchv1.Job) { j.Status.Terminating = new(int32(1)) },
+		"not told so yet":   func(j *batchv1.Job) { j.Status.Conditions = nil },
+	} {
+		child := suspendedChild(1)
+		change(child)
+		if stopped(child) {
+			t.Errorf("%s: called stopped", name)
+		}
+	}
+	if !stopped(suspendedChild(1)) {
+		t.Error("a suspended Job without pods is not called stopped")
+	}
+}
