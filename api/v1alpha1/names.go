@@ -92,6 +92,12 @@ const (
 	ReasonNamespaceTaken = "NamespaceTaken"
 	// ReasonNamespaceTerminating: the namespace is being deleted.
 	ReasonNamespaceTerminating = "NamespaceTerminating"
+	// ReasonInvalidSpec: Kubernetes refuses an object that the spec leads to, such
+	// as a NetworkPolicy with a bad CIDR.
+	ReasonInvalidSpec = "InvalidSpec"
+	// ReasonReconcileError: the API server answered with an error; the operator
+	// keeps trying.
+	ReasonReconcileError = "ReconcileError"
 	// ReasonMigrating: the ledger's migration is running.
 	ReasonMigrating = "Migrating"
 	// ReasonMigrationPending: the migration's pod can't start.

@@ -1,0 +1,150 @@
+package workspace
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+// countInterval is how old status.jobs may be, and so how often it is written.
+const countInterval = 10 * time.Second
+
+// Counter keeps status.jobs of Workspaces. It is apart from [Reconciler], for it
+// is woken by every job and has one thing to say. All that it reads comes from the
+// manager's cache.
+type Counter struct {
+	client client.Client
+	// interval between an event and the count that it leads to.
+	interval time.Duration
+}
+
+// NewCounter returns a Counter that writes at most every ten seconds.
+func NewCounter(c client.Client) *Counter { return &Counter{client: c, interval: countInterval} }
+
+// SetupWithManager has the manager call c after jobs have changed their state.
+func (c *Counter) SetupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("workspace-counts").
+		Watches(&v1alpha1.WorkspaceJob{}, c.onJobs()).
+		Watches(&v1alpha1.Workspace{}, c.onWorkspaces()).
+		Complete(c)
+}
+
+// queue of Workspaces to count.
+type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+
+// onJobs puts a Workspace off by the interval. What is waiting already keeps its
+// time, so a busy queue is counted once in an interval, and a quiet one never.
+func (c *Counter) onJobs() handler.EventHandler {
+	later := func(ctx context.Context, job client.Object, q queue) {
+		// The label is a hint of whom to wake; Reconcile checks it.
+		ns := &corev1.Namespace{}
+		if err := c.client.Get(ctx, client.ObjectKey{Name: job.GetNamespace()}, ns); err != nil {
+			return
+		}
+		for _, request := range labelledWorkspace(ctx, ns) {
+			q.AddAfter(request, c.interval)
+		}
+	}
+	return handler.Funcs{
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) { later(ctx, e.Object, q) },
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) { later(ctx, e.Object, q) },
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
+			before, ok := e.ObjectOld.(*v1alpha1.WorkspaceJob)
+			after, also := e.ObjectNew.(*v1alpha1.WorkspaceJob)
+			if ok && also && before.Status.State != after.Status.State {
+				later(ctx, after, q)
+			}
+		},
+	}
+}
+
+// onWorkspaces wakes c when a Workspace has got its namespace, or lost it.
+func (c *Counter) onWorkspaces() handler.EventHandler {
+	now := func(ws client.Object, q queue) {
+		q.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(ws)})
+	}
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { now(e.Object, q) },
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) {
+			before, ok := e.ObjectOld.(*v1alpha1.Workspace)
+			after, also := e.ObjectNew.(*v1alpha1.Workspace)
+			if ok && also && before.Status.Namespace != after.Status.Namespace {
+				now(after, q)
+			}
+		},
+	}
+}
+
+// Reconcile counts one Workspace's jobs and writes what has changed.
+func (c *Counter) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	ws := &v1alpha1.Workspace{}
+	if err := c.client.Get(ctx, request.NamespacedName, ws); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	counts, err := c.count(ctx, ws)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if equalCounts(ws.Status.Jobs, counts) {
+		return reconcile.Result{}, nil
+	}
+	// Without a resourceVersion and with this field alone, the patch can't get in
+	// the way of the other reconciler's.
+	patch, err := json.Marshal(map[string]any{"status": map[string]any{"jobs": counts}})
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	err = c.client.Status().Patch(ctx, ws, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(v1alpha1.ManagedBy))
+	return reconcile.Result{}, client.IgnoreNotFound(err)
+}
+
+// count returns nil for a Workspace that has no namespace.
+func (c *Counter) count(ctx context.Context, ws *v1alpha1.Workspace) (*v1alpha1.JobCounts, error) {
+	if ws.Status.Namespace == "" {
+		return nil, nil
+	}
+	var jobs v1alpha1.WorkspaceJobList
+	// The jobs are only looked at: copying ten thousand of them is waste.
+	if err := c.client.List(ctx, &jobs, client.InNamespace(ws.Status.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("list the jobs of workspace %q: %w", ws.Name, err)
+	}
+	return countsOf(jobs.Items), nil
+}
+
+// countsOf counts by state. A job that the operator hasn't looked at yet has none
+// and isn't counted: so the numbers are those of `kubectl get workspacejobs
+// --field-selector status.state=…`.
+func countsOf(jobs []v1alpha1.WorkspaceJob) *v1alpha1.JobCounts {
+	by := map[v1alpha1.JobState]int32{}
+	for i := range jobs {
+		by[jobs[i].Status.State]++
+	}
+	return &v1alpha1.JobCounts{
+		Scheduled:  by[v1alpha1.StateScheduled],
+		Enqueued:   by[v1alpha1.StateEnqueued],
+		Processing: by[v1alpha1.StateProcessing],
+		Succeeded:  by[v1alpha1.StateSucceeded],
+		Failed:     by[v1alpha1.StateFailed],
+		Deleted:    by[v1alpha1.StateDeleted],
+	}
+}
+
+func equalCounts(a, b *v1alpha1.JobCounts) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return *a == *b
+}

@@ -1,0 +1,93 @@
+package workspace
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	applymetav1 "k8s.io/client-go/applyconfigurations/meta/v1"
+	applynetworkingv1 "k8s.io/client-go/applyconfigurations/networking/v1"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+const dnsPort = 53
+
+func extractNetworkPolicy(live *networkingv1.NetworkPolicy, manager string) (*applynetworkingv1.NetworkPolicyApplyConfiguration, error) {
+	return applynetworkingv1.ExtractNetworkPolicy(live, manager)
+}
+
+func networkPolicy(ws *v1alpha1.Workspace, name string) *applynetworkingv1.NetworkPolicyApplyConfiguration {
+	return applynetworkingv1.NetworkPolicy(name, ws.NamespaceName()).
+		WithLabels(labelsOf(ws)).
+		WithOwnerReferences(applyOwnerOf(ws))
+}
+
+// defaultDeny holds for every pod of the namespace, both ways.
+func defaultDeny(ws *v1alpha1.Workspace) *applynetworkingv1.NetworkPolicyApplyConfiguration {
+	return networkPolicy(ws, denyPolicy).WithSpec(applynetworkingv1.NetworkPolicySpec().
+		WithPodSelector(applymetav1.LabelSelector()).
+		WithPolicyTypes(networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress))
+}
+
+// runnerEgress is what runner pods reach: DNS, the database, and what the
+// workspace allows beside it.
+func runnerEgress(ws *v1alpha1.Workspace) *applynetworkingv1.NetworkPolicyApplyConfiguration {
+	rules := append([]networkingv1.NetworkPolicyEgressRule{dns()}, ws.Spec.Database.Egress...)
+	if ws.Spec.Network != nil {
+		rules = append(rules, ws.Spec.Network.Egress...)
+	}
+	spec := applynetworkingv1.NetworkPolicySpec().
+		WithPodSelector(applymetav1.LabelSelector().WithMatchLabels(labelsOf(ws))).
+		WithPolicyTypes(networkingv1.PolicyTypeEgress)
+	for i := range rules {
+		spec.WithEgress(applyEgress(rules[i]))
+	}
+	return networkPolicy(ws, runnerPolicy).WithSpec(spec)
+}
+
+func dns() networkingv1.NetworkPolicyEgressRule {
+	port := intstr.FromInt32(dnsPort)
+	rule := networkingv1.NetworkPolicyEgressRule{}
+	for _, protocol := range []corev1.Protocol{corev1.ProtocolUDP, corev1.ProtocolTCP} {
+		rule.Ports = append(rule.Ports, networkingv1.NetworkPolicyPort{Protocol: new(protocol), Port: new(port)})
+	}
+	kubeSystem := &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: metav1.NamespaceSystem}}
+	rule.To = []networkingv1.NetworkPolicyPeer{{NamespaceSelector: kubeSystem}}
+	return rule
+}
+
+// applyEgress writes a rule as the API server will keep it: a port without a
+// protocol is TCP.
+func applyEgress(rule networkingv1.NetworkPolicyEgressRule) *applynetworkingv1.NetworkPolicyEgressRuleApplyConfiguration {
+	config := applynetworkingv1.NetworkPolicyEgressRule()
+	for _, port := range rule.Ports {
+		p := applynetworkingv1.NetworkPolicyPort().WithProtocol(corev1.ProtocolTCP)
+		if port.Protocol != nil && *port.Protocol != "" {
+			p.WithProtocol(*port.Protocol)
+		}
+		p.Port, p.EndPort = port.Port, port.EndPort
+		config.WithPorts(p)
+	}
+	for _, peer := range rule.To {
+		p := applynetworkingv1.NetworkPolicyPeer()
+		p.PodSelector, p.NamespaceSelector = applySelector(peer.PodSelector), applySelector(peer.NamespaceSelector)
+		if peer.IPBlock != nil {
+			p.WithIPBlock(applynetworkingv1.IPBlock().WithCIDR(peer.IPBlock.CIDR).WithExcept(peer.IPBlock.Except...))
+		}
+		config.WithTo(p)
+	}
+	return config
+}
+
+func applySelector(selector *metav1.LabelSelector) *applymetav1.LabelSelectorApplyConfiguration {
+	if selector == nil {
+		return nil
+	}
+	config := applymetav1.LabelSelector().WithMatchLabels(selector.MatchLabels)
+	for _, e := range selector.MatchExpressions {
+		config.WithMatchExpressions(applymetav1.LabelSelectorRequirement().
+			WithKey(e.Key).WithOperator(e.Operator).WithValues(e.Values...))
+	}
+	return config
+}

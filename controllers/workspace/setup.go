@@ -1,0 +1,114 @@
+package workspace
+
+import (
+	"context"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+// workers is how many Workspaces are reconciled at once.
+const workers = 4
+
+// SetupWithManager has the manager call r for everything that bears on a
+// Workspace, including what somebody else does to its children.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("workspace").
+		For(&v1alpha1.Workspace{}, builder.WithPredicates(exceptCounts())).
+		Owns(&corev1.ServiceAccount{}).
+		Owns(&corev1.ResourceQuota{}, builder.WithPredicates(exceptUsage())).
+		Owns(&corev1.LimitRange{}).
+		Owns(&networkingv1.NetworkPolicy{}).
+		Owns(&rbacv1.RoleBinding{}).
+		Owns(&batchv1.Job{}).
+		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(labelledWorkspace)).
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(labelledWorkspace), builder.WithPredicates(ofMigrations())).
+		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
+		Complete(r)
+}
+
+// CacheByObject is what the manager's cache has to hold for this package: of a
+// cluster's namespaces only those of workspaces, of all else only the operator's
+// own objects. Their managed fields must be kept: they tell drift.
+func CacheByObject() (map[client.Object]cache.ByObject, error) {
+	claimed, err := labels.NewRequirement(v1alpha1.LabelWorkspace, selection.Exists, nil)
+	if err != nil {
+		return nil, err
+	}
+	whole := func(object any) (any, error) { return object, nil }
+	ours := cache.ByObject{
+		Label:     labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}),
+		Transform: whole,
+	}
+	return map[client.Object]cache.ByObject{
+		&corev1.Namespace{}:           {Label: labels.NewSelector().Add(*claimed), Transform: whole},
+		&corev1.ServiceAccount{}:      ours,
+		&corev1.ResourceQuota{}:       ours,
+		&corev1.LimitRange{}:          ours,
+		&networkingv1.NetworkPolicy{}: ours,
+		&rbacv1.RoleBinding{}:         ours,
+		&batchv1.Job{}:                {Label: ours.Label},
+		&corev1.Pod{}:                 {Label: ours.Label},
+	}, nil
+}
+
+// labelledWorkspace goes by a label: a hint of whom to wake, nothing that is
+// trusted.
+func labelledWorkspace(_ context.Context, object client.Object) []reconcile.Request {
+	name := object.GetLabels()[v1alpha1.LabelWorkspace]
+	if name == "" {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: client.ObjectKey{Name: name}}}
+}
+
+// exceptCounts leaves out what the counter writes. The status otherwise comes
+// through, also the reconciler's own: so a decision that was made on a stale one
+// is made again.
+func exceptCounts() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(*v1alpha1.Workspace)
+		after, also := e.ObjectNew.(*v1alpha1.Workspace)
+		if !ok || !also {
+			return false
+		}
+		was, is := before.Status, after.Status
+		was.Jobs, is.Jobs = nil, nil
+		return before.Generation != after.Generation || !equality.Semantic.DeepEqual(was, is)
+	}}
+}
+
+// exceptUsage leaves out what Kubernetes counts with every pod that comes and
+// goes.
+func exceptUsage() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(*corev1.ResourceQuota)
+		after, also := e.ObjectNew.(*corev1.ResourceQuota)
+		return ok && also && (!equality.Semantic.DeepEqual(before.Spec, after.Spec) ||
+			!equality.Semantic.DeepEqual(before.Labels, after.Labels) ||
+			!equality.Semantic.DeepEqual(before.OwnerReferences, after.OwnerReferences))
+	}}
+}
+
+func ofMigrations() predicate.Predicate {
+	return predicate.NewPredicateFuncs(func(object client.Object) bool {
+		return object.GetLabels()[labelComponent] == ledgerMigration
+	})
+}
