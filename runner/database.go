@@ -1,0 +1,151 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/openradius/workspace-jobs/runner/contract"
+)
+
+const (
+	// connectTimeout holds where the URL has no connect_timeout.
+	connectTimeout = 10 * time.Second
+	// ledgerConnections: one for the heartbeat, one for what it may wait for.
+	ledgerConnections = 2
+	// closeTimeout is how long to wait for connections that a handler still holds.
+	closeTimeout = time.Second
+)
+
+// database is the workspace's database, with the ledger's connections apart from
+// the handlers': a handler that uses up its own does not stop the heartbeat.
+type database struct {
+	ledger, handlers *pgxpool.Pool
+}
+
+// openDatabase reads the URL; connections are made when they are needed.
+func openDatabase(ctx context.Context, databaseURL, applicationName string) (*database, error) {
+	config, err := parseDatabaseURL(databaseURL, applicationName)
+	if err != nil {
+		return nil, err
+	}
+	forLedger := config.Copy()
+	forLedger.MaxConns, forLedger.MinConns, forLedger.MinIdleConns = ledgerConnections, 0, 0
+	opened := &database{}
+	if opened.ledger, err = pgxpool.NewWithConfig(ctx, forLedger); err != nil {
+		return nil, err
+	}
+	if opened.handlers, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		opened.close()
+		return nil, err
+	}
+	return opened, nil
+}
+
+// close ends the connections. Those that a stuck handler holds end with the
+// process.
+func (d *database) close() {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for _, pool := range []*pgxpool.Pool{d.handlers, d.ledger} {
+			if pool != nil {
+				pool.Close()
+			}
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(closeTimeout):
+	}
+}
+
+// parseDatabaseURL reads a connection URL. The errors of the parser may quote
+// parts of it, the password among them: none of their text gets out.
+func parseDatabaseURL(databaseURL, applicationName string) (*pgxpool.Config, error) {
+	if databaseURL == "" {
+		return nil, usagef("%s is not set: the Workspace's database.secretRef names the Secret that holds it", contract.EnvDatabaseURL)
+	}
+	lower := strings.ToLower(databaseURL)
+	if !strings.HasPrefix(lower, "postgres://") && !strings.HasPrefix(lower, "postgresql://") {
+		return nil, badURL()
+	}
+	config, err := pgxpool.ParseConfig(databaseURL)
+	if err != nil {
+		return nil, badURL()
+	}
+	given, err := url.Parse(databaseURL)
+	if err != nil {
+		return nil, badURL()
+	}
+	query := given.Query()
+	if !query.Has("default_query_exec_mode") {
+		// One round trip, and nothing left in the session: a pooler in transaction
+		// mode gives the next statement another session.
+		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
+	}
+	if !query.Has("connect_timeout") {
+		config.ConnConfig.ConnectTimeout = connectTimeout
+	}
+	if !query.Has("application_name") {
+		config.ConnConfig.RuntimeParams["application_name"] = applicationName[:min(len(applicationName), 63)]
+	}
+	return config, nil
+}
+
+func badURL() error {
+	return usagef("%s is no PostgreSQL URL: the Secret's value should look like postgres://role:password@host:5432/database?sslmode=require, with what is special in the password percent-encoded (/ as %%2F, @ as %%40, # as %%23)", contract.EnvDatabaseURL)
+}
+
+// applicationName is what a job's sessions are called in pg_stat_activity.
+func applicationName(job string) string { return "workspace-jobs/" + job }
+
+// explainDatabase says where a failed connection went to, in one line and without
+// the password; other errors stay as they are.
+func explainDatabase(err error) error {
+	var failed *pgconn.ConnectError
+	if !errors.As(err, &failed) {
+		return err
+	}
+	config := failed.Config
+	return &connectionError{
+		text: fmt.Sprintf("cannot connect to PostgreSQL at %s as role %q, database %q: %s",
+			net.JoinHostPort(config.Host, fmt.Sprint(config.Port)), config.User, config.Database, connectReason(failed)),
+		err: err,
+	}
+}
+
+type connectionError struct {
+	text string
+	err  error
+}
+
+func (e *connectionError) Error() string { return e.text }
+func (e *connectionError) Unwrap() error { return e.err }
+
+func connectReason(err error) string {
+	var answer *pgconn.PgError
+	if errors.As(err, &answer) {
+		return fmt.Sprintf("%s (%s)", answer.Message, answer.Code)
+	}
+	var lookup *net.DNSError
+	if errors.As(err, &lookup) {
+		return lookup.Error()
+	}
+	var network *net.OpError
+	if errors.As(err, &network) {
+		return network.Err.Error()
+	}
+	if inner := errors.Unwrap(err); inner != nil {
+		return strings.Join(strings.Fields(inner.Error()), " ")
+	}
+	return "it failed"
+}

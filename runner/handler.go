@@ -1,0 +1,98 @@
+package runner
+
+import (
+	"context"
+	"encoding/json"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Handler is a function that runs jobs, under the name that jobs ask for it by.
+// [Handle] and [HandleTx] make one.
+type Handler struct {
+	name string
+	// fields is the names of its arguments.
+	fields []string
+	// inTx: the handler works in the transaction that completes the run.
+	inTx bool
+	// bind decodes arguments and binds them to the function.
+	bind func(raw json.RawMessage) (boundHandler, error)
+}
+
+// boundHandler is a handler's function with its arguments; tx is nil unless the
+// handler is inTx.
+type boundHandler func(ctx context.Context, s *session, tx pgx.Tx) error
+
+// Handle registers a handler that works in as many transactions as it needs: see
+// [Job.Tx]. T is the type of its arguments, decoded from JSON with unknown fields
+// refused; if T or *T has a method Validate() error, that is asked too. Arguments
+// that don't fit fail the job for good before anything runs.
+func Handle[T any](name string, run func(ctx context.Context, job *Job[T]) error) Handler {
+	return Handler{
+		name:   name,
+		fields: fieldNames(reflect.TypeFor[T]()),
+		bind: func(raw json.RawMessage) (boundHandler, error) {
+			args, err := decodeArgs[T](raw)
+			return func(ctx context.Context, s *session, _ pgx.Tx) error {
+				return run(ctx, newJob(s, args))
+			}, err
+		},
+	}
+}
+
+// HandleTx registers a handler whose effects and completion are one transaction,
+// READ COMMITTED: the run takes effect wholly, and once. The handler neither
+// commits nor rolls back; savepoints (tx.Begin) are its own. T is as in [Handle].
+//
+// The transaction is open for as long as the handler runs: for work of more than
+// a few minutes [Handle] with batches is kinder to the database.
+func HandleTx[T any](name string, run func(ctx context.Context, tx pgx.Tx, job *Job[T]) error) Handler {
+	return Handler{
+		name:   name,
+		fields: fieldNames(reflect.TypeFor[T]()),
+		inTx:   true,
+		bind: func(raw json.RawMessage) (boundHandler, error) {
+			args, err := decodeArgs[T](raw)
+			return func(ctx context.Context, s *session, tx pgx.Tx) error {
+				return run(ctx, tx, newJob(s, args))
+			}, err
+		},
+	}
+}
+
+// Name is the name that jobs ask for the handler by.
+func (h Handler) Name() string { return h.name }
+
+// find is the handler that d asks for, with d's arguments checked.
+func find(handlers []Handler, d Description) (Handler, error) {
+	if err := checkNames(handlers); err != nil {
+		return Handler{}, err
+	}
+	at := slices.IndexFunc(handlers, func(h Handler) bool { return h.name == d.Handler })
+	if at < 0 {
+		names := make([]string, 0, len(handlers))
+		for _, handler := range handlers {
+			names = append(names, handler.name)
+		}
+		slices.Sort(names)
+		return Handler{}, usagef("no handler %q; this image has %s", d.Handler, strings.Join(names, ", "))
+	}
+	if _, err := handlers[at].bind(d.args()); err != nil {
+		return Handler{}, usagef("the arguments don't fit the handler %q: %s", d.Handler, err)
+	}
+	return handlers[at], nil
+}
+
+func checkNames(handlers []Handler) error {
+	seen := map[string]bool{}
+	for _, handler := range handlers {
+		if handler.name == "" || seen[handler.name] {
+			return usagef("this image registers a handler %q twice, or one without a name", handler.name)
+		}
+		seen[handler.name] = true
+	}
+	return nil
+}

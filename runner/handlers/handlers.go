@@ -1,0 +1,55 @@
+// Package handlers is the handlers of the stock image: sql, data-cleanup, report
+// and external-sync. docs/handlers.md describes them for who writes jobs.
+package handlers
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/openradius/workspace-jobs/runner"
+)
+
+// Stock is the handlers of the stock image.
+func Stock() []runner.Handler {
+	return []runner.Handler{
+		SQL(),
+	}
+}
+
+// explain makes a database's answer permanent where asking again can only get the
+// same: what is wrong with a statement or a name, or is not allowed. Everything
+// else (conflicts, connections, data that may change) is worth another try.
+func explain(err error) error {
+	var answer *pgconn.PgError
+	if !errors.As(err, &answer) {
+		return err
+	}
+	text := answer.Message
+	if answer.Detail != "" {
+		text += " (" + answer.Detail + ")"
+	}
+	err = &databaseError{text: fmt.Sprintf("%s [%s]", text, answer.Code), err: err}
+	const (
+		syntaxOrAccess    = "42"
+		notSupported      = "0A"
+		activeTransaction = "25001" // such as VACUUM in a transaction
+		notUTF8           = "22021"
+	)
+	switch class := answer.Code[:min(2, len(answer.Code))]; {
+	case class == syntaxOrAccess, class == notSupported, answer.Code == activeTransaction, answer.Code == notUTF8:
+		return runner.Permanent(err)
+	default:
+		return err
+	}
+}
+
+// databaseError is a database's answer in one line.
+type databaseError struct {
+	text string
+	err  error
+}
+
+func (e *databaseError) Error() string { return e.text }
+func (e *databaseError) Unwrap() error { return e.err }

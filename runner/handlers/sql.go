@@ -1,0 +1,144 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/openradius/workspace-jobs/runner"
+)
+
+const (
+	// oneTransaction: all statements take effect, or none does.
+	oneTransaction = "one"
+	// eachTransaction: each statement commits by itself.
+	eachTransaction = "each"
+	// listedStatements is how many statements' row counts the result lists.
+	listedStatements = 200
+)
+
+// SQLArgs are the arguments of the handler "sql".
+type SQLArgs struct {
+	// Statements run in this order: at least one, each a single SQL statement.
+	Statements []string `json:"statements"`
+	// Transaction is "one" (default): all statements in one transaction; or "each":
+	// one transaction each, and a retry goes on after the last that committed.
+	Transaction string `json:"transaction"`
+}
+
+// Validate fills in defaults and refuses statements that would end the runner's
+// transaction.
+func (a *SQLArgs) Validate() error {
+	if a.Transaction == "" {
+		a.Transaction = oneTransaction
+	}
+	if a.Transaction != oneTransaction && a.Transaction != eachTransaction {
+		return fmt.Errorf("transaction is %q; it takes %q or %q", a.Transaction, oneTransaction, eachTransaction)
+	}
+	if len(a.Statements) == 0 {
+		return errors.New("statements is empty; it takes at least one SQL statement")
+	}
+	for i, statement := range a.Statements {
+		switch word := firstWord(statement); {
+		case word == "":
+			return fmt.Errorf("statement %d is empty", i+1)
+		case slices.Contains(transactionWords(), word):
+			return fmt.Errorf("statement %d begins with %s: the runner begins and ends the transactions; see the argument \"transaction\"", i+1, word)
+		}
+	}
+	return nil
+}
+
+// transactionWords begin the statements that begin, end or divide transactions.
+func transactionWords() []string {
+	return []string{
+		"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE",
+	}
+}
+
+// firstWord is a statement's first word in upper case, comments aside.
+func firstWord(statement string) string {
+	comment := regexp.MustCompile(`^\s*(--[^\n]*(\n|$)|/\*(?s:.*?)\*/)`)
+	for {
+		shorter := comment.ReplaceAllString(statement, "")
+		if shorter == statement {
+			break
+		}
+		statement = shorter
+	}
+	return strings.ToUpper(regexp.MustCompile(`^[A-Za-z]*|^\S`).FindString(strings.TrimLeft(statement, " \t\r\n;")))
+}
+
+// sqlResult is the result of the handler "sql".
+type sqlResult struct {
+	// Statements that have taken effect, and the rows that they changed or read.
+	Statements int   `json:"statements"`
+	Rows       int64 `json:"rows"`
+	// Each statement's rows, for up to listedStatements statements.
+	Each []int64 `json:"each,omitempty"`
+}
+
+func (r *sqlResult) add(rows int64) {
+	r.Statements++
+	r.Rows += rows
+	if r.Each = append(r.Each, rows); len(r.Each) > listedStatements {
+		r.Each = r.Each[:listedStatements]
+	}
+}
+
+// SQL is the handler "sql": it runs SQL statements.
+func SQL() runner.Handler { return runner.Handle("sql", runSQL) }
+
+func runSQL(ctx context.Context, job *runner.Job[SQLArgs]) error {
+	// The checkpoint is the result so far: it is saved with the statements that it
+	// counts, so what it counts is never run again.
+	var done sqlResult
+	if _, err := job.Checkpoint(&done); err != nil {
+		return err
+	}
+	for done.Statements < len(job.Args.Statements) {
+		upTo := len(job.Args.Statements)
+		if job.Args.Transaction == eachTransaction {
+			upTo = done.Statements + 1
+		}
+		next := done
+		next.Each = slices.Clone(done.Each)
+		err := job.Tx(ctx, func(tx *runner.Tx) error {
+			for _, statement := range job.Args.Statements[done.Statements:upTo] {
+				rows, err := execute(ctx, tx, statement)
+				if err != nil {
+					return fmt.Errorf("statement %d: %w", next.Statements+1, explain(err))
+				}
+				next.add(rows)
+				job.Logger.Info("statement done", "statement", next.Statements, "of", len(job.Args.Statements), "rows", rows)
+			}
+			return tx.Checkpoint(next)
+		})
+		if err != nil {
+			return err
+		}
+		done = next
+	}
+	return job.SetResult(done)
+}
+
+// execute runs one statement and counts its rows. The extended protocol, unlike
+// the simple one, takes no second statement behind a semicolon. Rows that a
+// statement returns are counted as they come, not kept.
+func execute(ctx context.Context, tx *runner.Tx, statement string) (int64, error) {
+	reader := tx.Conn().PgConn().ExecParams(ctx, statement, nil, nil, nil, nil)
+	for reader.NextRow() {
+		continue
+	}
+	tag, err := reader.Close()
+	if err != nil {
+		return 0, err
+	}
+	if status := tx.Conn().PgConn().TxStatus(); status != 'T' {
+		return 0, runner.Permanent(errors.New("it ended the runner's transaction"))
+	}
+	return tag.RowsAffected(), nil
+}

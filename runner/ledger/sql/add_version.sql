@@ -1,0 +1,1 @@
+INSERT INTO ledger.ledger_version (version) VALUES ($1::bigint)

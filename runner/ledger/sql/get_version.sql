@@ -1,0 +1,1 @@
+SELECT applied_at FROM ledger.ledger_version WHERE version = $1::bigint

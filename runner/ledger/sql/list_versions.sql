@@ -1,0 +1,1 @@
+SELECT version FROM ledger.ledger_version ORDER BY version DESC

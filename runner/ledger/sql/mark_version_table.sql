@@ -1,0 +1,1 @@
+COMMENT ON TABLE ledger.ledger_version IS 'Ledger of Workspace Jobs'

@@ -1,0 +1,1 @@
+DELETE FROM ledger.ledger_version WHERE version = $1::bigint

@@ -1,0 +1,12 @@
+// Command stock is the runner image that Workspaces use unless they name their
+// own: the handlers sql, data-cleanup, report and external-sync.
+package main
+
+import (
+	"github.com/openradius/workspace-jobs/runner"
+	"github.com/openradius/workspace-jobs/runner/handlers"
+)
+
+func main() {
+	runner.Main(handlers.Stock()...)
+}
