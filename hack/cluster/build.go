@@ -122,7 +122,7 @@ func (p pinned) compile(ctx context.Context, commands []command) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(scratch) //nolint:errcheck // what is left is only space in a cache
+	defer os.RemoveAll(scratch)
 	flags := []string{"-s", "-w"}
 	if p.stamp != nil {
 		flags = append(flags, p.stamp(p.version)...)

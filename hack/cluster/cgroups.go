@@ -23,9 +23,6 @@ func cgroupRoots() ([]string, error) {
 			roots = append(roots, m.path)
 		}
 	}
-	if len(roots) == 0 {
-		return nil, errors.New("no cgroups are mounted under /sys/fs/cgroup, and the kubelet needs them")
-	}
 	return roots, nil
 }
 
@@ -35,6 +32,9 @@ func (c cluster) makeCgroups() error {
 	roots, err := cgroupRoots()
 	if err != nil {
 		return err
+	}
+	if len(roots) == 0 {
+		return errors.New("no cgroups are mounted under /sys/fs/cgroup, and the kubelet needs them")
 	}
 	for _, root := range roots {
 		passOnControllers(root)
@@ -76,13 +76,13 @@ func (c cluster) podProcesses() []pid {
 func (c cluster) removeCgroups() error {
 	roots, err := cgroupRoots()
 	if err != nil {
-		return nil // none are mounted, so none are ours
+		return err
 	}
 	var problems []error
 	for _, root := range roots {
 		folders := foldersBelow(filepath.Join(root, c.cgroup()))
 		for i := len(folders) - 1; i >= 0; i-- {
-			if err := unix.Rmdir(folders[i]); err != nil && err != unix.ENOENT {
+			if err := unix.Rmdir(folders[i]); err != nil && !errors.Is(err, unix.ENOENT) {
 				problems = append(problems, &fs.PathError{Op: "rmdir", Path: folders[i], Err: err})
 			}
 		}

@@ -121,9 +121,9 @@ func (c controlPlane) writeKubeconfigs(components ...string) error {
 	return nil
 }
 
-// get reads from the API server; an answer other than 200 is an error.
-func (c controlPlane) get(ctx context.Context, client *http.Client, path string) ([]byte, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.server()+path, nil)
+// get reads from the API server or the kubelet; an answer other than 200 is an error.
+func get(ctx context.Context, client *http.Client, url string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -131,13 +131,13 @@ func (c controlPlane) get(ctx context.Context, client *http.Client, path string)
 	if err != nil {
 		return nil, err
 	}
-	defer answer.Body.Close() //nolint:errcheck // read to its end or given up
+	defer answer.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
 	if err != nil {
 		return nil, err
 	}
 	if answer.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("GET %s: %s: %s", path, answer.Status, body)
+		return nil, fmt.Errorf("GET %s: %s: %s", url, answer.Status, body)
 	}
 	return body, nil
 }

@@ -58,7 +58,7 @@ func unmountAll(under string) error {
 	var problems []error
 	for i := len(mounts) - 1; i >= 0; i-- {
 		err := unix.Unmount(mounts[i].path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
-		if err != nil && err != unix.EINVAL && err != unix.ENOENT {
+		if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
 			problems = append(problems, &fs.PathError{Op: "unmount", Path: mounts[i].path, Err: err})
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -30,7 +31,7 @@ func lock(ctx context.Context, folder, what string) (func(), error) {
 			return func() { closeQuietly(file) }, nil
 		}
 		closeQuietly(file)
-		if err != nil && err != unix.EWOULDBLOCK {
+		if err != nil && !errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fmt.Errorf("lock %s: %w", folder, err)
 		}
 		if !waiting {

@@ -137,15 +137,4 @@ func poll(ctx context.Context, every time.Duration, check func(context.Context) 
 }
 
 // errStop marks an error that waiting will not mend.
-var errStop = errors.New("it ended")
-
-// lastLines returns the end of a log, indented, to be shown in an error.
-func lastLines(path string, count int) string {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return "    (no log: " + err.Error() + ")"
-	}
-	lines := strings.Split(strings.TrimRight(string(text), "\n"), "\n")
-	lines = lines[max(0, len(lines)-count):]
-	return "    " + strings.Join(lines, "\n    ")
-}
+var errStop = errors.New("waiting will not help")

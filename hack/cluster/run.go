@@ -29,7 +29,7 @@ func run(ctx context.Context, options runOptions) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(folder) //nolint:errcheck // what is left is only space in a temporary folder
+	defer os.RemoveAll(folder)
 	plane, release, err := reservePlane(folder)
 	if err != nil {
 		return err
@@ -78,7 +78,7 @@ func (c controlPlane) foregroundComponents(bin binaries, client *http.Client, fo
 		}, ready: ready}
 	}
 	at := func(url string) func(context.Context) error {
-		return func(ctx context.Context) error { _, err := c.get(ctx, client, url); return err }
+		return func(ctx context.Context) error { _, err := get(ctx, client, c.server()+url); return err }
 	}
 	parts := []component{
 		part("etcd", c.etcdArgs(), nil),
@@ -94,33 +94,17 @@ func (c controlPlane) foregroundComponents(bin binaries, client *http.Client, fo
 
 // runParts runs the components until ctx ends or one of them does.
 func runParts(ctx context.Context, parts []component, ready func()) error {
-	running := map[string]pid{}
-	defer func() {
-		for i := len(parts) - 1; i >= 0; i-- { // etcd last: without it the others hang
-			if id, ok := running[parts[i].name]; ok {
-				id.stop(0)
-			}
-		}
-	}()
-	for _, part := range parts {
-		id, err := start(part.process)
-		if err != nil {
-			return err
-		}
-		running[part.name] = id
-		if err := waitReady(ctx, id, part.ready); err != nil {
-			if ctx.Err() != nil {
-				return nil // told to stop before all was ready
-			}
-			return fmt.Errorf("%s: %w\n%s", part.name, err, lastLines(part.log, 20))
-		}
+	all, err := bringUp(ctx, parts, start)
+	if ctx.Err() != nil {
+		err = nil // told to stop before all was ready
 	}
-	ready()
-	return watch(ctx, parts, running)
-}
-
-// watch returns when ctx ends, or with an error when a component does.
-func watch(ctx context.Context, parts []component, running map[string]pid) error {
+	if err != nil {
+		return err
+	}
+	defer stopOurs(all)
+	if ctx.Err() == nil {
+		ready()
+	}
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -128,10 +112,8 @@ func watch(ctx context.Context, parts []component, running map[string]pid) error
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			for _, part := range parts {
-				if !running[part.name].alive() {
-					return fmt.Errorf("%s ended\n%s", part.name, lastLines(part.log, 20))
-				}
+			if err := anyEnded(all); err != nil {
+				return err
 			}
 		}
 	}

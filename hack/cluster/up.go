@@ -14,14 +14,6 @@ import (
 	"time"
 )
 
-// component is a part of the cluster: how it is started, and what is to be waited for.
-type component struct {
-	process
-	ready func(context.Context) error
-}
-
-const readyWithin = 2 * time.Minute
-
 func (c cluster) controlPlane() controlPlane {
 	return controlPlane{
 		pki: c.state("pki"), data: c.state("etcd"), kubeconfigs: c.state(),
@@ -30,7 +22,7 @@ func (c cluster) controlPlane() controlPlane {
 }
 
 // components lists the parts in the order in which they start.
-func (c cluster) components(bin binaries, client *http.Client) []component {
+func (c cluster) components(bin binaries, client *http.Client, pause string) []component {
 	plane := c.controlPlane()
 	part := func(name string, args []string, ready func(context.Context) error, env ...string) component {
 		return component{process: process{
@@ -41,11 +33,12 @@ func (c cluster) components(bin binaries, client *http.Client) []component {
 	// containerd looks for its shim, and the shim for runc, in the path.
 	path := "PATH=" + filepath.Dir(bin["containerd"]) + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 	at := func(url string) func(context.Context) error {
-		return func(ctx context.Context) error { _, err := plane.get(ctx, client, url); return err }
+		return func(ctx context.Context) error { _, err := get(ctx, client, plane.server()+url); return err }
 	}
 	return []component{
 		part("etcd", plane.etcdArgs(), nil),
-		part("containerd", []string{"--config=" + c.state("containerd.toml")}, c.dialContainerd, path),
+		part("containerd", []string{"--config=" + c.state("containerd.toml")},
+			func(ctx context.Context) error { return c.containerdReady(ctx, bin, pause) }, path),
 		part("kube-apiserver", plane.apiServerArgs(), at("/readyz")),
 		part("kube-controller-manager", plane.controllerManagerArgs(), nil),
 		part("kube-scheduler", plane.schedulerArgs(), nil),
@@ -90,8 +83,8 @@ func up(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := c.start(ctx, bin, client, pause); err != nil {
-		return err
+	if _, err := bringUp(ctx, c.components(bin, client, pause), c.startInside); err != nil {
+		return fmt.Errorf("%w\n  what was started is stopped; all logs are in %s until `cluster down`", err, c.state("logs"))
 	}
 	say("cluster %q is up (%s): API server %s, host address for pods %s", name,
 		time.Since(begin).Round(100*time.Millisecond), c.controlPlane().server(), c.hostAddress())
@@ -128,63 +121,25 @@ func (c cluster) prepare(ctx context.Context) error {
 	return c.makeCgroups()
 }
 
-// start starts the components that do not run and waits for each. If one fails, those
-// that it started are stopped; the folder stays, with the logs, until `down`.
-func (c cluster) start(ctx context.Context, bin binaries, client *http.Client, pause string) error {
-	var started []pid
-	fail := func(part component, err error) error {
-		for i := len(started) - 1; i >= 0; i-- {
-			started[i].stop(2 * time.Second)
-		}
-		return fmt.Errorf("%s: %w\n  the end of %s:\n%s", part.name, err, part.log, lastLines(part.log, 20))
-	}
-	for _, part := range c.components(bin, client) {
-		id, running := readPid(part.pidFile)
-		if !running {
-			say("starting %s", part.name)
-			var err error
-			if id, err = c.startInside(part.process); err != nil {
-				return fail(part, err)
-			}
-			started = append(started, id)
-		}
-		if err := waitReady(ctx, id, part.ready); err != nil {
-			return fail(part, err)
-		}
-		if part.name == "containerd" {
-			if err := c.ensurePause(ctx, bin, pause); err != nil {
-				return fail(part, err)
-			}
-		}
-	}
-	return nil
-}
-
-// waitReady waits until the component is ready, unless it ends before.
-func waitReady(ctx context.Context, id pid, ready func(context.Context) error) error {
-	if ready == nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, readyWithin, fmt.Errorf("not ready within %s", readyWithin))
-	defer cancel()
-	return poll(ctx, 100*time.Millisecond, func(ctx context.Context) error {
-		if !id.alive() {
-			return errStop
-		}
-		return ready(ctx)
-	})
-}
-
-func (c cluster) dialContainerd(ctx context.Context) error {
+// containerdReady is when it answers and has the image that every pod begins with.
+func (c cluster) containerdReady(ctx context.Context, bin binaries, pause string) error {
 	connection, err := (&net.Dialer{}).DialContext(ctx, "unix", c.socket())
 	if err != nil {
 		return err
 	}
-	return connection.Close()
+	if err := connection.Close(); err != nil {
+		return err
+	}
+	return c.ensurePause(ctx, bin, pause)
 }
 
 func (c cluster) nodeReady(ctx context.Context, client *http.Client) error {
-	body, err := c.controlPlane().get(ctx, client, "/api/v1/nodes/"+c.nodeName())
+	// The kubelet itself first: what the API server holds may be from before it was killed.
+	kubelet := fmt.Sprintf("https://%s:%d/healthz", c.nodeAddress(), kubeletPort)
+	if _, err := get(ctx, client, kubelet); err != nil {
+		return err
+	}
+	body, err := get(ctx, client, c.controlPlane().server()+"/api/v1/nodes/"+c.nodeName())
 	if err != nil {
 		return err
 	}

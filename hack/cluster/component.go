@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+)
+
+const readyWithin = 2 * time.Minute
+
+// component is a part of a cluster: how it is started, and what is to be waited for.
+type component struct {
+	process
+	ready func(context.Context) error
+}
+
+// running is a component with its process. It is ours if we started it.
+type running struct {
+	component
+	id   pid
+	ours bool
+}
+
+// failure is what went wrong with a component, with the end of its log.
+func (c component) failure(err error) error {
+	return fmt.Errorf("%s: %w\n  the end of %s:\n%s", c.name, err, c.log, lastLines(c.log, 20))
+}
+
+// bringUp starts the components that do not run, by the given function, and waits for
+// each in turn. If one fails, those that it started are stopped.
+func bringUp(ctx context.Context, parts []component, start func(process) (pid, error)) ([]running, error) {
+	var all []running
+	for _, part := range parts {
+		id, found := readPid(part.pidFile)
+		if !found {
+			if part.pidFile != "" {
+				say("starting %s", part.name)
+			}
+			var err error
+			if id, err = start(part.process); err != nil {
+				stopOurs(all)
+				return nil, part.failure(err)
+			}
+		}
+		all = append(all, running{component: part, id: id, ours: !found})
+		if err := waitReady(ctx, all); err != nil {
+			stopOurs(all)
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// waitReady waits until the last component is ready, unless one of all ends before: it
+// may be an earlier one that keeps it from getting ready.
+func waitReady(ctx context.Context, all []running) error {
+	last := all[len(all)-1]
+	if last.ready == nil {
+		return nil
+	}
+	limited, cancel := context.WithTimeoutCause(ctx, readyWithin, fmt.Errorf("not ready within %s", readyWithin))
+	defer cancel()
+	var ended error
+	err := poll(limited, 100*time.Millisecond, func(ctx context.Context) error {
+		if ended = anyEnded(all); ended != nil {
+			return errStop
+		}
+		return last.ready(ctx)
+	})
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("told to stop while waiting for %s", last.name)
+	case ended != nil:
+		return ended
+	case err != nil:
+		return last.failure(err)
+	}
+	return nil
+}
+
+// anyEnded is the failure of the first component that does not run any more.
+func anyEnded(all []running) error {
+	for _, one := range all {
+		if !one.id.alive() {
+			return one.failure(fmt.Errorf("it ended"))
+		}
+	}
+	return nil
+}
+
+// stopOurs stops what we started, in the opposite order: without etcd, which starts
+// first, the API server would hang.
+func stopOurs(all []running) {
+	for i := len(all) - 1; i >= 0; i-- {
+		if all[i].ours {
+			all[i].id.stop(0)
+		}
+	}
+}
+
+// lastLines returns the end of a log, indented, to be shown in an error.
+func lastLines(path string, count int) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "    (no log: " + err.Error() + ")"
+	}
+	lines := strings.Split(strings.TrimRight(string(text), "\n"), "\n")
+	lines = lines[max(0, len(lines)-count):]
+	return "    " + strings.Join(lines, "\n    ")
+}
