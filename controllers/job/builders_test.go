@@ -98,7 +98,6 @@ func readyWorkspace() *v1alpha1.Workspace {
 		ObjectMeta: metav1.ObjectMeta{Name: "acme", Generation: 3},
 		Status: v1alpha1.WorkspaceStatus{Namespace: "workspace-acme", Conditions: []metav1.Condition{
 			{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, ObservedGeneration: 3},
-			{Type: v1alpha1.ConditionDatabaseReady, Status: metav1.ConditionTrue, ObservedGeneration: 3},
 		}},
 	}
 }

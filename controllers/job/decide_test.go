@@ -47,7 +47,7 @@ func TestDecide(t *testing.T) {
 	oldWorkspace := readyWorkspace()
 	oldWorkspace.Generation = 4
 	brokenDatabase := readyWorkspace()
-	brokenDatabase.Status.Conditions[1].Status = metav1.ConditionFalse
+	brokenDatabase.Status.Conditions[0].Status = metav1.ConditionFalse
 	leaving := readyWorkspace()
 	leaving.DeletionTimestamp = when(0)
 

@@ -89,14 +89,15 @@ func workspaceObstacle(ws *v1alpha1.Workspace) string {
 	if !ws.DeletionTimestamp.IsZero() {
 		return fmt.Sprintf("workspace %q is being deleted", ws.Name)
 	}
-	for _, kind := range []string{v1alpha1.ConditionDatabaseReady, v1alpha1.ConditionReady} {
-		condition := meta.FindStatusCondition(ws.Status.Conditions, kind)
-		switch {
-		case condition == nil || condition.ObservedGeneration != ws.Generation:
-			return fmt.Sprintf("workspace %q is being set up", ws.Name)
-		case condition.Status != metav1.ConditionTrue:
-			return fmt.Sprintf("workspace %q can't run jobs yet (%s): %s", ws.Name, condition.Reason, condition.Message)
+	ready := meta.FindStatusCondition(ws.Status.Conditions, v1alpha1.ConditionReady)
+	if ready != nil && ready.ObservedGeneration == ws.Generation {
+		if ready.Status == metav1.ConditionTrue {
+			return ""
 		}
+		return fmt.Sprintf("workspace %q can't run jobs yet (%s): %s", ws.Name, ready.Reason, ready.Message)
 	}
-	return ""
+	if busy := meta.FindStatusCondition(ws.Status.Conditions, v1alpha1.ConditionReconciling); busy != nil {
+		return fmt.Sprintf("workspace %q is being set up (%s): %s", ws.Name, busy.Reason, busy.Message)
+	}
+	return fmt.Sprintf("workspace %q is being set up", ws.Name)
 }

@@ -4,21 +4,19 @@ import (
 	"context"
 	"fmt"
 
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/job"
+	"github.com/openradius/workspace-jobs/controllers/workspace"
 )
 
 // +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,namespace=workspace-jobs-system,verbs=get;create;update
@@ -38,9 +36,13 @@ func run(ctx context.Context, opts options) error {
 	// The API server's own priority and fairness limits us; a limit in the client
 	// would only let one tenant's burst delay another's job.
 	config.QPS = -1
+	cached, err := cacheOptions()
+	if err != nil {
+		return err
+	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                        scheme,
-		Cache:                         cacheOptions(),
+		Cache:                         cached,
 		Metrics:                       server.Options{BindAddress: opts.metricsAddress},
 		HealthProbeBindAddress:        opts.probeAddress,
 		LeaderElection:                opts.leaderElect,
@@ -63,6 +65,15 @@ func run(ctx context.Context, opts options) error {
 }
 
 func addControllers(ctx context.Context, mgr ctrl.Manager, opts options) error {
+	workspaces := &workspace.Reconciler{
+		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder(v1alpha1.ManagedBy), Clock: clock.RealClock{},
+	}
+	if err := workspaces.SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("set up the Workspace controller: %w", err)
+	}
+	if err := workspace.NewCounter(mgr.GetClient()).SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("set up the counts of jobs: %w", err)
+	}
 	measured, err := job.NewMetrics(metrics.Registry, mgr.GetClient())
 	if err != nil {
 		return fmt.Errorf("register the metrics: %w", err)
@@ -77,17 +88,20 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, opts options) error {
 	return nil
 }
 
-// cacheOptions keep only what the operator made of the kinds that others make too,
-// and of pods only what tells how they are.
-func cacheOptions() cache.Options {
-	ours := labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})
-	return cache.Options{
-		DefaultTransform: cache.TransformStripManagedFields(),
-		ByObject: map[client.Object]cache.ByObject{
-			&batchv1.Job{}: {Label: ours},
-			&corev1.Pod{}:  {Label: ours, Transform: withoutSpec},
-		},
+// cacheOptions keep of the kinds that others make too only what is the operator's
+// business, and of pods only what tells how they are.
+func cacheOptions() (cache.Options, error) {
+	byObject, err := workspace.CacheByObject()
+	if err != nil {
+		return cache.Options{}, err
 	}
+	for object, options := range byObject {
+		if _, ok := object.(*corev1.Pod); ok {
+			options.Transform = withoutSpec
+			byObject[object] = options
+		}
+	}
+	return cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: byObject}, nil
 }
 
 func withoutSpec(object any) (any, error) {

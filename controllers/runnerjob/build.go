@@ -163,5 +163,17 @@ func resourcesOf(ws *v1alpha1.Workspace, own *v1alpha1.Resources) corev1.Resourc
 	if chosen == nil {
 		return corev1.ResourceRequirements{}
 	}
-	return corev1.ResourceRequirements{Requests: chosen.Requests.DeepCopy(), Limits: chosen.Limits.DeepCopy()}
+	requests, limits := chosen.Requests.DeepCopy(), chosen.Limits.DeepCopy()
+	for _, name := range []corev1.ResourceName{corev1.ResourceMemory, corev1.ResourceEphemeralStorage} {
+		// Without a limit the container would get the LimitRange's, which may be
+		// less than what it asks for.
+		asked, asks := requests[name]
+		if _, limited := limits[name]; asks && !limited {
+			if limits == nil {
+				limits = corev1.ResourceList{}
+			}
+			limits[name] = asked
+		}
+	}
+	return corev1.ResourceRequirements{Requests: requests, Limits: limits}
 }

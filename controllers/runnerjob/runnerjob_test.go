@@ -89,6 +89,10 @@ func TestBuildTakesTheJobsResourcesBeforeTheWorkspaces(t *testing.T) {
 	if got := limit(of("2Gi")); got != "2Gi" {
 		t.Errorf("the job's: %s", got)
 	}
+	asks := &v1alpha1.Resources{Requests: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("3Gi")}}
+	if got := limit(asks); got != "3Gi" {
+		t.Errorf("a request without a limit is limited to %s", got)
+	}
 }
 
 func makeJob(kind batchv1.JobConditionType) *batchv1.Job {
