@@ -1,0 +1,89 @@
+package testenv
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// stopLimit is how long a control plane may take to stop.
+const stopLimit = time.Minute
+
+// plane is the process of `cluster run`. It ends at the end of its input, so also
+// when the test binary is killed.
+type plane struct {
+	kubeconfig string
+	input      io.Closer
+	ended      chan error
+}
+
+func startPlane(ctx context.Context, tool string, options Options) (*plane, error) {
+	args := []string{"run", "--control-plane"}
+	if options.ControllerManager {
+		args = append(args, "--controller-manager")
+	}
+	command := exec.Command(tool, args...)
+	var said bytes.Buffer
+	command.Stderr = &said
+	input, err := command.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	output, err := command.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := command.Start(); err != nil {
+		return nil, err
+	}
+	p := &plane{input: input, ended: make(chan error, 1)}
+	announced := make(chan string, 1)
+	go func() {
+		p.readOutput(output, announced)
+		p.ended <- command.Wait()
+		close(p.ended)
+	}()
+	select {
+	case p.kubeconfig = <-announced:
+		return p, nil
+	case err := <-p.ended:
+		return nil, fmt.Errorf("%s %s ended before it was ready: %w\n%s", tool, strings.Join(args, " "), err, said.String())
+	case <-ctx.Done():
+		return nil, errors.Join(fmt.Errorf("%s %s: %w", tool, strings.Join(args, " "), ctx.Err()), p.stop())
+	}
+}
+
+// readOutput reads to the end: Wait must not be called before.
+func (p *plane) readOutput(output io.Reader, announced chan<- string) {
+	lines := bufio.NewScanner(output)
+	for lines.Scan() {
+		if path, ok := strings.CutPrefix(lines.Text(), "KUBECONFIG="); ok {
+			select {
+			case announced <- path:
+			default:
+			}
+		}
+	}
+}
+
+// stop waits until the process has ended. Nothing that never started needs it.
+func (p *plane) stop() error {
+	if p == nil {
+		return nil
+	}
+	if err := p.input.Close(); err != nil {
+		return err
+	}
+	select {
+	case err := <-p.ended:
+		return err
+	case <-time.After(stopLimit):
+		return fmt.Errorf("it has not ended within %s", stopLimit)
+	}
+}
