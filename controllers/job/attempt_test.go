@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
@@ -162,7 +163,11 @@ func TestStoppedWaitsForThePod(t *testing.T) {
 		"not suspended yet": func(j *batchv1.Job) { j.Spec.Suspend = new(false) },
 		"a pod is active":   func(j *batchv1.Job) { j.Status.Active = 1 },
 		"a pod terminates":  func(j *batchv1.Job) { j.Status.Terminating = new(int32(1)) },
-		"not told so yet":   func(j *batchv1.Job) { j.Status.Conditions = nil },
+		"one has succeeded": func(j *batchv1.Job) { j.Status.Succeeded = 1 },
+		"one is not counted yet": func(j *batchv1.Job) {
+			j.Status.UncountedTerminatedPods = &batchv1.UncountedTerminatedPods{Succeeded: []types.UID{"pod"}}
+		},
+		"not told so yet": func(j *batchv1.Job) { j.Status.Conditions = nil },
 	} {
 		child := suspendedChild(1)
 		change(child)

@@ -128,7 +128,7 @@ func follow(o observed, d *decision, current *v1alpha1.Attempt) {
 
 // stopping waits until the pod has stopped: only then can nothing happen any more.
 func stopping(o observed, d *decision, current *v1alpha1.Attempt) {
-	if o.child.Spec.Suspend == nil || !*o.child.Spec.Suspend {
+	if !suspended(o.child) {
 		d.stop = o.child
 	}
 	state := v1alpha1.StateEnqueued

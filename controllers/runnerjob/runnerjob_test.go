@@ -198,3 +198,12 @@ func TestObserve(t *testing.T) {
 		})
 	}
 }
+
+func TestTroubleKeepsItsWordsFromTryToTry(t *testing.T) {
+	t.Parallel()
+	first := nameless(&corev1.Event{Message: `pods "nightly-1-x7k2p" is forbidden: exceeded quota`}, "nightly-1")
+	second := nameless(&corev1.Event{Message: `pods "nightly-1-b9fqz" is forbidden: exceeded quota`}, "nightly-1")
+	if want := `pods "nightly-1-*" is forbidden: exceeded quota`; first != want || second != want {
+		t.Errorf("%q, %q; want %q", first, second, want)
+	}
+}

@@ -3,13 +3,14 @@ package runnerjob
 import (
 	"context"
 	"fmt"
+	"regexp"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // Trouble is the newest warning that Kubernetes has about the objects, a Job and
-// its pods: a quota that refuses the pod, a volume that can't be mounted. What a
+// then its pods: a quota that refuses the pod, a volume that can't be mounted. What a
 // pod's own status tells is not here; see [Observe]. It reads events, so reader
 // must not be a cache.
 func Trouble(ctx context.Context, reader client.Reader, objects ...client.Object) (string, error) {
@@ -30,7 +31,13 @@ func Trouble(ctx context.Context, reader client.Reader, objects ...client.Object
 	if newest == nil {
 		return "", nil
 	}
-	return fmt.Sprintf("its pod can't start (%s): %s", newest.Reason, newest.Message), nil
+	return fmt.Sprintf("its pod can't start (%s): %s", newest.Reason, nameless(newest, objects[0].GetName())), nil
+}
+
+// nameless takes the random end off the names of a Job's pods. The Job controller
+// tries a new one each time, and a message that changes with it is news to nobody.
+func nameless(e *corev1.Event, job string) string {
+	return regexp.MustCompile(regexp.QuoteMeta(job)+`-[a-z0-9]{5}\b`).ReplaceAllString(e.Message, job+"-*")
 }
 
 // lastSeen: an event of the newer kind has no lastTimestamp until it is repeated.

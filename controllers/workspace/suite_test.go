@@ -1,0 +1,229 @@
+package workspace
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/testenv"
+)
+
+var (
+	shared   = testenv.Shared{Options: testenv.Options{ControllerManager: true}}
+	operator runningOperator
+)
+
+func TestMain(m *testing.M) {
+	quiet := logr.FromSlogHandler(slog.NewTextHandler(io.Discard, nil))
+	ctrl.SetLogger(quiet)
+	klog.SetLogger(quiet)
+	os.Exit(shared.Run(m, operator.stop))
+}
+
+// runningOperator is the manager with this package's controllers, once for all
+// tests. It has the rights of config/rbac and no others.
+type runningOperator struct {
+	once   sync.Once
+	err    error
+	cancel context.CancelFunc
+	ended  chan error
+	reader client.Reader
+}
+
+func (o *runningOperator) start(env *testenv.Env) error {
+	byObject, err := CacheByObject()
+	if err != nil {
+		return err
+	}
+	mgr, err := ctrl.NewManager(env.As(testenv.ManagerUser), ctrl.Options{
+		Scheme:  env.Scheme,
+		Metrics: server.Options{BindAddress: "0"},
+		Cache:   cache.Options{ByObject: byObject},
+	})
+	if err != nil {
+		return err
+	}
+	o.reader = mgr.GetAPIReader()
+	reconciler := &Reconciler{Client: mgr.GetClient(), APIReader: o.reader, Recorder: mgr.GetEventRecorder("workspace-jobs"), Clock: clock.RealClock{}}
+	if err := reconciler.SetupWithManager(mgr); err != nil {
+		return err
+	}
+	counter := NewCounter(mgr.GetClient())
+	counter.interval = testCountInterval
+	if err := counter.SetupWithManager(mgr); err != nil {
+		return err
+	}
+	var ctx context.Context
+	ctx, o.cancel = context.WithCancel(context.Background())
+	o.ended = make(chan error, 1)
+	go func() { o.ended <- mgr.Start(ctx) }()
+	return nil
+}
+
+func (o *runningOperator) stop() {
+	if o.cancel != nil {
+		o.cancel()
+		<-o.ended
+	}
+}
+
+// testCountInterval is short, so that the test needn't wait.
+const testCountInterval = 2 * time.Second
+
+// cluster returns a client that may do everything, in a cluster where the operator
+// runs.
+func cluster(t *testing.T) *clusterT {
+	t.Helper()
+	env := shared.Env(t)
+	operator.once.Do(func() { operator.err = operator.start(env) })
+	if operator.err != nil {
+		t.Fatal(operator.err)
+	}
+	return &clusterT{t: t, Client: env.Client, env: env}
+}
+
+// clusterT is a cluster as one test sees it.
+type clusterT struct {
+	client.Client
+	t   *testing.T
+	env *testenv.Env
+}
+
+// create makes the object, and removes it after the test.
+func (c *clusterT) create(object client.Object) {
+	c.t.Helper()
+	if err := c.Create(c.t.Context(), object); err != nil {
+		c.t.Fatalf("create %T %q: %v", object, object.GetName(), err)
+	}
+	c.t.Cleanup(func() {
+		if err := client.IgnoreNotFound(c.Delete(context.Background(), object)); err != nil {
+			c.t.Errorf("clean up %T %q: %v", object, object.GetName(), err)
+		}
+	})
+}
+
+func (c *clusterT) update(name string, change func(*v1alpha1.Workspace)) {
+	c.t.Helper()
+	ws := c.workspace(name)
+	before := ws.DeepCopy()
+	change(ws)
+	if err := c.Patch(c.t.Context(), ws, client.MergeFrom(before)); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *clusterT) workspace(name string) *v1alpha1.Workspace {
+	c.t.Helper()
+	ws := &v1alpha1.Workspace{}
+	if err := c.Get(c.t.Context(), client.ObjectKey{Name: name}, ws); err != nil {
+		c.t.Fatal(err)
+	}
+	return ws
+}
+
+// condition tells what the workspace's condition says, as "True Ready".
+func condition(ws *v1alpha1.Workspace, kind string) string {
+	found := meta.FindStatusCondition(ws.Status.Conditions, kind)
+	if found == nil {
+		return "none"
+	}
+	return fmt.Sprintf("%s %s", found.Status, found.Reason)
+}
+
+func message(ws *v1alpha1.Workspace, kind string) string {
+	if found := meta.FindStatusCondition(ws.Status.Conditions, kind); found != nil {
+		return found.Message
+	}
+	return ""
+}
+
+// waitFor waits until the workspace's condition says want, for its current spec.
+func (c *clusterT) waitFor(name, kind, want string) *v1alpha1.Workspace {
+	c.t.Helper()
+	var ws *v1alpha1.Workspace
+	testenv.Eventually(c.t, name+": "+kind+" is "+want, func(context.Context) error {
+		ws = c.workspace(name)
+		if got := condition(ws, kind); got != want || ws.Status.ObservedGeneration != ws.Generation {
+			return fmt.Errorf("%s of generation %d (now %d): %s", got, ws.Status.ObservedGeneration, ws.Generation, message(ws, kind))
+		}
+		return nil
+	})
+	return ws
+}
+
+// ready brings a workspace all the way.
+func (c *clusterT) ready(ws *v1alpha1.Workspace) *v1alpha1.Workspace {
+	c.t.Helper()
+	c.create(ws)
+	c.endMigration(ws, 0, `{"result":{"schemaVersion":7}}`)
+	return c.waitFor(ws.Name, v1alpha1.ConditionReady, "True Ready")
+}
+
+// migration waits for the try of ws's migration.
+func (c *clusterT) migration(ws *v1alpha1.Workspace, try int) *batchv1.Job {
+	c.t.Helper()
+	job := migrationJob(ws, try)
+	testenv.Eventually(c.t, "there is Job "+job.Name, func(ctx context.Context) error {
+		return c.Get(ctx, client.ObjectKeyFromObject(job), job)
+	})
+	return job
+}
+
+// endMigration plays the kubelet: the newest migration's pod ends with the code
+// and the message.
+func (c *clusterT) endMigration(ws *v1alpha1.Workspace, code int32, said string) *batchv1.Job {
+	c.t.Helper()
+	return c.endTry(ws, 1, code, said)
+}
+
+func (c *clusterT) endTry(ws *v1alpha1.Workspace, try int, code int32, said string) *batchv1.Job {
+	c.t.Helper()
+	job := c.migration(ws, try)
+	var pod *corev1.Pod
+	testenv.Eventually(c.t, "the migration has a pod", func(ctx context.Context) error {
+		var pods corev1.PodList
+		if err := c.List(ctx, &pods, client.InNamespace(job.Namespace)); err != nil {
+			return err
+		}
+		mine := podsOf(job, pods.Items)
+		if len(mine) != 1 {
+			return fmt.Errorf("%d pods", len(mine))
+		}
+		pod = &mine[0]
+		return nil
+	})
+	before := pod.DeepCopy()
+	pod.Status.Phase = corev1.PodSucceeded
+	if code != 0 {
+		pod.Status.Phase = corev1.PodFailed
+	}
+	now := metav1.Now()
+	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{
+		Name: v1alpha1.RunnerContainer, Image: ws.Spec.Runner.Image,
+		State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+			ExitCode: code, Message: said, StartedAt: now, FinishedAt: now,
+		}},
+	}}
+	if err := c.Status().Patch(c.t.Context(), pod, client.MergeFrom(before)); err != nil {
+		c.t.Fatal(err)
+	}
+	return job
+}
