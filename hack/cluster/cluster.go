@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -90,6 +92,9 @@ func find(name string) (cluster, error) {
 
 // findUp is find for commands that need a cluster that is there.
 func findUp(name string) (cluster, error) {
+	if err := checkHost(); err != nil {
+		return cluster{}, err
+	}
 	c, err := find(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, fmt.Errorf("there is no cluster %q: make it by `cluster up --name %s`", name, name)

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -6,8 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // status prints a line for each part. A part that does not run is an error.
@@ -41,9 +44,6 @@ func load(ctx context.Context, name string, files []string) error {
 	if len(files) == 0 {
 		return errors.New("load: name the image files, as made by hack/image")
 	}
-	if err := checkHost(); err != nil {
-		return err
-	}
 	c, err := findUp(name)
 	if err != nil {
 		return err
@@ -65,11 +65,9 @@ func load(ctx context.Context, name string, files []string) error {
 	return nil
 }
 
-// kubectl runs kubectl with the cluster's kubeconfig and this program's own input and output.
-func kubectl(ctx context.Context, name string, args []string) error {
-	if err := checkHost(); err != nil {
-		return err
-	}
+// kubectl becomes kubectl with the cluster's kubeconfig, so that signals and its exit
+// code are its own.
+func kubectl(name string, args []string) error {
 	c, err := findUp(name)
 	if err != nil {
 		return err
@@ -78,10 +76,11 @@ func kubectl(ctx context.Context, name string, args []string) error {
 	if err != nil {
 		return err
 	}
-	command := exec.CommandContext(ctx, bin["kubectl"], args...)
-	command.Env = append(os.Environ(), "KUBECONFIG="+c.kubeconfig(), "NO_PROXY="+c.nodeAddress())
-	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
-	return command.Run()
+	environment := append(os.Environ(), "KUBECONFIG="+c.kubeconfig(), "NO_PROXY="+os.Getenv("NO_PROXY")+","+c.nodeAddress())
+	if err := unix.Exec(bin["kubectl"], append([]string{"kubectl"}, args...), environment); err != nil {
+		return fmt.Errorf("%s: %w: mend it by `cluster up --name %s`", bin["kubectl"], err, c.name)
+	}
+	return nil
 }
 
 // binaries are those that the cluster was started with, so its kubectl is of its version

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command cluster makes a real Kubernetes on this machine, from source modules.
 package main
 
@@ -7,7 +9,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"runtime"
 	"strings"
@@ -40,13 +41,7 @@ func main() {
 	runtime.LockOSThread()
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer cancel()
-	err := dispatch(ctx, os.Args[1:])
-	var exit *exec.ExitError
-	switch {
-	case err == nil:
-	case errors.As(err, &exit) && exit.ExitCode() > 0 && len(os.Args) > 1 && os.Args[1] == "kubectl":
-		os.Exit(exit.ExitCode()) // it has said itself what is wrong
-	default:
+	if err := dispatch(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintf(os.Stderr, "cluster: %v\n", err)
 		os.Exit(1)
 	}
@@ -70,7 +65,7 @@ func dispatch(ctx context.Context, args []string) error {
 		return runCommand(ctx, args)
 	case "kubectl":
 		name, rest := leadingName(args)
-		return kubectl(ctx, name, rest)
+		return kubectl(name, rest)
 	case "up", "down", "status", "kubeconfig", "host-address", "load":
 		return namedCommand(ctx, verb, args)
 	}
