@@ -86,9 +86,8 @@ func (c controlPlane) endpointReconciler() string {
 
 // controllerManagerArgs raises the limits that a burst of Jobs would meet first.
 func (c controlPlane) controllerManagerArgs() []string {
-	kubeconfig := c.kubeconfig("controller-manager")
 	return []string{
-		"--kubeconfig=" + kubeconfig,
+		"--kubeconfig=" + c.kubeconfig("controller-manager"),
 		"--use-service-account-credentials",
 		"--service-account-private-key-file=" + c.certificate("service-account.key"),
 		"--root-ca-file=" + c.certificate("ca.crt"),
@@ -101,13 +100,10 @@ func (c controlPlane) controllerManagerArgs() []string {
 }
 
 func (c controlPlane) schedulerArgs() []string {
-	kubeconfig := c.kubeconfig("scheduler")
 	return []string{
-		"--kubeconfig=" + kubeconfig,
-		"--authentication-kubeconfig=" + kubeconfig,
-		"--authorization-kubeconfig=" + kubeconfig,
+		"--kubeconfig=" + c.kubeconfig("scheduler"),
 		"--leader-elect=false",
-		"--bind-address=127.0.0.1",
+		"--secure-port=0", // it serves only metrics
 		"--kube-api-qps=1000",
 		"--kube-api-burst=1000",
 	}
