@@ -46,7 +46,7 @@ help: ## Show the targets
 		/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: cluster-tool images ## Two tenants' jobs on a real cluster against real databases; needs root on Debian
+demo: cluster-tool ## Two tenants' jobs on a real cluster against real databases; needs root on Debian
 	@go run ./hack/demo up
 
 .PHONY: demo-down
@@ -111,7 +111,8 @@ install-yaml: $(KUSTOMIZE) ## Render all manifests into dist/install.yaml, with 
 .PHONY: deploy
 deploy: install-yaml ## Install the operator into the cluster that KUBECTL talks to
 	@$(KUBECTL) apply --server-side --force-conflicts -f dist/install.yaml
-	@$(KUBECTL) -n workspace-jobs-system rollout status deployment/workspace-jobs-manager --timeout=3m
+	@$(KUBECTL) -n workspace-jobs-system rollout status deployment/workspace-jobs-manager --timeout=3m || \
+		{ $(KUBECTL) -n workspace-jobs-system describe pods; exit 1; }
 
 .PHONY: undeploy
 undeploy: install-yaml ## Remove the operator, and with its CRDs every Workspace and job

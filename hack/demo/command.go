@@ -1,0 +1,69 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// title begins a part of the demo.
+func (d *demo) title(format string, args ...any) {
+	fmt.Fprintf(d.out, "\n== %s (%s)\n", fmt.Sprintf(format, args...), time.Since(d.started).Round(time.Second))
+}
+
+// say prints a line that stands out from what commands print.
+func (d *demo) say(format string, args ...any) {
+	fmt.Fprintf(d.out, "   "+format+"\n", args...)
+}
+
+// show runs a command and lets its output be seen, after the command itself.
+func (d *demo) show(ctx context.Context, name string, args ...string) error {
+	fmt.Fprintf(d.out, "$ %s %s\n", name, strings.Join(quoted(args), " "))
+	command := exec.CommandContext(ctx, name, args...)
+	command.Dir = d.root
+	command.Stdout, command.Stderr = d.out, d.out
+	if err := command.Run(); err != nil {
+		return fmt.Errorf("%s %s: %w", name, strings.Join(args, " "), err)
+	}
+	return nil
+}
+
+// quiet runs a command whose output matters only to the demo.
+func (d *demo) quiet(ctx context.Context, stdin, name string, args ...string) (string, error) {
+	command := exec.CommandContext(ctx, name, args...)
+	command.Dir = d.root
+	command.Stdin = strings.NewReader(stdin)
+	var failure bytes.Buffer
+	command.Stderr = &failure
+	output, err := command.Output()
+	if err != nil {
+		return "", fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, strings.TrimSpace(failure.String()))
+	}
+	return strings.TrimSpace(string(output)), nil
+}
+
+const tool = "bin/cluster"
+
+// kubectlArgs is what stands before kubectl's own arguments.
+func kubectlArgs(args ...string) []string {
+	return append([]string{"kubectl", "--name", clusterName}, args...)
+}
+
+// kubectl shows a command of kubectl and what it prints.
+func (d *demo) kubectl(ctx context.Context, args ...string) error {
+	return d.show(ctx, tool, kubectlArgs(args...)...)
+}
+
+func quoted(args []string) []string {
+	all := make([]string, 0, len(args))
+	for _, arg := range args {
+		if strings.ContainsAny(arg, " \"'$*\\") {
+			arg = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
+		}
+		all = append(all, arg)
+	}
+	return all
+}
