@@ -45,7 +45,8 @@ type runningOperator struct {
 	err    error
 	cancel context.CancelFunc
 	ended  chan error
-	reader client.Reader
+	// reconciler is the one that runs.
+	reconciler *Reconciler
 }
 
 func (o *runningOperator) start(env *testenv.Env) error {
@@ -61,9 +62,11 @@ func (o *runningOperator) start(env *testenv.Env) error {
 	if err != nil {
 		return err
 	}
-	o.reader = mgr.GetAPIReader()
-	reconciler := &Reconciler{Client: mgr.GetClient(), APIReader: o.reader, Recorder: mgr.GetEventRecorder("workspace-jobs"), Clock: clock.RealClock{}}
-	if err := reconciler.SetupWithManager(mgr); err != nil {
+	o.reconciler = &Reconciler{
+		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(),
+		Recorder: mgr.GetEventRecorder("workspace-jobs"), Clock: clock.RealClock{},
+	}
+	if err := o.reconciler.SetupWithManager(mgr); err != nil {
 		return err
 	}
 	counter := NewCounter(mgr.GetClient())
@@ -182,7 +185,11 @@ func (c *clusterT) migration(ws *v1alpha1.Workspace, try int) *batchv1.Job {
 	c.t.Helper()
 	job := migrationJob(ws, try)
 	testenv.Eventually(c.t, "there is Job "+job.Name, func(ctx context.Context) error {
-		return c.Get(ctx, client.ObjectKeyFromObject(job), job)
+		err := c.Get(ctx, client.ObjectKeyFromObject(job), job)
+		if err == nil && (!controls(ws, job) || !job.DeletionTimestamp.IsZero()) {
+			return fmt.Errorf("it belongs to %v, deleted at %v", job.OwnerReferences, job.DeletionTimestamp)
+		}
+		return err
 	})
 	return job
 }

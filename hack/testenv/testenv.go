@@ -71,10 +71,13 @@ type Shared struct {
 	err   error
 }
 
-// Run runs the tests, and then stops the control plane if one was started. It
-// returns the exit code.
-func (s *Shared) Run(m *testing.M) int {
+// Run runs the tests, calls what has to stop before the control plane does, and
+// stops that if it was started. It returns the exit code.
+func (s *Shared) Run(m *testing.M, before ...func()) int {
 	code := m.Run()
+	for _, stop := range before {
+		stop()
+	}
 	if err := s.plane.stop(); err != nil {
 		fmt.Fprintf(os.Stderr, "stop the control plane: %v\n", err)
 		return max(code, 1)

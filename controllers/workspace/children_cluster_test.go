@@ -1,0 +1,350 @@
+package workspace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/testenv"
+)
+
+// live reads a child of ws.
+func (c *clusterT) live(ws *v1alpha1.Workspace, ch child) (client.Object, error) {
+	err := c.Get(c.t.Context(), client.ObjectKey{Namespace: ws.NamespaceName(), Name: ch.name}, ch.blank)
+	return ch.blank, err
+}
+
+// settles waits until the child is there, ours and as it should be.
+func (c *clusterT) settles(ws *v1alpha1.Workspace, ch child, unlike types.UID) {
+	c.t.Helper()
+	testenv.Eventually(c.t, ch.key()+" is as it should be", func(context.Context) error {
+		object, err := c.live(ws, ch)
+		if err != nil {
+			return err
+		}
+		settled, err := ch.settled(object)
+		if err == nil && (!settled || !controls(ws, object) || object.GetUID() == unlike) {
+			return fmt.Errorf("settled %v, owners %v, UID %s", settled, object.GetOwnerReferences(), object.GetUID())
+		}
+		return err
+	})
+}
+
+func TestDeletedChildrenComeBack(t *testing.T) {
+	t.Parallel()
+	c := cluster(t)
+	ws := c.ready(MakeWorkspace("restored").Member(v1alpha1.RoleViewer, "vera").Obj())
+	for _, ch := range children(ws) {
+		if !ch.wanted {
+			continue
+		}
+		object, err := c.live(ws, ch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		uid := object.GetUID()
+		if err := c.Delete(t.Context(), object); err != nil {
+			t.Fatal(err)
+		}
+		c.settles(ws, ch, uid)
+	}
+}
+
+func TestEditedChildrenAreMended(t *testing.T) {
+	t.Parallel()
+	c := cluster(t)
+	ws := c.ready(MakeWorkspace("edited").Member(v1alpha1.RoleEditor, "erik").Obj())
+	edit := map[string]func(client.Object){
+		"NetworkPolicy/" + denyPolicy: func(o client.Object) {
+			o.(*networkingv1.NetworkPolicy).Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeIngress}
+		},
+		"NetworkPolicy/" + runnerPolicy: func(o client.Object) {
+			policy := o.(*networkingv1.NetworkPolicy)
+			policy.Spec.Egress = append(policy.Spec.Egress, networkingv1.NetworkPolicyEgressRule{})
+		},
+		"ResourceQuota/" + quotaName: func(o client.Object) {
+			o.(*corev1.ResourceQuota).Spec.Hard[corev1.ResourcePods] = resource.MustParse("9999")
+		},
+		"LimitRange/" + limitRangeName: func(o client.Object) {
+			o.(*corev1.LimitRange).Spec.Limits[0].Default[corev1.ResourceMemory] = resource.MustParse("64Gi")
+		},
+		"ServiceAccount/" + v1alpha1.RunnerServiceAccount: func(o client.Object) {
+			o.(*corev1.ServiceAccount).AutomountServiceAccountToken = new(true)
+		},
+		"RoleBinding/workspace-jobs-editor": func(o client.Object) {
+			binding := o.(*rbacv1.RoleBinding)
+			binding.Subjects = append(binding.Subjects, rbacv1.Subject{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: "mallory"})
+		},
+	}
+	for _, ch := range children(ws) {
+		if !ch.wanted {
+			continue
+		}
+		change, ok := edit[ch.key()]
+		if !ok {
+			t.Errorf("nothing is tried on %s", ch.key())
+			continue
+		}
+		for name, tamper := range map[string]func(client.Object){
+			"content": change,
+			"label":   func(o client.Object) { delete(o.GetLabels(), v1alpha1.LabelManagedBy) },
+		} {
+			object, err := c.live(ws, ch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			good, ok := object.DeepCopyObject().(client.Object)
+			if !ok {
+				t.Fatalf("a copy of %T is no object", object)
+			}
+			tamper(object)
+			if err := c.Update(t.Context(), object); err != nil {
+				t.Fatalf("%s of %s: %v", name, ch.key(), err)
+			}
+			if object.GetResourceVersion() == good.GetResourceVersion() {
+				t.Fatalf("%s of %s has not changed", name, ch.key())
+			}
+			c.settles(ws, ch, "")
+			mended, err := c.live(ws, ch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !equality.Semantic.DeepEqual(specOf(good), specOf(mended)) {
+				t.Errorf("%s of %s: %s", name, ch.key(), cmp.Diff(specOf(good), specOf(mended)))
+			}
+		}
+	}
+}
+
+// specOf is the object without what every write changes.
+func specOf(object client.Object) client.Object {
+	bare, ok := object.DeepCopyObject().(client.Object)
+	if !ok {
+		return nil
+	}
+	bare.SetResourceVersion("")
+	bare.SetGeneration(0)
+	bare.SetManagedFields(nil)
+	if quota, ok := bare.(*corev1.ResourceQuota); ok {
+		quota.Status = corev1.ResourceQuotaStatus{}
+	}
+	return bare
+}
+
+func TestRoleBindingsFollowMembers(t *testing.T) {
+	t.Parallel()
+	c := cluster(t)
+	ws := c.ready(MakeWorkspace("members").Member(v1alpha1.RoleViewer, "vera", "vito").Member(v1alpha1.RoleViewer, "vera").Obj())
+	names := func(role string) []string {
+		binding := &rbacv1.RoleBinding{}
+		if err := c.Get(t.Context(), client.ObjectKey{Namespace: ws.Status.Namespace, Name: role}, binding); err != nil {
+			return nil
+		}
+		var names []string
+		for _, s := range binding.Subjects {
+			names = append(names, s.Name)
+		}
+		return names
+	}
+	become := func(role string, want ...string) {
+		t.Helper()
+		testenv.Eventually(t, role, func(context.Context) error {
+			if diff := cmp.Diff(want, names(role)); diff != "" {
+				return errors.New(diff)
+			}
+			return nil
+		})
+	}
+	become("workspace-jobs-viewer", "vera", "vito")
+	become("workspace-jobs-admin")
+	c.update("members", func(ws *v1alpha1.Workspace) {
+		ws.Spec.Members = MakeWorkspace("").Member(v1alpha1.RoleAdmin, "anna").Obj().Spec.Members
+	})
+	become("workspace-jobs-admin", "anna")
+	become("workspace-jobs-viewer")
+
+	// A roleRef can't be changed; a binding that refers elsewhere is made anew.
+	key := client.ObjectKey{Namespace: ws.Status.Namespace, Name: "workspace-jobs-admin"}
+	binding := &rbacv1.RoleBinding{}
+	if err := c.Get(t.Context(), key, binding); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Delete(t.Context(), binding); err != nil {
+		t.Fatal(err)
+	}
+	forged := binding.DeepCopy()
+	forged.ResourceVersion, forged.UID, forged.RoleRef.Name = "", "", "cluster-admin"
+	if err := c.Create(t.Context(), forged); err != nil {
+		t.Logf("the operator was faster: %v", err)
+	}
+	testenv.Eventually(t, "the roleRef is right", func(ctx context.Context) error {
+		if err := c.Get(ctx, key, binding); err != nil {
+			return err
+		}
+		if refersElsewhere(binding, v1alpha1.RoleAdmin) {
+			return fmt.Errorf("it refers to %s", binding.RoleRef.Name)
+		}
+		return nil
+	})
+}
+
+func TestNothingIsTakenOver(t *testing.T) {
+	t.Parallel()
+	c := cluster(t)
+	for _, ch := range children(MakeWorkspace("any").Member(v1alpha1.RoleViewer, "v").Member(v1alpha1.RoleEditor, "e").Member(v1alpha1.RoleAdmin, "a").Obj()) {
+		t.Run(ch.key(), func(t *testing.T) {
+			t.Parallel()
+			c := &clusterT{Client: c.Client, env: c.env, t: t}
+			name := "taken-" + strings.ToLower(ch.kind) + "-" + strings.TrimPrefix(ch.name, "workspace-jobs-")
+			ws := MakeWorkspace(name).Namespace(name).Member(v1alpha1.RoleViewer, "v").Member(v1alpha1.RoleEditor, "e").Member(v1alpha1.RoleAdmin, "a").Obj()
+			c.create(MakeNamespace(name).UIDless())
+			planted := ch.blank.DeepCopyObject().(client.Object)
+			planted.SetName(ch.name)
+			planted.SetNamespace(name)
+			// Not even with the operator's own labels.
+			planted.SetLabels(labelsOf(ws))
+			if binding, ok := planted.(*rbacv1.RoleBinding); ok {
+				binding.RoleRef = rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: ch.name}
+			}
+			c.create(planted)
+			c.label(name, v1alpha1.LabelWorkspace, name)
+			c.create(ws)
+			ws = c.waitFor(name, v1alpha1.ConditionStalled, "True NameTaken")
+			if said := message(ws, v1alpha1.ConditionStalled); !strings.Contains(said, ch.kind) || !strings.Contains(said, ch.name) {
+				t.Errorf("it doesn't tell who is in the way: %s", said)
+			}
+			found := planted.DeepCopyObject().(client.Object)
+			if err := c.Get(t.Context(), client.ObjectKeyFromObject(planted), found); err != nil {
+				t.Fatal(err)
+			}
+			if found.GetResourceVersion() != planted.GetResourceVersion() && found.GetObjectKind().GroupVersionKind().Kind != "ResourceQuota" {
+				if len(found.GetOwnerReferences()) > 0 || len(found.GetManagedFields()) > len(planted.GetManagedFields())+1 {
+					t.Errorf("touched: %v", found.GetManagedFields())
+				}
+			}
+			// A word of the spec makes it look again.
+			if err := c.Delete(t.Context(), found); err != nil {
+				t.Fatal(err)
+			}
+			c.update(name, func(ws *v1alpha1.Workspace) { ws.Spec.Quota = corev1.ResourceList{"pods": resource.MustParse("9")} })
+			c.endMigration(ws, 0, "")
+			c.waitFor(name, v1alpha1.ConditionReady, "True Ready")
+		})
+	}
+}
+
+func TestQuotaFollowsTheSpec(t *testing.T) {
+	t.Parallel()
+	c := cluster(t)
+	ws := c.ready(MakeWorkspace("quota").Quota(corev1.ResourceList{"pods": resource.MustParse("7"), "requests.nvidia.com/gpu": resource.MustParse("2")}).Obj())
+	hard := func(want corev1.ResourceList) {
+		t.Helper()
+		testenv.Eventually(t, "the quota is the spec's", func(ctx context.Context) error {
+			quota := &corev1.ResourceQuota{}
+			if err := c.Get(ctx, client.ObjectKey{Namespace: ws.Status.Namespace, Name: quotaName}, quota); err != nil {
+				return err
+			}
+			if !equality.Semantic.DeepEqual(quota.Spec.Hard, want) {
+				return errors.New(cmp.Diff(want, quota.Spec.Hard))
+			}
+			return nil
+		})
+	}
+	want := defaultQuota()
+	want["pods"], want["requests.nvidia.com/gpu"] = resource.MustParse("7"), resource.MustParse("2")
+	hard(want)
+	c.update("quota", func(ws *v1alpha1.Workspace) { ws.Spec.Quota = nil })
+	hard(defaultQuota())
+}
+
+func TestWhatKubernetesRefusesIsTold(t *testing.T) {
+	t.Parallel()
+	c := cluster(t)
+	c.create(MakeWorkspace("invalid").DatabaseEgress("not-a-network").Obj())
+	ws := c.waitFor("invalid", v1alpha1.ConditionStalled, "True InvalidSpec")
+	if said := message(ws, v1alpha1.ConditionStalled); !strings.Contains(said, "not-a-network") {
+		t.Errorf("it doesn't tell what is wrong: %s", said)
+	}
+	c.update("invalid", func(ws *v1alpha1.Workspace) {
+		ws.Spec.Database.Egress = []networkingv1.NetworkPolicyEgressRule{egressTo("10.0.0.0/8")}
+	})
+	c.endMigration(ws, 0, "")
+	c.waitFor("invalid", v1alpha1.ConditionReady, "True Ready")
+}
+
+// TestNothingIsWrittenWhenNothingChanges asks for a reconcile again and again: no
+// object may get another resourceVersion.
+func TestNothingIsWrittenWhenNothingChanges(t *testing.T) {
+	t.Parallel()
+	c := cluster(t)
+	ws := MakeWorkspace("still").Member(v1alpha1.RoleViewer, "vera").Member(v1alpha1.RoleAdmin, "anna").
+		Quota(corev1.ResourceList{"requests.cpu": resource.MustParse("1500m"), "requests.memory": resource.MustParse("1024Mi")}).Obj()
+	port := networkingv1.NetworkPolicyPort{Port: nil}
+	ws.Spec.Database.Egress[0].Ports = []networkingv1.NetworkPolicyPort{port}
+	ws.Spec.Network = &v1alpha1.Network{Egress: []networkingv1.NetworkPolicyEgressRule{{}}}
+	ws = c.ready(ws)
+	testenv.Eventually(t, "the jobs are counted", func(context.Context) error {
+		if c.workspace("still").Status.Jobs == nil {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	versions := func() map[string]string {
+		seen := map[string]string{"Workspace": c.workspace("still").ResourceVersion}
+		for _, ch := range children(ws) {
+			if !ch.wanted {
+				continue
+			}
+			object, err := c.live(ws, ch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// What Kubernetes counts in a quota's status is not ours.
+			seen[ch.key()] = object.GetResourceVersion()
+			if _, ok := object.(*corev1.ResourceQuota); ok {
+				seen[ch.key()] = fmt.Sprint(len(object.GetManagedFields()))
+			}
+		}
+		ns, err := c.namespace(ws.Status.Namespace)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen["Namespace"] = ns.ResourceVersion
+		seen["Job"] = c.migration(ws, 1).ResourceVersion
+		return seen
+	}
+	before := versions()
+	for range 5 {
+		if _, err := operator.reconciler.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKey{Name: "still"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(before, versions()); diff != "" {
+		t.Error(diff)
+	}
+	// And nothing was even asked of the API server.
+	seen, err := operator.reconciler.observe(t.Context(), ws)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := decide(ws, seen, operator.reconciler.Clock.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(d.apply)+len(d.remove)+len(d.replace) > 0 || d.run != nil || d.makeNamespace != nil || d.after != 0 {
+		t.Errorf("still to be done: %+v", d)
+	}
+}
