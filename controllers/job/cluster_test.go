@@ -1,0 +1,319 @@
+package job
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/testenv"
+	"github.com/openradius/workspace-jobs/runner/contract"
+)
+
+// In all of these tests the operator dies around every write that it makes.
+
+func TestAJobRunsToItsResult(t *testing.T) {
+	t.Parallel()
+	c := inWorkspace(t, "to-its-result")
+	c.submit("nightly", nil)
+	pod := c.env.PodOf(t, c.attempt("nightly", 1))
+	c.waitFor("nightly", v1alpha1.StateEnqueued, v1alpha1.ReasonEnqueued)
+	c.env.RunPod(t, pod)
+	c.waitFor("nightly", v1alpha1.StateProcessing, v1alpha1.ReasonProcessing)
+	c.env.EndPod(t, pod, 0, `{"result":{"rows":3}}`)
+	job := c.waitFor("nightly", v1alpha1.StateSucceeded, v1alpha1.ReasonSucceeded)
+
+	if got := string(job.Status.Result.Raw); got != `{"rows":3}` {
+		t.Errorf("result %s", got)
+	}
+	if n := c.jobs(); n != 1 || len(job.Status.Attempts) != 1 || job.Status.RunAttempts != 1 {
+		t.Errorf("%d Jobs, %d attempts", n, len(job.Status.Attempts))
+	}
+	for what, at := range map[string]*metav1.Time{
+		"enqueuedAt": job.Status.EnqueuedAt, "startedAt": job.Status.StartedAt, "finishedAt": job.Status.FinishedAt,
+	} {
+		if at == nil {
+			t.Errorf("%s is not set", what)
+		}
+	}
+}
+
+func TestAFailedAttemptIsTriedAgainAndTold(t *testing.T) {
+	t.Parallel()
+	c := inWorkspace(t, "tried-again")
+	c.submit("flaky", nil)
+	c.end("flaky", 1, 1, `{"error":"the first time"}`)
+	c.end("flaky", 2, 75, `{"error":"the second time","retryAfter":"1s"}`)
+	c.end("flaky", 3, 0, `{"result":3}`)
+	job := c.waitFor("flaky", v1alpha1.StateSucceeded, v1alpha1.ReasonSucceeded)
+	if n := c.jobs(); n != 3 || len(job.Status.Attempts) != 3 {
+		t.Errorf("%d Jobs, %d attempts", n, len(job.Status.Attempts))
+	}
+	testenv.Eventually(t, "each failure has an event", func(ctx context.Context) error {
+		var events eventsv1.EventList
+		if err := c.List(ctx, &events, client.InNamespace(c.namespace)); err != nil {
+			return err
+		}
+		told := ""
+		for _, e := range events.Items {
+			if e.Regarding.UID == job.UID {
+				told += e.Reason + " " + e.Note + "\n"
+			}
+		}
+		for _, want := range []string{
+			"AttemptFailed attempt 1 failed (exit code 1): the first time",
+			"AttemptFailed attempt 2 failed (exit code 75): the second time",
+			"Succeeded attempt 3 succeeded",
+		} {
+			if !strings.Contains(told, want) {
+				return fmt.Errorf("no event %q in:\n%s", want, told)
+			}
+		}
+		return nil
+	})
+}
+
+func TestAnUnknownHandlerIsNotTriedAgain(t *testing.T) {
+	t.Parallel()
+	c := inWorkspace(t, "unknown-handler")
+	c.submit("nightly", nil)
+	c.end("nightly", 1, contract.ExitUsage, `{"error":"no handler \"sql\"; this image has report"}`)
+	job := c.waitFor("nightly", v1alpha1.StateFailed, v1alpha1.ReasonInvalidArguments)
+	if !strings.Contains(job.Status.Message, "this image has report") {
+		t.Errorf("message %q", job.Status.Message)
+	}
+}
+
+func TestArgsOverTheLimitNeverRun(t *testing.T) {
+	t.Parallel()
+	c := inWorkspace(t, "args-over-the-limit")
+	c.submit("nightly", func(spec *v1alpha1.WorkspaceJobSpec) {
+		spec.Args = makeJob().args(fmt.Sprintf(`{"a":%q}`, strings.Repeat("x", contract.MaxArgs))).Spec.Args
+	})
+	c.waitFor("nightly", v1alpha1.StateFailed, v1alpha1.ReasonInvalidArguments)
+	if n := c.jobs(); n != 0 {
+		t.Errorf("%d Jobs", n)
+	}
+}
+
+func TestADelayedJobWaits(t *testing.T) {
+	t.Parallel()
+	c := inWorkspace(t, "delayed")
+	c.submit("later", func(spec *v1alpha1.WorkspaceJobSpec) { spec.Delay = &metav1.Duration{Duration: 3 * time.Second} })
+	c.waitFor("later", v1alpha1.StateScheduled, v1alpha1.ReasonScheduled)
+	child := c.attempt("later", 1)
+	created := c.get("later").CreationTimestamp
+	if early := created.Add(3 * time.Second).Sub(child.CreationTimestamp.Time); early > 0 {
+		t.Errorf("it ran %s early", early)
+	}
+}
+
+func TestCancelStopsThePodFirst(t *testing.T) {
+	t.Parallel()
+	c := inWorkspace(t, "cancel")
+	c.submit("nightly", nil)
+	child := c.attempt("nightly", 1)
+	pod := c.env.PodOf(t, child)
+	c.env.RunPod(t, pod)
+	c.waitFor("nightly", v1alpha1.StateProcessing, v1alpha1.ReasonProcessing)
+	c.change("nightly", func(spec *v1alpha1.WorkspaceJobSpec) { spec.Cancelled = true })
+	job := c.waitFor("nightly", v1alpha1.StateDeleted, v1alpha1.ReasonCancelled)
+	if got := job.Status.Attempts[0].Outcome; got != v1alpha1.OutcomeCancelled {
+		t.Errorf("outcome %s", got)
+	}
+	err := c.Get(t.Context(), client.ObjectKeyFromObject(pod), pod)
+	if !apierrors.IsNotFound(err) && pod.DeletionTimestamp.IsZero() {
+		t.Errorf("the pod was not stopped: %v", err)
+	}
+}
+
+func TestCancelBeforeTheStartRunsNothing(t *testing.T) {
+	t.Parallel()
+	c := inWorkspace(t, "cancel-early")
+	c.submit("later", func(spec *v1alpha1.WorkspaceJobSpec) { spec.Delay = &metav1.Duration{Duration: time.Hour} })
+	c.waitFor("later", v1alpha1.StateScheduled, v1alpha1.ReasonScheduled)
+	c.change("later", func(spec *v1alpha1.WorkspaceJobSpec) { spec.Cancelled = true })
+	c.waitFor("later", v1alpha1.StateDeleted, v1alpha1.ReasonCancelled)
+	if n := c.jobs(); n != 0 {
+		t.Errorf("%d Jobs", n)
+	}
+}
+
+func TestRequeueIsALevel(t *testing.T) {
+	t.Parallel()
+	c := inWorkspace(t, "requeue")
+	c.submit("nightly", nil)
+	c.end("nightly", 1, contract.ExitPermanent, `{"error":"no table"}`)
+	c.waitFor("nightly", v1alpha1.StateFailed, v1alpha1.ReasonPermanentFailure)
+	again := metav1.NewTime(time.Now().Add(2 * time.Second))
+	for range 2 {
+		c.change("nightly", func(spec *v1alpha1.WorkspaceJobSpec) { spec.RequeueAt = &again })
+	}
+	c.end("nightly", 2, 0, `{"result":2}`)
+	job := c.waitFor("nightly", v1alpha1.StateSucceeded, v1alpha1.ReasonSucceeded)
+	if job.Status.Run != 2 || job.Status.RunAttempts != 1 {
+		t.Errorf("run %d, %d attempts in it", job.Status.Run, job.Status.RunAttempts)
+	}
+	if run := c.attempt("nightly", 2).Annotations[v1alpha1.AnnotationRun]; run != "2" {
+		t.Errorf("the second run's Job says it is of run %q", run)
+	}
+	c.settled("nightly")
+}
+
+// settled: whatever happens to the object, it stays as it is and nothing runs.
+func (c *clusterT) settled(name string) {
+	c.Helper()
+	before, jobs := c.get(name), c.jobs()
+	for range 6 {
+		if _, err := operator.reconciler.Reconcile(c.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(before)}); err != nil {
+			c.Fatal(err)
+		}
+	}
+	if after := c.get(name); after.ResourceVersion != before.ResourceVersion || c.jobs() != jobs {
+		c.Errorf("version %s became %s; %d Jobs became %d", before.ResourceVersion, after.ResourceVersion, jobs, c.jobs())
+	}
+}
+
+func TestNothingIsWrittenWhenNothingChanges(t *testing.T) {
+	t.Parallel()
+	c := inWorkspace(t, "settled")
+	c.submit("done", nil)
+	c.end("done", 1, 0, `{"result":1}`)
+	c.waitFor("done", v1alpha1.StateSucceeded, v1alpha1.ReasonSucceeded)
+	c.submit("later", func(spec *v1alpha1.WorkspaceJobSpec) { spec.Delay = &metav1.Duration{Duration: time.Hour} })
+	c.waitFor("later", v1alpha1.StateScheduled, v1alpha1.ReasonScheduled)
+	c.settled("done")
+	c.settled("later")
+}
+
+func TestTTLDeletesAFinishedJob(t *testing.T) {
+	t.Parallel()
+	c := inWorkspace(t, "ttl")
+	c.submit("nightly", func(spec *v1alpha1.WorkspaceJobSpec) { spec.TTLAfterFinished = &metav1.Duration{Duration: time.Second} })
+	c.end("nightly", 1, 0, `{}`)
+	testenv.Eventually(t, "it is gone", func(ctx context.Context) error {
+		err := c.Get(ctx, client.ObjectKey{Namespace: c.namespace, Name: "nightly"}, &v1alpha1.WorkspaceJob{})
+		if !apierrors.IsNotFound(err) {
+			return fmt.Errorf("it is there: %w", err)
+		}
+		return nil
+	})
+}
+
+func TestAPlantedJobIsNeverTakenUp(t *testing.T) {
+	t.Parallel()
+	c := inWorkspace(t, "planted")
+	planted := &batchv1.Job{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: "nightly-1", Namespace: c.namespace,
+			Labels: map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy, v1alpha1.LabelJob: "nightly"},
+		},
+		Spec: batchv1.JobSpec{Suspend: new(true), Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{
+			RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "runner", Image: "an-image"}},
+		}}},
+	}
+	c.create(planted)
+	c.submit("nightly", nil)
+	job := c.waitFor("nightly", v1alpha1.StateEnqueued, v1alpha1.ReasonNameTaken)
+	if !strings.Contains(job.Status.Message, `"nightly-1"`) {
+		t.Errorf("the message does not tell who is in the way: %s", job.Status.Message)
+	}
+	if err := c.Get(t.Context(), client.ObjectKeyFromObject(planted), planted); err != nil || len(planted.OwnerReferences) > 0 {
+		t.Errorf("the planted Job was touched: %v, %v", err, planted.OwnerReferences)
+	}
+}
+
+func TestAJobOutsideOfWorkspacesWaitsForOne(t *testing.T) {
+	t.Parallel()
+	c := cluster(t, "no-workspace")
+	c.submit("nightly", nil)
+	c.waitFor("nightly", v1alpha1.StateEnqueued, v1alpha1.ReasonNotInWorkspace)
+	if n := c.jobs(); n != 0 {
+		t.Fatalf("%d Jobs in a namespace that is no workspace's", n)
+	}
+	c.hold()
+	c.end("nightly", 1, 0, `{}`)
+	c.waitFor("nightly", v1alpha1.StateSucceeded, v1alpha1.ReasonSucceeded)
+}
+
+func TestAJobThatKubernetesRefusesStalls(t *testing.T) {
+	t.Parallel()
+	c := inWorkspace(t, "refused")
+	c.submit("nightly", func(spec *v1alpha1.WorkspaceJobSpec) {
+		spec.Resources = &v1alpha1.Resources{
+			Requests: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("2Gi")},
+			Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")},
+		}
+	})
+	job := c.waitFor("nightly", v1alpha1.StateEnqueued, v1alpha1.ReasonJobRefused)
+	if !strings.Contains(job.Status.Message, "memory") {
+		t.Errorf("message %q", job.Status.Message)
+	}
+}
+
+func TestAPodThatCantStartIsToldAndGivenUp(t *testing.T) {
+	t.Parallel()
+	c := inWorkspace(t, "cant-start")
+	c.create(&corev1.ResourceQuota{
+		ObjectMeta: metav1.ObjectMeta{Name: "none", Namespace: c.namespace},
+		Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{corev1.ResourcePods: resource.MustParse("0")}},
+	})
+	testenv.Eventually(t, "the quota holds", func(ctx context.Context) error {
+		quota := &corev1.ResourceQuota{}
+		err := c.Get(ctx, client.ObjectKey{Namespace: c.namespace, Name: "none"}, quota)
+		if err == nil && len(quota.Status.Hard) == 0 {
+			err = fmt.Errorf("not yet")
+		}
+		return err
+	})
+	c.submit("nightly", func(spec *v1alpha1.WorkspaceJobSpec) { spec.Retry.Limit = new(int32(0)) })
+	job := c.waitFor("nightly", v1alpha1.StateEnqueued, v1alpha1.ReasonPodPending)
+	if !strings.Contains(job.Status.Message, "exceeded quota") {
+		t.Errorf("message %q", job.Status.Message)
+	}
+	job = c.waitFor("nightly", v1alpha1.StateFailed, v1alpha1.ReasonRetriesExhausted)
+	if got := job.Status.Attempts[0].Outcome; got != v1alpha1.OutcomeNotStarted {
+		t.Errorf("outcome %s", got)
+	}
+}
+
+func TestALostJobIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	c := inWorkspace(t, "lost")
+	c.submit("nightly", nil)
+	child := c.attempt("nightly", 1)
+	c.env.RunPod(t, c.env.PodOf(t, child))
+	c.waitFor("nightly", v1alpha1.StateProcessing, v1alpha1.ReasonProcessing)
+	if err := c.Delete(t.Context(), child, client.PropagationPolicy(metav1.DeletePropagationBackground)); err != nil {
+		t.Fatal(err)
+	}
+	c.end("nightly", 2, 0, `{"result":1}`)
+	job := c.waitFor("nightly", v1alpha1.StateSucceeded, v1alpha1.ReasonSucceeded)
+	if got := job.Status.Attempts[0].Outcome; got != v1alpha1.OutcomeLost {
+		t.Errorf("outcome of the first attempt: %s", got)
+	}
+}
+
+func TestRubbishFromARunnerIsOnlyRubbish(t *testing.T) {
+	t.Parallel()
+	c := inWorkspace(t, "rubbish")
+	for name, message := range map[string]string{
+		"number": `{"result":1e999}`, "null": `{"result":null}`, "cut": `{"result":{"a":`, "none": "", "array": `[1]`,
+		"control": `{"result":"\u0000\u001b[2J"}`,
+	} {
+		c.submit(name, nil)
+		c.end(name, 1, 0, message)
+		c.waitFor(name, v1alpha1.StateSucceeded, v1alpha1.ReasonSucceeded)
+	}
+}

@@ -1,0 +1,242 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/workspace"
+	"github.com/openradius/workspace-jobs/hack/testenv"
+)
+
+// testPendingLimit is short, so that the test of it needn't wait for minutes; the
+// other tests' pods start at once.
+const testPendingLimit = 20 * time.Second
+
+var (
+	shared   = testenv.Shared{Options: testenv.Options{ControllerManager: true}}
+	operator runningOperator
+)
+
+func TestMain(m *testing.M) {
+	quiet := logr.FromSlogHandler(slog.NewTextHandler(io.Discard, nil))
+	ctrl.SetLogger(quiet)
+	klog.SetLogger(quiet)
+	os.Exit(shared.Run(m, operator.stop))
+}
+
+// runningOperator is the manager with this package's controller, once for all
+// tests. It has the rights of config/rbac and no others, and it dies all the time:
+// see dyingClient.
+type runningOperator struct {
+	once       sync.Once
+	err        error
+	cancel     context.CancelFunc
+	ended      chan error
+	reconciler *Reconciler
+	registry   *prometheus.Registry
+}
+
+func (o *runningOperator) start(env *testenv.Env) error {
+	byObject, err := workspace.CacheByObject()
+	if err != nil {
+		return err
+	}
+	mgr, err := ctrl.NewManager(env.As(testenv.ManagerUser), ctrl.Options{
+		Scheme:  env.Scheme,
+		Metrics: server.Options{BindAddress: "0"},
+		Cache:   cache.Options{ByObject: byObject},
+	})
+	if err != nil {
+		return err
+	}
+	o.registry = prometheus.NewRegistry()
+	metrics, err := NewMetrics(o.registry, mgr.GetClient())
+	if err != nil {
+		return err
+	}
+	o.reconciler = &Reconciler{
+		Client: dyingClient(mgr.GetClient()), APIReader: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("workspace-jobs"),
+		Clock: clock.RealClock{}, Metrics: metrics, PendingLimit: testPendingLimit,
+	}
+	var ctx context.Context
+	ctx, o.cancel = context.WithCancel(context.Background())
+	if err := o.reconciler.SetupWithManager(ctx, mgr); err != nil {
+		return err
+	}
+	o.ended = make(chan error, 1)
+	go func() { o.ended <- mgr.Start(ctx) }()
+	if !mgr.GetCache().WaitForCacheSync(ctx) {
+		return errors.New("the cache did not fill")
+	}
+	return nil
+}
+
+func (o *runningOperator) stop() {
+	if o.cancel != nil {
+		o.cancel()
+		<-o.ended
+	}
+}
+
+// clusterT is a cluster, in which the operator runs, as one test sees it.
+type clusterT struct {
+	client.Client
+	*testing.T
+	env       *testenv.Env
+	namespace string
+}
+
+// cluster gives the test a namespace of its own; of no workspace yet.
+func cluster(t *testing.T, namespace string) *clusterT {
+	t.Helper()
+	env := shared.Env(t)
+	operator.once.Do(func() { operator.err = operator.start(env) })
+	if operator.err != nil {
+		t.Fatal(operator.err)
+	}
+	c := &clusterT{T: t, Client: env.Client, env: env, namespace: namespace}
+	c.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
+	c.create(&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.RunnerServiceAccount, Namespace: namespace}})
+	return c
+}
+
+// inWorkspace gives the test a namespace that a ready workspace holds.
+func inWorkspace(t *testing.T, namespace string) *clusterT {
+	t.Helper()
+	c := cluster(t, namespace)
+	c.hold()
+	return c
+}
+
+// hold makes a Workspace that holds the namespace, as its controller would leave
+// it.
+func (c *clusterT) hold() *v1alpha1.Workspace {
+	c.Helper()
+	ws := &v1alpha1.Workspace{
+		ObjectMeta: metav1.ObjectMeta{Name: c.namespace},
+		Spec: v1alpha1.WorkspaceSpec{
+			Namespace: c.namespace,
+			Database: v1alpha1.Database{
+				SecretRef: v1alpha1.SecretKeyRef{Name: "database"}, Egress: []networkingv1.NetworkPolicyEgressRule{{}},
+			},
+			Runner: v1alpha1.Runner{Image: "localhost/runner:none"},
+		},
+	}
+	c.create(ws)
+	before := ws.DeepCopy()
+	ws.Status = v1alpha1.WorkspaceStatus{ObservedGeneration: ws.Generation, Namespace: c.namespace, Conditions: []metav1.Condition{{
+		Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonReady,
+		ObservedGeneration: ws.Generation, LastTransitionTime: metav1.Now(),
+	}}}
+	if err := c.Status().Patch(c.Context(), ws, client.MergeFrom(before)); err != nil {
+		c.Fatal(err)
+	}
+	return ws
+}
+
+func (c *clusterT) create(object client.Object) {
+	c.Helper()
+	if err := c.Create(c.Context(), object); err != nil {
+		c.Fatalf("create %T %q: %v", object, object.GetName(), err)
+	}
+	c.Cleanup(func() {
+		if err := client.IgnoreNotFound(c.Delete(context.Background(), object)); err != nil {
+			c.Errorf("clean up %T %q: %v", object, object.GetName(), err)
+		}
+	})
+}
+
+// submit creates a WorkspaceJob that is tried again after a tenth of a second.
+func (c *clusterT) submit(name string, change func(*v1alpha1.WorkspaceJobSpec)) {
+	c.Helper()
+	job := &v1alpha1.WorkspaceJob{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: c.namespace},
+		Spec: v1alpha1.WorkspaceJobSpec{Handler: "sql", Retry: &v1alpha1.RetryPolicy{
+			MinDelay: &metav1.Duration{Duration: 100 * time.Millisecond},
+		}},
+	}
+	if change != nil {
+		change(&job.Spec)
+	}
+	c.create(job)
+}
+
+func (c *clusterT) change(name string, change func(*v1alpha1.WorkspaceJobSpec)) {
+	c.Helper()
+	job := c.get(name)
+	before := job.DeepCopy()
+	change(&job.Spec)
+	if err := c.Patch(c.Context(), job, client.MergeFrom(before)); err != nil {
+		c.Fatal(err)
+	}
+}
+
+func (c *clusterT) get(name string) *v1alpha1.WorkspaceJob {
+	c.Helper()
+	job := &v1alpha1.WorkspaceJob{}
+	if err := c.Get(c.Context(), client.ObjectKey{Namespace: c.namespace, Name: name}, job); err != nil {
+		c.Fatal(err)
+	}
+	return job
+}
+
+// waitFor waits until the job is in the state, for the reason.
+func (c *clusterT) waitFor(name string, state v1alpha1.JobState, reason string) *v1alpha1.WorkspaceJob {
+	c.Helper()
+	var job *v1alpha1.WorkspaceJob
+	testenv.Eventually(c, fmt.Sprintf("%s is %s, %s", name, state, reason), func(context.Context) error {
+		job = c.get(name)
+		if job.Status.State != state || reasonOf(&job.Status) != reason || job.Status.ObservedGeneration != job.Generation {
+			return fmt.Errorf("%s, %s: %s", job.Status.State, reasonOf(&job.Status), job.Status.Message)
+		}
+		return nil
+	})
+	return job
+}
+
+// attempt waits for the Job of an attempt.
+func (c *clusterT) attempt(name string, number int32) *batchv1.Job {
+	c.Helper()
+	child := &batchv1.Job{}
+	testenv.Eventually(c, fmt.Sprintf("%s has attempt %d", name, number), func(ctx context.Context) error {
+		return c.Get(ctx, client.ObjectKey{Namespace: c.namespace, Name: attemptName(name, number)}, child)
+	})
+	return child
+}
+
+// end plays the kubelet for an attempt.
+func (c *clusterT) end(name string, number int32, code int32, message string) {
+	c.Helper()
+	c.env.EndPod(c, c.env.PodOf(c, c.attempt(name, number)), code, message)
+}
+
+// jobs counts the Jobs of the namespace.
+func (c *clusterT) jobs() int {
+	c.Helper()
+	var list batchv1.JobList
+	if err := c.List(c.Context(), &list, client.InNamespace(c.namespace)); err != nil {
+		c.Fatal(err)
+	}
+	return len(list.Items)
+}
