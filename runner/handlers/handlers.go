@@ -9,12 +9,16 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/openradius/workspace-jobs/runner"
+	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
 // Stock is the handlers of the stock image.
 func Stock() []runner.Handler {
 	return []runner.Handler{
 		SQL(),
+		Cleanup(),
+		Report(),
+		Sync(contract.SecretsPath),
 	}
 }
 

@@ -1,0 +1,45 @@
+package handlers
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+)
+
+// age is a calendar distance: months and days are no fixed numbers of seconds.
+type age struct {
+	months, days int
+	seconds      float64
+}
+
+// maxAge bounds each number of an age: what PostgreSQL can subtract from today.
+const maxAge = 100_000
+
+// parseAge reads such as "365d", "12mo", "1y6mo", "36h": whole numbers with the
+// units y (years), mo (months), w (weeks), d (days), h (hours), m (minutes) and
+// s (seconds), largest first.
+func parseAge(text string) (age, error) {
+	var parsed age
+	parts := regexp.MustCompile(`^(?:(\d+)y)?(?:(\d+)mo)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$`).FindStringSubmatch(text)
+	if parts == nil || text == "" {
+		return parsed, fmt.Errorf("%q is no age: write such as 365d, 12mo, 2w, 36h or 1y6mo (y, mo, w, d, h, m for minutes, s)", text)
+	}
+	numbers := make([]int, len(parts))
+	for i, part := range parts[1:] {
+		if part == "" {
+			continue
+		}
+		number, err := strconv.Atoi(part)
+		if err != nil || number > maxAge {
+			return parsed, fmt.Errorf("%q is no age: its numbers go up to %d", text, maxAge)
+		}
+		numbers[i] = number
+	}
+	parsed.months = numbers[0]*12 + numbers[1]
+	parsed.days = numbers[2]*7 + numbers[3]
+	parsed.seconds = float64(numbers[4]*3600 + numbers[5]*60 + numbers[6])
+	if parsed == (age{}) {
+		return parsed, fmt.Errorf("%q is no age: it is zero", text)
+	}
+	return parsed, nil
+}

@@ -1,0 +1,1 @@
+SELECT etag, next FROM {ledger}.sync_pages WHERE source = $1 AND page = $2

@@ -1,0 +1,1 @@
+SELECT query FROM {ledger}.report_queries WHERE name = $1

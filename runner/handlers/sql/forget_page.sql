@@ -1,0 +1,1 @@
+DELETE FROM {ledger}.sync_pages WHERE source = $1 AND page = $2

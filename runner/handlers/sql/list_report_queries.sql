@@ -1,0 +1,1 @@
+SELECT name FROM {ledger}.report_queries ORDER BY name LIMIT 50

@@ -1,0 +1,11 @@
+-- Usage by user, from FreeRADIUS's accounting table. A session counts in the
+-- period in which it started.
+SELECT username,
+       count(*) AS sessions,
+       coalesce(sum(acctinputoctets), 0)::bigint AS octets_in,
+       coalesce(sum(acctoutputoctets), 0)::bigint AS octets_out,
+       coalesce(sum(acctsessiontime), 0)::bigint AS seconds
+FROM radacct
+WHERE acctstarttime >= $1 AND acctstarttime < $2
+GROUP BY username
+ORDER BY username

@@ -1,0 +1,154 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/openradius/workspace-jobs/runner"
+)
+
+const (
+	// requestTimeout bounds one request, its body included.
+	requestTimeout = time.Minute
+	// maxBody is the largest page, in bytes.
+	maxBody = 16 << 20
+	// longestWait is the longest Retry-After that is believed.
+	longestWait = 24 * time.Hour
+	// maxRedirects within the same origin.
+	maxRedirects = 5
+)
+
+// fetcher reads pages of one origin.
+type fetcher struct {
+	client *http.Client
+	origin *url.URL
+	token  string
+}
+
+// errElsewhere keeps the token, and the workspace's trust, at one origin.
+var errElsewhere = errors.New("it leads to another server than the URL's")
+
+func newFetcher(first, token string) (*fetcher, error) {
+	origin, err := url.Parse(first)
+	if err != nil {
+		return nil, runner.Permanent(errors.New("url is no URL"))
+	}
+	f := &fetcher{origin: origin, token: token}
+	f.client = &http.Client{
+		Timeout: requestTimeout,
+		CheckRedirect: func(request *http.Request, via []*http.Request) error {
+			if !f.sameOrigin(request.URL) {
+				return errElsewhere
+			}
+			if len(via) > maxRedirects {
+				return errors.New("too many redirects")
+			}
+			return nil
+		},
+	}
+	return f, nil
+}
+
+func (f *fetcher) sameOrigin(u *url.URL) bool {
+	return u.Scheme == f.origin.Scheme && u.Host == f.origin.Host && u.User == nil
+}
+
+// response is a page as it came.
+type response struct {
+	// unchanged: the page is as it was when it had the ETag asked for.
+	unchanged bool
+	body      []byte
+	etag      string
+	link      []string
+}
+
+// get reads a page, unless its ETag is still etag. Its errors name the URL without
+// its query, which may hold secrets.
+func (f *fetcher) get(ctx context.Context, address, etag string) (response, error) {
+	target, err := url.Parse(address)
+	if err != nil || !f.sameOrigin(target) {
+		return response{}, runner.Permanent(fmt.Errorf("the next page's URL is not to be followed: %w", errElsewhere))
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
+	if err != nil {
+		return response{}, runner.Permanent(errors.New("the page's URL is no URL"))
+	}
+	request.Header.Set("Accept", "application/json")
+	request.Header.Set("User-Agent", "workspace-jobs")
+	if f.token != "" {
+		request.Header.Set("Authorization", "Bearer "+f.token)
+	}
+	if etag != "" {
+		request.Header.Set("If-None-Match", etag)
+	}
+	answer, err := f.client.Do(request)
+	if err != nil {
+		return response{}, requestError(target, err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	if answer.StatusCode == http.StatusNotModified && etag != "" {
+		return response{unchanged: true, etag: etag}, nil
+	}
+	if answer.StatusCode != http.StatusOK {
+		return response{}, statusError(target, answer)
+	}
+	body, err := io.ReadAll(io.LimitReader(answer.Body, maxBody+1))
+	if err != nil {
+		return response{}, requestError(target, err)
+	}
+	if len(body) > maxBody {
+		return response{}, runner.Permanent(fmt.Errorf("GET %s: the page is larger than %d MiB", shown(target), maxBody>>20))
+	}
+	return response{body: body, etag: answer.Header.Get("ETag"), link: answer.Header.Values("Link")}, nil
+}
+
+// shown is a URL without what may be secret in it.
+func shown(u *url.URL) string {
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+}
+
+// requestError leaves out the URL that net/http's errors quote.
+func requestError(target *url.URL, err error) error {
+	var quoting *url.Error
+	if errors.As(err, &quoting) {
+		if quoting.Timeout() {
+			return fmt.Errorf("GET %s: no answer within %s", shown(target), requestTimeout)
+		}
+		err = quoting.Err
+	}
+	if errors.Is(err, errElsewhere) {
+		return runner.Permanent(fmt.Errorf("GET %s: a redirect is not followed: %w", shown(target), err))
+	}
+	return fmt.Errorf("GET %s: %w", shown(target), err)
+}
+
+// statusError sorts answers into those that may be better next time and those
+// that will not.
+func statusError(target *url.URL, answer *http.Response) error {
+	err := fmt.Errorf("GET %s: the server answered %s", shown(target), answer.Status)
+	again := answer.StatusCode >= 500 || answer.StatusCode == http.StatusTooManyRequests || answer.StatusCode == http.StatusRequestTimeout
+	if !again {
+		return runner.Permanent(err)
+	}
+	if wait, ok := retryAfter(answer.Header.Get("Retry-After"), time.Now()); ok {
+		return runner.RetryAfter(err, wait)
+	}
+	return err
+}
+
+// retryAfter reads the header of that name: seconds, or a date.
+func retryAfter(value string, now time.Time) (time.Duration, bool) {
+	if seconds, err := strconv.Atoi(value); err == nil && seconds >= 0 {
+		return min(time.Duration(min(seconds, int(longestWait/time.Second)))*time.Second, longestWait), true
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return min(max(0, at.Sub(now)), longestWait), true
+	}
+	return 0, false
+}

@@ -1,0 +1,168 @@
+package handlers
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"github.com/openradius/workspace-jobs/runner"
+)
+
+// page is what a page comes to: rows for the table and the way to the next page.
+type page struct {
+	// rows is a JSON list of objects whose fields are columns.
+	rows []byte
+	// items is how many items the page had.
+	items int
+	// next is the next page's URL, empty after the last.
+	next string
+}
+
+// parsePage reads a page; of one that is unchanged, what is known of it. That it
+// doesn't fit the arguments is permanent: the arguments have to change.
+func parsePage(args *SyncArgs, address string, read response, known knownPage) (page, error) {
+	if read.unchanged {
+		return page{next: known.next}, nil
+	}
+	var parsed page
+	items, err := itemsOf(args, read.body)
+	if err != nil {
+		return parsed, runner.Permanent(err)
+	}
+	parsed.items = len(items)
+	if parsed.rows, err = rowsOf(args, items); err != nil {
+		return parsed, runner.Permanent(err)
+	}
+	if parsed.next, err = nextOf(args, address, read); err != nil {
+		return parsed, runner.Permanent(err)
+	}
+	if parsed.next == address {
+		return parsed, runner.Permanent(fmt.Errorf("the next page is the same page: does %q lead to the right field?", args.Next))
+	}
+	return parsed, nil
+}
+
+func itemsOf(args *SyncArgs, body []byte) ([]json.RawMessage, error) {
+	if !json.Valid(body) {
+		return nil, fmt.Errorf("the page is not JSON")
+	}
+	list := json.RawMessage(body)
+	if args.Items != "" {
+		list = field(list, args.Items)
+	}
+	var items []json.RawMessage
+	if err := json.Unmarshal(list, &items); list == nil || err != nil || items == nil {
+		return nil, fmt.Errorf("the page has no list at %q: items is the path of the list", args.Items)
+	}
+	return items, nil
+}
+
+// rowsOf takes the columns out of items. Of items with the same key the last
+// counts: one statement cannot write a row twice.
+func rowsOf(args *SyncArgs, items []json.RawMessage) ([]byte, error) {
+	rows := make([]map[string]json.RawMessage, 0, len(items))
+	at := map[string]int{}
+	for i, item := range items {
+		row := map[string]json.RawMessage{}
+		for column, path := range args.Columns {
+			if value := field(item, path); value != nil {
+				row[column] = value
+			}
+		}
+		var key []string
+		for _, column := range args.Key {
+			value := string(bytes.TrimSpace(row[column]))
+			if value == "" || value == "null" {
+				return nil, fmt.Errorf("item %d has no %q, which the key needs", i+1, args.Columns[column])
+			}
+			key = append(key, value)
+		}
+		identity := strings.Join(key, "\n")
+		if seen, ok := at[identity]; ok {
+			rows[seen] = row
+			continue
+		}
+		at[identity] = len(rows)
+		rows = append(rows, row)
+	}
+	return json.Marshal(rows)
+}
+
+// field is the value at a path with dots, nil if there is none.
+func field(value json.RawMessage, path string) json.RawMessage {
+	for _, name := range strings.Split(path, ".") {
+		var object map[string]json.RawMessage
+		if err := json.Unmarshal(value, &object); err != nil {
+			return nil
+		}
+		value = object[name]
+		if value == nil {
+			return nil
+		}
+	}
+	return value
+}
+
+// nextOf is the next page's URL, empty after the last page.
+func nextOf(args *SyncArgs, address string, read response) (string, error) {
+	current, err := url.Parse(address)
+	if err != nil {
+		return "", fmt.Errorf("the page's URL is no URL")
+	}
+	if args.Next == "" {
+		return resolve(current, linkNext(read.link))
+	}
+	value := cursorText(field(read.body, args.Next))
+	if args.CursorParam == "" || value == "" {
+		return resolve(current, value)
+	}
+	first, err := url.Parse(args.URL)
+	if err != nil {
+		return "", fmt.Errorf("url is no URL")
+	}
+	query := first.Query()
+	query.Set(args.CursorParam, value)
+	first.RawQuery = query.Encode()
+	return first.String(), nil
+}
+
+// cursorText is a JSON text or number as it goes into a URL.
+func cursorText(value json.RawMessage) string {
+	var text string
+	if json.Unmarshal(value, &text) == nil {
+		return text
+	}
+	var number json.Number
+	if json.Unmarshal(value, &number) == nil {
+		return number.String()
+	}
+	return ""
+}
+
+func resolve(current *url.URL, reference string) (string, error) {
+	if reference == "" {
+		return "", nil
+	}
+	next, err := current.Parse(reference)
+	if err != nil {
+		return "", fmt.Errorf("the next page's URL is no URL")
+	}
+	next.Fragment = ""
+	return next.String(), nil
+}
+
+// linkNext is the target with rel="next" in Link headers (RFC 8288).
+func linkNext(headers []string) string {
+	link := regexp.MustCompile(`<([^>]*)>([^<]*)`)
+	for _, header := range headers {
+		for _, found := range link.FindAllStringSubmatch(header, -1) {
+			if regexp.MustCompile(`(?i);\s*rel\s*=\s*"?([^";]*\s)?next(\s[^";]*)?"?\s*(;|,|$)`).MatchString(found[2]) {
+				return found[1]
+			}
+		}
+	}
+	return ""
+}
