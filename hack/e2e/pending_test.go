@@ -1,0 +1,67 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+// told is how long it may take until a pod that can't start is told of.
+const told = time.Minute
+
+func TestMissingImageIsTold(t *testing.T) {
+	t.Parallel()
+	tn := newDatabase(t, "no-image")
+	tn.adoptable()
+	tn.giveSecret(tn.url)
+	ws := tn.create(func(ws *v1alpha1.Workspace) { ws.Spec.Runner.Image = "localhost/workspace-jobs/missing:dev" })
+	condition := tn.waitCondition(v1alpha1.ConditionDatabaseReady, func(c metav1.Condition) bool {
+		return c.Reason == v1alpha1.ReasonMigrationPending
+	})
+	wantWords(t, "the condition", condition.Message, "localhost/workspace-jobs/missing:dev", "Image")
+	if took := time.Since(ws.CreationTimestamp.Time); took > told {
+		t.Errorf("it was told after %s", took)
+	}
+}
+
+func TestUsedUpQuotaIsTold(t *testing.T) {
+	t.Parallel()
+	// One pod: the migration's, which counts no more once it has ended.
+	tn := newTenant(t, "no-quota", func(ws *v1alpha1.Workspace) { ws.Spec.Quota = resources(corev1.ResourceRequestsCPU, "100m") })
+	tn.start(tn.makeSQL("big", "SELECT 1").cpu("200m"))
+	tn.wantTold("big", "exceeded quota", "requests.cpu")
+}
+
+func TestPodThatNoNodeTakesIsToldAndFailsTheAttempt(t *testing.T) {
+	t.Parallel()
+	tn := newTenant(t, "no-node", func(ws *v1alpha1.Workspace) { ws.Spec.Quota = resources(corev1.ResourceRequestsCPU, "2k") })
+	tn.start(tn.makeSQL("huge", "SELECT 1").cpu("1k").retries(0))
+	tn.wantTold("huge", "no node takes its pod", "Insufficient cpu")
+
+	job := tn.waitFinal("huge", v1alpha1.StateFailed)
+	wantAttempts(t, job, v1alpha1.OutcomeNotStarted)
+	wantWords(t, "the attempt's error", job.Status.Attempts[0].Error, "did not start within", "Insufficient cpu")
+	if reason := readyOf(job).Reason; reason != v1alpha1.ReasonRetriesExhausted {
+		t.Errorf("the reason is %s", reason)
+	}
+}
+
+// wantTold: the job says within a minute why its pod does not start.
+func (tn *tenant) wantTold(name string, words ...string) {
+	tn.t.Helper()
+	job := tn.waitJob(name, "its pod is told of", func(job *v1alpha1.WorkspaceJob) bool {
+		return readyOf(job).Reason == v1alpha1.ReasonPodPending && strings.Contains(job.Status.Message, words[0])
+	})
+	wantWords(tn.t, "the message", job.Status.Message, words...)
+	if took := time.Since(job.CreationTimestamp.Time); took > told {
+		tn.t.Errorf("it was told after %s", took)
+	}
+	if job.Status.State != v1alpha1.StateEnqueued {
+		tn.t.Errorf("the state is %s", job.Status.State)
+	}
+}

@@ -1,0 +1,213 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// proxy stands between runners and PostgreSQL and holds up one COMMIT: the first
+// one on a connection over which the marker has gone before. So a test can do
+// something exactly before PostgreSQL gets the COMMIT, or exactly between the
+// COMMIT and the answer to it.
+type proxy struct {
+	listener net.Listener
+	server   string
+	marker   []byte
+	after    bool
+	// held is closed when the COMMIT, or its answer, is held up; released when it
+	// may go on.
+	held, released chan struct{}
+	hold, passOn   func()
+}
+
+// holdCommit starts a proxy that holds up a COMMIT before PostgreSQL gets it.
+func (tn *tenant) holdCommit(marker string) *proxy { return startProxy(tn.t, marker, false) }
+
+// holdAnswer starts a proxy that holds up the answer to a COMMIT.
+func (tn *tenant) holdAnswer(marker string) *proxy { return startProxy(tn.t, marker, true) }
+
+func startProxy(t *testing.T, marker string, after bool) *proxy {
+	t.Helper()
+	listener, err := net.Listen("tcp", net.JoinHostPort(shared.host, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{
+		listener: listener, marker: []byte(marker), after: after,
+		server: net.JoinHostPort(shared.host, strconv.Itoa(shared.server.Port)),
+		held:   make(chan struct{}), released: make(chan struct{}),
+	}
+	p.hold = sync.OnceFunc(func() { close(p.held) })
+	p.passOn = sync.OnceFunc(func() { close(p.released) })
+	t.Cleanup(func() {
+		p.passOn()
+		_ = listener.Close() // connections end with the runners' and the server's
+	})
+	go p.serve()
+	return p
+}
+
+// urlOf is a URL of the server with the way through the proxy.
+func (p *proxy) urlOf(t *testing.T, direct string) string {
+	t.Helper()
+	parsed, err := url.Parse(direct)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed.Host = p.listener.Addr().String()
+	return parsed.String()
+}
+
+// waitHeld waits until the COMMIT is held up.
+func (p *proxy) waitHeld(tn *tenant) {
+	tn.t.Helper()
+	eventually(tn.t, "a COMMIT is held up", func(ctx context.Context) error {
+		select {
+		case <-p.held:
+			return nil
+		default:
+			return errors.New("none has come")
+		}
+	})
+}
+
+func (p *proxy) serve() {
+	for {
+		client, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", p.server)
+		if err != nil {
+			_ = client.Close()
+			continue
+		}
+		link := &link{proxy: p, client: client, server: server, muted: make(chan struct{}), ended: make(chan struct{})}
+		link.mute = sync.OnceFunc(func() { close(link.muted) })
+		link.end = sync.OnceFunc(func() {
+			close(link.ended)
+			_, _ = client.Close(), server.Close() // whatever ended one ends the other
+		})
+		go link.forward()
+		go link.answer()
+	}
+}
+
+// link is one connection through the proxy.
+type link struct {
+	proxy          *proxy
+	client, server net.Conn
+	muted, ended   chan struct{}
+	mute, end      func()
+}
+
+// forward passes on the client's messages, whole ones.
+// https://www.postgresql.org/docs/current/protocol-message-formats.html
+func (l *link) forward() {
+	defer l.end()
+	marked := false
+	for first := true; ; first = false {
+		message, err := readMessage(l.client, first)
+		if err != nil {
+			return
+		}
+		marked = marked || bytes.Contains(message, l.proxy.marker)
+		if marked && isCommit(message) && l.mine() {
+			if l.proxy.after {
+				l.mute()
+			} else if !l.holdUp() {
+				return
+			}
+		}
+		if _, err := l.server.Write(message); err != nil {
+			return
+		}
+	}
+}
+
+// mine: of all connections the first COMMIT is held up, and no other.
+func (l *link) mine() bool {
+	select {
+	case <-l.proxy.held:
+		return false
+	default:
+		return true
+	}
+}
+
+// holdUp returns when the COMMIT may go on, or false when its client is gone. What
+// the client still sends is lost.
+func (l *link) holdUp() bool {
+	l.proxy.hold()
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		_, _ = io.Copy(io.Discard, l.client)
+	}()
+	select {
+	case <-gone:
+		return false
+	case <-l.proxy.released:
+		return true
+	}
+}
+
+// answer passes on what the server answers.
+func (l *link) answer() {
+	defer l.end()
+	buffer := make([]byte, 64<<10)
+	for {
+		count, err := l.server.Read(buffer)
+		if err != nil {
+			return
+		}
+		select {
+		case <-l.muted:
+			l.proxy.hold()
+			select {
+			case <-l.proxy.released:
+			case <-l.ended:
+				return
+			}
+		default:
+		}
+		if _, err := l.client.Write(buffer[:count]); err != nil {
+			return
+		}
+	}
+}
+
+// readMessage reads one message with its head. The first one of a connection has
+// no type.
+func readMessage(from io.Reader, first bool) ([]byte, error) {
+	kind := 1
+	if first {
+		kind = 0
+	}
+	head := make([]byte, kind+4)
+	if _, err := io.ReadFull(from, head); err != nil {
+		return nil, err
+	}
+	length := int(binary.BigEndian.Uint32(head[kind:]))
+	if length < 4 || length > 1<<24 {
+		return nil, errors.New("not a PostgreSQL message")
+	}
+	message := make([]byte, kind+length)
+	copy(message, head)
+	_, err := io.ReadFull(from, message[len(head):])
+	return message, err
+}
+
+// isCommit: a simple query that says COMMIT.
+func isCommit(message []byte) bool {
+	return message[0] == 'Q' && strings.EqualFold(strings.Trim(string(message[5:]), "\x00; "), "commit")
+}

@@ -1,0 +1,250 @@
+package e2e
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+const (
+	// testLabel is on the namespaces that tests make.
+	testLabel  = "e2e.jobs.openradius.io/test"
+	secretName = "database"
+	secretKey  = "url"
+)
+
+// tenant is a Workspace with its namespace and its database.
+type tenant struct {
+	t         *testing.T
+	name      string
+	namespace string
+	// url is the role's own way to its database.
+	url string
+	// db is a connection pool of that role.
+	db *pgxpool.Pool
+}
+
+// newDatabase makes a database and its role, and a handle for both; nothing in
+// the cluster.
+func newDatabase(t *testing.T, name string) *tenant {
+	t.Helper()
+	password := rand.Text()
+	shared.keepSecret(password)
+	tn := &tenant{t: t, name: name, namespace: "workspace-" + name}
+	var err error
+	if tn.url, err = shared.server.CreateTenant(t.Context(), name, password); err != nil {
+		t.Fatal(err)
+	}
+	if tn.db, err = pgxpool.New(t.Context(), tn.url); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(tn.db.Close)
+	return tn
+}
+
+// newTenant makes a tenant whose workspace is ready, in a namespace that it adopts.
+func newTenant(t *testing.T, name string, options ...func(*v1alpha1.Workspace)) *tenant {
+	t.Helper()
+	tn := newDatabase(t, name)
+	tn.adoptable()
+	tn.giveSecret(tn.url)
+	tn.create(options...)
+	tn.waitReady()
+	return tn
+}
+
+// adoptable makes the namespace, labelled for the workspace. So the Secret can be
+// there before the workspace is, and its migration has nothing to wait for.
+func (tn *tenant) adoptable() {
+	tn.t.Helper()
+	tn.makeNamespace(map[string]string{testLabel: "true", v1alpha1.LabelWorkspace: tn.name})
+}
+
+func (tn *tenant) makeNamespace(labels map[string]string) {
+	tn.t.Helper()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: tn.namespace, Labels: labels}}
+	if err := shared.client.Create(tn.t.Context(), namespace); err != nil {
+		tn.t.Fatal(err)
+	}
+	tn.t.Cleanup(func() { remove(tn.t, namespace) })
+}
+
+func (tn *tenant) giveSecret(url string) {
+	tn.t.Helper()
+	tn.giveSecretData(map[string]string{secretKey: url})
+}
+
+func (tn *tenant) giveSecretData(data map[string]string) {
+	tn.t.Helper()
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: tn.namespace, Name: secretName}, StringData: data}
+	eventually(tn.t, "a Secret in namespace "+tn.namespace, func(ctx context.Context) error {
+		return shared.client.Create(ctx, secret.DeepCopy())
+	})
+}
+
+// create makes the Workspace. When the test ends, its objects and logs are
+// searched for passwords, printed if the test has failed, and removed.
+func (tn *tenant) create(options ...func(*v1alpha1.Workspace)) *v1alpha1.Workspace {
+	tn.t.Helper()
+	ws := &v1alpha1.Workspace{
+		ObjectMeta: metav1.ObjectMeta{Name: tn.name},
+		Spec: v1alpha1.WorkspaceSpec{
+			Database: v1alpha1.Database{
+				SecretRef: v1alpha1.SecretKeyRef{Name: secretName},
+				Egress:    egressToHost(),
+			},
+			Runner: v1alpha1.Runner{Image: runnerImage},
+		},
+	}
+	for _, option := range options {
+		option(ws)
+	}
+	if err := shared.client.Create(tn.t.Context(), ws); err != nil {
+		tn.t.Fatal(err)
+	}
+	tn.namespace = ws.NamespaceName()
+	tn.t.Cleanup(func() {
+		shared.checkSecrets(tn.t, tn.namespace)
+		if tn.t.Failed() {
+			shared.diagnose(tn.t, tn.namespace)
+		}
+		remove(tn.t, ws)
+	})
+	return ws
+}
+
+func egressToHost() []networkingv1.NetworkPolicyEgressRule {
+	return []networkingv1.NetworkPolicyEgressRule{{
+		To: []networkingv1.NetworkPolicyPeer{{IPBlock: &networkingv1.IPBlock{CIDR: shared.host + "/32"}}},
+	}}
+}
+
+// remove without waiting for the end.
+func remove(t *testing.T, object client.Object) {
+	t.Helper()
+	if err := shared.client.Delete(context.Background(), object); client.IgnoreNotFound(err) != nil {
+		t.Errorf("remove %T %q: %v", object, object.GetName(), err)
+	}
+}
+
+func (tn *tenant) get(ctx context.Context) (*v1alpha1.Workspace, error) {
+	ws := &v1alpha1.Workspace{}
+	return ws, shared.client.Get(ctx, client.ObjectKey{Name: tn.name}, ws)
+}
+
+func (tn *tenant) waitReady() {
+	tn.t.Helper()
+	tn.waitCondition(v1alpha1.ConditionReady, func(c metav1.Condition) bool { return c.Status == metav1.ConditionTrue })
+}
+
+// waitCondition waits until a condition of the Workspace is as wanted.
+func (tn *tenant) waitCondition(kind string, wanted func(metav1.Condition) bool) metav1.Condition {
+	tn.t.Helper()
+	var found metav1.Condition
+	eventually(tn.t, fmt.Sprintf("Workspace %q: condition %s", tn.name, kind), func(ctx context.Context) error {
+		ws, err := tn.get(ctx)
+		if err != nil {
+			return err
+		}
+		condition := meta.FindStatusCondition(ws.Status.Conditions, kind)
+		if condition == nil || !wanted(*condition) {
+			return fmt.Errorf("%+v", ws.Status.Conditions)
+		}
+		found = *condition
+		return nil
+	})
+	return found
+}
+
+// exec runs a statement as the tenant's role.
+func (tn *tenant) exec(sql string, args ...any) {
+	tn.t.Helper()
+	if _, err := tn.db.Exec(tn.t.Context(), sql, args...); err != nil {
+		tn.t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// count is the one number that a query answers.
+func (tn *tenant) count(sql string, args ...any) int {
+	tn.t.Helper()
+	var count int
+	if err := tn.db.QueryRow(tn.t.Context(), sql, args...).Scan(&count); err != nil {
+		tn.t.Fatalf("%s: %v", sql, err)
+	}
+	return count
+}
+
+// waitRow waits until a query answers true.
+func (tn *tenant) waitRow(what, sql string, args ...any) {
+	tn.t.Helper()
+	eventually(tn.t, what, func(ctx context.Context) error {
+		var yes bool
+		if err := tn.db.QueryRow(ctx, sql, args...).Scan(&yes); err != nil {
+			return err
+		}
+		if !yes {
+			return fmt.Errorf("not so: %s", sql)
+		}
+		return nil
+	})
+}
+
+// The table that counts effects: a row each time that a job takes effect.
+const (
+	createEffects = `CREATE TABLE effects (at timestamptz NOT NULL DEFAULT clock_timestamp())`
+	insertEffect  = `INSERT INTO effects DEFAULT VALUES`
+	countEffects  = `SELECT count(*) FROM effects`
+	// passBarrier waits while the test holds the barrier.
+	passBarrier = `SELECT pg_advisory_xact_lock(1)`
+)
+
+func (tn *tenant) wantEffects(want int) {
+	tn.t.Helper()
+	if got := tn.count(countEffects); got != want {
+		tn.t.Errorf("the effect is there %d times, not %d", got, want)
+	}
+}
+
+// barrier stops whoever runs passBarrier, until it is lifted.
+type barrier struct {
+	tn   *tenant
+	conn *pgx.Conn
+}
+
+func (tn *tenant) closeBarrier() *barrier {
+	tn.t.Helper()
+	conn, err := pgx.Connect(tn.t.Context(), tn.url)
+	if err != nil {
+		tn.t.Fatal(err)
+	}
+	tn.t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	if _, err := conn.Exec(tn.t.Context(), `SELECT pg_advisory_lock(1)`); err != nil {
+		tn.t.Fatal(err)
+	}
+	return &barrier{tn: tn, conn: conn}
+}
+
+// waitFor waits until count transactions stand before the barrier.
+func (b *barrier) waitFor(count int) {
+	b.tn.t.Helper()
+	b.tn.waitRow(fmt.Sprintf("%d transactions at the barrier", count),
+		`SELECT count(*) = $1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'`, count)
+}
+
+func (b *barrier) lift() {
+	b.tn.t.Helper()
+	if err := b.conn.Close(b.tn.t.Context()); err != nil {
+		b.tn.t.Fatal(err)
+	}
+}
