@@ -53,7 +53,7 @@ func (d *demo) up(ctx context.Context) error {
 	}
 	d.title("Done")
 	d.say("Look around:    bin/cluster kubectl --name demo get ws,wj -A")
-	d.say("A database:     psql '%s'", d.urls["acme"])
+	d.say("A database:     psql \"$(bin/cluster kubectl --name demo -n workspace-acme get secret database -o jsonpath={.data.url} | base64 -d)\"")
 	d.say("Clean up:       make demo-down")
 	return nil
 }
@@ -113,7 +113,15 @@ func (d *demo) removeSamples(ctx context.Context) error {
 		return err
 	}
 	d.title("The tenants of an earlier run are removed, with their namespaces")
-	return d.kubectl(ctx, append([]string{"delete", "workspaces", "--ignore-not-found", "--timeout=3m"}, tenants...)...)
+	err = d.kubectl(ctx, append([]string{"delete", "workspaces", "--ignore-not-found", "--timeout=3m"}, tenants...)...)
+	if err != nil {
+		return err
+	}
+	gone := []string{"wait", "--for=delete", "--timeout=3m"}
+	for _, tenant := range tenants {
+		gone = append(gone, "namespace/workspace-"+tenant)
+	}
+	return d.kubectl(ctx, gone...)
 }
 
 func (d *demo) applyWorkspaces(ctx context.Context) error {

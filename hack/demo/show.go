@@ -14,8 +14,10 @@ const (
 	attemptsSQL = `SELECT a.attempt, to_char(a.started_at, 'HH24:MI:SS') AS started, a.outcome, coalesce(left(a.error, 110), '') AS error
 		FROM hangfire.attempts a JOIN hangfire.jobs j ON j.id = a.job_id
 		WHERE j.name = 'sync-prices' ORDER BY a.token`
-	reportsSQL = `SELECT id, to_char(period_start, 'YYYY-MM-DD') AS from, to_char(period_end, 'YYYY-MM-DD') AS to,
-		row_count AS rows, split_part(csv, E'\n', 1) AS columns FROM hangfire.reports ORDER BY id, period_start`
+	reportsSQL = `SELECT id, to_char(period_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') AS from_utc,
+		to_char(period_end AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') AS to_utc, row_count AS rows,
+		split_part(csv, E'\n', 1) AS columns, split_part(csv, E'\n', 2) AS first
+		FROM hangfire.reports ORDER BY id, period_start`
 	plansSQL  = `SELECT count(*) AS plans, min(name) AS first, max(name) AS last FROM plans`
 	pricesSQL = `SELECT count(*) AS prices, min(cents) AS lowest, max(cents) AS highest FROM prices`
 )

@@ -57,10 +57,14 @@ const (
 )
 
 type plan struct {
-	Code     string `json:"code"`
-	Name     string `json:"name"`
-	MbitDown int    `json:"mbit_down"`
-	MbitUp   int    `json:"mbit_up"`
+	Code  string `json:"code"`
+	Name  string `json:"name"`
+	Speed speed  `json:"speed"`
+}
+
+type speed struct {
+	Down int `json:"down"`
+	Up   int `json:"up"`
 }
 
 // plans answers with a page, and where the next one is.
@@ -75,7 +79,7 @@ func (s *source) plans(w http.ResponseWriter, r *http.Request) {
 	}
 	for n := (page-1)*plansPerPage + 1; n <= min(page*plansPerPage, plansInAll); n++ {
 		answer.Items = append(answer.Items, plan{
-			Code: fmt.Sprintf("plan-%03d", n), Name: fmt.Sprintf("Fibre %d", n*10), MbitDown: n * 10, MbitUp: n * 5,
+			Code: fmt.Sprintf("plan-%03d", n), Name: fmt.Sprintf("Fibre %d", n*10), Speed: speed{Down: n * 10, Up: n * 5},
 		})
 	}
 	if page*plansPerPage < plansInAll {
