@@ -69,16 +69,40 @@ func TestLockIsExclusive(t *testing.T) {
 	if _, err := lock(ctx, folder, "tests"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a second lock: %v", err)
 	}
-	// A lock on a folder that its holder removes is no lock on the next one of that name.
-	if err := os.Remove(folder); err != nil {
-		t.Fatal(err)
-	}
+	unlock()
 	again, err := lock(t.Context(), folder, "tests")
 	if err != nil {
 		t.Fatal(err)
 	}
 	again()
-	unlock()
+}
+
+// A lock on a folder that its last holder removed locks out nobody.
+func TestLockIsOnTheFolderThatIsThere(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "locked")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeQuietly(file)
+	if !sameFolder(file, folder) {
+		t.Error("the folder is not itself")
+	}
+	if err := os.Remove(folder); err != nil {
+		t.Fatal(err)
+	}
+	if sameFolder(file, folder) {
+		t.Error("a removed folder counts as there")
+	}
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if sameFolder(file, folder) {
+		t.Error("a removed folder counts as the new one of its name")
+	}
 }
 
 func TestReservedPortsAreFreeForWhoShares(t *testing.T) {
