@@ -1,0 +1,152 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/openradius/workspace-jobs/hack/postgres"
+)
+
+// server is the one PostgreSQL of this package's tests, with a pooler before it.
+type server struct {
+	*postgres.Server
+	pooler *postgres.PgBouncer
+}
+
+var running server //nolint:gochecknoglobals // set once, by TestMain
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		started, err := postgres.Start(context.Background(), postgres.Options{})
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer func() { _ = started.Stop() }()
+		pooler, err := started.StartPgBouncer(context.Background(), 10)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer func() { _ = pooler.Stop() }()
+		running = server{Server: started, pooler: pooler}
+		return m.Run()
+	}())
+}
+
+// ways are the two ways to a database: directly and through PgBouncer.
+func ways(t *testing.T, test func(t *testing.T, db testDB)) {
+	t.Helper()
+	for _, pooled := range []bool{false, true} {
+		t.Run(map[bool]string{false: "direct", true: "PgBouncer"}[pooled], func(t *testing.T) {
+			t.Parallel()
+			test(t, newDatabase(t, pooled))
+		})
+	}
+}
+
+// testDB is a tenant's database of one test.
+type testDB struct {
+	url    string
+	config *pgxpool.Config
+}
+
+func newDatabase(t *testing.T, pooled bool) testDB {
+	t.Helper()
+	name := strings.NewReplacer("/", "_", "#", "_").Replace(strings.ToLower(t.Name()))
+	url, err := running.CreateTenant(t.Context(), name[max(0, len(name)-60):], "test password")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pooled {
+		if url, err = running.pooler.URL(url); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
+	return testDB{url: url, config: config}
+}
+
+func (db testDB) pool(t *testing.T) *pgxpool.Pool {
+	t.Helper()
+	pool, err := pgxpool.NewWithConfig(t.Context(), db.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return pool
+}
+
+// shortTiming is a lease that a test can wait for.
+func shortTiming() Timing {
+	return Timing{Lease: 600 * time.Millisecond, Heartbeat: 150 * time.Millisecond, Poll: 20 * time.Millisecond}
+}
+
+// open migrates the database and opens its ledger.
+func (db testDB) open(t *testing.T, timing Timing) *Ledger {
+	t.Helper()
+	if _, err := Migrate(t.Context(), db.config.ConnConfig, DefaultSchema); err != nil {
+		t.Fatal(err)
+	}
+	return db.reopen(t, timing)
+}
+
+func (db testDB) reopen(t *testing.T, timing Timing) *Ledger {
+	t.Helper()
+	book, err := New(db.pool(t), DefaultSchema, timing, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return book
+}
+
+func (db testDB) exec(t *testing.T, sql string) {
+	t.Helper()
+	if _, err := db.pool(t).Exec(t.Context(), sql); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// text is a query's one value.
+func (db testDB) text(t *testing.T, sql string) string {
+	t.Helper()
+	var text string
+	if err := db.pool(t).QueryRow(t.Context(), sql).Scan(&text); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return text
+}
+
+// claim is a run of a job, by number.
+func claim(job, run, attempt int) Claim {
+	return Claim{
+		JobID: fmt.Sprintf("00000000-0000-4000-8000-%012d", job), Run: run, Attempt: attempt,
+		Name: "job", Workspace: "acme", Queue: "workspace_acme", Handler: "noop", Args: `{"b":1,"a":2}`,
+	}
+}
+
+func mustTake(t *testing.T, book *Ledger, c Claim) *Lease {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	taken, err := book.Take(ctx, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if taken.Lease == nil {
+		t.Fatal("the run is done already")
+	}
+	return taken.Lease
+}
