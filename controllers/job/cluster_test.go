@@ -211,18 +211,23 @@ func TestTTLDeletesAFinishedJob(t *testing.T) {
 	})
 }
 
-func TestAPlantedJobIsNeverTakenUp(t *testing.T) {
-	t.Parallel()
-	c := inWorkspace(t, "planted")
-	planted := &batchv1.Job{
+// plantedJob looks like one of the operator's, but is nobody's.
+func plantedJob(namespace, name string) *batchv1.Job {
+	return &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: "nightly-1", Namespace: c.namespace,
+			Name: name, Namespace: namespace,
 			Labels: map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy, v1alpha1.LabelJob: "nightly"},
 		},
 		Spec: batchv1.JobSpec{Suspend: new(true), Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{
 			RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "runner", Image: "an-image"}},
 		}}},
 	}
+}
+
+func TestAPlantedJobIsNeverTakenUp(t *testing.T) {
+	t.Parallel()
+	c := inWorkspace(t, "planted")
+	planted := plantedJob(c.namespace, "nightly-1")
 	c.create(planted)
 	c.submit("nightly", nil)
 	job := c.waitFor("nightly", v1alpha1.StateEnqueued, v1alpha1.ReasonNameTaken)
