@@ -132,10 +132,13 @@ func TestAPlantedJobThatTheCacheLacks(t *testing.T) {
 	scheduled := c.waitFor("nightly", v1alpha1.StateScheduled, v1alpha1.ReasonScheduled)
 
 	lagging := *operator.reconciler
-	lagging.Client = &laggingClient{Client: c.Client, job: scheduled}
+	lagging.Client = &laggingClient{Client: operator.reconciler.Client, job: scheduled}
 	lagging.Clock = testclock.NewFakePassiveClock(scheduled.CreationTimestamp.Add(2 * time.Hour))
-	if _, err := lagging.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(scheduled)}); err != nil {
-		t.Fatal(err)
+	for range 5 {
+		_, err := lagging.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(scheduled)})
+		if err != nil && !errors.Is(err, errDied) {
+			t.Fatal(err)
+		}
 	}
 	if now := c.get("nightly"); reasonOf(&now.Status) != v1alpha1.ReasonNameTaken || len(now.Status.Attempts) > 0 {
 		t.Errorf("reason %s, %d attempts", reasonOf(&now.Status), len(now.Status.Attempts))
