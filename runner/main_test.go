@@ -1,0 +1,183 @@
+package runner_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/openradius/workspace-jobs/hack/postgres"
+	"github.com/openradius/workspace-jobs/runner"
+	"github.com/openradius/workspace-jobs/runner/ledger"
+)
+
+// asRunner in the environment makes the test binary a runner image.
+const asRunner = "WORKSPACE_JOBS_TEST_RUNNER"
+
+const (
+	// testLease is a lease that a test can wait for.
+	testLease = 1200 * time.Millisecond
+	// testGrace is how long a deaf handler is waited for.
+	testGrace = 300 * time.Millisecond
+	// patience bounds every wait of a test.
+	patience = 60 * time.Second
+)
+
+// server is the one PostgreSQL of this package's tests, with a pooler before it.
+type server struct {
+	*postgres.Server
+	pooler *postgres.PgBouncer
+}
+
+var running server //nolint:gochecknoglobals // set once, by TestMain
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asRunner) != "" {
+		timing := ledger.Timing{Lease: testLease, Heartbeat: testLease / 5, Poll: 20 * time.Millisecond}
+		runner.MainWith(timing, testGrace, testHandlers()...)
+	}
+	os.Exit(func() int {
+		started, err := postgres.Start(context.Background(), postgres.Options{})
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer func() { _ = started.Stop() }()
+		pooler, err := started.StartPgBouncer(context.Background(), 20)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer func() { _ = pooler.Stop() }()
+		running = server{Server: started, pooler: pooler}
+		return m.Run()
+	}())
+}
+
+// testPassword must not show up anywhere; its like is in every test's URL.
+const testPassword = `hunter2/"tricky"&<word>`
+
+// testDB is a workspace's database of one test.
+type testDB struct {
+	url  string
+	pool *pgxpool.Pool
+}
+
+// ways are the two ways to a database: directly and through PgBouncer.
+func ways(t *testing.T, test func(t *testing.T, db testDB)) {
+	t.Helper()
+	for _, pooled := range []bool{false, true} {
+		t.Run(map[bool]string{false: "direct", true: "PgBouncer"}[pooled], func(t *testing.T) {
+			t.Parallel()
+			test(t, newDB(t, pooled))
+		})
+	}
+}
+
+// newDB is a database with a ledger and the tables of the test handlers.
+func newDB(t *testing.T, pooled bool) testDB {
+	t.Helper()
+	db := emptyDB(t, pooled)
+	outcome := runner.Migrate(t.Context(), runner.Description{DatabaseURL: db.url})
+	if outcome.Kind != runner.Done {
+		t.Fatalf("migrate: %+v", outcome)
+	}
+	for _, sql := range []string{
+		`CREATE TABLE effects (id bigint GENERATED ALWAYS AS IDENTITY, job text NOT NULL, batch int NOT NULL)`,
+		`CREATE TABLE accounts (id int PRIMARY KEY, balance bigint NOT NULL)`,
+		`INSERT INTO accounts VALUES (1, 0)`,
+	} {
+		db.exec(t, sql)
+	}
+	return db
+}
+
+func emptyDB(t *testing.T, pooled bool) testDB {
+	t.Helper()
+	name := strings.NewReplacer("/", "_", "#", "_", " ", "_", ",", "").Replace(strings.ToLower(t.Name()))
+	url, err := running.CreateTenant(t.Context(), name[max(0, len(name)-60):], testPassword)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	if pooled {
+		if url, err = running.pooler.URL(url); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return testDB{url: url, pool: pool}
+}
+
+func (db testDB) exec(t *testing.T, sql string) {
+	t.Helper()
+	if _, err := db.pool.Exec(t.Context(), sql); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// text is a query's one value.
+func (db testDB) text(t *testing.T, sql string) string {
+	t.Helper()
+	var text string
+	if err := db.pool.QueryRow(t.Context(), sql).Scan(&text); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return text
+}
+
+func (db testDB) want(t *testing.T, want, sql string) {
+	t.Helper()
+	if got := db.text(t, sql); got != want {
+		t.Errorf("%s: got %s, want %s", sql, got, want)
+	}
+}
+
+// eventually waits until a query's one value is as wanted.
+func (db testDB) eventually(t *testing.T, want, sql string) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		got := db.text(t, sql)
+		if got == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: still %s, want %s", sql, got, want)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// countJobs is for after a test, when its context has ended.
+func (db testDB) countJobs() int {
+	var count int
+	if err := db.pool.QueryRow(context.Background(), `SELECT count(*) FROM hangfire.jobs`).Scan(&count); err != nil {
+		return -1
+	}
+	return count
+}
+
+// adminDB is a database as the superuser sees it.
+func adminDB(t *testing.T, name string) testDB {
+	t.Helper()
+	pool, err := pgxpool.New(t.Context(), running.URL("postgres", running.AdminPassword, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return testDB{pool: pool}
+}

@@ -1,0 +1,131 @@
+package runner_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/openradius/workspace-jobs/runner/contract"
+)
+
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	db := newDB(t, false)
+	host := strings.TrimPrefix(running.URL("", "", ""), "postgres://:@")
+	host, _, _ = strings.Cut(host, "/")
+	for name, test := range map[string]struct {
+		attempt attempt
+		code    int
+		error   string
+	}{
+		"unknown handler": {
+			attempt{handler: "nope"}, contract.ExitUsage,
+			`no handler "nope"; this image has batches, blind, commits, commits-politely, deaf, deaf-tx, effect, `,
+		},
+		"unknown argument": {
+			attempt{handler: "effect", args: map[string]int{"gaet": 1}}, contract.ExitUsage,
+			`the arguments don't fit the handler "effect": unknown field "gaet"; it takes gate, at, batches, pause`,
+		},
+		"wrong type": {
+			attempt{handler: "effect", args: map[string]string{"at": "x"}}, contract.ExitUsage,
+			`at takes a whole number, not a string`,
+		},
+		"too large": {
+			attempt{handler: "effect", args: map[string]string{"gate": strings.Repeat("x", contract.MaxArgs)}}, contract.ExitUsage,
+			`at most 65536 are allowed`,
+		},
+		"no database URL": {
+			attempt{handler: "effect", env: map[string]string{contract.EnvDatabaseURL: ""}}, contract.ExitUsage,
+			`DATABASE_URL is not set`,
+		},
+		"bad database URL": {
+			attempt{handler: "effect", env: map[string]string{contract.EnvDatabaseURL: "postgres://role:" + testPassword + "@host/db"}}, contract.ExitUsage,
+			`DATABASE_URL is no PostgreSQL URL: the Secret's value should look like postgres://role:password@host:5432/database?sslmode=require`,
+		},
+		"nobody listens": {
+			attempt{handler: "effect", env: map[string]string{contract.EnvDatabaseURL: "postgres://role:hunter2@127.0.0.1:1/db"}}, contract.ExitFailed,
+			`cannot connect to PostgreSQL at 127.0.0.1:1 as role "role", database "db": connect: connection refused`,
+		},
+		"wrong password": {
+			attempt{handler: "effect", env: map[string]string{contract.EnvDatabaseURL: "postgres://postgres:hunter2@" + host + "/postgres?sslmode=disable"}}, contract.ExitFailed,
+			`as role "postgres", database "postgres": password authentication failed for user "postgres" (28P01)`,
+		},
+		"no such host": {
+			attempt{handler: "effect", env: map[string]string{contract.EnvDatabaseURL: "postgres://role:hunter2@db.invalid/db"}}, contract.ExitFailed,
+			`cannot connect to PostgreSQL at db.invalid:5432 as role "role", database "db": lookup db.invalid`,
+		},
+		"bad schema":  {attempt{handler: "effect", env: map[string]string{contract.EnvLedgerSchema: "pg_x"}}, contract.ExitUsage, `PostgreSQL's own`},
+		"no ledger":   {attempt{handler: "effect", env: map[string]string{contract.EnvLedgerSchema: "elsewhere"}}, contract.ExitFailed, `run the command "migrate" first`},
+		"no job ID":   {attempt{handler: "effect", env: map[string]string{contract.EnvJobID: "7"}}, contract.ExitUsage, `JOB_ID is no UUID`},
+		"run zero":    {attempt{handler: "effect", env: map[string]string{contract.EnvRun: "0"}}, contract.ExitUsage, `JOB_RUN is no whole number from 1`},
+		"bad timeout": {attempt{handler: "effect", env: map[string]string{contract.EnvTimeout: "soon"}}, contract.ExitUsage, `JOB_TIMEOUT is no duration above 0`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := db.start(t, test.attempt)
+			p.wantExit(test.code)
+			if got := p.answer().Error; !strings.Contains(got, test.error) {
+				t.Errorf("error  %s\nwanted %s", got, test.error)
+			}
+		})
+	}
+	t.Cleanup(func() {
+		if count := db.countJobs(); count != 0 {
+			t.Errorf("%d jobs are in the ledger", count)
+		}
+	})
+}
+
+func TestMigrateProcess(t *testing.T) {
+	t.Parallel()
+	db := emptyDB(t, true)
+	p := db.start(t, attempt{command: contract.CommandMigrate})
+	p.wantExit(contract.ExitDone)
+	if got := string(p.answer().Result); got != `{"schemaVersion":1}` {
+		t.Errorf("result %s", got)
+	}
+	db.exec(t, `CREATE SCHEMA taken CREATE TABLE job (id int) CREATE TABLE jobqueue (id int)`)
+	refused := db.start(t, attempt{command: contract.CommandMigrate, env: map[string]string{contract.EnvLedgerSchema: "taken"}})
+	refused.wantExit(contract.ExitPermanent)
+	if got := refused.answer().Error; !strings.HasPrefix(got, `schema "taken" already holds Hangfire's own tables (job, jobqueue)`) {
+		t.Errorf("error %s", got)
+	}
+	db.exec(t, `INSERT INTO hangfire.ledger_version (version) VALUES (999)`)
+	newer := db.start(t, attempt{command: contract.CommandMigrate})
+	newer.wantExit(contract.ExitPermanent)
+	if got := newer.answer().Error; !strings.Contains(got, "update the Workspace's runner image") {
+		t.Errorf("error %s", got)
+	}
+	late := db.start(t, attempt{handler: "effect"})
+	late.wantExit(contract.ExitFailed) // the image may be updated by the next attempt
+}
+
+func TestMigrateWithoutPrivilege(t *testing.T) {
+	t.Parallel()
+	db := emptyDB(t, false)
+	name := db.text(t, `SELECT current_database()`)
+	admin := adminDB(t, name)
+	admin.exec(t, `ALTER DATABASE "`+name+`" OWNER TO postgres; REVOKE CREATE ON DATABASE "`+name+`" FROM "`+name+`"; GRANT CONNECT ON DATABASE "`+name+`" TO "`+name+`"`)
+	p := db.start(t, attempt{command: contract.CommandMigrate})
+	p.wantExit(contract.ExitFailed)
+	if got := p.answer().Error; !strings.Contains(got, `may not make the ledger in schema "hangfire": grant it CREATE on the database`) {
+		t.Errorf("error %s", got)
+	}
+}
+
+func TestOtherCommands(t *testing.T) {
+	t.Parallel()
+	db := emptyDB(t, false)
+	for command, test := range map[string]struct {
+		code int
+		says string
+	}{
+		"handlers":  {contract.ExitDone, "batches\tgate at batches pause\n"},
+		"--help":    {contract.ExitDone, "handlers   list the handlers"},
+		"--version": {contract.ExitDone, "workspace-jobs"},
+		"runn":      {contract.ExitUsage, `unknown argument "runn"`},
+	} {
+		p := db.start(t, attempt{command: command})
+		p.wantExit(test.code)
+		p.waitFor(test.says)
+	}
+}
