@@ -46,7 +46,7 @@ func TestCancelStopsThePodAndRollsBack(t *testing.T) {
 // However a cancellation meets a commit: a job that took effect is not Deleted.
 func TestCancelledJobThatTookEffectIsNotDeleted(t *testing.T) {
 	t.Parallel()
-	tn, held := newTenantBehind(t, "cancel-late", func(tn *tenant) *proxy { return tn.holdAnswer(insertEffect) })
+	tn, held := newTenantBehind(t, "cancel-late", func(tn *tenant) *proxy { return tn.holdAnswer(statement(insertEffect)) })
 	tn.start(tn.makeSQL("add", insertEffect))
 	held.waitHeld(tn)
 	tn.wantEffects(1)

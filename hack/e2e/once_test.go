@@ -21,16 +21,16 @@ func newTenantBehind(t *testing.T, name string, start func(*tenant) *proxy) (*te
 	return tn, p
 }
 
-func newTenantWithEffects(t *testing.T, name string) *tenant {
+func newTenantWithEffects(t *testing.T, name string, options ...func(*v1alpha1.Workspace)) *tenant {
 	t.Helper()
-	tn := newTenant(t, name)
+	tn := newTenant(t, name, options...)
 	tn.exec(createEffects)
 	return tn
 }
 
 func TestOnceInEffectWhenTheRunnerIsKilledBeforeItsCommit(t *testing.T) {
 	t.Parallel()
-	tn, held := newTenantBehind(t, "killed-before-commit", func(tn *tenant) *proxy { return tn.holdCommit(insertEffect) })
+	tn, held := newTenantBehind(t, "killed-before-commit", func(tn *tenant) *proxy { return tn.holdCommit(statement(insertEffect)) })
 	tn.start(tn.makeSQL("add", insertEffect))
 	held.waitHeld(tn)
 	tn.wantEffects(0)
@@ -44,7 +44,7 @@ func TestOnceInEffectWhenTheRunnerIsKilledBeforeItsCommit(t *testing.T) {
 
 func TestOnceInEffectWhenTheRunnerIsKilledBetweenCommitAndItsAnswer(t *testing.T) {
 	t.Parallel()
-	tn, held := newTenantBehind(t, "killed-after-commit", func(tn *tenant) *proxy { return tn.holdAnswer(insertEffect) })
+	tn, held := newTenantBehind(t, "killed-after-commit", func(tn *tenant) *proxy { return tn.holdAnswer(statement(insertEffect)) })
 	tn.start(tn.makeSQL("add", insertEffect))
 	held.waitHeld(tn)
 	tn.wantEffects(1)
@@ -59,7 +59,7 @@ func TestOnceInEffectWhenTheRunnerIsKilledBetweenCommitAndItsAnswer(t *testing.T
 func TestOnceInEffectWhenTheRunnerIsKilledBetweenCompletionAndExit(t *testing.T) {
 	t.Parallel()
 	// The marker is the run's new state: it goes to the ledger as the run completes.
-	tn, held := newTenantBehind(t, "killed-before-exit", func(tn *tenant) *proxy { return tn.holdAnswer(string(v1alpha1.StateSucceeded)) })
+	tn, held := newTenantBehind(t, "killed-before-exit", func(tn *tenant) *proxy { return tn.holdAnswer(parameter("Succeeded")) })
 	tn.start(tn.makeSQL("add", insertEffect))
 	held.waitHeld(tn)
 	tn.wantEffects(1)
@@ -122,7 +122,7 @@ func TestOnceInEffectWhenAFrozenRunnerIsOvertakenAndWakes(t *testing.T) {
 // another has taken over: what a network that was cut for a while can do.
 func TestOnceInEffectWhenACommitArrivesAfterATakeover(t *testing.T) {
 	t.Parallel()
-	tn, late := newTenantBehind(t, "late-commit", func(tn *tenant) *proxy { return tn.holdCommit(insertEffect) })
+	tn, late := newTenantBehind(t, "late-commit", func(tn *tenant) *proxy { return tn.holdCommit(statement(insertEffect)) })
 	tn.start(tn.makeSQL("add", insertEffect))
 	late.waitHeld(tn)
 	frozen := tn.runningPod("add", 1)

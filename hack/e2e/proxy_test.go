@@ -186,6 +186,14 @@ func (l *link) answer() {
 	}
 }
 
+// statement is a marker: the statement itself, not a text that quotes it.
+func statement(sql string) string { return "\x00" + sql + "\x00" }
+
+// parameter is a marker: a statement's parameter of this value.
+func parameter(value string) string {
+	return string(binary.BigEndian.AppendUint32(nil, uint32(len(value)))) + value
+}
+
 // readMessage reads one message with its head. The first one of a connection has
 // no type.
 func readMessage(from io.Reader, first bool) ([]byte, error) {

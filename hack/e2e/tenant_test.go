@@ -43,7 +43,7 @@ func newDatabase(t *testing.T, name string) *tenant {
 	shared.keepSecret(password)
 	tn := &tenant{t: t, name: name, namespace: "workspace-" + name}
 	var err error
-	if tn.url, err = shared.server.CreateTenant(t.Context(), name, password); err != nil {
+	if tn.url, err = shared.createTenant(t.Context(), name, password); err != nil {
 		t.Fatal(err)
 	}
 	if tn.db, err = pgxpool.New(t.Context(), tn.url); err != nil {
@@ -51,6 +51,14 @@ func newDatabase(t *testing.T, name string) *tenant {
 	}
 	t.Cleanup(tn.db.Close)
 	return tn
+}
+
+// createTenant makes one database at a time: PostgreSQL refuses concurrent changes
+// of what all of them share.
+func (s *suite) createTenant(ctx context.Context, name, password string) (string, error) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return s.server.CreateTenant(ctx, name, password)
 }
 
 // newTenant makes a tenant whose workspace is ready, in a namespace that it adopts.

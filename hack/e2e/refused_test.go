@@ -1,0 +1,225 @@
+package e2e
+
+import (
+	"encoding/json"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/runner/contract"
+)
+
+// What the runner refuses is not tried again, and nothing in the database changes.
+func TestArgumentsThatDoNotFitAreRefused(t *testing.T) {
+	t.Parallel()
+	tn := newTenantWithEffects(t, "refused-args")
+	tn.exec(createSessions)
+	tn.exec(fillSessions)
+	cleanup := func(table, column string) map[string]any {
+		return map[string]any{"table": table, "column": column, "olderThan": "365d"}
+	}
+	for _, test := range []struct {
+		name, handler string
+		args          any
+		reason        string
+		words         []string
+	}{
+		{"no-such-handler", "data-cleanip", nil, v1alpha1.ReasonInvalidArguments,
+			[]string{`no handler "data-cleanip"`, "data-cleanup", "external-sync", "report", "sql"}},
+		{"unknown-field", "sql", map[string]any{"statements": []string{insertEffect}, "transactoin": "one"}, v1alpha1.ReasonInvalidArguments,
+			[]string{`the arguments don't fit the handler "sql"`, `"transactoin"`}},
+		{"wrong-type", "sql", map[string]any{"statements": insertEffect}, v1alpha1.ReasonInvalidArguments,
+			[]string{`the arguments don't fit the handler "sql"`, "statements"}},
+		{"no-such-table", "data-cleanup", cleanup("sesions", "ended"), v1alpha1.ReasonPermanentFailure,
+			[]string{`table "sesions" does not exist`}},
+		{"no-such-column", "data-cleanup", cleanup("sessions", "endde"), v1alpha1.ReasonPermanentFailure,
+			[]string{`"endde"`, "sessions"}},
+		{"table-with-sql", "data-cleanup", cleanup(`sessions; DROP TABLE effects; --`, "ended"), v1alpha1.ReasonPermanentFailure,
+			[]string{`table "sessions; DROP TABLE effects; --" does not exist`}},
+		{"column-with-sql", "data-cleanup", cleanup("sessions", `ended" < now() OR true; --`), v1alpha1.ReasonPermanentFailure,
+			[]string{"OR true"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			job := tn.makeJob(test.name, test.handler)
+			if test.args != nil {
+				job.args(test.args)
+			}
+			tn.start(job)
+			ended := tn.waitFinal(test.name, v1alpha1.StateFailed)
+			wantAttempts(t, ended, v1alpha1.OutcomePermanentFailure)
+			if reason := readyOf(ended).Reason; reason != test.reason {
+				t.Errorf("the reason is %s, not %s", reason, test.reason)
+			}
+			wantWords(t, "the message", ended.Status.Message, test.words...)
+		})
+	}
+	tn.wantEffects(0)
+	if got := tn.count(countSessions); got != 500 {
+		t.Errorf("there are %d sessions, not 500", got)
+	}
+}
+
+func TestArgumentsOverTheLimitAreRefused(t *testing.T) {
+	t.Parallel()
+	tn := newTenantWithEffects(t, "large-args")
+	large, err := json.Marshal(map[string]any{"statements": []string{insertEffect, "SELECT '" + strings.Repeat("x", contract.MaxArgs) + "'"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	job := tn.makeJob("large", "sql")
+	job.Spec.Args = &apiextensionsv1.JSON{Raw: large}
+	tn.start(job)
+	ended := tn.waitFinal("large", v1alpha1.StateFailed)
+	wantWords(t, "the message", ended.Status.Message, strconv.Itoa(len(large)), "64 KiB")
+	tn.wantNothingRun("large")
+	tn.wantEffects(0)
+}
+
+// What the API server refuses is never an object.
+func TestAPIServerRefusesWhatCannotBe(t *testing.T) {
+	t.Parallel()
+	tn := &tenant{t: t, namespace: "default"}
+	for _, test := range []struct {
+		name  string
+		spoil func(*v1alpha1.WorkspaceJobSpec)
+		words []string
+	}{
+		{"delay-with-run-at", func(spec *v1alpha1.WorkspaceJobSpec) {
+			spec.Delay, spec.RunAt = &metav1.Duration{Duration: time.Hour}, new(metav1.Now())
+		}, []string{"delay and runAt exclude each other: set one of them, or neither to run now"}},
+		{"negative-timeout", func(spec *v1alpha1.WorkspaceJobSpec) {
+			spec.Timeout = &metav1.Duration{Duration: -time.Second}
+		}, []string{"spec.timeout", "timeout must be a duration such as 90s or 1h30m, between 1s and"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			job := tn.makeSQL(test.name, "SELECT 1").obj()
+			test.spoil(&job.Spec)
+			err := shared.client.Create(t.Context(), job)
+			if err == nil {
+				t.Fatal("it was created")
+			}
+			wantWords(t, "the refusal", err.Error(), test.words...)
+		})
+	}
+}
+
+func TestImmutableFieldTellsWhatToDoInstead(t *testing.T) {
+	t.Parallel()
+	tn := newTenantWithEffects(t, "immutable")
+	for name, change := range map[string]func(*v1alpha1.WorkspaceJobSpec){
+		"handler": func(spec *v1alpha1.WorkspaceJobSpec) { spec.Handler = "report" },
+		"args":    func(spec *v1alpha1.WorkspaceJobSpec) { spec.Args.Raw = []byte(`{"statements": ["SELECT 2"]}`) },
+		"timeout": func(spec *v1alpha1.WorkspaceJobSpec) { spec.Timeout = &metav1.Duration{Duration: time.Hour} },
+	} {
+		job := tn.start(tn.makeSQL("fixed-"+name, insertEffect).delay(time.Hour))
+		before := job.DeepCopy()
+		change(&job.Spec)
+		err := shared.client.Patch(t.Context(), job, client.MergeFrom(before))
+		if err == nil {
+			t.Fatalf("%s was changed", name)
+		}
+		wantWords(t, "the refusal", err.Error(), name+" can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew")
+	}
+}
+
+// A database that can't be used: the workspace tells why, and no job of it runs.
+func TestUnusableDatabaseIsToldAndNothingRuns(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name    string
+		prepare func(*tenant)
+		reason  string
+		words   []string
+	}{
+		{"secret-missing", func(*tenant) {}, v1alpha1.ReasonMigrationPending, []string{secretName, "not found"}},
+		{"secret-no-key", func(tn *tenant) {
+			tn.giveSecretData(map[string]string{"uri": tn.url})
+		}, v1alpha1.ReasonMigrationPending, []string{secretKey, secretName}},
+		{"secret-bad-url", func(tn *tenant) {
+			tn.giveSecret("host=db user=acme password=" + secretOf(tn))
+		}, v1alpha1.ReasonDatabaseRefused, []string{"is no PostgreSQL URL", "postgres://role:password@host:5432/database"}},
+		{"port-closed", func(tn *tenant) {
+			tn.giveSecret(withHost(tn, net.JoinHostPort(shared.host, closedPort(tn.t))))
+		}, v1alpha1.ReasonMigrationFailed, []string{"cannot connect to PostgreSQL at " + shared.host, "connection refused"}},
+		{"wrong-password", func(tn *tenant) {
+			tn.giveSecret(withPassword(tn, "not-"+secretOf(tn)))
+		}, v1alpha1.ReasonMigrationFailed, []string{"password authentication failed", "(28P01)"}},
+		{"schema-taken", func(tn *tenant) {
+			tn.exec(`CREATE SCHEMA hangfire`)
+			for _, table := range []string{"job", "jobqueue", "schema", "server", "state"} {
+				tn.exec(`CREATE TABLE hangfire.` + table + ` (id bigint)`)
+			}
+			tn.giveSecret(tn.url)
+		}, v1alpha1.ReasonDatabaseRefused, []string{"hangfire", "database.schema"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			tn := newDatabase(t, test.name)
+			tn.adoptable()
+			test.prepare(tn)
+			tn.create()
+			tn.start(tn.makeSQL("add", insertEffect))
+			condition := tn.waitCondition(v1alpha1.ConditionDatabaseReady, func(c metav1.Condition) bool { return c.Reason == test.reason })
+			wantWords(t, "the condition", condition.Message, test.words...)
+			tn.waitJob("add", "waits for its workspace", func(job *v1alpha1.WorkspaceJob) bool {
+				return readyOf(job).Reason == v1alpha1.ReasonWorkspaceNotReady && job.Status.State == v1alpha1.StateEnqueued
+			})
+			tn.wantNothingRun("add")
+		})
+	}
+}
+
+func withHost(tn *tenant, host string) string {
+	tn.t.Helper()
+	u := tn.parsed()
+	u.Host = host
+	return u.String()
+}
+
+func withPassword(tn *tenant, password string) string {
+	tn.t.Helper()
+	u := tn.parsed()
+	u.User = url.UserPassword(u.User.Username(), password)
+	return u.String()
+}
+
+func secretOf(tn *tenant) string {
+	tn.t.Helper()
+	password, _ := tn.parsed().User.Password()
+	return password
+}
+
+func (tn *tenant) parsed() *url.URL {
+	tn.t.Helper()
+	u, err := url.Parse(tn.url)
+	if err != nil {
+		tn.t.Fatal(err)
+	}
+	return u
+}
+
+// closedPort of the host: nobody listens there.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", net.JoinHostPort(shared.host, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return port
+}

@@ -1,0 +1,195 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+const (
+	createSessions = `CREATE TABLE sessions (id bigint PRIMARY KEY, ended timestamptz)`
+	// fillSessions makes 300 old sessions and 200 new ones.
+	fillSessions = `INSERT INTO sessions
+		SELECT n, now() - CASE WHEN n <= 300 THEN interval '400 days' ELSE interval '1 day' END FROM generate_series(1, 500) AS n`
+	countSessions = `SELECT count(*) FROM sessions`
+)
+
+// Two tenants, in namespaces that the operator makes: what docs/install.md tells a
+// user to do.
+func TestCleanupTouchesItsOwnTenantOnly(t *testing.T) {
+	t.Parallel()
+	var tenants []*tenant
+	for _, name := range []string{"acme", "globex"} {
+		tn := newDatabase(t, name)
+		tn.create()
+		tn.giveSecret(tn.url)
+		tenants = append(tenants, tn)
+	}
+	acme, globex := tenants[0], tenants[1]
+	for _, tn := range tenants {
+		tn.waitReady()
+		tn.exec(createSessions)
+		tn.exec(fillSessions)
+	}
+	acme.start(acme.makeJob("cleanup", "data-cleanup").args(map[string]any{
+		"table": "sessions", "column": "ended", "olderThan": "365d", "batchSize": 100,
+	}))
+
+	for _, name := range []string{"Succeeded", "Ready"} {
+		acme.kubectl("wait", "--for=condition="+name, "workspacejob/cleanup", "--timeout=3m")
+	}
+	if got := acme.count(countSessions); got != 200 {
+		t.Errorf("acme has %d sessions, not 200", got)
+	}
+	if got := globex.count(countSessions); got != 500 {
+		t.Errorf("globex has %d sessions, not 500", got)
+	}
+	var result struct{ Rows, Batches int }
+	acme.result("cleanup", &result)
+	if result.Rows != 300 || result.Batches != 3 {
+		t.Errorf("the result tells of %d rows in %d batches", result.Rows, result.Batches)
+	}
+	wantColumns(t, acme.kubectl("get", "workspacejobs", "-A"),
+		`NAMESPACE +NAME +HANDLER +STATE +ATTEMPTS +STARTED +FINISHED +AGE`,
+		`workspace-acme +cleanup +data-cleanup +Succeeded +1 +\d+[ms]\S* +\d+[ms]\S* +\d+[ms]`)
+	wantColumns(t, acme.kubectl("get", "workspaces"),
+		`NAME +NAMESPACE +READY +DATABASE +PROCESSING +FAILED +AGE`,
+		`acme +workspace-acme +True +DatabaseReady +0 +0 +\d+[ms]`,
+		`globex +workspace-globex +True +DatabaseReady +0 +0 +\d+[ms]`)
+	if output := globex.kubectl("get", "wj"); output != "" {
+		t.Errorf("globex has jobs:\n%s", output)
+	}
+}
+
+func TestReportIsStoredOnceForItsPeriod(t *testing.T) {
+	t.Parallel()
+	tn := newTenant(t, "report")
+	tn.exec(`INSERT INTO hangfire.report_queries (name, query)
+		VALUES ('numbers', 'SELECT n AS number, $1::timestamptz AS since FROM generate_series(1, 3) AS n')`)
+	for _, name := range []string{"report", "same-report"} {
+		tn.start(tn.makeJob(name, "report").args(map[string]any{"id": "numbers", "period": "2026-01"}))
+		tn.waitFinal(name, v1alpha1.StateSucceeded)
+	}
+	if got := tn.count(`SELECT count(*) FROM hangfire.reports WHERE id = 'numbers' AND row_count = 3 AND csv LIKE 'number,since%'`); got != 1 {
+		t.Errorf("the report is there %d times, not once", got)
+	}
+}
+
+func TestSyncThatFailsTwiceTellsOfEachAttempt(t *testing.T) {
+	t.Parallel()
+	tn := newTenant(t, "sync")
+	tn.exec(`CREATE TABLE prices (plan text PRIMARY KEY, cents integer)`)
+	tn.start(tn.makeJob("sync-prices", "external-sync").retries(5).args(map[string]any{
+		"url": startSource(t, 2), "items": "items", "table": "prices", "key": []string{"plan"},
+		"columns": map[string]string{"plan": "plan", "cents": "cents"},
+	}))
+
+	job := tn.waitFinal("sync-prices", v1alpha1.StateSucceeded)
+	wantAttempts(t, job, v1alpha1.OutcomeFailed, v1alpha1.OutcomeFailed, v1alpha1.OutcomeSucceeded)
+	for _, attempt := range job.Status.Attempts[:2] {
+		wantWords(t, "the attempt's error", attempt.Error, "503")
+	}
+	if got := tn.count(`SELECT sum(cents) FROM prices`); got != 300 {
+		t.Errorf("the prices' sum is %d, not 300", got)
+	}
+	description := tn.kubectl("describe", "workspacejob", "sync-prices")
+	_, events, _ := strings.Cut(description, "\nEvents:")
+	wantColumns(t, events,
+		`Warning +AttemptFailed .*attempt 1 failed \(exit code 1\): .*503`,
+		`Warning +AttemptFailed .*attempt 2 failed \(exit code 1\): .*503`,
+		`Normal +Succeeded .*attempt 3 succeeded`)
+}
+
+// startSource serves a list of two prices on the host's address, after it has
+// answered 503 some times. It returns the URL.
+func startSource(t *testing.T, refusals int32) string {
+	t.Helper()
+	var asked atomic.Int32
+	listener, err := net.Listen("tcp", net.JoinHostPort(shared.host, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &httptest.Server{Listener: listener, Config: &http.Server{
+		ReadHeaderTimeout: time.Minute,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if asked.Add(1) <= refusals {
+				http.Error(w, "down for a while", http.StatusServiceUnavailable)
+				return
+			}
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprint(w, `{"items": [{"plan": "small", "cents": 100}, {"plan": "large", "cents": 200}]}`)
+		}),
+	}}
+	server.Start()
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func TestDelayedJobRunsNotBeforeItsTime(t *testing.T) {
+	t.Parallel()
+	const delay = 10 * time.Second
+	tn := newTenantWithEffects(t, "delayed")
+	tn.start(tn.makeSQL("later", insertEffect).delay(delay))
+	waiting := tn.waitState("later", v1alpha1.StateScheduled)
+	due := waiting.CreationTimestamp.Add(delay)
+	if next := waiting.Status.NextAttemptAt; next == nil || !next.Time.Equal(due) {
+		t.Errorf("the next attempt is due at %v, not %v", next, due)
+	}
+	tn.wantNothingRun("later")
+
+	job := tn.waitFinal("later", v1alpha1.StateSucceeded)
+	if started := job.Status.StartedAt; started == nil || started.Time.Before(due) {
+		t.Errorf("it started at %v, before %v", started, due)
+	}
+	if early := tn.count(`SELECT count(*) FROM effects WHERE at < $1`, due); early > 0 {
+		t.Errorf("%d effects came before %v", early, due)
+	}
+	tn.wantEffects(1)
+}
+
+// kubectl runs in the tenant's namespace.
+func (tn *tenant) kubectl(args ...string) string {
+	tn.t.Helper()
+	output, err := shared.kubectl(tn.t.Context(), append([]string{"-n", tn.namespace}, args...)...)
+	if err != nil {
+		tn.t.Fatal(err)
+	}
+	return output
+}
+
+func (tn *tenant) result(name string, into any) {
+	tn.t.Helper()
+	job, err := tn.job(tn.t.Context(), name)
+	if err != nil {
+		tn.t.Fatal(err)
+	}
+	if job.Status.Result == nil {
+		tn.t.Fatalf("WorkspaceJob %q has no result", name)
+	}
+	if err := json.Unmarshal(job.Status.Result.Raw, into); err != nil {
+		tn.t.Fatal(err)
+	}
+}
+
+// wantColumns fails unless lines of the text match, in this order.
+func wantColumns(t *testing.T, text string, lines ...string) {
+	t.Helper()
+	rest := text
+	for _, line := range lines {
+		at := regexp.MustCompile(line).FindStringIndex(rest)
+		if at == nil {
+			t.Errorf("no line (or not in this order) matches %q:\n%s", line, text)
+			return
+		}
+		rest = rest[at[1]:]
+	}
+}
