@@ -98,6 +98,9 @@ const (
 	// ReasonReconcileError: the API server answered with an error; the operator
 	// keeps trying.
 	ReasonReconcileError = "ReconcileError"
+	// ReasonQuotaPending: Kubernetes has not counted the namespace's objects yet,
+	// and refuses new jobs until it has.
+	ReasonQuotaPending = "QuotaPending"
 	// ReasonMigrating: the ledger's migration is running.
 	ReasonMigrating = "Migrating"
 	// ReasonMigrationPending: the migration's pod can't start.

@@ -18,6 +18,10 @@ const (
 	limitRangeName = v1alpha1.ManagedBy
 	denyPolicy     = v1alpha1.ManagedBy + "-default-deny"
 	runnerPolicy   = v1alpha1.ManagedBy + "-runner"
+
+	quotaKey = "ResourceQuota/" + quotaName
+	// countedJobs is the quota's limit on WorkspaceJobs.
+	countedJobs corev1.ResourceName = "count/workspacejobs." + v1alpha1.Group
 )
 
 // children are the objects that ws's namespace has, in the order in which they

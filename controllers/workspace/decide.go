@@ -15,6 +15,8 @@ const (
 	// strangerLook is how often somebody else's object is looked at that is in the
 	// way: the cache doesn't hold it, so its end wakes nobody.
 	strangerLook = time.Minute
+	// quotaPatience is how long Kubernetes may take to count for a new quota.
+	quotaPatience = 10 * time.Second
 	// terminatingLook is the same for a namespace on its way out.
 	terminatingLook = 5 * time.Second
 )
@@ -67,7 +69,7 @@ type verdict struct {
 type decision struct {
 	// makeNamespace is nil if it is there.
 	makeNamespace *corev1.Namespace
-	// replace these, whose new form is in apply: what can't be changed.
+	// replace these, whose new form is in apply.
 	replace []client.Object
 	apply   []runtime.ApplyConfiguration
 	// run this migration; nil: none.
@@ -95,7 +97,7 @@ func decide(ws *v1alpha1.Workspace, seen observed, now time.Time) (decision, err
 	if config := mendNamespace(ws, seen.namespace, whose); config != nil {
 		d.apply = append(d.apply, config)
 	}
-	inTheWay, err := decideChildren(ws, seen, &d)
+	inTheWay, err := decideChildren(ws, seen, now, &d)
 	if err != nil {
 		return d, err
 	}
@@ -105,6 +107,10 @@ func decide(ws *v1alpha1.Workspace, seen observed, now time.Time) (decision, err
 		return d, nil
 	}
 	decideLedger(ws, seen, now, &d)
+	if d.verdict.ready.phase == phaseReady && !counted(seen.live[quotaKey]) {
+		d.verdict.ready = progress(v1alpha1.ReasonQuotaPending, "Kubernetes has not counted the namespace's objects yet, and refuses new jobs until it has.")
+		d.after = quotaPatience
+	}
 	return d, nil
 }
 
@@ -115,7 +121,7 @@ func withoutNamespace(why finding, after time.Duration) decision {
 
 // decideChildren plans what the namespace holds, and tells who is in the way of
 // it; all else is put in place nevertheless.
-func decideChildren(ws *v1alpha1.Workspace, seen observed, d *decision) (inTheWay string, err error) {
+func decideChildren(ws *v1alpha1.Workspace, seen observed, now time.Time, d *decision) (inTheWay string, err error) {
 	for _, c := range children(ws) {
 		live := seen.live[c.key()]
 		switch {
@@ -127,7 +133,7 @@ func decideChildren(ws *v1alpha1.Workspace, seen observed, d *decision) (inTheWa
 		case !controls(ws, live):
 		case !c.wanted:
 			d.remove = append(d.remove, live)
-		case c.immutable(live):
+		case c.immutable(live), overlooked(live, now):
 			d.replace = append(d.replace, live)
 			d.apply = append(d.apply, c.config)
 		default:
@@ -156,4 +162,22 @@ func decideLedger(ws *v1alpha1.Workspace, seen observed, now time.Time, d *decis
 	if p.database.phase == phaseReady {
 		d.verdict.ready = finding{phaseReady, v1alpha1.ReasonReady, "Jobs can run."}
 	}
+}
+
+// counted: Kubernetes knows how many jobs there are, and lets more come.
+func counted(quota client.Object) bool {
+	typed, ok := quota.(*corev1.ResourceQuota)
+	if !ok {
+		return false
+	}
+	_, known := typed.Status.Used[countedJobs]
+	return known
+}
+
+// overlooked: Kubernetes met the quota before it had taken notice of the CRDs,
+// which takes it up to half a minute. It looks at a quota again only minutes
+// later, or when that is made anew.
+func overlooked(live client.Object, now time.Time) bool {
+	_, isQuota := live.(*corev1.ResourceQuota)
+	return isQuota && !counted(live) && now.Sub(live.GetCreationTimestamp().Time) >= quotaPatience
 }

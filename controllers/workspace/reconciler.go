@@ -21,7 +21,8 @@ import (
 // +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspaces,verbs=get;list;watch
 // +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspaces/status,verbs=patch
 // +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspaces/finalizers,verbs=update
-// +kubebuilder:rbac:groups="",resources=namespaces;serviceaccounts;resourcequotas;limitranges,verbs=get;list;watch;create;patch
+// +kubebuilder:rbac:groups="",resources=namespaces;serviceaccounts;limitranges,verbs=get;list;watch;create;patch
+// +kubebuilder:rbac:groups="",resources=resourcequotas,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,verbs=get;list;watch;create;patch
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=rolebindings,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterroles,verbs=bind,resourceNames=workspace-jobs-viewer;workspace-jobs-editor;workspace-jobs-admin

@@ -95,13 +95,14 @@ func exceptCounts() predicate.Predicate {
 	}}
 }
 
-// exceptUsage leaves out what Kubernetes counts with every pod that comes and
-// goes.
+// exceptUsage leaves out the counts, which change with every pod that comes and
+// goes. What is counted at all comes through.
 func exceptUsage() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*corev1.ResourceQuota)
 		after, also := e.ObjectNew.(*corev1.ResourceQuota)
 		return ok && also && (!equality.Semantic.DeepEqual(before.Spec, after.Spec) ||
+			!equality.Semantic.DeepEqual(before.Status.Hard, after.Status.Hard) ||
 			!equality.Semantic.DeepEqual(before.Labels, after.Labels) ||
 			!equality.Semantic.DeepEqual(before.OwnerReferences, after.OwnerReferences))
 	}}

@@ -37,7 +37,7 @@ func (r *Reconciler) report(ctx context.Context, ws *v1alpha1.Workspace, status 
 
 func eventType(reason string) string {
 	switch reason {
-	case v1alpha1.ReasonReady, v1alpha1.ReasonMigrating, v1alpha1.ReasonNamespaceTerminating:
+	case v1alpha1.ReasonReady, v1alpha1.ReasonMigrating, v1alpha1.ReasonQuotaPending, v1alpha1.ReasonNamespaceTerminating:
 		return corev1.EventTypeNormal
 	default:
 		return corev1.EventTypeWarning

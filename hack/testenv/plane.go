@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"strings"
 	"time"
@@ -20,7 +21,8 @@ const stopLimit = time.Minute
 type plane struct {
 	kubeconfig string
 	input      io.Closer
-	ended      chan error
+	// ended holds how the process ended, once it has.
+	ended chan error
 }
 
 func startPlane(ctx context.Context, tool string, options Options) (*plane, error) {
@@ -46,16 +48,19 @@ func startPlane(ctx context.Context, tool string, options Options) (*plane, erro
 	announced := make(chan string, 1)
 	go func() {
 		p.readOutput(output, announced)
-		p.ended <- command.Wait()
-		close(p.ended)
+		err := command.Wait()
+		if err != nil {
+			err = fmt.Errorf("%s: %w\n%s", command, err, said.String())
+		}
+		p.ended <- err
 	}()
 	select {
 	case p.kubeconfig = <-announced:
 		return p, nil
 	case err := <-p.ended:
-		return nil, fmt.Errorf("%s %s ended before it was ready: %w\n%s", tool, strings.Join(args, " "), err, said.String())
+		return nil, fmt.Errorf("it ended before it was ready: %w", err)
 	case <-ctx.Done():
-		return nil, errors.Join(fmt.Errorf("%s %s: %w", tool, strings.Join(args, " "), ctx.Err()), p.stop())
+		return nil, errors.Join(ctx.Err(), p.stop())
 	}
 }
 
@@ -77,7 +82,8 @@ func (p *plane) stop() error {
 	if p == nil {
 		return nil
 	}
-	if err := p.input.Close(); err != nil {
+	// A process that has ended by itself has closed it, and says below why.
+	if err := p.input.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
 		return err
 	}
 	select {

@@ -10,7 +10,7 @@ import (
 
 // PollLimit is how long Eventually waits: far longer than anything takes on a busy
 // machine, so that only what never comes fails.
-const PollLimit = 60 * time.Second
+const PollLimit = 3 * time.Minute
 
 // Eventually calls check until it returns nil. After [PollLimit] the test fails
 // with the last error, which should tell what was seen instead.

@@ -1,0 +1,264 @@
+package workspace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/testenv"
+)
+
+func TestMigrationMakesTheDatabaseReady(t *testing.T) {
+	t.Parallel()
+	c := cluster(t)
+	ws := MakeWorkspace("migrated").Obj()
+	c.create(ws)
+	c.waitFor("migrated", v1alpha1.ConditionDatabaseReady, "False Migrating")
+	c.endMigration(ws, 0, `{"result":{"schemaVersion":12}}`)
+	ws = c.waitFor("migrated", v1alpha1.ConditionDatabaseReady, "True DatabaseReady")
+	if ws.Status.SchemaVersion != 12 {
+		t.Errorf("schemaVersion %d", ws.Status.SchemaVersion)
+	}
+	for kind, want := range map[string]string{
+		v1alpha1.ConditionReady: "True Ready", v1alpha1.ConditionReconciling: "none", v1alpha1.ConditionStalled: "none",
+	} {
+		if got := condition(ws, kind); got != want {
+			t.Errorf("%s is %s, not %s", kind, got, want)
+		}
+	}
+	c.tells("migrated", v1alpha1.ReasonMigrating, v1alpha1.ReasonReady)
+}
+
+// tells waits until the workspace has had an event of each reason.
+func (c *clusterT) tells(workspace string, reasons ...string) {
+	c.t.Helper()
+	testenv.Eventually(c.t, fmt.Sprintf("events %v", reasons), func(ctx context.Context) error {
+		var list eventsv1.EventList
+		if err := c.List(ctx, &list, client.InNamespace(metav1.NamespaceDefault)); err != nil {
+			return err
+		}
+		var seen []string
+		for _, e := range list.Items {
+			if e.Regarding.Kind == workspaceKind && e.Regarding.Name == workspace {
+				seen = append(seen, e.Reason)
+			}
+		}
+		for _, reason := range reasons {
+			if !slices.Contains(seen, reason) {
+				return fmt.Errorf("only %v", seen)
+			}
+		}
+		return nil
+	})
+}
+
+// TestMigrationPodIsAdmitted: Pod Security, quota and limits let the pod in.
+func TestMigrationPodIsAdmitted(t *testing.T) {
+	t.Parallel()
+	c := cluster(t)
+	ws := MakeWorkspace("admitted").Obj()
+	c.create(ws)
+	job := c.endMigration(ws, 0, "")
+	var pods corev1.PodList
+	if err := c.List(t.Context(), &pods, client.InNamespace(job.Namespace), client.MatchingLabels(labelsOf(ws))); err != nil {
+		t.Fatal(err)
+	}
+	if len(pods.Items) != 1 {
+		t.Fatalf("%d pods carry the labels that the network policy selects", len(pods.Items))
+	}
+	pod := pods.Items[0]
+	if pod.Spec.ServiceAccountName != v1alpha1.RunnerServiceAccount || pod.Spec.Containers[0].Resources.Limits.Memory().IsZero() {
+		t.Errorf("service account %q, resources %v", pod.Spec.ServiceAccountName, pod.Spec.Containers[0].Resources)
+	}
+}
+
+func TestMigrationIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	c := cluster(t)
+	ws := MakeWorkspace("retried").Obj()
+	c.create(ws)
+	failed := c.endMigration(ws, 1, `{"error":"connection refused"}`)
+	ws = c.waitFor("retried", v1alpha1.ConditionDatabaseReady, "False MigrationFailed")
+	said := message(ws, v1alpha1.ConditionDatabaseReady)
+	if !strings.Contains(said, "connection refused") || !strings.Contains(said, "The next try is due at 20") {
+		t.Errorf("it says: %s", said)
+	}
+	if condition(ws, v1alpha1.ConditionReconciling) != "True MigrationFailed" || condition(ws, v1alpha1.ConditionStalled) != "none" {
+		t.Errorf("Reconciling %s, Stalled %s", condition(ws, v1alpha1.ConditionReconciling), condition(ws, v1alpha1.ConditionStalled))
+	}
+	second := c.migration(ws, 2)
+	if wait := second.CreationTimestamp.Sub(failed.CreationTimestamp.Time); wait < minRetry {
+		t.Errorf("tried again after %s", wait)
+	}
+	c.goes("the failed try", func() error { return c.Get(t.Context(), client.ObjectKeyFromObject(failed), &batchv1.Job{}) })
+	if got := condition(c.workspace("retried"), v1alpha1.ConditionDatabaseReady); got != "False MigrationFailed" && got != "False MigrationPending" {
+		t.Errorf("while it is tried again: %s", got)
+	}
+	c.endTry(ws, 2, 0, `{"result":{"schemaVersion":3}}`)
+	c.waitFor("retried", v1alpha1.ConditionReady, "True Ready")
+	c.tells("retried", v1alpha1.ReasonMigrationFailed, v1alpha1.ReasonReady)
+}
+
+func TestMigrationThatIsRefusedStalls(t *testing.T) {
+	t.Parallel()
+	c := cluster(t)
+	ws := MakeWorkspace("refused").Obj()
+	c.create(ws)
+	c.endMigration(ws, 65, `{"error":"schema \"hangfire\" holds tables of Hangfire itself: choose another database.schema"}`)
+	ws = c.waitFor("refused", v1alpha1.ConditionStalled, "True DatabaseRefused")
+	if said := message(ws, v1alpha1.ConditionDatabaseReady); !strings.Contains(said, "choose another database.schema") {
+		t.Errorf("it says: %s", said)
+	}
+	// Another schema is tried at once.
+	c.update("refused", func(ws *v1alpha1.Workspace) { ws.Spec.Database.Schema = "jobs" })
+	ws = c.workspace("refused")
+	c.endMigration(ws, 0, "")
+	ws = c.waitFor("refused", v1alpha1.ConditionReady, "True Ready")
+	if got := condition(ws, v1alpha1.ConditionStalled); got != "none" {
+		t.Errorf("Stalled %s", got)
+	}
+}
+
+func TestMigrationThatGetsNoPodTellsWhy(t *testing.T) {
+	t.Parallel()
+	c := cluster(t)
+	c.create(MakeWorkspace("pending").Quota(corev1.ResourceList{"pods": resource.MustParse("0")}).Obj())
+	ws := c.waitFor("pending", v1alpha1.ConditionDatabaseReady, "False MigrationPending")
+	if said := message(ws, v1alpha1.ConditionReady); !strings.Contains(said, "exceeded quota") {
+		t.Errorf("it says: %s", said)
+	}
+	job := c.migration(ws, 1)
+	transition := ws.Status.Conditions[0].LastTransitionTime
+	if late := transition.Sub(job.CreationTimestamp.Time); late.Minutes() > 1 {
+		t.Errorf("told after %s", late)
+	}
+}
+
+func TestMigrationWhosePodIsNotScheduledTellsWhy(t *testing.T) {
+	t.Parallel()
+	c := cluster(t)
+	ws := MakeWorkspace("unscheduled").Obj()
+	c.create(ws)
+	job := c.migration(ws, 1)
+	testenv.Eventually(t, "the pod is called unschedulable", func(ctx context.Context) error {
+		var pods corev1.PodList
+		if err := c.List(ctx, &pods, client.InNamespace(job.Namespace)); err != nil {
+			return err
+		}
+		mine := podsOf(job, pods.Items)
+		if len(mine) == 0 {
+			return errors.New("there is no pod")
+		}
+		before := mine[0].DeepCopy()
+		mine[0].Status.Conditions = []corev1.PodCondition{{
+			Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "0/1 nodes are available",
+		}}
+		return c.Status().Patch(ctx, &mine[0], client.MergeFrom(before))
+	})
+	ws = c.waitFor("unscheduled", v1alpha1.ConditionDatabaseReady, "False MigrationPending")
+	if said := message(ws, v1alpha1.ConditionReady); !strings.Contains(said, "0/1 nodes are available") {
+		t.Errorf("it says: %s", said)
+	}
+}
+
+func TestNewImageMigratesAnew(t *testing.T) {
+	t.Parallel()
+	c := cluster(t)
+	ws := c.ready(MakeWorkspace("upgraded").Image("runner:1").Obj())
+	old := migrationJob(ws, 1)
+	c.update("upgraded", func(ws *v1alpha1.Workspace) { ws.Spec.Runner.Image = "runner:2" })
+	ws = c.waitFor("upgraded", v1alpha1.ConditionDatabaseReady, "False Migrating")
+	c.endMigration(ws, 0, `{"result":{"schemaVersion":8}}`)
+	ws = c.waitFor("upgraded", v1alpha1.ConditionReady, "True Ready")
+	if ws.Status.SchemaVersion != 8 {
+		t.Errorf("schemaVersion %d", ws.Status.SchemaVersion)
+	}
+	c.goes("the old migration", func() error { return c.Get(t.Context(), client.ObjectKeyFromObject(old), &batchv1.Job{}) })
+}
+
+func TestWhatDoesNotTouchTheLedgerMigratesNothing(t *testing.T) {
+	t.Parallel()
+	c := cluster(t)
+	ws := c.ready(MakeWorkspace("resized").Obj())
+	done := c.migration(ws, 1)
+	c.update("resized", func(ws *v1alpha1.Workspace) {
+		ws.Spec.Runner.Resources = &v1alpha1.Resources{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")}}
+	})
+	ws = c.waitFor("resized", v1alpha1.ConditionReady, "True Ready")
+	since := ws.Status.Conditions[slices.IndexFunc(ws.Status.Conditions, func(c metav1.Condition) bool { return c.Type == v1alpha1.ConditionDatabaseReady })]
+	if since.LastTransitionTime.After(c.workspace("resized").CreationTimestamp.Add(testenv.PollLimit)) || since.ObservedGeneration != ws.Generation {
+		t.Errorf("DatabaseReady %+v", since)
+	}
+	var jobs batchv1.JobList
+	if err := c.List(t.Context(), &jobs, client.InNamespace(ws.Status.Namespace)); err != nil {
+		t.Fatal(err)
+	}
+	if len(jobs.Items) != 1 || jobs.Items[0].UID != done.UID {
+		t.Errorf("%d Jobs", len(jobs.Items))
+	}
+}
+
+// TestLostMigrationIsRunAgainQuietly: jobs go on meanwhile.
+func TestLostMigrationIsRunAgainQuietly(t *testing.T) {
+	t.Parallel()
+	c := cluster(t)
+	ws := c.ready(MakeWorkspace("quiet").Obj())
+	lost := c.migration(ws, 1)
+	if err := c.Delete(t.Context(), lost, client.PropagationPolicy(metav1.DeletePropagationBackground)); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, "the migration runs again", func(ctx context.Context) error {
+		again := migrationJob(ws, 1)
+		err := c.Get(ctx, client.ObjectKeyFromObject(again), again)
+		if err == nil && again.UID == lost.UID {
+			return errors.New("it is still the old one")
+		}
+		return err
+	})
+	c.endMigration(ws, 0, `{"result":{"schemaVersion":9}}`)
+	testenv.Eventually(t, "its result is seen", func(context.Context) error {
+		if got := c.workspace("quiet").Status.SchemaVersion; got != 9 {
+			return fmt.Errorf("schemaVersion %d", got)
+		}
+		return nil
+	})
+	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionDatabaseReady} {
+		i := slices.IndexFunc(ws.Status.Conditions, func(c metav1.Condition) bool { return c.Type == kind })
+		was := ws.Status.Conditions[i].LastTransitionTime
+		now := c.workspace("quiet").Status.Conditions
+		if is := now[slices.IndexFunc(now, func(c metav1.Condition) bool { return c.Type == kind })].LastTransitionTime; !is.Equal(&was) {
+			t.Errorf("%s went away at %s", kind, is)
+		}
+	}
+}
+
+func TestPlantedMigrationIsNotTakenOver(t *testing.T) {
+	t.Parallel()
+	c := cluster(t)
+	ws := MakeWorkspace("planted").Namespace("planted").Obj()
+	c.create(MakeNamespace("planted").UIDless())
+	planted := migrationJob(ws, 1)
+	planted.OwnerReferences = nil
+	planted.Spec.Suspend = new(true)
+	c.create(planted)
+	c.label("planted", v1alpha1.LabelWorkspace, "planted")
+	c.create(ws)
+	ws = c.waitFor("planted", v1alpha1.ConditionStalled, "True NameTaken")
+	if said := message(ws, v1alpha1.ConditionStalled); !strings.Contains(said, planted.Name) {
+		t.Errorf("it says: %s", said)
+	}
+	if err := c.Get(t.Context(), client.ObjectKeyFromObject(planted), planted); err != nil || len(planted.OwnerReferences) > 0 {
+		t.Errorf("touched: %v, %v", planted.OwnerReferences, err)
+	}
+}
