@@ -18,11 +18,13 @@ KUBECTL ?= kubectl
 CLUSTER_NAME ?= dev
 # PUSH=1 makes images push them; credentials are those of docker's or podman's login.
 PUSH ?=
-# TESTFLAGS are given to every `go test`.
-TESTFLAGS ?=
+# TESTFLAGS are given to every `go test`, as in: make test TESTFLAGS="-run TestX -v"
+TESTFLAGS ?= -count=1 -timeout=30m
 
 export CGO_ENABLED ?= 0
-export GOFLAGS ?= -buildvcs=false
+BUILD_FLAGS := -trimpath -buildvcs=false -tags=timetzdata
+# The same flags for building, testing and linting, so that each compiles a package once.
+export GOFLAGS := $(filter-out $(BUILD_FLAGS),$(GOFLAGS)) $(BUILD_FLAGS)
 export WORKSPACE_JOBS_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/workspace-jobs
 
 TOOLS := $(WORKSPACE_JOBS_CACHE)/tools
@@ -35,7 +37,7 @@ GOLANGCI_LINT := $(TOOLS)/golangci-lint-v2.15.0/golangci-lint
 MODULES := . hack/cluster hack/image
 PINS := hack/cluster/build/containerd hack/cluster/build/etcd hack/cluster/build/kubernetes
 
-GO_BUILD := go build -trimpath -tags timetzdata -ldflags "-s -w -X main.version=$(VERSION)"
+GO_BUILD := GOOS=linux go build -ldflags "-s -w -X main.version=$(VERSION)"
 
 ##@ See it work
 
@@ -58,10 +60,13 @@ demo-down: cluster-tool ## Remove all of the demo: cluster, databases, files
 .PHONY: test
 test: cluster-tool images ## Run all tests, on a real API server, kubelet and PostgreSQL
 	@bin/cluster build
-	@failed=0; for module in $(MODULES); do \
-		CLUSTER=$(abspath bin/cluster) IMAGES=$(abspath dist) \
-			go -C $$module test $(TESTFLAGS) ./... || failed=1; \
-	done; exit $$failed
+	@failed=0; \
+	run() { echo "go test: $$1"; go -C "$$1" test $(TESTFLAGS) "$${@:2}" || failed=1; }; \
+	export CLUSTER=$(abspath bin/cluster) IMAGES=$(abspath dist); \
+	for module in $(filter-out .,$(MODULES)); do run "$$module" ./...; done; \
+	run . $$(go list ./... | grep -v '/hack/e2e$$'); \
+	run . ./hack/e2e; \
+	exit $$failed
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## Run golangci-lint on every Go module
