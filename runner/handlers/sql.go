@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/openradius/workspace-jobs/runner"
 )
@@ -46,7 +44,7 @@ func (a *SQLArgs) Validate() error {
 		case word == "":
 			return fmt.Errorf("statement %d is empty", i+1)
 		case slices.Contains(transactionWords(), word):
-			return fmt.Errorf("statement %d begins with %s: the runner begins and ends the transactions; see the argument \"transaction\"", i+1, word)
+			return fmt.Errorf("statement %d begins with %s: transactions are the runner's to begin and end; see the argument \"transaction\"", i+1, word)
 		}
 	}
 	return nil
@@ -55,21 +53,8 @@ func (a *SQLArgs) Validate() error {
 // transactionWords begin the statements that begin, end or divide transactions.
 func transactionWords() []string {
 	return []string{
-		"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE",
+		"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE", "PREPARE",
 	}
-}
-
-// firstWord is a statement's first word in upper case, comments aside.
-func firstWord(statement string) string {
-	comment := regexp.MustCompile(`^\s*(--[^\n]*(\n|$)|/\*(?s:.*?)\*/)`)
-	for {
-		shorter := comment.ReplaceAllString(statement, "")
-		if shorter == statement {
-			break
-		}
-		statement = shorter
-	}
-	return strings.ToUpper(regexp.MustCompile(`^[A-Za-z]*|^\S`).FindString(strings.TrimLeft(statement, " \t\r\n;")))
 }
 
 // sqlResult is the result of the handler "sql".

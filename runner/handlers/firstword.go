@@ -1,0 +1,56 @@
+package handlers
+
+import "strings"
+
+// firstWord is a statement's first word in upper case, or its first character if
+// that is no letter; comments, which PostgreSQL lets nest, are passed over.
+func firstWord(statement string) string {
+	rest := afterComments(statement)
+	end := strings.IndexFunc(rest, func(r rune) bool { return !isLetter(r) })
+	switch {
+	case rest == "":
+		return ""
+	case end < 0:
+		end = len(rest)
+	case end == 0:
+		end = 1
+	}
+	return strings.ToUpper(rest[:end])
+}
+
+func isLetter(r rune) bool { return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || r == '_' }
+
+// afterComments is what follows white space, comments and empty statements.
+func afterComments(statement string) string {
+	for {
+		statement = strings.TrimLeft(statement, " \t\r\n\f\v;")
+		switch {
+		case strings.HasPrefix(statement, "--"):
+			_, statement, _ = strings.Cut(statement, "\n")
+		case strings.HasPrefix(statement, "/*"):
+			statement = afterBlock(statement)
+		default:
+			return statement
+		}
+	}
+}
+
+// afterBlock is what follows the block comment that a statement begins with;
+// nothing, if it does not end.
+func afterBlock(statement string) string {
+	depth := 0
+	for i := 0; i+1 < len(statement); i++ {
+		switch statement[i : i+2] {
+		case "/*":
+			depth++
+			i++
+		case "*/":
+			depth--
+			i++
+		}
+		if depth == 0 {
+			return statement[i+1:]
+		}
+	}
+	return ""
+}

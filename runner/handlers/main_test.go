@@ -1,0 +1,131 @@
+package handlers
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/openradius/workspace-jobs/hack/postgres"
+	"github.com/openradius/workspace-jobs/runner"
+)
+
+// server is the one PostgreSQL of this package's tests, with a pooler before it.
+type server struct {
+	*postgres.Server
+	pooler *postgres.PgBouncer
+}
+
+var running server //nolint:gochecknoglobals // set once, by TestMain
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		started, err := postgres.Start(context.Background(), postgres.Options{})
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer func() { _ = started.Stop() }()
+		pooler, err := started.StartPgBouncer(context.Background(), 10)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer func() { _ = pooler.Stop() }()
+		running = server{Server: started, pooler: pooler}
+		return m.Run()
+	}())
+}
+
+// testDB is a workspace's database of one test, with a ledger.
+type testDB struct {
+	url  string
+	pool *pgxpool.Pool
+}
+
+func newDB(t testing.TB) testDB {
+	t.Helper()
+	name := strings.NewReplacer("/", "_", "#", "_", " ", "_", ",", "").Replace(strings.ToLower(t.Name()))
+	url, err := running.CreateTenant(t.Context(), name[max(0, len(name)-60):], "a test's password")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := pgxpool.New(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	if outcome := runner.Migrate(t.Context(), runner.Description{DatabaseURL: url}); outcome.Kind != runner.Done {
+		t.Fatalf("migrate: %+v", outcome)
+	}
+	return testDB{url: url, pool: pool}
+}
+
+// pooled is the same database through PgBouncer.
+func (db testDB) pooled(t *testing.T) testDB {
+	t.Helper()
+	url, err := running.pooler.URL(db.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return testDB{url: url, pool: db.pool}
+}
+
+func (db testDB) exec(t testing.TB, sql string) {
+	t.Helper()
+	if _, err := db.pool.Exec(t.Context(), sql); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+func (db testDB) want(t testing.TB, want, sql string) {
+	t.Helper()
+	var got string
+	if err := db.pool.QueryRow(t.Context(), sql).Scan(&got); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	if got != want {
+		t.Errorf("%s: got %s, want %s", sql, got, want)
+	}
+}
+
+// run is attempt number n of run n's job; each job number is a job of its own.
+func (db testDB) run(t testing.TB, job, attempt int, handler runner.Handler, args any) runner.Outcome {
+	t.Helper()
+	encoded, err := json.Marshal(args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	return runner.Run(ctx, runner.Config{Handlers: []runner.Handler{handler}, Logger: log}, runner.Description{
+		JobID: fmt.Sprintf("00000000-0000-4000-8000-%012d", job), Name: "job", Run: 1, Attempt: attempt,
+		Workspace: "acme", Queue: "workspace_acme", Handler: handler.Name(), Args: encoded, DatabaseURL: db.url,
+	})
+}
+
+func wantDone(t testing.TB, outcome runner.Outcome, result string) {
+	t.Helper()
+	if outcome.Kind != runner.Done {
+		t.Fatalf("outcome %d: %s", outcome.Kind, outcome.Error)
+	}
+	if result != "" && string(outcome.Result) != result {
+		t.Errorf("result\n%s\nwant\n%s", outcome.Result, result)
+	}
+}
+
+func wantFailure(t testing.TB, outcome runner.Outcome, kind runner.Kind, text string) {
+	t.Helper()
+	if outcome.Kind != kind || !strings.Contains(outcome.Error, text) {
+		t.Errorf("outcome %d: %s\nwant    %d: %s", outcome.Kind, outcome.Error, kind, text)
+	}
+}
+
+type object = map[string]any
