@@ -211,13 +211,10 @@ func TestTTLDeletesAFinishedJob(t *testing.T) {
 	})
 }
 
-// plantedJob looks like one of the operator's, but is nobody's.
-func plantedJob(namespace, name string) *batchv1.Job {
+// plantedJob has the name of the operator's, and is nobody's.
+func plantedJob(namespace string, labels map[string]string) *batchv1.Job {
 	return &batchv1.Job{
-		ObjectMeta: metav1.ObjectMeta{
-			Name: name, Namespace: namespace,
-			Labels: map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy, v1alpha1.LabelJob: "nightly"},
-		},
+		ObjectMeta: metav1.ObjectMeta{Name: "nightly-1", Namespace: namespace, Labels: labels},
 		Spec: batchv1.JobSpec{Suspend: new(true), Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{
 			RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "runner", Image: "an-image"}},
 		}}},
@@ -226,16 +223,25 @@ func plantedJob(namespace, name string) *batchv1.Job {
 
 func TestAPlantedJobIsNeverTakenUp(t *testing.T) {
 	t.Parallel()
-	c := inWorkspace(t, "planted")
-	planted := plantedJob(c.namespace, "nightly-1")
-	c.create(planted)
-	c.submit("nightly", nil)
-	job := c.waitFor("nightly", v1alpha1.StateEnqueued, v1alpha1.ReasonNameTaken)
-	if !strings.Contains(job.Status.Message, `"nightly-1"`) {
-		t.Errorf("the message does not tell who is in the way: %s", job.Status.Message)
-	}
-	if err := c.Get(t.Context(), client.ObjectKeyFromObject(planted), planted); err != nil || len(planted.OwnerReferences) > 0 {
-		t.Errorf("the planted Job was touched: %v, %v", err, planted.OwnerReferences)
+	for name, labels := range map[string]map[string]string{
+		"planted": {v1alpha1.LabelManagedBy: v1alpha1.ManagedBy, v1alpha1.LabelJob: "nightly"},
+		// The operator's cache leaves it out; only the API server knows.
+		"planted-unseen": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := inWorkspace(t, name)
+			planted := plantedJob(c.namespace, labels)
+			c.create(planted)
+			c.submit("nightly", nil)
+			job := c.waitFor("nightly", v1alpha1.StateEnqueued, v1alpha1.ReasonNameTaken)
+			if !strings.Contains(job.Status.Message, `"nightly-1"`) || len(job.Status.Attempts) > 0 {
+				t.Errorf("%d attempts; the message should tell who is in the way: %s", len(job.Status.Attempts), job.Status.Message)
+			}
+			if err := c.Get(t.Context(), client.ObjectKeyFromObject(planted), planted); err != nil || len(planted.OwnerReferences) > 0 {
+				t.Errorf("the planted Job was touched: %v, %v", err, planted.OwnerReferences)
+			}
+		})
 	}
 }
 

@@ -5,12 +5,9 @@ import (
 	"errors"
 	"sync"
 	"testing"
-	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	testclock "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -119,28 +116,5 @@ func TestALaggingCacheStartsNothingTwice(t *testing.T) {
 	}
 	if now := c.get("nightly"); !equality.Semantic.DeepEqual(now.Status, done.Status) {
 		t.Errorf("a stale look changed the status to %+v", now.Status)
-	}
-}
-
-// TestAPlantedJobThatTheCacheLacks is met only when the API server says that the
-// name is taken.
-func TestAPlantedJobThatTheCacheLacks(t *testing.T) {
-	t.Parallel()
-	c := inWorkspace(t, "planted-unseen")
-	c.create(plantedJob(c.namespace, "nightly-1"))
-	c.submit("nightly", func(spec *v1alpha1.WorkspaceJobSpec) { spec.Delay = &metav1.Duration{Duration: time.Hour} })
-	scheduled := c.waitFor("nightly", v1alpha1.StateScheduled, v1alpha1.ReasonScheduled)
-
-	lagging := *operator.reconciler
-	lagging.Client = &laggingClient{Client: operator.reconciler.Client, job: scheduled}
-	lagging.Clock = testclock.NewFakePassiveClock(scheduled.CreationTimestamp.Add(2 * time.Hour))
-	for range 5 {
-		_, err := lagging.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(scheduled)})
-		if err != nil && !errors.Is(err, errDied) {
-			t.Fatal(err)
-		}
-	}
-	if now := c.get("nightly"); reasonOf(&now.Status) != v1alpha1.ReasonNameTaken || len(now.Status.Attempts) > 0 {
-		t.Errorf("reason %s, %d attempts", reasonOf(&now.Status), len(now.Status.Attempts))
 	}
 }
