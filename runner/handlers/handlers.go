@@ -39,10 +39,12 @@ func explain(err error) error {
 		syntaxOrAccess    = "42"
 		notSupported      = "0A"
 		activeTransaction = "25001" // such as VACUUM in a transaction
+		readOnly          = "25006" // such as DELETE in a report's query
 		notUTF8           = "22021"
 	)
 	switch class := answer.Code[:min(2, len(answer.Code))]; {
-	case class == syntaxOrAccess, class == notSupported, answer.Code == activeTransaction, answer.Code == notUTF8:
+	case class == syntaxOrAccess, class == notSupported, answer.Code == activeTransaction,
+		answer.Code == readOnly, answer.Code == notUTF8:
 		return runner.Permanent(err)
 	default:
 		return err
