@@ -2,6 +2,7 @@ package runner_test
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"os"
 	"strings"
@@ -99,8 +100,7 @@ func newDB(t *testing.T, pooled bool) testDB {
 
 func emptyDB(t *testing.T, pooled bool) testDB {
 	t.Helper()
-	name := strings.NewReplacer("/", "_", "#", "_", " ", "_", ",", "").Replace(strings.ToLower(t.Name()))
-	url, err := running.CreateTenant(t.Context(), name[max(0, len(name)-60):], testPassword)
+	url, err := running.CreateTenant(t.Context(), "test_"+strings.ToLower(rand.Text()), testPassword)
 	if err != nil {
 		t.Fatal(err)
 	}

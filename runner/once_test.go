@@ -107,6 +107,29 @@ func TestOnceFrozenInTransaction(t *testing.T) {
 	})
 }
 
+// A transaction that the successor can neither find nor end still cannot commit.
+func TestOnceFrozenOutOfReach(t *testing.T) {
+	t.Parallel()
+	for _, handler := range []string{"hidden", "hidden-batch"} {
+		t.Run(handler, func(t *testing.T) {
+			t.Parallel()
+			db := newDB(t, false)
+			args := effectArgs{Gate: gate(t)}
+			frozen := db.start(t, attempt{handler: handler, args: args})
+			frozen.waitFor("at the gate")
+			frozen.signal(syscall.SIGSTOP)
+			openGate(t, args.Gate)
+			second := db.start(t, attempt{handler: handler, args: args, number: 2})
+			second.wantExit(contract.ExitDone)
+			db.want(t, "1", `SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'hidden'`)
+			frozen.signal(syscall.SIGCONT)
+			frozen.wantExit(contract.ExitDone)
+			db.want(t, "1", `SELECT count(*)::text FROM effects`)
+			db.want(t, "Lost Succeeded", `SELECT string_agg(outcome, ' ' ORDER BY token) FROM hangfire.attempts`)
+		})
+	}
+}
+
 // Woken while the successor is still at work: it waits, and does not disturb.
 func TestOnceWokenBeforeSuccessorIsDone(t *testing.T) {
 	t.Parallel()

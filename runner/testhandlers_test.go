@@ -48,6 +48,10 @@ func testHandlers() []runner.Handler {
 	return []runner.Handler{
 		runner.HandleTx("effect", effectHandler),
 		runner.Handle("batches", batchesHandler),
+		runner.HandleTx("hidden", hiddenHandler),
+		runner.Handle("hidden-batch", func(ctx context.Context, job *runner.Job[effectArgs]) error {
+			return job.Tx(ctx, func(tx *runner.Tx) error { return hiddenHandler(ctx, tx, job) })
+		}),
 		runner.HandleTx("slow-commit", slowCommitHandler),
 		runner.Handle("deaf", deafHandler),
 		runner.HandleTx("deaf-tx", func(ctx context.Context, _ pgx.Tx, job *runner.Job[noArgs]) error {
@@ -123,6 +127,17 @@ func batchesHandler(ctx context.Context, job *runner.Job[effectArgs]) error {
 		}
 	}
 	return job.SetResult(map[string]int{"batches": done})
+}
+
+// hiddenHandler takes the mark off its session: nobody can end it from outside.
+func hiddenHandler(ctx context.Context, tx pgx.Tx, job *runner.Job[effectArgs]) error {
+	if _, err := tx.Exec(ctx, `SELECT set_config('application_name', 'hidden', true)`); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `INSERT INTO effects (job, batch) VALUES ($1, 0)`, job.ID); err != nil {
+		return err
+	}
+	return job.Args.wait(ctx, job.Logger.Info)
 }
 
 // slowCommitHandler leaves work to a trigger that runs at commit.

@@ -185,14 +185,14 @@ func (s *Server) running(ctx context.Context, programs programs) bool {
 	return cmd.Run() == nil
 }
 
-// waitReady returns when the server takes connections.
+// waitReady returns when the server takes connections, from the right roles only.
 func (s *Server) waitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for {
 		conn, err := pgx.Connect(ctx, s.AdminURL())
 		if err == nil {
-			return conn.Close(ctx)
+			return errors.Join(closeDatabases(ctx, conn), conn.Close(ctx))
 		}
 		if s.process != nil && s.process.ended() {
 			return fmt.Errorf("PostgreSQL ended at its start: %s", lastLines(s.Log()))

@@ -46,11 +46,19 @@ func createTenant(ctx context.Context, conn *pgx.Conn, name, password string) er
 		}
 	}
 	// Everybody may connect to a new database unless told otherwise.
-	for _, database := range []string{quoted, "postgres", "template1"} {
-		statements = append(statements, `REVOKE ALL ON DATABASE `+database+` FROM PUBLIC`)
-	}
+	statements = append(statements, `REVOKE ALL ON DATABASE `+quoted+` FROM PUBLIC`)
 	for _, statement := range statements {
 		if _, err := conn.Exec(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// closeDatabases keeps tenants out of the databases that every server has.
+func closeDatabases(ctx context.Context, conn *pgx.Conn) error {
+	for _, database := range []string{"postgres", "template1"} {
+		if _, err := conn.Exec(ctx, `REVOKE ALL ON DATABASE `+database+` FROM PUBLIC`); err != nil {
 			return err
 		}
 	}

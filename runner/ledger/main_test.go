@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"os"
@@ -61,8 +62,7 @@ type testDB struct {
 
 func newDatabase(t *testing.T, pooled bool) testDB {
 	t.Helper()
-	name := strings.NewReplacer("/", "_", "#", "_").Replace(strings.ToLower(t.Name()))
-	url, err := running.CreateTenant(t.Context(), name[max(0, len(name)-60):], "test password")
+	url, err := running.CreateTenant(t.Context(), "test_"+strings.ToLower(rand.Text()), "test password")
 	if err != nil {
 		t.Fatal(err)
 	}
