@@ -117,10 +117,11 @@ func TestOvertakenIsFenced(t *testing.T) {
 		if !errors.Is(context.Cause(kept), ErrLost) {
 			t.Errorf("cause %v", context.Cause(kept))
 		}
-		if _, err := old.Begin(ctx, pool); !errors.Is(err, ErrLost) {
-			t.Errorf("begin: %v", err)
+		begun, err := old.Begin(ctx, pool)
+		if !errors.Is(err, ErrLost) {
+			t.Fatalf("begin: %v, %v", err, begun.Rollback(ctx))
 		}
-		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return old.Fence(ctx, tx) })
+		err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return old.Fence(ctx, tx) })
 		if !errors.Is(err, ErrLost) {
 			t.Errorf("fence: %v", err)
 		}
