@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	v1alpha1 "github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
 // TestReasonsAreDocumented: whoever is woken by a reason finds it in docs/operations.md.
@@ -72,4 +74,40 @@ func TestLinks(t *testing.T) {
 			}
 		}
 	}
+}
+
+var fence = regexp.MustCompile("(?s)\n```yaml\n(.*?)\n```")
+
+// TestExamplesAreStrict: an example in a page has no field that its kind lacks.
+func TestExamplesAreStrict(t *testing.T) {
+	t.Parallel()
+	pages, err := filepath.Glob(filepath.Join(root, "docs/*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for _, page := range append(pages, filepath.Join(root, "README.md")) {
+		for _, block := range fence.FindAllStringSubmatch(string(read(t, page)), -1) {
+			for _, document := range splitText(t, page, []byte(block[1])) {
+				count += strictIfOurs(t, page, document)
+			}
+		}
+	}
+	if count == 0 {
+		t.Error("no page has an example")
+	}
+}
+
+// strictIfOurs decodes a document of one of our kinds, and reports how many it was.
+func strictIfOurs(t *testing.T, path string, document []byte) int {
+	t.Helper()
+	switch typeOf(t, path, document).Kind {
+	case "Workspace":
+		strict(t, path, document, &v1alpha1.Workspace{})
+	case "WorkspaceJob":
+		strict(t, path, document, &v1alpha1.WorkspaceJob{})
+	default:
+		return 0
+	}
+	return 1
 }

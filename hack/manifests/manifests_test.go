@@ -212,7 +212,12 @@ func documents(t *testing.T, folder string) func(func(string, []byte) bool) {
 
 func split(t *testing.T, path string) [][]byte {
 	t.Helper()
-	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(read(t, path))))
+	return splitText(t, path, read(t, path))
+}
+
+func splitText(t *testing.T, path string, text []byte) [][]byte {
+	t.Helper()
+	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(text)))
 	var all [][]byte
 	for {
 		text, err := reader.Read()
