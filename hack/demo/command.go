@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 	"time"
@@ -24,6 +25,8 @@ func (d *demo) show(ctx context.Context, name string, args ...string) error {
 	fmt.Fprintf(d.out, "$ %s %s\n", name, strings.Join(quoted(args), " "))
 	command := exec.CommandContext(ctx, name, args...)
 	command.Dir = d.root
+	// The samples name the images as the Makefile does by itself.
+	command.Env = append(os.Environ(), "REGISTRY=localhost/workspace-jobs", "TAG=dev", "MAKEFLAGS=")
 	command.Stdout, command.Stderr = d.out, d.out
 	if err := command.Run(); err != nil {
 		return fmt.Errorf("%s %s: %w", name, strings.Join(args, " "), err)
