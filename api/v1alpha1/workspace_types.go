@@ -44,7 +44,8 @@ type WorkspaceSpec struct {
 	// docs/workspace.md for those.
 	//
 	// +optional
-	// +kubebuilder:validation:MaxProperties=64
+	// +kubebuilder:validation:MaxProperties=24
+	// +kubebuilder:validation:XValidation:rule="self.all(k, type(self[k]) == int || size(string(self[k])) <= 8)",message="each must be a number, or a quantity such as 500m or 256Gi of at most 8 characters"
 	Quota corev1.ResourceList `json:"quota,omitempty"`
 
 	// Network of the runner pods.

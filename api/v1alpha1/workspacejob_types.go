@@ -50,7 +50,7 @@ type WorkspaceJobSpec struct {
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Format=date-time
-	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$`
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
 	RunAt *metav1.Time `json:"runAt,omitempty"`
 
 	// Retry says how often and when a failed attempt is tried again.
@@ -93,7 +93,7 @@ type WorkspaceJobSpec struct {
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Format=date-time
-	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$`
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
 	RequeueAt *metav1.Time `json:"requeueAt,omitempty"`
 }
 
@@ -139,13 +139,18 @@ type RetryPolicy struct {
 }
 
 // Resources of a runner's container: cpu, memory and ephemeral-storage.
+//
+// The rules call quantity() only where no minus can be: it works for minutes on
+// "1e-9999999999", in the API server as in the operator.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.requests) || !has(self.limits) || self.requests.all(k, !(k in self.limits) || string(self.requests[k]).contains('-') || string(self.limits[k]).contains('-') || quantity(string(self.requests[k])).compareTo(quantity(string(self.limits[k]))) <= 0)",message="a request must not be larger than its limit"
 type Resources struct {
 	// Requests: what the container is sure to get.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxProperties=3
 	// +kubebuilder:validation:XValidation:rule="self.all(k, k in ['cpu', 'memory', 'ephemeral-storage'])",message="only cpu, memory and ephemeral-storage can be set"
-	// +kubebuilder:validation:XValidation:rule="self.all(k, type(self[k]) == int || (size(string(self[k])) <= 20 && isQuantity(string(self[k]))))",message="each must be a quantity such as 500m or 256Mi, at most 20 characters long"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, size(string(self[k])) <= 20 && !string(self[k]).matches('[-eE]'))",message="each must be a quantity such as 500m or 256Mi, without a sign or an exponent, at most 20 characters long"
 	Requests corev1.ResourceList `json:"requests,omitempty"`
 
 	// Limits: what the container may not exceed.
@@ -153,7 +158,7 @@ type Resources struct {
 	// +optional
 	// +kubebuilder:validation:MaxProperties=3
 	// +kubebuilder:validation:XValidation:rule="self.all(k, k in ['cpu', 'memory', 'ephemeral-storage'])",message="only cpu, memory and ephemeral-storage can be set"
-	// +kubebuilder:validation:XValidation:rule="self.all(k, type(self[k]) == int || (size(string(self[k])) <= 20 && isQuantity(string(self[k]))))",message="each must be a quantity such as 500m or 256Mi, at most 20 characters long"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, size(string(self[k])) <= 20 && !string(self[k]).matches('[-eE]'))",message="each must be a quantity such as 500m or 256Mi, without a sign or an exponent, at most 20 characters long"
 	Limits corev1.ResourceList `json:"limits,omitempty"`
 }
 

@@ -1,0 +1,146 @@
+package v1alpha1_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+func TestWorkspaceJobValidation(t *testing.T) {
+	t.Parallel()
+	check(t, minimalJob, []validation{
+		{"a name's length", `metadata: {name: ` + strings.Repeat("n", 58) + `}`, `metadata: {name: ` + strings.Repeat("n", 59) + `}`,
+			"a WorkspaceJob's name must be at most 58 characters long"},
+		{"a name's form", `metadata: {name: a-1-b}`, `metadata: {name: a.b}`, "a WorkspaceJob's name must be a DNS label"},
+		{"handler", `spec: {handler: close-sessions.v2}`, `spec: {handler: "rm -rf"}`, "spec.handler in body should match"},
+		{"handler is needed", ``, `spec: {handler: null}`, "spec.handler: Required value"},
+		{"args are an object", `spec: {args: {a: {b: [1]}}}`, `spec: {args: [1]}`, "spec.args in body must be of type object"},
+		{"args are no text", `spec: {args: {}}`, `spec: {args: "{}"}`, "spec.args in body must be of type object"},
+		{"delay or runAt", `spec: {delay: 1h}`, `spec: {delay: 1h, runAt: "2026-01-01T00:00:00Z"}`,
+			"delay and runAt exclude each other: set one of them, or neither to run now"},
+		{"delay is not negative", `spec: {delay: 0s}`, `spec: {delay: "-1s"}`, "delay must be a duration such as 90s or 1h30m"},
+		{"delay is not too long", `spec: {delay: 87600h}`, `spec: {delay: 87600h1s}`, "at most 87600h (ten years)"},
+		{"delay is a duration", `spec: {delay: 1h30m}`, `spec: {delay: tomorrow}`, "delay must be a duration such as 90s or 1h30m"},
+		{"delay has a unit", `spec: {delay: 1.5h}`, `spec: {delay: "90"}`, "delay must be a duration such as 90s or 1h30m"},
+		{"runAt has a zone", `spec: {runAt: "2026-01-01T00:00:00+02:00"}`, `spec: {runAt: "2026-01-01T00:00:00"}`, "spec.runAt"},
+		{"runAt is a time", `spec: {runAt: "2028-02-29T23:59:59.5Z"}`, `spec: {runAt: "2026-02-30T00:00:00Z"}`, "spec.runAt"},
+		{"runAt's zone exists", `spec: {runAt: "2026-01-01T00:00:00-12:00"}`, `spec: {runAt: "2026-01-01T00:00:00+99:99"}`, "spec.runAt"},
+		{"runAt's case", `spec: {runAt: "2026-01-01T00:00:00Z"}`, `spec: {runAt: "2026-01-01t00:00:00z"}`, "spec.runAt"},
+		{"requeueAt has a zone", `spec: {requeueAt: "2026-01-01T00:00:00Z"}`, `spec: {requeueAt: "2026-01-01T00:00:00"}`, "spec.requeueAt"},
+		{"timeout is not negative", `spec: {timeout: 1s}`, `spec: {timeout: "-5m"}`, "timeout must be a duration such as 90s or 1h30m, between 1s and 8760h"},
+		{"timeout is not zero", `spec: {timeout: 1000ms}`, `spec: {timeout: 0s}`, "timeout must be a duration such as 90s or 1h30m, between 1s and 8760h"},
+		{"timeout is not too long", `spec: {timeout: 8760h}`, `spec: {timeout: 8761h}`, "between 1s and 8760h (a year)"},
+		{"ttlAfterFinished", `spec: {ttlAfterFinished: 0s}`, `spec: {ttlAfterFinished: "-1h"}`, "ttlAfterFinished must be a duration such as 90s or 1h30m"},
+		{"retry.limit's least", `spec: {retry: {limit: 0}}`, `spec: {retry: {limit: -1}}`, "spec.retry.limit in body should be greater than or equal to 0"},
+		{"retry.limit's most", `spec: {retry: {limit: 100}}`, `spec: {retry: {limit: 101}}`, "spec.retry.limit in body should be less than or equal to 100"},
+		{"retry.factor", `spec: {retry: {factor: 1}}`, `spec: {retry: {factor: 0}}`, "spec.retry.factor in body should be greater than or equal to 1"},
+		{"retry.minDelay", `spec: {retry: {minDelay: 1ms}}`, `spec: {retry: {minDelay: "-1s"}}`, "retry.minDelay must be a duration such as 90s or 1h30m"},
+		{"retry.maxDelay", `spec: {retry: {maxDelay: 8760h}}`, `spec: {retry: {maxDelay: 8761h}}`, "retry.maxDelay must be a duration such as 90s or 1h30m, at most 8760h"},
+		{"retry's delays", `spec: {retry: {minDelay: 1m, maxDelay: 1m}}`, `spec: {retry: {minDelay: 3h}}`, "retry.minDelay must not be longer than retry.maxDelay"},
+		{"resources' names", `spec: {resources: {requests: {cpu: 1, memory: 1Gi, ephemeral-storage: 1Gi}}}`, `spec: {resources: {requests: {"nvidia.com/gpu": 1}}}`,
+			"only cpu, memory and ephemeral-storage can be set"},
+		{"resources' quantities", `spec: {resources: {limits: {cpu: 500m, memory: 256Mi}}}`, `spec: {resources: {limits: {memory: "1e9999999999"}}}`,
+			"each must be a quantity such as 500m or 256Mi"},
+		{"a quantity is not costly to read", `spec: {resources: {limits: {memory: 123456789012345678Ki}}}`, `spec: {resources: {limits: {memory: "1e-9999999999"}}}`, "each must be a quantity such as 500m or 256Mi"},
+		{"resources are not negative", `spec: {resources: {limits: {memory: 1}}}`, `spec: {resources: {limits: {memory: "-1"}}}`, "each must be a quantity such as 500m or 256Mi"},
+		{"requests are not negative", `spec: {resources: {requests: {cpu: "0"}}}`, `spec: {resources: {requests: {cpu: -1}}}`, "each must be a quantity such as 500m or 256Mi"},
+		{"a request fits its limit", `spec: {resources: {requests: {memory: 1Gi}, limits: {memory: 1024Mi}}}`, `spec: {resources: {requests: {memory: 2Gi}, limits: {memory: 1Gi}}}`,
+			"a request must not be larger than its limit"},
+	})
+}
+
+func TestWorkspaceJobImmutability(t *testing.T) {
+	t.Parallel()
+	anew := "can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
+	checkChanges(t, minimalJob, []change{
+		{"handler", ``, `spec: {handler: report}`, "handler " + anew},
+		{"args", `spec: {args: {a: 1}}`, `spec: {args: {a: 2}}`, "args " + anew},
+		{"args are added", ``, `spec: {args: {}}`, "args " + anew},
+		{"args are removed", `spec: {args: {a: 1}}`, `spec: {args: null}`, "args " + anew},
+		{"args deep down", `spec: {args: {a: {b: [1, 2]}}}`, `spec: {args: {a: {b: [1, 3]}}}`, "args " + anew},
+		{"delay", `spec: {delay: 1h}`, `spec: {delay: 2h}`, "to run it at another time set cancelled and create another WorkspaceJob; to run it again set requeueAt"},
+		{"delay is added", ``, `spec: {delay: 2h}`, "to run it again set requeueAt"},
+		{"delay becomes runAt", `spec: {delay: 1h}`, `spec: {delay: null, runAt: "2026-01-01T00:00:00Z"}`, "delay and runAt can't change"},
+		{"runAt", `spec: {runAt: "2026-01-01T00:00:00Z"}`, `spec: {runAt: "2026-01-02T00:00:00Z"}`, "delay and runAt can't change"},
+		{"runAt is removed", `spec: {runAt: "2026-01-01T00:00:00Z"}`, `spec: {runAt: null}`, "delay and runAt can't change"},
+		{"retry", `spec: {retry: {limit: 1}}`, `spec: {retry: {limit: 2}}`, "retry " + anew},
+		{"retry is added", ``, `spec: {retry: {limit: 2}}`, "retry " + anew},
+		{"retry is removed", `spec: {retry: {limit: 1}}`, `spec: {retry: null}`, "retry " + anew},
+		{"timeout", `spec: {timeout: 1h}`, `spec: {timeout: 2h}`, "timeout " + anew},
+		{"timeout is added", ``, `spec: {timeout: 2h}`, "timeout " + anew},
+		{"timeout is removed", `spec: {timeout: 1h}`, `spec: {timeout: null}`, "timeout " + anew},
+		{"resources", `spec: {resources: {limits: {cpu: 1}}}`, `spec: {resources: {limits: {cpu: 2}}}`, "resources " + anew},
+		{"resources are added", ``, `spec: {resources: {limits: {cpu: 2}}}`, "resources " + anew},
+		{"resources are removed", `spec: {resources: {limits: {cpu: 1}}}`, `spec: {resources: null}`, "resources " + anew},
+		{"cancelled can change", ``, `spec: {cancelled: true}`, ""},
+		{"requeueAt can change", ``, `spec: {requeueAt: "2026-01-01T00:00:00Z"}`, ""},
+		{"requeueAt can go", `spec: {requeueAt: "2026-01-01T00:00:00Z"}`, `spec: {requeueAt: null}`, ""},
+		{"ttlAfterFinished can change", `spec: {ttlAfterFinished: 1h}`, `spec: {ttlAfterFinished: 2h}`, ""},
+		{"labels can change", `spec: {args: {a: 1}, retry: {limit: 3}, delay: 1h, timeout: 1h}`, `metadata: {labels: {a: b}}`, ""},
+	})
+}
+
+func TestWorkspaceJobDefaults(t *testing.T) {
+	t.Parallel()
+	a := connect(t)
+	if err := a.create(object(t, minimalJob, `{metadata: {name: defaults}, spec: {retry: {}}}`)); err != nil {
+		t.Fatal(err)
+	}
+	job := &v1alpha1.WorkspaceJob{}
+	if err := a.Get(t.Context(), client.ObjectKey{Namespace: "default", Name: "defaults"}, job); err != nil {
+		t.Fatal(err)
+	}
+	retry := job.Spec.Retry
+	got := []any{*retry.Limit, retry.MinDelay.Duration.String(), retry.MaxDelay.Duration.String(), *retry.Factor, job.Status.ObservedGeneration}
+	if diff := cmp.Diff([]any{int32(10), "15s", "2h0m0s", int32(2), int64(-1)}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestWorkspaceJobFieldSelectors(t *testing.T) {
+	t.Parallel()
+	a := connect(t)
+	a.namespace("selectors")
+	for _, each := range []struct {
+		name, handler string
+		state         v1alpha1.JobState
+	}{{"one", "sql", v1alpha1.StateFailed}, {"two", "report", v1alpha1.StateSucceeded}, {"three", "report", v1alpha1.StateFailed}} {
+		u := object(t, minimalJob, `{metadata: {namespace: selectors, name: `+each.name+`}, spec: {handler: `+each.handler+`}}`)
+		if err := a.create(u); err != nil {
+			t.Fatal(err)
+		}
+		job := &v1alpha1.WorkspaceJob{}
+		if err := a.Get(t.Context(), client.ObjectKeyFromObject(u), job); err != nil {
+			t.Fatal(err)
+		}
+		before := job.DeepCopy()
+		job.Status.State = each.state
+		if err := a.Status().Patch(t.Context(), job, client.MergeFrom(before)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, each := range []struct {
+		selector client.MatchingFields
+		want     []string
+	}{
+		{client.MatchingFields{"status.state": "Failed"}, []string{"one", "three"}},
+		{client.MatchingFields{"spec.handler": "report"}, []string{"three", "two"}},
+		{client.MatchingFields{"spec.handler": "report", "status.state": "Failed"}, []string{"three"}},
+	} {
+		var list v1alpha1.WorkspaceJobList
+		if err := a.List(t.Context(), &list, client.InNamespace("selectors"), each.selector); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, job := range list.Items {
+			got = append(got, job.Name)
+		}
+		if diff := cmp.Diff(each.want, got); diff != "" {
+			t.Errorf("%v: %s", each.selector, diff)
+		}
+	}
+}
