@@ -20,6 +20,7 @@ import (
 )
 
 // +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,namespace=workspace-jobs-system,verbs=get;create;update
+// +kubebuilder:rbac:groups="",resources=events,namespace=workspace-jobs-system,verbs=create;patch
 
 func run(ctx context.Context, opts options) error {
 	scheme := runtime.NewScheme()
