@@ -28,6 +28,8 @@ func TestWorkspaceValidation(t *testing.T) {
 		{"secretRef.key", `spec: {database: {secretRef: {key: DATABASE_URL}}}`, `spec: {database: {secretRef: {key: "a/b"}}}`, "spec.database.secretRef.key in body should match"},
 		{"egress is needed", ``, `spec: {database: {egress: null}}`, "spec.database.egress: Required value"},
 		{"egress is not empty", `spec: {database: {egress: [{}]}}`, `spec: {database: {egress: []}}`, "spec.database.egress in body should have at least 1 items"},
+		{"egress ports", `spec: {database: {egress: [{ports: [{port: 5432}, {port: 8000, endPort: 9000}, {}]}]}}`, `spec: {database: {egress: [{ports: [{port: 65536}]}]}}`, "ports[0].port in body should be less than or equal to 65535"},
+		{"egress protocols", `spec: {database: {egress: [{ports: [{protocol: UDP}]}]}}`, `spec: {database: {egress: [{ports: [{protocol: ICMP}]}]}}`, `Unsupported value: "ICMP"`},
 		{"schema pg_*", `spec: {database: {schema: pgboss}}`, `spec: {database: {schema: pg_x}}`, "the ledger needs a schema of its own: not public, information_schema or pg_*"},
 		{"schema public", `spec: {database: {schema: publications}}`, `spec: {database: {schema: public}}`, "the ledger needs a schema of its own"},
 		{"schema's form", `spec: {database: {schema: Hang_Fire2}}`, `spec: {database: {schema: "a\"; drop"}}`, "spec.database.schema in body should match"},

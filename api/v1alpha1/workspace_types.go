@@ -80,7 +80,7 @@ type Database struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
-	Egress []networkingv1.NetworkPolicyEgressRule `json:"egress"`
+	Egress []EgressRule `json:"egress"`
 }
 
 // SecretKeyRef names a key of a Secret in the workspace's namespace.
@@ -185,7 +185,47 @@ type Network struct {
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
-	Egress []networkingv1.NetworkPolicyEgressRule `json:"egress,omitempty"`
+	Egress []EgressRule `json:"egress,omitempty"`
+}
+
+// EgressRule is Kubernetes' NetworkPolicyEgressRule, but that a port is a number
+// with bounds: one that no int32 holds, which Kubernetes' schema lets through,
+// would keep the operator from reading any Workspace.
+type EgressRule struct {
+	// Ports that are allowed; all if empty.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	Ports []EgressPort `json:"ports,omitempty"`
+	// To whom; anybody if empty.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	To []networkingv1.NetworkPolicyPeer `json:"to,omitempty"`
+}
+
+// EgressPort is Kubernetes' NetworkPolicyPort.
+type EgressPort struct {
+	// Protocol: TCP, UDP or SCTP.
+	//
+	// +optional
+	// +kubebuilder:default=TCP
+	// +kubebuilder:validation:Enum=TCP;UDP;SCTP
+	Protocol corev1.Protocol `json:"protocol,omitempty"`
+	// Port number; all if unset.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	Port *int32 `json:"port,omitempty"`
+	// EndPort: all ports from port to this one.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	EndPort *int32 `json:"endPort,omitempty"`
 }
 
 // JobCounts of a workspace by state.

@@ -15,7 +15,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
@@ -138,7 +137,7 @@ func (c *clusterT) hold() *v1alpha1.Workspace {
 		Spec: v1alpha1.WorkspaceSpec{
 			Namespace: c.namespace,
 			Database: v1alpha1.Database{
-				SecretRef: v1alpha1.SecretKeyRef{Name: "database"}, Egress: []networkingv1.NetworkPolicyEgressRule{{}},
+				SecretRef: v1alpha1.SecretKeyRef{Name: "database"}, Egress: []v1alpha1.EgressRule{{}},
 			},
 			Runner: v1alpha1.Runner{Image: "localhost/runner:none"},
 		},

@@ -24,15 +24,15 @@ func MakeWorkspace(name string) *workspaceBuilder {
 			Database: v1alpha1.Database{
 				SecretRef: v1alpha1.SecretKeyRef{Name: "database", Key: "url"},
 				Schema:    "hangfire",
-				Egress:    []networkingv1.NetworkPolicyEgressRule{egressTo("10.1.2.3/32")},
+				Egress:    []v1alpha1.EgressRule{egressTo("10.1.2.3/32")},
 			},
 			Runner: v1alpha1.Runner{Image: "runner:1", ImagePullPolicy: corev1.PullIfNotPresent},
 		},
 	}}
 }
 
-func egressTo(cidr string) networkingv1.NetworkPolicyEgressRule {
-	return networkingv1.NetworkPolicyEgressRule{
+func egressTo(cidr string) v1alpha1.EgressRule {
+	return v1alpha1.EgressRule{
 		To: []networkingv1.NetworkPolicyPeer{{IPBlock: &networkingv1.IPBlock{CIDR: cidr}}},
 	}
 }
@@ -52,7 +52,7 @@ func (b *workspaceBuilder) Namespace(name string) *workspaceBuilder {
 }
 
 func (b *workspaceBuilder) DatabaseEgress(cidr string) *workspaceBuilder {
-	b.ws.Spec.Database.Egress = []networkingv1.NetworkPolicyEgressRule{egressTo(cidr)}
+	b.ws.Spec.Database.Egress = []v1alpha1.EgressRule{egressTo(cidr)}
 	return b
 }
 

@@ -279,7 +279,7 @@ func TestWhatKubernetesRefusesIsTold(t *testing.T) {
 		t.Errorf("it doesn't tell what is wrong: %s", said)
 	}
 	c.update("invalid", func(ws *v1alpha1.Workspace) {
-		ws.Spec.Database.Egress = []networkingv1.NetworkPolicyEgressRule{egressTo("10.0.0.0/8")}
+		ws.Spec.Database.Egress = []v1alpha1.EgressRule{egressTo("10.0.0.0/8")}
 	})
 	c.endMigration(ws, 0, "")
 	c.waitFor("invalid", v1alpha1.ConditionReady, "True Ready")
@@ -292,9 +292,8 @@ func TestNothingIsWrittenWhenNothingChanges(t *testing.T) {
 	c := cluster(t)
 	ws := MakeWorkspace("still").Member(v1alpha1.RoleViewer, "vera").Member(v1alpha1.RoleAdmin, "anna").
 		Quota(corev1.ResourceList{"requests.cpu": resource.MustParse("1500m"), "requests.memory": resource.MustParse("1024Mi")}).Obj()
-	port := networkingv1.NetworkPolicyPort{Port: nil}
-	ws.Spec.Database.Egress[0].Ports = []networkingv1.NetworkPolicyPort{port}
-	ws.Spec.Network = &v1alpha1.Network{Egress: []networkingv1.NetworkPolicyEgressRule{{}}}
+	ws.Spec.Database.Egress[0].Ports = []v1alpha1.EgressPort{{}}
+	ws.Spec.Network = &v1alpha1.Network{Egress: []v1alpha1.EgressRule{{}}}
 	ws = c.ready(ws)
 	testenv.Eventually(t, "the jobs are counted", func(context.Context) error {
 		if c.workspace("still").Status.Jobs == nil {

@@ -1,6 +1,8 @@
 package workspace
 
 import (
+	"cmp"
+
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -11,7 +13,7 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-const dnsPort = 53
+const dnsPort int32 = 53
 
 func extractNetworkPolicy(live *networkingv1.NetworkPolicy, manager string) (*applynetworkingv1.NetworkPolicyApplyConfiguration, error) {
 	return applynetworkingv1.ExtractNetworkPolicy(live, manager)
@@ -33,7 +35,7 @@ func defaultDeny(ws *v1alpha1.Workspace) *applynetworkingv1.NetworkPolicyApplyCo
 // runnerEgress is what runner pods reach: DNS, the database, and what the
 // workspace allows beside it.
 func runnerEgress(ws *v1alpha1.Workspace) *applynetworkingv1.NetworkPolicyApplyConfiguration {
-	rules := append([]networkingv1.NetworkPolicyEgressRule{dns()}, ws.Spec.Database.Egress...)
+	rules := append([]v1alpha1.EgressRule{dns()}, ws.Spec.Database.Egress...)
 	if ws.Spec.Network != nil {
 		rules = append(rules, ws.Spec.Network.Egress...)
 	}
@@ -46,27 +48,23 @@ func runnerEgress(ws *v1alpha1.Workspace) *applynetworkingv1.NetworkPolicyApplyC
 	return networkPolicy(ws, runnerPolicy).WithSpec(spec)
 }
 
-func dns() networkingv1.NetworkPolicyEgressRule {
-	port := intstr.FromInt32(dnsPort)
-	rule := networkingv1.NetworkPolicyEgressRule{}
-	for _, protocol := range []corev1.Protocol{corev1.ProtocolUDP, corev1.ProtocolTCP} {
-		rule.Ports = append(rule.Ports, networkingv1.NetworkPolicyPort{Protocol: new(protocol), Port: new(port)})
-	}
+func dns() v1alpha1.EgressRule {
 	kubeSystem := &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: metav1.NamespaceSystem}}
-	rule.To = []networkingv1.NetworkPolicyPeer{{NamespaceSelector: kubeSystem}}
-	return rule
+	return v1alpha1.EgressRule{
+		Ports: []v1alpha1.EgressPort{{Protocol: corev1.ProtocolUDP, Port: new(dnsPort)}, {Protocol: corev1.ProtocolTCP, Port: new(dnsPort)}},
+		To:    []networkingv1.NetworkPolicyPeer{{NamespaceSelector: kubeSystem}},
+	}
 }
 
-// applyEgress writes a rule as the API server will keep it: a port without a
-// protocol is TCP.
-func applyEgress(rule networkingv1.NetworkPolicyEgressRule) *applynetworkingv1.NetworkPolicyEgressRuleApplyConfiguration {
+func applyEgress(rule v1alpha1.EgressRule) *applynetworkingv1.NetworkPolicyEgressRuleApplyConfiguration {
 	config := applynetworkingv1.NetworkPolicyEgressRule()
 	for _, port := range rule.Ports {
-		p := applynetworkingv1.NetworkPolicyPort().WithProtocol(corev1.ProtocolTCP)
-		if port.Protocol != nil && *port.Protocol != "" {
-			p.WithProtocol(*port.Protocol)
+		// The API server fills the protocol in, and then it would look like drift.
+		p := applynetworkingv1.NetworkPolicyPort().WithProtocol(cmp.Or(port.Protocol, corev1.ProtocolTCP))
+		if port.Port != nil {
+			p.WithPort(intstr.FromInt32(*port.Port))
 		}
-		p.Port, p.EndPort = port.Port, port.EndPort
+		p.EndPort = port.EndPort
 		config.WithPorts(p)
 	}
 	for _, peer := range rule.To {

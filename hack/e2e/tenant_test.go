@@ -132,8 +132,8 @@ func (tn *tenant) create(options ...func(*v1alpha1.Workspace)) *v1alpha1.Workspa
 	return ws
 }
 
-func egressToHost() []networkingv1.NetworkPolicyEgressRule {
-	return []networkingv1.NetworkPolicyEgressRule{{
+func egressToHost() []v1alpha1.EgressRule {
+	return []v1alpha1.EgressRule{{
 		To: []networkingv1.NetworkPolicyPeer{{IPBlock: &networkingv1.IPBlock{CIDR: shared.host + "/32"}}},
 	}}
 }
@@ -214,7 +214,7 @@ const (
 	insertEffect  = `INSERT INTO effects DEFAULT VALUES`
 	countEffects  = `SELECT count(*) FROM effects`
 	// passBarrier waits while the test holds the barrier.
-	passBarrier = `SELECT pg_advisory_xact_lock(1)`
+	passBarrier = `SELECT pg_advisory_xact_lock_shared(1)`
 )
 
 func (tn *tenant) wantEffects(want int) {
