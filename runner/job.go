@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -51,6 +52,8 @@ type session struct {
 	lease       *ledger.Lease
 	checkpoint  string
 	result      json.RawMessage
+	// completed is the result of a run that a batch has completed; nil before that.
+	completed atomic.Pointer[json.RawMessage]
 }
 
 func newJob[T any](s *session, args T) *Job[T] {
@@ -68,15 +71,23 @@ func newJob[T any](s *session, args T) *Job[T] {
 // SetResult sets what the run answers when it succeeds: any value that encodes to
 // at most contract.MaxResult bytes of JSON. The last one counts.
 func (j *Job[T]) SetResult(value any) error {
-	encoded, err := encodeJSON(value)
+	encoded, err := encodeResult(value)
 	if err != nil {
-		return fmt.Errorf("encode the result: %w", err)
-	}
-	if len(encoded) > contract.MaxResult {
-		return fmt.Errorf("the result is %d bytes long; at most %d fit: store the rest in the database", len(encoded), contract.MaxResult)
+		return err
 	}
 	j.session.result = encoded
 	return nil
+}
+
+func encodeResult(value any) (json.RawMessage, error) {
+	encoded, err := encodeJSON(value)
+	if err != nil {
+		return nil, fmt.Errorf("encode the result: %w", err)
+	}
+	if len(encoded) > contract.MaxResult {
+		return nil, fmt.Errorf("the result is %d bytes long; at most %d fit: store the rest in the database", len(encoded), contract.MaxResult)
+	}
+	return encoded, nil
 }
 
 // Checkpoint reads into value what the run saved last with [Tx.Checkpoint], in
@@ -96,6 +107,9 @@ func (j *Job[T]) Checkpoint(value any) (bool, error) {
 type Tx struct {
 	pgx.Tx
 	checkpoint string
+	// completes the run, with result.
+	completes bool
+	result    json.RawMessage
 }
 
 // Checkpoint saves value as JSON when the batch commits, in place of the run's
@@ -106,6 +120,19 @@ func (t *Tx) Checkpoint(value any) error {
 		return fmt.Errorf("encode the checkpoint: %w", err)
 	}
 	t.checkpoint = string(encoded)
+	return nil
+}
+
+// Complete makes this batch the run's last: what it does, the run's success and its
+// result commit together. So whatever cancels or kills the process meanwhile, the
+// run has succeeded or this batch has had no effect. What the handler answers after
+// that commit no longer counts. For the result see [Job.SetResult].
+func (t *Tx) Complete(result any) error {
+	encoded, err := encodeResult(result)
+	if err != nil {
+		return err
+	}
+	t.completes, t.result = true, encoded
 	return nil
 }
 
@@ -134,12 +161,20 @@ func (j *Job[T]) Tx(ctx context.Context, work func(tx *Tx) error) error {
 	if err := stillOpen(ctx, begun); err != nil {
 		return err
 	}
+	return s.commit(ctx, begun, batch)
+}
+
+// commit commits a batch. An interruption comes too late for it: nobody knows what
+// became of a COMMIT whose answer was not waited for.
+func (s *session) commit(ctx context.Context, begun pgx.Tx, batch *Tx) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), completeTimeout)
+	defer cancel()
 	if batch.checkpoint != "" {
 		if err := s.lease.SaveCheckpoint(ctx, begun, batch.checkpoint); err != nil {
 			return err
 		}
 	}
-	if err := s.lease.Fence(ctx, begun); err != nil {
+	if err := s.fence(ctx, begun, batch); err != nil {
 		return err
 	}
 	if err := begun.Commit(ctx); err != nil {
@@ -148,7 +183,26 @@ func (j *Job[T]) Tx(ctx context.Context, work func(tx *Tx) error) error {
 	if batch.checkpoint != "" {
 		s.checkpoint = batch.checkpoint
 	}
+	if batch.completes {
+		s.completed.Store(&batch.result)
+	}
 	return nil
+}
+
+// fence makes sure that the lease is still ours, or ends it with the run.
+func (s *session) fence(ctx context.Context, begun pgx.Tx, batch *Tx) error {
+	if batch.completes {
+		return s.lease.Complete(ctx, begun, string(batch.result))
+	}
+	return s.lease.Fence(ctx, begun)
+}
+
+// answer is the run's result.
+func (s *session) answer() json.RawMessage {
+	if completed := s.completed.Load(); completed != nil {
+		return *completed
+	}
+	return s.result
 }
 
 // handlerTx is a transaction whose end is not the handler's to decide.

@@ -126,7 +126,7 @@ func (e execution) attempt(ctx context.Context, lease *ledger.Lease) (Outcome, e
 	}
 	err := e.work(ctx, s)
 	if err == nil {
-		return Outcome{Kind: Done, Result: s.result}, nil
+		return Outcome{Kind: Done, Result: s.answer()}, nil
 	}
 	var stuck *stuckError
 	isStuck := errors.As(err, &stuck)

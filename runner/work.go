@@ -22,6 +22,12 @@ func (e execution) work(ctx context.Context, s *session) error {
 	if tx != nil && !errors.As(err, &stuck) {
 		defer rollback(tx)
 	}
+	if s.completed.Load() != nil {
+		if err != nil {
+			e.log.Warn("the run was completed before its handler failed", "error", err.Error())
+		}
+		return nil
+	}
 	if lost := context.Cause(kept); err != nil && errors.Is(lost, ledger.ErrLost) && !errors.As(err, &stuck) {
 		return lost
 	}

@@ -100,6 +100,9 @@ func runSQL(ctx context.Context, job *runner.Job[SQLArgs]) error {
 				next.add(rows)
 				job.Logger.Info("statement done", "statement", next.Statements, "of", len(job.Args.Statements), "rows", rows)
 			}
+			if upTo == len(job.Args.Statements) {
+				return tx.Complete(next)
+			}
 			return tx.Checkpoint(next)
 		})
 		if err != nil {
