@@ -42,10 +42,11 @@ func TestOnceInEffectWhenTheRunnerIsKilledBeforeItsCommit(t *testing.T) {
 	wantKilled(t, job)
 }
 
-func TestOnceInEffectWhenTheRunnerIsKilledBetweenCommitAndItsAnswer(t *testing.T) {
+func TestOnceInEffectWhenTheRunnerIsKilledBetweenABatchAndTheNext(t *testing.T) {
 	t.Parallel()
 	tn, held := newTenantBehind(t, "killed-after-commit", func(tn *tenant) *proxy { return tn.holdAnswer(statement(insertEffect)) })
-	tn.start(tn.makeSQL("add", insertEffect))
+	// The first of two transactions: the run goes on after it.
+	tn.start(tn.makeJob("add", "sql").args(map[string]any{"statements": []string{insertEffect, "SELECT 1"}, "transaction": "each"}))
 	held.waitHeld(tn)
 	tn.wantEffects(1)
 	signalPod(t, tn.runningPod("add", 1), syscall.SIGKILL)

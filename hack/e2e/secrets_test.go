@@ -82,7 +82,8 @@ func (s *suite) checkSecrets(t *testing.T, namespace string) {
 	}
 }
 
-// checkOperatorLog: nor does a password stand in the operator's log.
+// checkOperatorLog: nor does a password stand in the operator's log. And the
+// operator has all the rights that it uses.
 func (s *suite) checkOperatorLog(ctx context.Context) error {
 	log, err := s.operatorLog(ctx)
 	if err != nil {
@@ -93,6 +94,11 @@ func (s *suite) checkOperatorLog(ctx context.Context) error {
 	}
 	if secret, found := s.betrayed(log); found {
 		return fmt.Errorf("the operator's log holds the password %q", secret)
+	}
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, "is forbidden: User") {
+			return fmt.Errorf("the operator lacks a right: %s", line)
+		}
 	}
 	return nil
 }

@@ -23,7 +23,9 @@ import (
 )
 
 const (
-	runnerImage       = "localhost/workspace-jobs/runner:dev"
+	registry          = "localhost/workspace-jobs"
+	tag               = "dev"
+	runnerImage       = registry + "/runner:" + tag
 	operatorNamespace = "workspace-jobs-system"
 	operatorName      = "workspace-jobs-manager"
 	operatorUser      = "system:serviceaccount:" + operatorNamespace + ":" + operatorName
@@ -145,7 +147,7 @@ func (s *suite) startDatabase(ctx context.Context) error {
 // limit.
 func (s *suite) deploy(ctx context.Context) error {
 	kubectl := fmt.Sprintf("KUBECTL=%s kubectl --name %s", s.tool, clusterName)
-	if _, err := s.command(ctx, "make", "--no-print-directory", "-C", s.root, "deploy", kubectl); err != nil {
+	if _, err := s.command(ctx, "make", "--no-print-directory", "-C", s.root, "deploy", kubectl, "REGISTRY="+registry, "TAG="+tag); err != nil {
 		return err
 	}
 	// The annotation makes new pods also where only the image behind the name is new.
