@@ -19,6 +19,8 @@ import (
 const (
 	// connectTimeout holds where the URL has no connect_timeout.
 	connectTimeout = 10 * time.Second
+	// handlerConnections holds where the URL has no pool_max_conns.
+	handlerConnections = 4
 	// ledgerConnections: one for the heartbeat, one for what it may wait for.
 	ledgerConnections = 2
 	// closeTimeout is how long to wait for connections that a handler still holds.
@@ -91,6 +93,9 @@ func parseDatabaseURL(databaseURL, applicationName string) (*pgxpool.Config, err
 		// One round trip, and nothing left in the session: a pooler in transaction
 		// mode gives the next statement another session.
 		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
+	}
+	if !query.Has("pool_max_conns") {
+		config.MaxConns = handlerConnections
 	}
 	if !query.Has("connect_timeout") {
 		config.ConnConfig.ConnectTimeout = connectTimeout

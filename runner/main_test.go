@@ -22,7 +22,7 @@ const asRunner = "WORKSPACE_JOBS_TEST_RUNNER"
 
 const (
 	// testLease is a lease that a test can wait for.
-	testLease = 1200 * time.Millisecond
+	testLease = 2 * time.Second
 	// testGrace is how long a deaf handler is waited for.
 	testGrace = 300 * time.Millisecond
 	// patience bounds every wait of a test.
@@ -158,7 +158,11 @@ func (db testDB) eventually(t *testing.T, want, sql string) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s: still %s, want %s", sql, got, want)
 		}
-		time.Sleep(10 * time.Millisecond)
+		select {
+		case <-t.Context().Done():
+			t.Fatal(t.Context().Err())
+		case <-time.After(10 * time.Millisecond):
+		}
 	}
 }
 

@@ -72,7 +72,7 @@ func TestOnceWithTwoAtOnce(t *testing.T) {
 		for range 2 {
 			both = append(both, db.start(t, attempt{handler: "effect", args: args}))
 		}
-		db.eventually(t, "t", `SELECT coalesce(bool_or(clock_timestamp() - started_at > interval '3 seconds'), false)::text::char FROM hangfire.runs`)
+		db.eventually(t, "t", `SELECT coalesce(bool_or(clock_timestamp() - started_at > interval '5 seconds'), false)::text::char FROM hangfire.runs`)
 		openGate(t, args.Gate)
 		for _, p := range both {
 			p.wantExit(contract.ExitDone)

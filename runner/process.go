@@ -22,10 +22,14 @@ import (
 // Main is the process of a runner image: it does what its one argument and the
 // environment say by the runner contract (see package contract), and exits. It
 // does not return.
-func Main(handlers ...Handler) {
+func Main(handlers ...Handler) { MainVersion("", handlers...) }
+
+// MainVersion is [Main] of a program that knows its version: what it says when it
+// is asked for --version, and in its log. Empty: what the Go toolchain knows.
+func MainVersion(version string, handlers ...Handler) {
 	p := process{
 		started: time.Now(), args: os.Args[1:], getenv: os.Getenv,
-		stdout: os.Stdout, stderr: os.Stderr, handlers: handlers,
+		stdout: os.Stdout, stderr: os.Stderr, handlers: handlers, version: version,
 	}
 	os.Exit(p.main())
 }
@@ -39,6 +43,7 @@ type process struct {
 	handlers       []Handler
 	timing         ledger.Timing
 	grace          time.Duration
+	version        string
 }
 
 func (p process) main() int {
@@ -58,7 +63,7 @@ func (p process) main() int {
 		fmt.Fprint(p.stdout, usageText)
 		return contract.ExitDone
 	case "version", "-version", "--version":
-		fmt.Fprintln(p.stdout, version())
+		fmt.Fprintln(p.stdout, p.versionText())
 		return contract.ExitDone
 	default:
 		return p.usage()
@@ -96,19 +101,16 @@ func (p process) list() int {
 	return contract.ExitDone
 }
 
-// version is the module's, with the revision it was built from where that is known.
-func version() string {
+// versionText is the version given, or the module's.
+func (p process) versionText() string {
+	if p.version != "" {
+		return p.version
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
 	}
-	text := info.Main.Path + " " + info.Main.Version
-	for _, setting := range info.Settings {
-		if setting.Key == "vcs.revision" {
-			text += " " + setting.Value
-		}
-	}
-	return text
+	return info.Main.Path + " " + info.Main.Version
 }
 
 // run is the command of that name.
@@ -127,6 +129,9 @@ func (p process) run(ctx context.Context, log *slog.Logger) Outcome {
 func (p process) answer(work func(context.Context, *slog.Logger) Outcome) int {
 	redact := newRedactor(p.getenv(contract.EnvDatabaseURL))
 	log := slog.New(slog.NewJSONHandler(redact.writer(p.stdout), nil))
+	if p.version != "" {
+		log = log.With("version", p.version)
+	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	signals := make(chan os.Signal, 1)

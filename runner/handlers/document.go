@@ -106,19 +106,20 @@ func jsonValue(oid uint32, value []byte) ([]byte, error) {
 	if value == nil {
 		return []byte("null"), nil
 	}
+	// OIDs of types, as in pg_type.
 	const (
-		boolean                        = 16
-		int8, int2, int4               = 20, 21, 23
-		float4, float8, numeric        = 700, 701, 1700
-		jsonText, jsonBinary    uint32 = 114, 3802
+		boolType                            = 16
+		int8Type, int2Type, int4Type        = 20, 21, 23
+		float4Type, float8Type, numericType = 700, 701, 1700
+		jsonType, jsonbType                 = 114, 3802
 	)
 	switch oid {
-	case boolean:
+	case boolType:
 		if string(value) == "t" {
 			return []byte("true"), nil
 		}
 		return []byte("false"), nil
-	case int8, int2, int4, float4, float8, numeric, jsonText, jsonBinary:
+	case int8Type, int2Type, int4Type, float4Type, float8Type, numericType, jsonType, jsonbType:
 		if json.Valid(value) {
 			return value, nil
 		}

@@ -39,6 +39,9 @@ type Lease struct {
 	expires time.Time
 }
 
+// hasPredecessors: somebody has held a lease of this job before.
+func (l *Lease) hasPredecessors() bool { return l.token > 1 || l.run > 1 }
+
 // Token grows by at least one each time that the run's lease is taken.
 func (l *Lease) Token() int64 { return l.token }
 
@@ -210,7 +213,7 @@ func (l *Lease) heartbeat(ctx context.Context) error {
 		return ErrLost
 	}
 	l.expires = sent.Add(l.ledger.timing.Lease)
-	if l.token > 1 {
+	if l.hasPredecessors() {
 		l.ledger.endSessions(ctx, l.jobID, l.run, l.token)
 	}
 	return nil

@@ -142,8 +142,8 @@ func TestOvertakenIsFenced(t *testing.T) {
 // mustTakeOver takes a lease that a living heartbeat would prolong again.
 func mustTakeOver(t *testing.T, db testDB, book *Ledger, c Claim) *Lease {
 	t.Helper()
-	for range 100 {
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+		ctx, cancel := context.WithTimeout(t.Context(), 250*time.Millisecond)
 		taken, err := book.Take(ctx, c)
 		cancel()
 		if err == nil && taken.Lease != nil {

@@ -119,7 +119,7 @@ func (l *Ledger) Take(ctx context.Context, claim Claim) (Taken, error) {
 	if err := l.checkVersion(ctx); err != nil {
 		return Taken{}, err
 	}
-	waiting := false
+	waiting, overtaking := false, false
 	for {
 		seen, err := l.look(ctx, l.pool, claim)
 		if err != nil {
@@ -131,7 +131,10 @@ func (l *Ledger) Take(ctx context.Context, claim Claim) (Taken, error) {
 		}
 		if next.wait == 0 {
 			if next.takeover {
-				l.log.Warn("taking over a run whose lease ran out", "run", claim.Run)
+				if !overtaking {
+					overtaking = true
+					l.log.Warn("taking over a run whose lease ran out")
+				}
 				l.endSessions(ctx, claim.JobID, claim.Run, next.newestToken+1)
 			}
 			lease, err := l.take(ctx, claim)
@@ -182,7 +185,7 @@ func (l *Ledger) take(ctx context.Context, claim Claim) (*Lease, error) {
 	if err != nil {
 		return nil, err
 	}
-	if lease != nil && lease.token > 1 {
+	if lease != nil && lease.hasPredecessors() {
 		// Again: a runner that was woken just before can have begun a transaction.
 		l.endSessions(ctx, claim.JobID, claim.Run, lease.token)
 	}

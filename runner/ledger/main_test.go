@@ -91,7 +91,7 @@ func (db testDB) pool(t *testing.T) *pgxpool.Pool {
 
 // shortTiming is a lease that a test can wait for.
 func shortTiming() Timing {
-	return Timing{Lease: 600 * time.Millisecond, Heartbeat: 150 * time.Millisecond, Poll: 20 * time.Millisecond}
+	return Timing{Lease: 1500 * time.Millisecond, Heartbeat: 300 * time.Millisecond, Poll: 20 * time.Millisecond}
 }
 
 // open migrates the database and opens its ledger.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -18,6 +19,9 @@ const (
 	versionTable = "ledger_version"
 	versionMark  = "Ledger of Workspace Jobs"
 )
+
+// migrationPoll is how often to look whether another's migration is over.
+const migrationPoll = 200 * time.Millisecond
 
 // tables is all that a ledger of the newest version holds, beside versionTable.
 func tables() []string {
@@ -59,31 +63,42 @@ func Migrate(ctx context.Context, config *pgx.ConnConfig, schema string) (int64,
 		return 0, err
 	}
 	defer func() { _ = guard.Close(context.WithoutCancel(ctx)) }()
-	var version int64
-	// The lock lives in a transaction of its own, as long as the migration lasts.
-	// Should it be lost on the way, each migration still happens once or not at
-	// all: it is one transaction, with its row in versionTable.
+	for {
+		version, locked, err := tryMigrate(ctx, guard, config, schema)
+		if locked || err != nil {
+			return version, err
+		}
+		if err := sleep(ctx, migrationPoll); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// tryMigrate migrates unless somebody else is at it (not locked). Who waits for
+// the lock does so without a transaction: many that wait in one would leave none
+// of a pooler's sessions to the one that works.
+//
+// The lock lives in a transaction of its own, as long as the migration lasts.
+// Should it be lost on the way, each migration still happens once or not at all:
+// it is one transaction, with its row in versionTable.
+func tryMigrate(ctx context.Context, guard *pgx.Conn, config *pgx.ConnConfig, schema string) (version int64, locked bool, err error) {
+	text, err := query(schema, "try_migrate_lock")
+	if err != nil {
+		return 0, false, err
+	}
 	err = pgx.BeginTxFunc(ctx, guard, txOptions(), func(tx pgx.Tx) error {
-		if err := lockMigration(ctx, tx, schema); err != nil {
+		if err := tx.QueryRow(ctx, text, schema).Scan(&locked); err != nil || !locked {
 			return err
 		}
 		version, err = migrateLocked(ctx, config, schema)
 		return err
 	})
-	return version, err
-}
-
-func lockMigration(ctx context.Context, tx pgx.Tx, schema string) error {
-	text, err := query(schema, "migrate_lock")
-	if err != nil {
-		return err
-	}
-	_, err = tx.Exec(ctx, text, schema)
-	return err
+	return version, locked, err
 }
 
 func migrateLocked(ctx context.Context, config *pgx.ConnConfig, schema string) (int64, error) {
 	db := stdlib.OpenDB(*config)
+	db.SetMaxOpenConns(1)
 	defer func() { _ = db.Close() }()
 	versions, err := newVersions(schema)
 	if err != nil {

@@ -36,7 +36,7 @@ func TestMigrateAtOnce(t *testing.T) {
 	t.Parallel()
 	ways(t, func(t *testing.T, db testDB) {
 		var group sync.WaitGroup
-		for range 4 {
+		for range 12 {
 			group.Go(func() {
 				if version, err := Migrate(t.Context(), db.config.ConnConfig, "workspace_jobs"); err != nil || version != 1 {
 					t.Errorf("version %d, %v", version, err)

@@ -7,6 +7,9 @@ import (
 	"github.com/openradius/workspace-jobs/runner/handlers"
 )
 
+// version is set at build time.
+var version = "dev"
+
 func main() {
-	runner.Main(handlers.Stock()...)
+	runner.MainVersion(version, handlers.Stock()...)
 }

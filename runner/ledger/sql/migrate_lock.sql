@@ -1,2 +1,0 @@
--- Until the transaction ends: a session's lock would outlive it in a pooler.
-SELECT pg_advisory_xact_lock(hashtextextended('workspace-jobs ledger ' || $1, 0))
