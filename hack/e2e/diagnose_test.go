@@ -68,7 +68,7 @@ func (s *suite) log(ctx context.Context, pod *corev1.Pod, options corev1.PodLogO
 	if err != nil {
 		return "", err
 	}
-	defer stream.Close() //nolint:errcheck // what was read counts
+	defer stream.Close()
 	text, err := io.ReadAll(stream)
 	return string(text), err
 }

@@ -150,7 +150,7 @@ func (tn *tenant) denyStatusWrites(name string) (lift func()) {
 		if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) {
 			return nil
 		}
-		return fmt.Errorf("a write of the status is answered with %v", err)
+		return errors.Join(errors.New("the operator can write the status"), err)
 	})
 	return lift
 }

@@ -11,12 +11,14 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/hack/postgres"
@@ -108,6 +110,7 @@ func (s *suite) startCluster(ctx context.Context) error {
 }
 
 func (s *suite) connect(ctx context.Context) error {
+	log.SetLogger(logr.Discard()) // what the client warns of, the tests look at themselves
 	kubeconfig, err := s.command(ctx, s.tool, "kubeconfig", "--name", clusterName)
 	if err != nil {
 		return err

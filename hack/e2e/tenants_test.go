@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -58,13 +59,16 @@ func TestCleanupTouchesItsOwnTenantOnly(t *testing.T) {
 	if result.Rows != 300 || result.Batches != 3 {
 		t.Errorf("the result tells of %d rows in %d batches", result.Rows, result.Batches)
 	}
-	wantColumns(t, acme.kubectl("get", "workspacejobs", "-A"),
+	wantLines(t, acme.kubectl("get", "workspacejobs", "-A"),
 		`NAMESPACE +NAME +HANDLER +STATE +ATTEMPTS +STARTED +FINISHED +AGE`,
 		`workspace-acme +cleanup +data-cleanup +Succeeded +1 +\d+[ms]\S* +\d+[ms]\S* +\d+[ms]`)
-	wantColumns(t, acme.kubectl("get", "workspaces"),
-		`NAME +NAMESPACE +READY +DATABASE +PROCESSING +FAILED +AGE`,
-		`acme +workspace-acme +True +DatabaseReady +0 +0 +\d+[ms]`,
-		`globex +workspace-globex +True +DatabaseReady +0 +0 +\d+[ms]`)
+	// The counts of jobs may be ten seconds old.
+	eventually(t, "kubectl get workspaces", func(context.Context) error {
+		return matchLines(acme.kubectl("get", "workspaces"),
+			`NAME +NAMESPACE +READY +DATABASE +PROCESSING +FAILED +AGE`,
+			`acme +workspace-acme +True +DatabaseReady +0 +0 +\d+[ms]`,
+			`globex +workspace-globex +True +DatabaseReady +0 +0 +\d+[ms]`)
+	})
 	if output := globex.kubectl("get", "wj"); output != "" {
 		t.Errorf("globex has jobs:\n%s", output)
 	}
@@ -103,7 +107,7 @@ func TestSyncThatFailsTwiceTellsOfEachAttempt(t *testing.T) {
 	}
 	description := tn.kubectl("describe", "workspacejob", "sync-prices")
 	_, events, _ := strings.Cut(description, "\nEvents:")
-	wantColumns(t, events,
+	wantLines(t, events,
 		`Warning +AttemptFailed .*attempt 1 failed \(exit code 1\): .*503`,
 		`Warning +AttemptFailed .*attempt 2 failed \(exit code 1\): .*503`,
 		`Normal +Succeeded .*attempt 3 succeeded`)
@@ -180,16 +184,22 @@ func (tn *tenant) result(name string, into any) {
 	}
 }
 
-// wantColumns fails unless lines of the text match, in this order.
-func wantColumns(t *testing.T, text string, lines ...string) {
+// wantLines fails unless lines of the text match, in this order.
+func wantLines(t *testing.T, text string, lines ...string) {
 	t.Helper()
+	if err := matchLines(text, lines...); err != nil {
+		t.Error(err)
+	}
+}
+
+func matchLines(text string, lines ...string) error {
 	rest := text
 	for _, line := range lines {
 		at := regexp.MustCompile(line).FindStringIndex(rest)
 		if at == nil {
-			t.Errorf("no line (or not in this order) matches %q:\n%s", line, text)
-			return
+			return fmt.Errorf("nothing matches %q, or not in this order:\n%s", line, text)
 		}
 		rest = rest[at[1]:]
 	}
+	return nil
 }
