@@ -1,0 +1,191 @@
+package workspace
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/applyconfigurations"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/runnerjob"
+)
+
+// settled is what is observed of a workspace that is done.
+func settled(t *testing.T, ws *v1alpha1.Workspace) observed {
+	t.Helper()
+	done := MakeMigration(ws, 1).Ended(batchv1.JobComplete, noon()).Obj()
+	seen := observed{
+		namespace: newNamespace(ws), live: map[string]client.Object{}, jobs: []batchv1.Job{*done},
+		ledger: migration{job: done, run: runnerjob.Observation{End: &runnerjob.End{Succeeded: true}}},
+	}
+	for _, c := range children(ws) {
+		if c.wanted {
+			seen.live[c.key()] = asApplied(t, c)
+		}
+	}
+	seen.live[quotaKey].(*corev1.ResourceQuota).Status.Used = corev1.ResourceList{countedJobs: resource.MustParse("0")}
+	return seen
+}
+
+// asApplied is the object as the API server would hold it after the operator has
+// applied it: with the fields that the operator owns.
+func asApplied(t *testing.T, c child) client.Object {
+	t.Helper()
+	document, err := json.Marshal(c.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	untyped := &unstructured.Unstructured{}
+	if err := untyped.UnmarshalJSON(document); err != nil {
+		t.Fatal(err)
+	}
+	value, err := applyconfigurations.NewTypeConverter(clientgoscheme.Scheme).ObjectToTyped(untyped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields, err := value.ToFieldSet()
+	if err != nil {
+		t.Fatal(err)
+	}
+	owned, err := fields.ToJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(document, c.blank); err != nil {
+		t.Fatal(err)
+	}
+	c.blank.SetManagedFields([]metav1.ManagedFieldsEntry{{
+		Manager: v1alpha1.ManagedBy, Operation: metav1.ManagedFieldsOperationApply,
+		APIVersion: untyped.GetAPIVersion(), FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{Raw: owned},
+	}})
+	return c.blank
+}
+
+// did names what a decision does.
+func did(d decision) []string {
+	var names []string
+	if d.makeNamespace != nil {
+		names = append(names, "make namespace")
+	}
+	for _, o := range d.replace {
+		names = append(names, "replace "+o.GetName())
+	}
+	for _, config := range d.apply {
+		named, ok := config.(interface {
+			GetKind() *string
+			GetName() *string
+		})
+		if ok {
+			names = append(names, "apply "+*named.GetKind()+"/"+*named.GetName())
+		}
+	}
+	if d.run != nil {
+		names = append(names, "migrate")
+	}
+	for _, o := range d.remove {
+		names = append(names, "remove "+o.GetName())
+	}
+	return names
+}
+
+func TestDecide(t *testing.T) {
+	t.Parallel()
+	ws := MakeWorkspace("acme").UID("now").Generation(1).Member(v1alpha1.RoleViewer, "vera").Obj()
+	everything := []string{
+		"make namespace",
+		"apply NetworkPolicy/workspace-jobs-default-deny", "apply NetworkPolicy/workspace-jobs-runner",
+		"apply ResourceQuota/workspace-jobs", "apply LimitRange/workspace-jobs", "apply ServiceAccount/runner",
+		"apply RoleBinding/workspace-jobs-viewer", "migrate",
+	}
+	for name, test := range map[string]struct {
+		seen  func(*observed)
+		did   []string
+		ready finding
+		held  bool
+		after time.Duration
+	}{
+		"nothing is there": {func(o *observed) { *o = observed{} }, everything, finding{phase: phaseProgress, reason: "Migrating"}, true, pendingLook},
+		"all is there":     {func(*observed) {}, nil, finding{phase: phaseReady, reason: "Ready"}, true, 0},
+		"the namespace is taken": {func(o *observed) { o.namespace = MakeNamespace("workspace-acme").Obj() },
+			nil, finding{phase: phaseStalled, reason: "NamespaceTaken"}, false, strangerLook},
+		"the namespace goes": {func(o *observed) { o.namespace.DeletionTimestamp = new(metav1.Now()) },
+			nil, finding{phase: phaseProgress, reason: "NamespaceTerminating"}, false, terminatingLook},
+		"the namespace lost a label": {func(o *observed) { delete(o.namespace.Labels, v1alpha1.LabelManagedBy) },
+			[]string{"apply Namespace/workspace-acme"}, finding{phase: phaseReady, reason: "Ready"}, true, 0},
+		"a child is gone": {func(o *observed) { delete(o.live, "ServiceAccount/runner") },
+			[]string{"apply ServiceAccount/runner"}, finding{phase: phaseReady, reason: "Ready"}, true, 0},
+		"a child was edited": {func(o *observed) { o.live["ServiceAccount/runner"].SetManagedFields(nil) },
+			[]string{"apply ServiceAccount/runner"}, finding{phase: phaseReady, reason: "Ready"}, true, 0},
+		"a child is a stranger": {func(o *observed) {
+			o.live["ServiceAccount/runner"].SetOwnerReferences(nil)
+			delete(o.live, "LimitRange/workspace-jobs")
+		}, []string{"apply LimitRange/workspace-jobs"}, finding{phase: phaseStalled, reason: "NameTaken"}, true, strangerLook},
+		"a child is an earlier Workspace's": {func(o *observed) {
+			o.live["ServiceAccount/runner"].SetOwnerReferences([]metav1.OwnerReference{*ownerOf(MakeWorkspace("acme").UID("then").Obj())})
+		}, nil, finding{phase: phaseStalled, reason: "NameTaken"}, true, strangerLook},
+		"a role has lost its members": {func(o *observed) {
+			o.live["RoleBinding/workspace-jobs-admin"] = ours(&rbacv1.RoleBinding{}, "workspace-jobs-admin")
+		}, []string{"remove workspace-jobs-admin"}, finding{phase: phaseReady, reason: "Ready"}, true, 0},
+		"a stranger has an unused role's name": {func(o *observed) {
+			o.live["RoleBinding/workspace-jobs-admin"] = &rbacv1.RoleBinding{}
+		}, nil, finding{phase: phaseReady, reason: "Ready"}, true, 0},
+		"a role refers elsewhere": {func(o *observed) {
+			o.live["RoleBinding/workspace-jobs-viewer"] = ours(&rbacv1.RoleBinding{RoleRef: rbacv1.RoleRef{Name: "cluster-admin"}}, "workspace-jobs-viewer")
+		}, []string{"replace workspace-jobs-viewer", "apply RoleBinding/workspace-jobs-viewer"}, finding{phase: phaseReady, reason: "Ready"}, true, 0},
+		"the quota is not counted": {func(o *observed) { uncount(o, noon()) },
+			nil, finding{phase: phaseProgress, reason: "QuotaPending"}, true, quotaPatience},
+		"the quota is overlooked": {func(o *observed) { uncount(o, noon().Add(-quotaPatience)) },
+			[]string{"replace workspace-jobs", "apply ResourceQuota/workspace-jobs"}, finding{phase: phaseProgress, reason: "QuotaPending"}, true, quotaPatience},
+		"an older image's migration is left": {func(o *observed) {
+			o.jobs = append(o.jobs, *MakeMigration(MakeWorkspace("acme").Image("old").Obj(), 1).Obj())
+		}, []string{"remove " + migrationJob(MakeWorkspace("acme").Image("old").Obj(), 1).Name}, finding{phase: phaseReady, reason: "Ready"}, true, 0},
+		"another image": {func(o *observed) {
+			o.jobs = []batchv1.Job{*MakeMigration(MakeWorkspace("acme").Image("old").Obj(), 1).Obj()}
+			o.ledger = migration{}
+		}, []string{"migrate", "remove " + migrationJob(MakeWorkspace("acme").Image("old").Obj(), 1).Name}, finding{phase: phaseProgress, reason: "Migrating"}, true, pendingLook},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			seen := settled(t, ws)
+			test.seen(&seen)
+			d, err := decide(ws, seen, noon())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.did, did(d)); diff != "" {
+				t.Error(diff)
+			}
+			got := d.verdict.ready
+			if got.phase != test.ready.phase || got.reason != test.ready.reason || got.message == "" {
+				t.Errorf("Ready says %+v; want %d %s", got, test.ready.phase, test.ready.reason)
+			}
+			if held := d.verdict.namespace == "workspace-acme"; held != test.held || d.after != test.after {
+				t.Errorf("namespace %q, after %s", d.verdict.namespace, d.after)
+			}
+		})
+	}
+}
+
+func ours(object client.Object, name string) client.Object {
+	object.SetName(name)
+	object.SetOwnerReferences([]metav1.OwnerReference{*ownerOf(MakeWorkspace("acme").UID("now").Obj())})
+	return object
+}
+
+func uncount(o *observed, created time.Time) {
+	quota, ok := o.live[quotaKey].(*corev1.ResourceQuota)
+	if ok {
+		quota.Status.Used = nil
+		quota.CreationTimestamp = metav1.NewTime(created)
+	}
+}
