@@ -66,7 +66,7 @@ func asApplied(t *testing.T, c child) client.Object {
 	}
 	c.blank.SetManagedFields([]metav1.ManagedFieldsEntry{{
 		Manager: v1alpha1.ManagedBy, Operation: metav1.ManagedFieldsOperationApply,
-		APIVersion: untyped.GetAPIVersion(), FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{Raw: owned},
+		APIVersion: untyped.GetAPIVersion(), FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(string(owned)),
 	}})
 	return c.blank
 }

@@ -3,7 +3,6 @@ package workspace
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"sync"
@@ -32,7 +31,7 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	quiet := logr.FromSlogHandler(slog.NewTextHandler(io.Discard, nil))
+	quiet := logr.FromSlogHandler(slog.DiscardHandler)
 	ctrl.SetLogger(quiet)
 	klog.SetLogger(quiet)
 	os.Exit(shared.Run(m, operator.stop))
@@ -44,7 +43,7 @@ type runningOperator struct {
 	once   sync.Once
 	err    error
 	cancel context.CancelFunc
-	ended  chan error
+	ended  chan struct{}
 	// reconciler is the one that runs.
 	reconciler *Reconciler
 }
@@ -76,8 +75,13 @@ func (o *runningOperator) start(env *testenv.Env) error {
 	}
 	var ctx context.Context
 	ctx, o.cancel = context.WithCancel(context.Background())
-	o.ended = make(chan error, 1)
-	go func() { o.ended <- mgr.Start(ctx) }()
+	o.ended = make(chan struct{})
+	go func() {
+		defer close(o.ended)
+		if err := mgr.Start(ctx); err != nil {
+			fmt.Fprintf(os.Stderr, "the operator ended: %v\n", err)
+		}
+	}()
 	return nil
 }
 
