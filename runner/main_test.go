@@ -3,6 +3,7 @@ package runner_test
 import (
 	"context"
 	"crypto/rand"
+	"flag"
 	"fmt"
 	"os"
 	"strings"
@@ -43,6 +44,12 @@ func TestMain(m *testing.M) {
 		runner.MainWith(timing, testGrace, testHandlers()...)
 	}
 	os.Exit(func() int {
+		// These tests wait for processes far more than they compute.
+		flag.Parse()
+		if err := flag.Set("test.parallel", "8"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 		started, err := postgres.Start(context.Background(), postgres.Options{})
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)

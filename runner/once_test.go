@@ -232,7 +232,7 @@ func TestOnceInterruptedInCommit(t *testing.T) {
 		db.exec(t, sql)
 	}
 	p := db.start(t, attempt{handler: "slow-commit"})
-	db.eventually(t, "1", `SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query ILIKE 'commit%'`)
+	db.eventually(t, "1", `SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query ILIKE 'commit%' AND application_name LIKE 'wsj/%'`)
 	p.signal(syscall.SIGTERM)
 	p.wantExit(contract.ExitDone)
 	db.want(t, "1", `SELECT count(*)::text FROM slow_effects`)
@@ -252,7 +252,7 @@ func TestOnceWithConnectionLostInCommit(t *testing.T) {
 		db.exec(t, sql)
 	}
 	first := db.start(t, attempt{handler: "slow-commit"})
-	db.eventually(t, "1", `SELECT count(pg_terminate_backend(pid))::text FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query ILIKE 'commit%'`)
+	db.eventually(t, "1", `SELECT count(pg_terminate_backend(pid))::text FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query ILIKE 'commit%' AND application_name LIKE 'wsj/%'`)
 	first.wantExit(contract.ExitFailed)
 	db.want(t, "0", `SELECT count(*)::text FROM slow_effects`)
 	second := db.start(t, attempt{handler: "slow-commit", number: 2})
