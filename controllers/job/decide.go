@@ -40,7 +40,7 @@ type observed struct {
 // write status, remove.
 type decision struct {
 	status v1alpha1.WorkspaceJobStatus
-	// stop this Job: suspend it, so that its pod is stopped and still counted.
+	// stop the pods of this Job, so that what they came to is still counted.
 	stop *batchv1.Job
 	// start this attempt.
 	start *v1alpha1.Attempt
@@ -128,9 +128,7 @@ func follow(o observed, d *decision, current *v1alpha1.Attempt) {
 
 // stopping waits until the pod has stopped: only then can nothing happen any more.
 func stopping(o observed, d *decision, current *v1alpha1.Attempt) {
-	if !suspended(o.child) {
-		d.stop = o.child
-	}
+	d.stop = o.child
 	state := v1alpha1.StateEnqueued
 	if current.StartedAt != nil {
 		state = v1alpha1.StateProcessing

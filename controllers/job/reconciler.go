@@ -7,6 +7,7 @@ import (
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -24,7 +25,7 @@ import (
 // +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspacejobs/finalizers,verbs=update
 // +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspaces,verbs=get;list;watch
 // +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;patch
-// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;delete
 // +kubebuilder:rbac:groups="",resources=events,verbs=list
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
@@ -115,14 +116,39 @@ func (r *Reconciler) takeUp(ctx context.Context, o observed, d *decision, child 
 	return nil
 }
 
-// stop suspends the Job rather than deleting it: its pod is stopped all the same,
-// and what the pod did until then is still counted and seen.
+// stop deletes the pods that are left of the Job, which keeps each until it has
+// counted its end. Suspending the Job would let a pod go uncounted, so it is for a
+// Job that has none. See docs/decisions/0002-stop-by-deleting-the-pod.md.
 func (r *Reconciler) stop(ctx context.Context, child *batchv1.Job) error {
-	suspended := child.DeepCopy()
-	suspended.Spec.Suspend = new(true)
+	var pods corev1.PodList
+	if err := r.APIReader.List(ctx, &pods, client.InNamespace(child.Namespace), client.MatchingLabels{batchv1.ControllerUidLabel: string(child.UID)}); err != nil {
+		return fmt.Errorf("list the pods of Job %q: %w", child.Name, err)
+	}
+	if len(pods.Items) == 0 {
+		return r.suspend(ctx, child)
+	}
+	for i := range pods.Items {
+		pod := &pods.Items[i]
+		ended := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+		if ended || !pod.DeletionTimestamp.IsZero() || !metav1.IsControlledBy(pod, child) {
+			continue
+		}
+		if err := r.Client.Delete(ctx, pod, client.Preconditions{UID: &pod.UID}); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("stop pod %q: %w", pod.Name, err)
+		}
+	}
+	return nil
+}
+
+func (r *Reconciler) suspend(ctx context.Context, child *batchv1.Job) error {
+	if suspended(child) {
+		return nil
+	}
+	changed := child.DeepCopy()
+	changed.Spec.Suspend = new(true)
 	patch := client.MergeFromWithOptions(child, client.MergeFromWithOptimisticLock{})
-	if err := r.Client.Patch(ctx, suspended, patch, client.FieldOwner(v1alpha1.ManagedBy)); client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("stop Job %q: %w", child.Name, err)
+	if err := r.Client.Patch(ctx, changed, patch, client.FieldOwner(v1alpha1.ManagedBy)); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("suspend Job %q: %w", child.Name, err)
 	}
 	return nil
 }
