@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
@@ -47,6 +48,66 @@ func TestAJobRunsToItsResult(t *testing.T) {
 			t.Errorf("%s is not set", what)
 		}
 	}
+}
+
+func TestMetricsTellOfTheQueue(t *testing.T) {
+	t.Parallel()
+	c := inWorkspace(t, "metrics")
+	c.submit("nightly", nil)
+	c.end("nightly", 1, 0, `{}`)
+	c.waitFor("nightly", v1alpha1.StateSucceeded, v1alpha1.ReasonSucceeded)
+	c.gathered(c.namespace, map[string]float64{
+		"workspace_jobs_jobs state=Succeeded": 1, "workspace_jobs_jobs state=Failed": 0,
+	})
+	// An operator that dies after a write has not counted it; so these are given.
+	operator.reconciler.Metrics.count(&v1alpha1.Workspace{ObjectMeta: metav1.ObjectMeta{Name: "counted"}}, []measure{
+		{queued: new(time.Second)}, {outcome: v1alpha1.OutcomeNotStarted}, {outcome: v1alpha1.OutcomeSucceeded, ran: time.Second},
+	})
+	c.gathered("counted", map[string]float64{
+		"workspace_jobs_queue_seconds": 1, "workspace_jobs_run_seconds outcome=Succeeded": 1,
+		"workspace_jobs_attempts_total outcome=NotStarted": 1, "workspace_jobs_attempts_total outcome=Succeeded": 1,
+	})
+}
+
+func (c *clusterT) gathered(workspace string, want map[string]float64) {
+	c.Helper()
+	testenv.Eventually(c, "the metrics tell of workspace "+workspace, func(context.Context) error {
+		got, err := measured(operator.registry, v1alpha1.QueueName(workspace))
+		if err != nil {
+			return err
+		}
+		for name, value := range want {
+			if found, ok := got[name]; !ok || found != value {
+				return fmt.Errorf("%s is %v, want %v; all: %v", name, found, value, got)
+			}
+		}
+		return nil
+	})
+}
+
+// measured reads the values of one queue: of a histogram, how many it has seen.
+func measured(registry prometheus.Gatherer, queue string) (map[string]float64, error) {
+	families, err := registry.Gather()
+	if err != nil {
+		return nil, err
+	}
+	values := map[string]float64{}
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			name, mine := family.GetName(), false
+			for _, label := range metric.GetLabel() {
+				if label.GetName() == "queue" {
+					mine = label.GetValue() == queue
+					continue
+				}
+				name += " " + label.GetName() + "=" + label.GetValue()
+			}
+			if mine {
+				values[name] = metric.GetGauge().GetValue() + metric.GetCounter().GetValue() + float64(metric.GetHistogram().GetSampleCount())
+			}
+		}
+	}
+	return values, nil
 }
 
 func TestAFailedAttemptIsTriedAgainAndTold(t *testing.T) {
