@@ -30,8 +30,9 @@ func TestMigrationMakesTheDatabaseReady(t *testing.T) {
 	if ws.Status.SchemaVersion != 12 {
 		t.Errorf("schemaVersion %d", ws.Status.SchemaVersion)
 	}
+	ws = c.waitFor("migrated", v1alpha1.ConditionReady, "True Ready")
 	for kind, want := range map[string]string{
-		v1alpha1.ConditionReady: "True Ready", v1alpha1.ConditionReconciling: "none", v1alpha1.ConditionStalled: "none",
+		v1alpha1.ConditionDatabaseReady: "True DatabaseReady", v1alpha1.ConditionReconciling: "none", v1alpha1.ConditionStalled: "none",
 	} {
 		if got := condition(ws, kind); got != want {
 			t.Errorf("%s is %s, not %s", kind, got, want)
