@@ -1,0 +1,37 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// JobCounts of a workspace by state.
+type JobCounts struct {
+	Scheduled  int32 `json:"scheduled"`
+	Enqueued   int32 `json:"enqueued"`
+	Processing int32 `json:"processing"`
+	Succeeded  int32 `json:"succeeded"`
+	Failed     int32 `json:"failed"`
+	Deleted    int32 `json:"deleted"`
+}
+
+// WorkspaceStatus is what is known of a workspace.
+type WorkspaceStatus struct {
+	// ObservedGeneration is the generation that this status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Conditions: Ready, DatabaseReady, and while they are true Reconciling,
+	// Stalled.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// Namespace, once it is the workspace's.
+	// +optional
+	Namespace string `json:"namespace,omitempty"`
+	// SchemaVersion of the ledger in the workspace's database.
+	// +optional
+	SchemaVersion int64 `json:"schemaVersion,omitempty"`
+	// Jobs by state, at most ten seconds old while the operator runs.
+	// +optional
+	Jobs *JobCounts `json:"jobs,omitempty"`
+}
