@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
@@ -44,12 +45,12 @@ func (b *bench) workspaceJob(ctx context.Context, number int) (time.Duration, er
 			Handler: "sql", Args: &apiextensionsv1.JSON{Raw: []byte(`{"statements": ["SELECT 1"]}`)},
 		},
 	}
-	created := time.Now()
-	if err := b.client.Create(ctx, job); err != nil {
+	created, err := b.create(ctx, job)
+	if err != nil {
 		return 0, err
 	}
 	defer b.remove(ctx, job)
-	err := b.until(ctx, "WorkspaceJob "+job.Name, func(ctx context.Context) (bool, error) {
+	err = b.until(ctx, "WorkspaceJob "+job.Name, func(ctx context.Context) (bool, error) {
 		err := b.client.Get(ctx, client.ObjectKeyFromObject(job), job)
 		return job.Status.State.Final(), err
 	})
@@ -77,12 +78,12 @@ func (b *bench) rawJob(ctx context.Context, number int) (time.Duration, error) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: fmt.Sprintf("bench-raw-%d-%d", b.id, number)},
 		Spec:       batchv1.JobSpec{BackoffLimit: new(int32(0)), Template: template},
 	}
-	created := time.Now()
-	if err := b.client.Create(ctx, job); err != nil {
+	created, err := b.create(ctx, job)
+	if err != nil {
 		return 0, err
 	}
 	defer b.remove(ctx, job)
-	err := b.until(ctx, "Job "+job.Name, func(ctx context.Context) (bool, error) {
+	err = b.until(ctx, "Job "+job.Name, func(ctx context.Context) (bool, error) {
 		err := b.client.Get(ctx, client.ObjectKeyFromObject(job), job)
 		return job.Status.Succeeded+job.Status.Failed > 0, err
 	})
@@ -90,6 +91,16 @@ func (b *bench) rawJob(ctx context.Context, number int) (time.Duration, error) {
 		return 0, err
 	}
 	return b.firstLine(ctx, job, created)
+}
+
+// create returns when it asked for the object. The API server refuses it with a
+// conflict while others count against the same quota; then it asks again.
+func (b *bench) create(ctx context.Context, object client.Object) (asked time.Time, err error) {
+	err = retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		asked = time.Now()
+		return b.client.Create(ctx, object)
+	})
+	return asked, err
 }
 
 // firstLine is when the Job's pod wrote the first line of its log, by the node's

@@ -13,6 +13,7 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
@@ -77,10 +78,16 @@ func (w *jobWrapper) obj() *v1alpha1.WorkspaceJob { return &w.WorkspaceJob }
 func (tn *tenant) start(w *jobWrapper) *v1alpha1.WorkspaceJob {
 	tn.t.Helper()
 	job := w.obj()
-	if err := shared.client.Create(tn.t.Context(), job); err != nil {
+	if err := create(tn.t.Context(), shared.client, job); err != nil {
 		tn.t.Fatal(err)
 	}
 	return job
+}
+
+// create asks again when the API server refuses with a conflict, as it may while
+// others count against the same quota.
+func create(ctx context.Context, c client.Client, object client.Object) error {
+	return retry.RetryOnConflict(retry.DefaultBackoff, func() error { return c.Create(ctx, object) })
 }
 
 func (tn *tenant) job(ctx context.Context, name string) (*v1alpha1.WorkspaceJob, error) {

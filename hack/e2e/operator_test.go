@@ -140,7 +140,7 @@ func (tn *tenant) denyStatusWrites(name string) (lift func()) {
 
 	// The API server takes up a policy some time after its creation.
 	probe := tn.makeSQL(canary, "SELECT 1").delay(1000 * pollLimit).obj()
-	if err := shared.client.Create(tn.t.Context(), probe); err != nil {
+	if err := create(tn.t.Context(), shared.client, probe); err != nil {
 		tn.t.Fatal(err)
 	}
 	operator := asUser(tn.t, operatorUser)

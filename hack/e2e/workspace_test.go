@@ -75,7 +75,7 @@ func TestEditorIsKeptToJobsOfTheOwnWorkspace(t *testing.T) {
 	eve := asUser(t, "eve")
 
 	job := own.makeSQL("add", insertEffect).obj()
-	if err := eve.Create(t.Context(), job); err != nil {
+	if err := create(t.Context(), eve, job); err != nil {
 		t.Fatalf("an editor can't create a job: %v", err)
 	}
 	own.waitFinal("add", v1alpha1.StateSucceeded)
