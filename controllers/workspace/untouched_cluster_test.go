@@ -1,0 +1,127 @@
+package workspace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/testenv"
+)
+
+func TestNothingIsTakenOver(t *testing.T) {
+	t.Parallel()
+	c := cluster(t)
+	for _, ch := range children(MakeWorkspace("any").Member(v1alpha1.RoleViewer, "v").Member(v1alpha1.RoleEditor, "e").Member(v1alpha1.RoleAdmin, "a").Obj()) {
+		t.Run(ch.key(), func(t *testing.T) {
+			t.Parallel()
+			c := &clusterT{Client: c.Client, env: c.env, t: t}
+			name := "taken-" + strings.ToLower(ch.kind) + "-" + strings.TrimPrefix(ch.name, "workspace-jobs-")
+			ws := MakeWorkspace(name).Namespace(name).Member(v1alpha1.RoleViewer, "v").Member(v1alpha1.RoleEditor, "e").Member(v1alpha1.RoleAdmin, "a").Obj()
+			c.create(MakeNamespace(name).UIDless())
+			planted := ch.blank.DeepCopyObject().(client.Object)
+			planted.SetName(ch.name)
+			planted.SetNamespace(name)
+			// Not even with the operator's own labels.
+			planted.SetLabels(labelsOf(ws))
+			if binding, ok := planted.(*rbacv1.RoleBinding); ok {
+				binding.RoleRef = rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: ch.name}
+			}
+			c.create(planted)
+			c.label(name, v1alpha1.LabelWorkspace, name)
+			c.create(ws)
+			ws = c.waitFor(name, v1alpha1.ConditionStalled, "True NameTaken")
+			if said := message(ws, v1alpha1.ConditionStalled); !strings.Contains(said, ch.kind) || !strings.Contains(said, ch.name) {
+				t.Errorf("it doesn't tell who is in the way: %s", said)
+			}
+			found := planted.DeepCopyObject().(client.Object)
+			if err := c.Get(t.Context(), client.ObjectKeyFromObject(planted), found); err != nil {
+				t.Fatal(err)
+			}
+			if found.GetResourceVersion() != planted.GetResourceVersion() && found.GetObjectKind().GroupVersionKind().Kind != "ResourceQuota" {
+				if len(found.GetOwnerReferences()) > 0 || len(found.GetManagedFields()) > len(planted.GetManagedFields())+1 {
+					t.Errorf("touched: %v", found.GetManagedFields())
+				}
+			}
+			// A word of the spec makes it look again.
+			if err := c.Delete(t.Context(), found); err != nil {
+				t.Fatal(err)
+			}
+			c.update(name, func(ws *v1alpha1.Workspace) { ws.Spec.Quota = corev1.ResourceList{"pods": resource.MustParse("9")} })
+			c.endMigration(ws, 0, "")
+			c.waitFor(name, v1alpha1.ConditionReady, "True Ready")
+		})
+	}
+}
+
+// TestNothingIsWrittenWhenNothingChanges asks for a reconcile again and again: no
+// object may get another resourceVersion.
+func TestNothingIsWrittenWhenNothingChanges(t *testing.T) {
+	t.Parallel()
+	c := cluster(t)
+	ws := MakeWorkspace("still").Member(v1alpha1.RoleViewer, "vera").Member(v1alpha1.RoleAdmin, "anna").
+		Quota(corev1.ResourceList{"requests.cpu": resource.MustParse("1500m"), "requests.memory": resource.MustParse("1024Mi")}).Obj()
+	ws.Spec.Database.Egress[0].Ports = []v1alpha1.EgressPort{{}}
+	ws.Spec.Network = &v1alpha1.Network{Egress: []v1alpha1.EgressRule{{}}}
+	ws = c.ready(ws)
+	testenv.Eventually(t, "the jobs are counted", func(context.Context) error {
+		if c.workspace("still").Status.Jobs == nil {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	versions := func() map[string]string {
+		seen := map[string]string{"Workspace": c.workspace("still").ResourceVersion}
+		for _, ch := range children(ws) {
+			if !ch.wanted {
+				continue
+			}
+			object, err := c.live(ws, ch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// What Kubernetes counts in a quota's status is not ours.
+			seen[ch.key()] = object.GetResourceVersion()
+			if _, ok := object.(*corev1.ResourceQuota); ok {
+				seen[ch.key()] = fmt.Sprint(len(object.GetManagedFields()))
+			}
+		}
+		ns, err := c.namespace(ws.Status.Namespace)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen["Namespace"] = ns.ResourceVersion
+		seen["Job"] = c.migration(ws, 1).ResourceVersion
+		return seen
+	}
+	before := versions()
+	for range 5 {
+		if _, err := operator.reconciler.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKey{Name: "still"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(before, versions()); diff != "" {
+		t.Error(diff)
+	}
+	// And nothing was even asked of the API server.
+	seen, err := operator.reconciler.observe(t.Context(), ws)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := decide(ws, seen, operator.reconciler.Clock.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(d.apply)+len(d.remove)+len(d.replace) > 0 || d.run != nil || d.makeNamespace != nil || d.after != 0 {
+		t.Errorf("still to be done: %+v", d)
+	}
+}
