@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
@@ -22,7 +23,8 @@ import (
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
-// In all of these tests the operator dies around every write that it makes.
+// In all of these tests but one the operator dies around every write that it
+// makes.
 
 func TestAJobRunsToItsResult(t *testing.T) {
 	t.Parallel()
@@ -112,7 +114,7 @@ func measured(registry prometheus.Gatherer, queue string) (map[string]float64, e
 
 func TestAFailedAttemptIsTriedAgainAndTold(t *testing.T) {
 	t.Parallel()
-	c := inWorkspace(t, "tried-again")
+	c := inWorkspace(t, healthyNamespace)
 	c.submit("flaky", nil)
 	c.end("flaky", 1, 1, `{"error":"the first time"}`)
 	c.end("flaky", 2, 75, `{"error":"the second time","retryAfter":"1s"}`)
@@ -322,16 +324,46 @@ func TestAJobOutsideOfWorkspacesWaitsForOne(t *testing.T) {
 func TestAJobThatKubernetesRefusesStalls(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "refused")
-	c.submit("nightly", func(spec *v1alpha1.WorkspaceJobSpec) {
-		spec.Resources = &v1alpha1.Resources{
-			Requests: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("2Gi")},
-			Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")},
-		}
-	})
+	c.refuseJobs("this cluster takes no Jobs without a cost centre")
+	c.submit("nightly", nil)
 	job := c.waitFor("nightly", v1alpha1.StateEnqueued, v1alpha1.ReasonJobRefused)
-	if !strings.Contains(job.Status.Message, "memory") {
-		t.Errorf("message %q", job.Status.Message)
+	if !strings.Contains(job.Status.Message, "without a cost centre") || len(job.Status.Attempts) > 0 {
+		t.Errorf("%d attempts, message %q", len(job.Status.Attempts), job.Status.Message)
 	}
+}
+
+// refuseJobs has the API server find every Job of the namespace invalid, as a
+// cluster's own policies may.
+func (c *clusterT) refuseJobs(message string) {
+	c.Helper()
+	invalid := metav1.StatusReasonInvalid
+	policy := &admissionv1.ValidatingAdmissionPolicy{
+		ObjectMeta: metav1.ObjectMeta{Name: c.namespace},
+		Spec: admissionv1.ValidatingAdmissionPolicySpec{
+			MatchConstraints: &admissionv1.MatchResources{
+				NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: c.namespace}},
+				ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{
+					Operations: []admissionv1.OperationType{admissionv1.Create},
+					Rule:       admissionv1.Rule{APIGroups: []string{"batch"}, APIVersions: []string{"v1"}, Resources: []string{"jobs"}},
+				}}},
+			},
+			Validations: []admissionv1.Validation{{Expression: "false", Message: message, Reason: &invalid}},
+		},
+	}
+	c.create(policy)
+	c.create(&admissionv1.ValidatingAdmissionPolicyBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: c.namespace},
+		Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{
+			PolicyName: policy.Name, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny},
+		},
+	})
+	testenv.Eventually(c, "the policy holds", func(ctx context.Context) error {
+		err := c.Create(ctx, plantedJob(c.namespace, nil), client.DryRunAll)
+		if !apierrors.IsInvalid(err) {
+			return fmt.Errorf("a Job is answered with: %w", err)
+		}
+		return nil
+	})
 }
 
 func TestAPodThatCantStartIsToldAndGivenUp(t *testing.T) {

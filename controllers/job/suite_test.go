@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"sync"
@@ -38,7 +37,7 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	quiet := logr.FromSlogHandler(slog.NewTextHandler(io.Discard, nil))
+	quiet := logr.FromSlogHandler(slog.DiscardHandler)
 	ctrl.SetLogger(quiet)
 	klog.SetLogger(quiet)
 	os.Exit(shared.Run(m, operator.stop))
@@ -85,7 +84,9 @@ func (o *runningOperator) start(env *testenv.Env) error {
 	}
 	o.ended = make(chan error, 1)
 	go func() { o.ended <- mgr.Start(ctx) }()
-	if !mgr.GetCache().WaitForCacheSync(ctx) {
+	filled, stopWaiting := context.WithTimeout(ctx, testenv.PollLimit)
+	defer stopWaiting()
+	if !mgr.GetCache().WaitForCacheSync(filled) {
 		return errors.New("the cache did not fill")
 	}
 	return nil
@@ -94,7 +95,9 @@ func (o *runningOperator) start(env *testenv.Env) error {
 func (o *runningOperator) stop() {
 	if o.cancel != nil {
 		o.cancel()
-		<-o.ended
+		if err := <-o.ended; err != nil {
+			fmt.Fprintf(os.Stderr, "the operator ended: %v\n", err)
+		}
 	}
 }
 

@@ -11,9 +11,7 @@ import (
 
 	"github.com/go-logr/logr"
 	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -208,33 +206,6 @@ func (c *clusterT) endMigration(ws *v1alpha1.Workspace, code int32, said string)
 func (c *clusterT) endTry(ws *v1alpha1.Workspace, try int, code int32, said string) *batchv1.Job {
 	c.t.Helper()
 	job := c.migration(ws, try)
-	var pod *corev1.Pod
-	testenv.Eventually(c.t, "the migration has a pod", func(ctx context.Context) error {
-		var pods corev1.PodList
-		if err := c.List(ctx, &pods, client.InNamespace(job.Namespace)); err != nil {
-			return err
-		}
-		mine := podsOf(job, pods.Items)
-		if len(mine) != 1 {
-			return fmt.Errorf("%d pods", len(mine))
-		}
-		pod = &mine[0]
-		return nil
-	})
-	before := pod.DeepCopy()
-	pod.Status.Phase = corev1.PodSucceeded
-	if code != 0 {
-		pod.Status.Phase = corev1.PodFailed
-	}
-	now := metav1.Now()
-	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{
-		Name: v1alpha1.RunnerContainer, Image: ws.Spec.Runner.Image,
-		State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
-			ExitCode: code, Message: said, StartedAt: now, FinishedAt: now,
-		}},
-	}}
-	if err := c.Status().Patch(c.t.Context(), pod, client.MergeFrom(before)); err != nil {
-		c.t.Fatal(err)
-	}
+	c.env.EndPod(c.t, c.env.PodOf(c.t, job), code, said)
 	return job
 }
