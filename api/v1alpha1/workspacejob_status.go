@@ -51,7 +51,8 @@ const (
 	OutcomePermanentFailure AttemptOutcome = "PermanentFailure"
 	// OutcomeTimedOut: spec.timeout ran out.
 	OutcomeTimedOut AttemptOutcome = "TimedOut"
-	// OutcomeInterrupted: the pod was told to stop, by a drained node or by hand.
+	// OutcomeInterrupted: the pod was told to stop, by hand for instance. That of a
+	// drained node is replaced within its attempt.
 	OutcomeInterrupted AttemptOutcome = "Interrupted"
 	// OutcomeNotStarted: its pod could not start within the operator's pending
 	// limit.
