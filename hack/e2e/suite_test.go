@@ -10,9 +10,12 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
+	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -47,6 +50,9 @@ type suite struct {
 	client    client.Client
 	clientset *kubernetes.Clientset
 	server    *postgres.Server
+	// turn is locked by the one run that has the cluster: its owner.
+	turn  *os.File
+	owner bool
 
 	mutex sync.Mutex
 	// secrets must be found in no object and in no log.
@@ -56,7 +62,7 @@ type suite struct {
 func startSuite(ctx context.Context) (*suite, error) {
 	s := &suite{}
 	for _, step := range []func(context.Context) error{
-		s.locate, s.startCluster, s.connect, s.startDatabase, s.deploy, s.removeLeftovers,
+		s.locate, s.waitTurn, s.startCluster, s.connect, s.startDatabase, s.deploy, s.removeLeftovers,
 	} {
 		if err := step(ctx); err != nil {
 			return s, err
@@ -90,6 +96,29 @@ func imageFiles(root string) []string {
 		folder = filepath.Join(root, "dist")
 	}
 	return []string{filepath.Join(folder, "manager.tar"), filepath.Join(folder, "runner.tar")}
+}
+
+// waitTurn waits until no other run of these tests has the cluster; a run that was
+// killed has it no more.
+func (s *suite) waitTurn(ctx context.Context) error {
+	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "workspace-jobs-e2e.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	s.turn = lock
+	waiting := false
+	return wait.PollUntilContextCancel(ctx, time.Second, true, func(context.Context) (bool, error) {
+		err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			s.owner = err == nil
+			return s.owner, err
+		}
+		if !waiting {
+			fmt.Println("e2e: waiting for another run of these tests")
+			waiting = true
+		}
+		return false, nil
+	})
 }
 
 // keep: the cluster outlives the run.
@@ -180,9 +209,12 @@ func (s *suite) stop(ctx context.Context) error {
 	if s.server != nil {
 		err = s.server.Stop()
 	}
-	if s.tool != "" && !keep() {
+	if s.owner && !keep() {
 		_, down := s.command(ctx, s.tool, "down", "--name", clusterName)
 		err = errors.Join(err, down)
+	}
+	if s.turn != nil {
+		err = errors.Join(err, s.turn.Close())
 	}
 	return err
 }
