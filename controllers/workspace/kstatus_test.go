@@ -1,0 +1,40 @@
+package workspace
+
+import (
+	"testing"
+	"time"
+
+	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/testenv"
+)
+
+func TestKstatusVerdicts(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		ready finding
+		want  status.Status
+	}{
+		"ready":    {finding{phaseReady, v1alpha1.ReasonReady, "Jobs can run."}, status.CurrentStatus},
+		"progress": {progress(v1alpha1.ReasonMigrating, "it migrates"), status.InProgressStatus},
+		"stalled":  {stall(v1alpha1.ReasonNamespaceTaken, "it is taken"), status.FailedStatus},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ws := MakeWorkspace("acme").Generation(2).Obj()
+			ws.Status.ObservedGeneration = -1
+			if got := testenv.Verdict(t, ws); got != status.InProgressStatus {
+				t.Errorf("before the operator has seen it: %s", got)
+			}
+			ws.Status = statusOf(ws, verdict{ready: c.ready, database: &c.ready}, time.Unix(1_800_000_000, 0))
+			if got := testenv.Verdict(t, ws); got != c.want {
+				t.Errorf("%s, want %s", got, c.want)
+			}
+			ws.Generation++
+			if got := testenv.Verdict(t, ws); got != status.InProgressStatus {
+				t.Errorf("after a change that the operator has not seen: %s", got)
+			}
+		})
+	}
+}
