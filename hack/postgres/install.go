@@ -1,0 +1,101 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// install gets a Debian package without letting it start a service.
+func install(ctx context.Context, name string) error {
+	apt, err := exec.LookPath("apt-get")
+	if err != nil || os.Geteuid() != 0 {
+		return fmt.Errorf("%s is missing: install Debian's package %q (it is installed by itself only for root on Debian)", name, name)
+	}
+	release, err := alone(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	restore, err := forbidServices()
+	if err != nil {
+		return err
+	}
+	defer restore()
+	attempt := func() error {
+		cmd := exec.CommandContext(ctx, apt, "install", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300", name)
+		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+		if output, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("apt-get install %s: %w: %s", name, err, lastLines(string(output)))
+		}
+		return nil
+	}
+	if attempt() == nil {
+		return nil
+	}
+	if output, err := exec.CommandContext(ctx, apt, "update").CombinedOutput(); err != nil {
+		return fmt.Errorf("apt-get update: %w: %s", err, lastLines(string(output)))
+	}
+	return attempt()
+}
+
+// alone waits until no other process of ours installs anything: tests of several
+// packages run at once, and apt-get fails where it finds its lists locked.
+func alone(ctx context.Context) (release func(), err error) {
+	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "workspace-jobs-install.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	release = func() { _ = lock.Close() }
+	for {
+		err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return release, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			release()
+			return nil, fmt.Errorf("lock %s: %w", lock.Name(), err)
+		}
+		select {
+		case <-ctx.Done():
+			release()
+			return nil, fmt.Errorf("another process installs packages: %w", ctx.Err())
+		case <-time.After(lockLook):
+		}
+	}
+}
+
+// lockLook is how often a lock that another process holds is tried.
+const lockLook = 200 * time.Millisecond
+
+// forbidServices keeps Debian's packages from starting what they install, and
+// PostgreSQL's from making a cluster, until the returned function is called.
+func forbidServices() (func(), error) {
+	var made []string
+	restore := func() {
+		for _, path := range made {
+			_ = os.Remove(path)
+		}
+	}
+	for path, text := range map[string]string{
+		"/usr/sbin/policy-rc.d": "#!/bin/sh\nexit 101\n",
+		"/etc/postgresql-common/createcluster.d/workspace-jobs.conf": "create_main_cluster = false\n",
+	} {
+		if _, err := os.Stat(path); err == nil {
+			continue
+		}
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return restore, err
+		}
+		if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+			return restore, err
+		}
+		made = append(made, path)
+	}
+	return restore, nil
+}
