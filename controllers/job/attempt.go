@@ -106,11 +106,11 @@ func suspended(child *batchv1.Job) bool { return child.Spec.Suspend != nil && *c
 func settle(attempt *v1alpha1.Attempt, seen *runnerjob.End) {
 	attempt.ExitCode = seen.ExitCode
 	if seen.Succeeded {
-		attempt.Error = ""
 		end(attempt, v1alpha1.OutcomeSucceeded, "", seen.At.Time)
 		return
 	}
-	end(attempt, outcomeOr(attempt, outcomeOf(seen)), orElse(attempt.Error, seen.Error), seen.At.Time)
+	// One that was being stopped ended for the reason for which it was stopped.
+	end(attempt, cmp.Or(attempt.Outcome, outcomeOf(seen)), cmp.Or(attempt.Error, seen.Error), seen.At.Time)
 }
 
 // outcomeOf reads the runner contract's exit codes.
@@ -139,12 +139,6 @@ func end(attempt *v1alpha1.Attempt, outcome v1alpha1.AttemptOutcome, message str
 	attempt.FinishedAt = new(metav1.NewTime(at))
 }
 
-// outcomeOr: an attempt that was being stopped ended for the reason for which it
-// was stopped.
-func outcomeOr(attempt *v1alpha1.Attempt, otherwise v1alpha1.AttemptOutcome) v1alpha1.AttemptOutcome {
-	return cmp.Or(attempt.Outcome, otherwise)
-}
-
 // describe an attempt that has ended, as the end of a sentence.
 func describe(attempt *v1alpha1.Attempt) string {
 	words := map[v1alpha1.AttemptOutcome]string{
@@ -152,7 +146,7 @@ func describe(attempt *v1alpha1.Attempt) string {
 		v1alpha1.OutcomeNotStarted: "did not start", v1alpha1.OutcomeLost: "was lost", v1alpha1.OutcomeCancelled: "was cancelled",
 		v1alpha1.OutcomePermanentFailure: "failed for good",
 	}
-	text := orElse(words[attempt.Outcome], "failed")
+	text := cmp.Or(words[attempt.Outcome], "failed")
 	if attempt.ExitCode != nil && *attempt.ExitCode != 0 {
 		text += fmt.Sprintf(" (exit code %d)", *attempt.ExitCode)
 	}
@@ -212,8 +206,6 @@ func resultOf(raw json.RawMessage) *apiextensionsv1.JSON {
 	}
 	return &apiextensionsv1.JSON{Raw: raw}
 }
-
-func orElse(text, otherwise string) string { return cmp.Or(text, otherwise) }
 
 // clip cuts text to at most limit bytes of whole characters.
 func clip(text string, limit int) string {

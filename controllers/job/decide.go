@@ -1,6 +1,7 @@
 package job
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -99,7 +100,7 @@ func adopt(o observed, d *decision) {
 // follow brings the attempt that is under way up to date.
 func follow(o observed, d *decision, current *v1alpha1.Attempt) {
 	if o.child == nil {
-		end(current, outcomeOr(current, v1alpha1.OutcomeLost), "its Job was deleted before its end was seen", o.now)
+		end(current, cmp.Or(current.Outcome, v1alpha1.OutcomeLost), "its Job was deleted before its end was seen", o.now)
 		return
 	}
 	current.JobUID = o.child.UID
@@ -145,7 +146,7 @@ func pending(o observed, d *decision, current *v1alpha1.Attempt) {
 	limit := current.CreatedAt.Add(o.pendingLimit)
 	if !o.now.Before(limit) {
 		current.Outcome = v1alpha1.OutcomeNotStarted
-		current.Error = clip(fmt.Sprintf("its pod did not start within %s: %s", o.pendingLimit, orElse(o.seen.Waiting, "nothing says why")), maxError)
+		current.Error = clip(fmt.Sprintf("its pod did not start within %s: %s", o.pendingLimit, cmp.Or(o.seen.Waiting, "nothing says why")), maxError)
 		stopping(o, d, current)
 		return
 	}
