@@ -126,7 +126,7 @@ deploy: install-yaml ## Install the operator into the cluster that KUBECTL talks
 
 .PHONY: undeploy
 undeploy: install-yaml ## Remove the operator, and with its CRDs every Workspace and job
-	@for kind in workspacejobs workspaces; do \
+	@for kind in workspacejobs workspacerecurringjobs workspaces; do \
 		! $(KUBECTL) get crd $$kind.jobs.openradius.io > /dev/null 2>&1 || \
 			$(KUBECTL) delete $$kind.jobs.openradius.io --all --all-namespaces --timeout=5m; \
 	done

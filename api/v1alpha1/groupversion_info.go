@@ -17,6 +17,7 @@ func AddToScheme(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,
 		&Workspace{}, &WorkspaceList{},
 		&WorkspaceJob{}, &WorkspaceJobList{},
+		&WorkspaceRecurringJob{}, &WorkspaceRecurringJobList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

@@ -17,6 +17,24 @@ const (
 	// AnnotationJobUID is the WorkspaceJob's UID on an attempt's pod.
 	AnnotationJobUID = Group + "/job-uid"
 
+	// LabelRecurringJob names the WorkspaceRecurringJob on its runs, their Jobs and
+	// pods.
+	LabelRecurringJob = Group + "/recurring-job"
+	// AnnotationScheduledAt is the time that a scheduled run was due, RFC 3339, on
+	// its WorkspaceJob.
+	AnnotationScheduledAt = Group + "/scheduled-at"
+	// AnnotationConcurrencyKey is spec.concurrencyKey on an attempt's Job and pod.
+	AnnotationConcurrencyKey = Group + "/concurrency-key"
+	// AnnotationTemplate is the template, as JSON, on the Jobs that a recurring
+	// job's schedule makes: the run does what the schedule said when it was due.
+	AnnotationTemplate = Group + "/template"
+	// AnnotationScheduleSince is, on a recurring job's CronJob and its Jobs, since
+	// when the schedule is as it is: no time before that was ever due.
+	AnnotationScheduleSince = Group + "/schedule-since"
+	// AnnotationRunningSince is, on a recurring job's CronJob, since when it is not
+	// suspended.
+	AnnotationRunningSince = Group + "/running-since"
+
 	// ManagedBy is the value of LabelManagedBy and the operator's field manager.
 	ManagedBy = "workspace-jobs"
 	// RunnerContainer is the name of the container that runs the handler.
@@ -41,6 +59,9 @@ const (
 	ConditionSucceeded = "Succeeded"
 	// ConditionDatabaseReady of a Workspace: its ledger's schema is in place.
 	ConditionDatabaseReady = "DatabaseReady"
+	// ConditionLastRunSucceeded of a WorkspaceRecurringJob: Unknown until a run has
+	// ended, then how the latest one did.
+	ConditionLastRunSucceeded = "LastRunSucceeded"
 )
 
 // Reasons of a WorkspaceJob's conditions and events.
@@ -51,6 +72,36 @@ const (
 	ReasonRetryScheduled = "RetryScheduled"
 	// ReasonEnqueued: due; its pod has not started yet.
 	ReasonEnqueued = "Enqueued"
+	// ReasonQueued: due, and as many jobs as the workspace's concurrency allows are
+	// processing.
+	ReasonQueued = "Queued"
+	// ReasonQueueSuspended: due, and the workspace is suspended.
+	ReasonQueueSuspended = "QueueSuspended"
+	// ReasonConcurrencyKeyBusy: due, and another job with its concurrencyKey is
+	// processing.
+	ReasonConcurrencyKeyBusy = "ConcurrencyKeyBusy"
+	// ReasonEarlierRunActive: due, and waits for an earlier run of its recurring job
+	// (concurrencyPolicy Queue or Replace).
+	ReasonEarlierRunActive = "EarlierRunActive"
+	// ReasonSkipped: not run, for an earlier run of its recurring job was not
+	// finished (concurrencyPolicy Forbid).
+	ReasonSkipped = "Skipped"
+	// ReasonRunQueueFull: not run, for too many runs of its recurring job wait
+	// (concurrencyPolicy Queue).
+	ReasonRunQueueFull = "RunQueueFull"
+	// ReasonReplaced: stopped or not run, for a newer run of its recurring job
+	// takes its place (concurrencyPolicy Replace).
+	ReasonReplaced = "Replaced"
+	// ReasonRecurringJobNotFound: recurringJobRef names none that exists.
+	ReasonRecurringJobNotFound = "RecurringJobNotFound"
+	// ReasonAwaitingParents: jobs that it continues have not finished.
+	ReasonAwaitingParents = "AwaitingParents"
+	// ReasonParentMissing: a job that it continues does not exist (yet).
+	ReasonParentMissing = "ParentMissing"
+	// ReasonParentCycle: it continues, by way of others, itself.
+	ReasonParentCycle = "ParentCycle"
+	// ReasonParentEnded: a job that it continues has not ended as wanted.
+	ReasonParentEnded = "ParentEnded"
 	// ReasonPodPending: due, and its pod can't start for the reason in the
 	// message.
 	ReasonPodPending = "PodPending"
@@ -81,6 +132,34 @@ const (
 	ReasonRequeued = "Requeued"
 	// ReasonAttemptFailed: an attempt ended without success. An event only.
 	ReasonAttemptFailed = "AttemptFailed"
+)
+
+// Reasons of a WorkspaceRecurringJob's conditions and events, beside those above.
+const (
+	// ReasonScheduleInPlace: the schedule is accepted, and Kubernetes keeps it.
+	ReasonScheduleInPlace = "ScheduleInPlace"
+	// ReasonSuspended: spec.suspend; no run becomes due.
+	ReasonSuspended = "Suspended"
+	// ReasonInvalidSchedule: spec.schedule is none that Kubernetes takes. The last
+	// good one goes on.
+	ReasonInvalidSchedule = "InvalidSchedule"
+	// ReasonInvalidTimeZone: spec.timeZone is not in the time zone database. The
+	// last good one goes on.
+	ReasonInvalidTimeZone = "InvalidTimeZone"
+	// ReasonCronJobRefused: the API server does not take the CronJob.
+	ReasonCronJobRefused = "CronJobRefused"
+	// ReasonNoRunYet: no run has ended.
+	ReasonNoRunYet = "NoRunYet"
+	// ReasonRunSucceeded, ReasonRunFailed, ReasonRunDeleted: how the latest run
+	// ended.
+	ReasonRunSucceeded = "RunSucceeded"
+	ReasonRunFailed    = "RunFailed"
+	ReasonRunDeleted   = "RunDeleted"
+	// ReasonRunMissed: a run was due and can't start any more. An event only.
+	ReasonRunMissed = "RunMissed"
+	// ReasonRunSkipped: a run was not started because of the overlap policy. An
+	// event only.
+	ReasonRunSkipped = "RunSkipped"
 )
 
 // Reasons of a Workspace's conditions and events.

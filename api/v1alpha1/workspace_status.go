@@ -6,7 +6,9 @@ import (
 
 // JobCounts of a workspace by state.
 type JobCounts struct {
-	Scheduled  int32 `json:"scheduled"`
+	Scheduled int32 `json:"scheduled"`
+	// +optional
+	Awaiting   int32 `json:"awaiting"`
 	Enqueued   int32 `json:"enqueued"`
 	Processing int32 `json:"processing"`
 	Succeeded  int32 `json:"succeeded"`

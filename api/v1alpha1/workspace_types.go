@@ -40,6 +40,26 @@ type WorkspaceSpec struct {
 	// +kubebuilder:validation:MaxItems=32
 	Members []Member `json:"members,omitempty"`
 
+	// Concurrency is how many of the workspace's jobs are processing at once, at
+	// most. Hangfire's default for a server is at most 20 too.
+	//
+	// +optional
+	// +kubebuilder:default=20
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	Concurrency *int32 `json:"concurrency,omitempty"`
+
+	// Suspend pauses the workspace's queue: no attempt starts. What is running goes
+	// on, and schedules go on to enqueue their runs.
+	//
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+
+	// Retention says how long what has finished is kept.
+	//
+	// +optional
+	Retention *Retention `json:"retention,omitempty"`
+
 	// Quota is laid over the defaults of the namespace's ResourceQuota; see
 	// docs/workspace.md for those.
 	//
@@ -52,6 +72,38 @@ type WorkspaceSpec struct {
 	//
 	// +optional
 	Network *Network `json:"network,omitempty"`
+}
+
+// Retention of what has finished. docs/retention.md tells who deletes what and
+// when.
+type Retention struct {
+	// Succeeded: a job that Succeeded or was Deleted goes this long after its end,
+	// unless its own ttlAfterFinished says otherwise. Unset: it stays.
+	//
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,9}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) <= duration('87600h')",message="retention.succeeded must be a duration such as 90s or 1h30m, at most 87600h (ten years)"
+	Succeeded *metav1.Duration `json:"succeeded,omitempty"`
+
+	// Failed: the same for a job that Failed.
+	//
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,9}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) <= duration('87600h')",message="retention.failed must be a duration such as 90s or 1h30m, at most 87600h (ten years)"
+	Failed *metav1.Duration `json:"failed,omitempty"`
+
+	// Pods: an attempt's Job, its pod and so its log stay this long after its end,
+	// or until its WorkspaceJob goes. What they told is in the WorkspaceJob's
+	// status.
+	//
+	// +optional
+	// +kubebuilder:default="168h"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,9}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) <= duration('87600h')",message="retention.pods must be a duration such as 90s or 1h30m, at most 87600h (ten years)"
+	Pods *metav1.Duration `json:"pods,omitempty"`
 }
 
 // Database tells where the workspace's PostgreSQL database is.
@@ -236,6 +288,7 @@ type EgressPort struct {
 // +kubebuilder:printcolumn:name="Namespace",type=string,JSONPath=`.status.namespace`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Database",type=string,JSONPath=`.status.conditions[?(@.type=="DatabaseReady")].reason`
+// +kubebuilder:printcolumn:name="Enqueued",type=integer,JSONPath=`.status.jobs.enqueued`
 // +kubebuilder:printcolumn:name="Processing",type=integer,JSONPath=`.status.jobs.processing`
 // +kubebuilder:printcolumn:name="Failed",type=integer,JSONPath=`.status.jobs.failed`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
@@ -264,6 +317,17 @@ func (w *Workspace) NamespaceName() string {
 	}
 	return "workspace-" + w.Name
 }
+
+// Limit is how many jobs may be processing at once.
+func (w *Workspace) Limit() int32 {
+	if w.Spec.Concurrency != nil {
+		return *w.Spec.Concurrency
+	}
+	return defaultConcurrency
+}
+
+// defaultConcurrency is the schema's, for objects that were made before it had one.
+const defaultConcurrency = 20
 
 // WorkspaceList is a list of Workspaces.
 //

@@ -8,13 +8,15 @@ import (
 
 // JobState is one of Hangfire's states.
 //
-// +kubebuilder:validation:Enum=Scheduled;Enqueued;Processing;Succeeded;Failed;Deleted
+// +kubebuilder:validation:Enum=Scheduled;Awaiting;Enqueued;Processing;Succeeded;Failed;Deleted
 type JobState string
 
 // States. Succeeded, Failed and Deleted are final until the job is requeued.
 const (
 	// StateScheduled: its time has not come; also between attempts.
 	StateScheduled JobState = "Scheduled"
+	// StateAwaiting: a parent of this continuation has not finished.
+	StateAwaiting JobState = "Awaiting"
 	// StateEnqueued: due; the handler has not started yet.
 	StateEnqueued JobState = "Enqueued"
 	// StateProcessing: the handler is running.
@@ -23,13 +25,13 @@ const (
 	StateSucceeded JobState = "Succeeded"
 	// StateFailed: the attempts are used up, or the error is permanent.
 	StateFailed JobState = "Failed"
-	// StateDeleted: cancelled, never to run.
+	// StateDeleted: cancelled, or never to run.
 	StateDeleted JobState = "Deleted"
 )
 
 // JobStates in the order of a job's life.
 func JobStates() []JobState {
-	return []JobState{StateScheduled, StateEnqueued, StateProcessing, StateSucceeded, StateFailed, StateDeleted}
+	return []JobState{StateScheduled, StateAwaiting, StateEnqueued, StateProcessing, StateSucceeded, StateFailed, StateDeleted}
 }
 
 // Final: nothing more happens in this state until the job is requeued.
@@ -39,7 +41,7 @@ func (s JobState) Final() bool {
 
 // AttemptOutcome is how an attempt ended.
 //
-// +kubebuilder:validation:Enum=Succeeded;Failed;PermanentFailure;TimedOut;Interrupted;NotStarted;Lost;Cancelled
+// +kubebuilder:validation:Enum=Succeeded;Failed;PermanentFailure;TimedOut;Interrupted;NotStarted;Lost;Cancelled;Replaced
 type AttemptOutcome string
 
 // Outcomes.
@@ -62,6 +64,9 @@ const (
 	OutcomeLost AttemptOutcome = "Lost"
 	// OutcomeCancelled: stopped by spec.cancelled.
 	OutcomeCancelled AttemptOutcome = "Cancelled"
+	// OutcomeReplaced: stopped because a newer run of its recurring job replaces
+	// it.
+	OutcomeReplaced AttemptOutcome = "Replaced"
 )
 
 // Attempt is one try of a run: one batch/v1 Job, one pod.
@@ -94,6 +99,17 @@ type Attempt struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Error string `json:"error,omitempty"`
+}
+
+// ParentStatus is how a parent ended, once that was seen: what it does afterwards,
+// requeued or deleted, no longer matters to the continuation.
+type ParentStatus struct {
+	// Name of the WorkspaceJob.
+	Name string `json:"name"`
+	// State that it ended in.
+	State JobState `json:"state"`
+	// FinishedAt is when it ended.
+	FinishedAt metav1.Time `json:"finishedAt"`
 }
 
 // WorkspaceJobStatus is what is known of a job.
@@ -136,6 +152,16 @@ type WorkspaceJobStatus struct {
 	// FinishedAt is when the run ended.
 	// +optional
 	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
+	// Parents that have ended as spec.after wants it.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	Parents []ParentStatus `json:"parents,omitempty"`
+	// Template is the recurring job's, as it was when this job with
+	// recurringJobRef was first seen: what all its attempts run.
+	// +optional
+	Template *JobTemplate `json:"template,omitempty"`
 	// Result is what the handler returned: JSON, at most 4,000 bytes.
 	// +optional
 	// +kubebuilder:validation:Schemaless

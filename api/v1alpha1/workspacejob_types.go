@@ -6,26 +6,17 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// WorkspaceJobSpec says what to run, when, and how often to try. What defines
-// the run can't change once the job exists; cancelled, requeueAt and
-// ttlAfterFinished can.
-//
-// +kubebuilder:validation:XValidation:rule="!(has(self.delay) && has(self.runAt))",message="delay and runAt exclude each other: set one of them, or neither to run now"
-// +kubebuilder:validation:XValidation:rule="self.handler == oldSelf.handler",message="handler can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
-// +kubebuilder:validation:XValidation:rule="has(self.args) == has(oldSelf.args) && (!has(self.args) || self.args == oldSelf.args)",message="args can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
-// +kubebuilder:validation:XValidation:rule="has(self.delay) == has(oldSelf.delay) && (!has(self.delay) || self.delay == oldSelf.delay) && has(self.runAt) == has(oldSelf.runAt) && (!has(self.runAt) || self.runAt == oldSelf.runAt)",message="delay and runAt can't change once the job exists: to run it at another time set cancelled and create another WorkspaceJob; to run it again set requeueAt"
-// +kubebuilder:validation:XValidation:rule="has(self.retry) == has(oldSelf.retry) && (!has(self.retry) || self.retry == oldSelf.retry)",message="retry can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
-// +kubebuilder:validation:XValidation:rule="has(self.timeout) == has(oldSelf.timeout) && (!has(self.timeout) || self.timeout == oldSelf.timeout)",message="timeout can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
-// +kubebuilder:validation:XValidation:rule="has(self.resources) == has(oldSelf.resources) && (!has(self.resources) || self.resources == oldSelf.resources)",message="resources can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
-type WorkspaceJobSpec struct {
+// JobTemplate says what to run and how often to try: the fields that a WorkspaceJob
+// and the runs of a WorkspaceRecurringJob share.
+type JobTemplate struct {
 	// Handler names what to run: one of the handlers in the workspace's runner
 	// image.
 	//
-	// +required
+	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=100
 	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$`
-	Handler string `json:"handler"`
+	Handler string `json:"handler,omitempty"`
 
 	// Args are the handler's arguments: a JSON object of at most 64 KiB. The
 	// handler refuses fields that it doesn't know.
@@ -36,21 +27,22 @@ type WorkspaceJobSpec struct {
 	// +kubebuilder:pruning:PreserveUnknownFields
 	Args *apiextensionsv1.JSON `json:"args,omitempty"`
 
-	// Delay: run this long after the job was created. Excludes runAt.
+	// Priority among the jobs that wait in the workspace's queue: higher first,
+	// and first come first served among equals. Unset: 0.
 	//
 	// +optional
-	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,9}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) <= duration('87600h')",message="delay must be a duration such as 90s or 1h30m, at most 87600h (ten years)"
-	Delay *metav1.Duration `json:"delay,omitempty"`
+	// +kubebuilder:validation:Minimum=-1000
+	// +kubebuilder:validation:Maximum=1000
+	Priority *int32 `json:"priority,omitempty"`
 
-	// RunAt: run at this time, at once if it has passed. Excludes delay.
+	// ConcurrencyKey: of the workspace's jobs with the same key at most one is
+	// processing at a time; the others wait. Between two attempts of a job another
+	// one with its key may run.
 	//
 	// +optional
-	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:Format=date-time
-	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
-	RunAt *metav1.Time `json:"runAt,omitempty"`
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	ConcurrencyKey string `json:"concurrencyKey,omitempty"`
 
 	// Retry says how often and when a failed attempt is tried again.
 	//
@@ -78,6 +70,59 @@ type WorkspaceJobSpec struct {
 	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,9}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) <= duration('87600h')",message="ttlAfterFinished must be a duration such as 90s or 1h30m, at most 87600h (ten years)"
 	TTLAfterFinished *metav1.Duration `json:"ttlAfterFinished,omitempty"`
+}
+
+// WorkspaceJobSpec says what to run, when, and how often to try. What defines
+// the run can't change once the job exists; priority, cancelled, requeueAt and
+// ttlAfterFinished can.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.handler) != has(self.recurringJobRef)",message="set handler, or recurringJobRef to run a recurring job's template now: one of the two"
+// +kubebuilder:validation:XValidation:rule="!has(self.recurringJobRef) || !(has(self.args) || has(self.concurrencyKey) || has(self.retry) || has(self.timeout) || has(self.resources))",message="a job with recurringJobRef takes args, concurrencyKey, retry, timeout and resources from the recurring job's template: remove them here, or set handler instead of recurringJobRef"
+// +kubebuilder:validation:XValidation:rule="!(has(self.delay) && has(self.runAt))",message="delay and runAt exclude each other: set one of them, or neither to run now"
+// +kubebuilder:validation:XValidation:rule="has(self.handler) == has(oldSelf.handler) && (!has(self.handler) || self.handler == oldSelf.handler)",message="handler can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
+// +kubebuilder:validation:XValidation:rule="has(self.args) == has(oldSelf.args) && (!has(self.args) || self.args == oldSelf.args)",message="args can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
+// +kubebuilder:validation:XValidation:rule="has(self.concurrencyKey) == has(oldSelf.concurrencyKey) && (!has(self.concurrencyKey) || self.concurrencyKey == oldSelf.concurrencyKey)",message="concurrencyKey can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
+// +kubebuilder:validation:XValidation:rule="has(self.delay) == has(oldSelf.delay) && (!has(self.delay) || self.delay == oldSelf.delay) && has(self.runAt) == has(oldSelf.runAt) && (!has(self.runAt) || self.runAt == oldSelf.runAt)",message="delay and runAt can't change once the job exists: to run it at another time set cancelled and create another WorkspaceJob; to run it again set requeueAt"
+// +kubebuilder:validation:XValidation:rule="has(self.after) == has(oldSelf.after) && (!has(self.after) || self.after == oldSelf.after)",message="after can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
+// +kubebuilder:validation:XValidation:rule="has(self.recurringJobRef) == has(oldSelf.recurringJobRef) && (!has(self.recurringJobRef) || self.recurringJobRef == oldSelf.recurringJobRef)",message="recurringJobRef can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
+// +kubebuilder:validation:XValidation:rule="has(self.retry) == has(oldSelf.retry) && (!has(self.retry) || self.retry == oldSelf.retry)",message="retry can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
+// +kubebuilder:validation:XValidation:rule="has(self.timeout) == has(oldSelf.timeout) && (!has(self.timeout) || self.timeout == oldSelf.timeout)",message="timeout can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
+// +kubebuilder:validation:XValidation:rule="has(self.resources) == has(oldSelf.resources) && (!has(self.resources) || self.resources == oldSelf.resources)",message="resources can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
+type WorkspaceJobSpec struct {
+	JobTemplate `json:",inline"`
+
+	// RecurringJobRef: run this recurring job's template now, as it is when the
+	// operator first sees this job. Its overlap policy holds, its schedule does not
+	// move. Instead of handler.
+	//
+	// +optional
+	RecurringJobRef *RecurringJobRef `json:"recurringJobRef,omitempty"`
+
+	// Delay: run this long after the job was created or, with after, after
+	// its last parent has finished. Excludes runAt.
+	//
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,9}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) <= duration('87600h')",message="delay must be a duration such as 90s or 1h30m, at most 87600h (ten years)"
+	Delay *metav1.Duration `json:"delay,omitempty"`
+
+	// RunAt: run at this time, at once if it has passed. Excludes delay.
+	//
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=date-time
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
+	RunAt *metav1.Time `json:"runAt,omitempty"`
+
+	// After: run once these jobs of the same namespace have finished as wanted,
+	// all of them. One that can't end as wanted any more makes this job Deleted.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	After []Parent `json:"after,omitempty"`
 
 	// Cancelled: the job must not run (any more). A running attempt is stopped
 	// and its transaction rolled back. A finished job stays as it is.
@@ -94,6 +139,50 @@ type WorkspaceJobSpec struct {
 	// +kubebuilder:validation:Format=date-time
 	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
 	RequeueAt *metav1.Time `json:"requeueAt,omitempty"`
+}
+
+// RecurringJobRef names a WorkspaceRecurringJob of the same namespace.
+type RecurringJobRef struct {
+	// Name of the WorkspaceRecurringJob.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=46
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`
+	Name string `json:"name"`
+}
+
+// ParentOutcome is how a parent must end for its continuation to run.
+//
+// +kubebuilder:validation:Enum=Succeeded;Failed;Deleted;Finished
+type ParentOutcome string
+
+// Outcomes of a parent; the first three are the final states.
+const (
+	AfterSucceeded ParentOutcome = "Succeeded"
+	AfterFailed    ParentOutcome = "Failed"
+	AfterDeleted   ParentOutcome = "Deleted"
+	// AfterFinished: any of them.
+	AfterFinished ParentOutcome = "Finished"
+)
+
+// Parent is a job that a continuation waits for.
+type Parent struct {
+	// Name of a WorkspaceJob of the same namespace. It may be created later than
+	// its continuation, within the operator's limit for missing parents.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=58
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`
+	Name string `json:"name"`
+
+	// On: how the parent must end: Succeeded, Failed, Deleted, or Finished for any
+	// of them.
+	//
+	// +optional
+	// +kubebuilder:default=Succeeded
+	On ParentOutcome `json:"on,omitempty"`
 }
 
 // RetryPolicy: after the n-th failed attempt of a run the next one starts
@@ -175,8 +264,11 @@ type Resources struct {
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.message`
 // +kubebuilder:selectablefield:JSONPath=`.spec.handler`
+// +kubebuilder:selectablefield:JSONPath=`.spec.concurrencyKey`
+// +kubebuilder:selectablefield:JSONPath=`.spec.recurringJobRef.name`
 // +kubebuilder:selectablefield:JSONPath=`.status.state`
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 58",message="a WorkspaceJob's name must be at most 58 characters long, so that its attempts' Jobs can add a number"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.after) || self.spec.after.all(p, p.name != self.metadata.name)",message="after must not name the job itself"
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?$')",message="a WorkspaceJob's name must be a DNS label: lower-case letters, digits and '-'"
 type WorkspaceJob struct {
 	metav1.TypeMeta `json:",inline"`

@@ -29,7 +29,7 @@ func makeJob() *jobMaker {
 		ObjectMeta: metav1.ObjectMeta{
 			Name: "nightly", Namespace: "workspace-acme", UID: "uid-1", Generation: 1, CreationTimestamp: metav1.NewTime(born),
 		},
-		Spec:   v1alpha1.WorkspaceJobSpec{Handler: "sql"},
+		Spec:   v1alpha1.WorkspaceJobSpec{JobTemplate: v1alpha1.JobTemplate{Handler: "sql"}},
 		Status: v1alpha1.WorkspaceJobStatus{ObservedGeneration: -1},
 	}}
 }

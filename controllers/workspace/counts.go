@@ -134,6 +134,7 @@ func countsOf(jobs []v1alpha1.WorkspaceJob) *v1alpha1.JobCounts {
 	}
 	return &v1alpha1.JobCounts{
 		Scheduled:  by[v1alpha1.StateScheduled],
+		Awaiting:   by[v1alpha1.StateAwaiting],
 		Enqueued:   by[v1alpha1.StateEnqueued],
 		Processing: by[v1alpha1.StateProcessing],
 		Succeeded:  by[v1alpha1.StateSucceeded],

@@ -35,7 +35,7 @@ func TestJobsAreCounted(t *testing.T) {
 	for i, state := range []v1alpha1.JobState{"", "Enqueued", "Processing", "Processing", "Succeeded", "Failed", "Deleted", "Scheduled"} {
 		job := &v1alpha1.WorkspaceJob{
 			ObjectMeta: metav1.ObjectMeta{Namespace: ws.Status.Namespace, Name: fmt.Sprintf("job-%d", i)},
-			Spec:       v1alpha1.WorkspaceJobSpec{Handler: "sql"},
+			Spec:       v1alpha1.WorkspaceJobSpec{JobTemplate: v1alpha1.JobTemplate{Handler: "sql"}},
 		}
 		c.create(job)
 		if state != "" {
@@ -66,7 +66,7 @@ func TestCountsAreWrittenSeldom(t *testing.T) {
 	ws := c.ready(MakeWorkspace("busy").Obj())
 	job := &v1alpha1.WorkspaceJob{
 		ObjectMeta: metav1.ObjectMeta{Namespace: ws.Status.Namespace, Name: "flips"},
-		Spec:       v1alpha1.WorkspaceJobSpec{Handler: "sql"},
+		Spec:       v1alpha1.WorkspaceJobSpec{JobTemplate: v1alpha1.JobTemplate{Handler: "sql"}},
 	}
 	c.create(job)
 	seen, started := map[string]bool{}, metav1.Now()

@@ -41,9 +41,9 @@ type bench struct {
 func (b *bench) workspaceJob(ctx context.Context, number int) (time.Duration, error) {
 	job := &v1alpha1.WorkspaceJob{
 		ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: fmt.Sprintf("bench-%d-%d", b.id, number)},
-		Spec: v1alpha1.WorkspaceJobSpec{
+		Spec: v1alpha1.WorkspaceJobSpec{JobTemplate: v1alpha1.JobTemplate{
 			Handler: "sql", Args: &apiextensionsv1.JSON{Raw: []byte(`{"statements": ["SELECT 1"]}`)},
-		},
+		}},
 	}
 	created, err := b.create(ctx, job)
 	if err != nil {

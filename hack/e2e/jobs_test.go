@@ -27,7 +27,7 @@ func (tn *tenant) makeJob(name, handler string) *jobWrapper {
 	limit := int32(1)
 	w := &jobWrapper{v1alpha1.WorkspaceJob{
 		ObjectMeta: metav1.ObjectMeta{Namespace: tn.namespace, Name: name},
-		Spec:       v1alpha1.WorkspaceJobSpec{Handler: handler},
+		Spec:       v1alpha1.WorkspaceJobSpec{JobTemplate: v1alpha1.JobTemplate{Handler: handler}},
 	}}
 	w.Spec.Retry = &v1alpha1.RetryPolicy{Limit: &limit, MinDelay: &metav1.Duration{Duration: time.Second}}
 	return w

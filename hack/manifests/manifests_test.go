@@ -76,7 +76,7 @@ func TestSamplesAreListed(t *testing.T) {
 	}
 }
 
-// TestTenantRoles: a tenant writes WorkspaceJobs and nothing else, and reads no Secret.
+// TestTenantRoles: a tenant writes jobs, recurring or not, and nothing else, and reads no Secret.
 func TestTenantRoles(t *testing.T) {
 	t.Parallel()
 	readVerbs := []string{"get", "list", "watch"}
@@ -92,7 +92,7 @@ func TestTenantRoles(t *testing.T) {
 			}
 			for _, rule := range role.Rules {
 				allowed := readVerbs
-				if name != "viewer" && slices.Equal(rule.Resources, []string{"workspacejobs"}) {
+				if name != "viewer" && slices.Equal(rule.Resources, []string{"workspacejobs", "workspacerecurringjobs"}) {
 					allowed = append(slices.Clone(readVerbs), writeVerbs...)
 				}
 				for _, verb := range rule.Verbs {
