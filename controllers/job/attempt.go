@@ -38,27 +38,6 @@ const (
 	defaultFactor     = 2
 )
 
-// attemptName is the name of an attempt's Job. It is the same however often it
-// is computed, so no attempt is ever made twice.
-func attemptName(job string, number int32) string {
-	return job + "-" + strconv.Itoa(int(number))
-}
-
-// underWay is the attempt that has not finished; nil if there is none.
-func underWay(status *v1alpha1.WorkspaceJobStatus) *v1alpha1.Attempt {
-	if n := len(status.Attempts); n > 0 && status.Attempts[n-1].FinishedAt == nil {
-		return &status.Attempts[n-1]
-	}
-	return nil
-}
-
-func nextNumber(status *v1alpha1.WorkspaceJobStatus) int32 {
-	if n := len(status.Attempts); n > 0 {
-		return status.Attempts[n-1].Number + 1
-	}
-	return 1
-}
-
 // runOf reads the run's number from a Job that the operator made.
 func runOf(child *batchv1.Job, fallback int32) int32 {
 	run, err := strconv.ParseInt(child.Annotations[v1alpha1.AnnotationRun], 10, 32)
@@ -84,6 +63,7 @@ func newRun(status *v1alpha1.WorkspaceJobStatus, run int32) {
 	status.State = ""
 	status.EnqueuedAt, status.StartedAt, status.FinishedAt, status.NextAttemptAt = nil, nil, nil, nil
 	status.Result = nil
+	status.Parents = nil
 }
 
 // stopped: the Job was suspended, none of its pods is left running, and none has
@@ -144,7 +124,7 @@ func describe(attempt *v1alpha1.Attempt) string {
 	words := map[v1alpha1.AttemptOutcome]string{
 		v1alpha1.OutcomeSucceeded: "succeeded", v1alpha1.OutcomeTimedOut: "timed out", v1alpha1.OutcomeInterrupted: "was interrupted",
 		v1alpha1.OutcomeNotStarted: "did not start", v1alpha1.OutcomeLost: "was lost", v1alpha1.OutcomeCancelled: "was cancelled",
-		v1alpha1.OutcomePermanentFailure: "failed for good",
+		v1alpha1.OutcomePermanentFailure: "failed for good", v1alpha1.OutcomeReplaced: "was replaced",
 	}
 	text := cmp.Or(words[attempt.Outcome], "failed")
 	if attempt.ExitCode != nil && *attempt.ExitCode != 0 {
@@ -163,11 +143,11 @@ func permanentReason(last *v1alpha1.Attempt) string {
 	return v1alpha1.ReasonPermanentFailure
 }
 
-func retryLimit(job *v1alpha1.WorkspaceJob) int32 {
-	if job.Spec.Retry == nil || job.Spec.Retry.Limit == nil {
-		return defaultRetryLimit
+func retryLimit(o observed) int32 {
+	if retry := o.template().Retry; retry != nil && retry.Limit != nil {
+		return *retry.Limit
 	}
-	return *job.Spec.Retry.Limit
+	return defaultRetryLimit
 }
 
 // retryDelay before the attempt that follows `failed` failed ones: what the
@@ -179,7 +159,7 @@ func retryDelay(o observed, failed int32) time.Duration {
 		}
 	}
 	low, high, factor := float64(defaultMinDelay), float64(defaultMaxDelay), float64(defaultFactor)
-	if retry := o.job.Spec.Retry; retry != nil {
+	if retry := o.template().Retry; retry != nil {
 		if retry.MinDelay != nil {
 			low = float64(retry.MinDelay.Duration)
 		}

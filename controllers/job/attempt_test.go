@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
@@ -74,10 +75,10 @@ func TestRecordKeepsTheLastTwenty(t *testing.T) {
 	t.Parallel()
 	var status v1alpha1.WorkspaceJobStatus
 	for range 30 {
-		record(&status, v1alpha1.Attempt{Number: nextNumber(&status)})
+		record(&status, v1alpha1.Attempt{Number: status.NextNumber()})
 	}
-	if len(status.Attempts) != maxAttempts || status.Attempts[0].Number != 11 || nextNumber(&status) != 31 {
-		t.Errorf("%d attempts from %d, next %d", len(status.Attempts), status.Attempts[0].Number, nextNumber(&status))
+	if len(status.Attempts) != maxAttempts || status.Attempts[0].Number != 11 || status.NextNumber() != 31 {
+		t.Errorf("%d attempts from %d, next %d", len(status.Attempts), status.Attempts[0].Number, status.NextNumber())
 	}
 }
 
@@ -93,7 +94,7 @@ func TestClipKeepsCharactersWhole(t *testing.T) {
 
 func TestNamesFit(t *testing.T) {
 	t.Parallel()
-	if got := attemptName(strings.Repeat("a", 58), maxNumber); len(got) > 63 {
+	if got := (&v1alpha1.WorkspaceJob{ObjectMeta: metav1.ObjectMeta{Name: strings.Repeat("a", 58)}}).AttemptName(maxNumber); len(got) > 63 {
 		t.Errorf("%q has %d characters", got, len(got))
 	}
 }
@@ -123,9 +124,9 @@ func TestEventsTellEachFailedAttempt(t *testing.T) {
 	t.Parallel()
 	o := observed{
 		job: makeJob().retry(1).started(1, 1, 0).failed(5).started(1, 2, 15).obj(), child: makeChild(2, 1),
-		seen: exited(1, 20, contract.Message{Error: "boom"}), now: at(21), workspace: readyWorkspace(), pendingLimit: time.Hour,
+		seen: exited(1, 20, contract.Message{Error: "boom"}), now: at(21), workspace: readyWorkspace(), limits: Limits{Pending: time.Hour},
 	}
-	d := decide(o)
+	d := decided(o)
 	want := []notice{
 		{kind: "Warning", reason: "AttemptFailed", attempt: "nightly-2", note: "attempt 2 failed (exit code 1): boom"},
 		{kind: "Warning", reason: "RetriesExhausted", note: "attempt 2 failed (exit code 1): boom; no attempt is left after 2"},
@@ -145,9 +146,9 @@ func TestASuccessAtOnceHasNoEventButIsMeasured(t *testing.T) {
 	t.Parallel()
 	o := observed{
 		job: makeJob().started(1, 1, 0).obj(), child: makeChild(1, 1), seen: succeeded(5, "1"),
-		now: at(6), workspace: readyWorkspace(), pendingLimit: time.Hour,
+		now: at(6), workspace: readyWorkspace(), limits: Limits{Pending: time.Hour},
 	}
-	d := decide(o)
+	d := decided(o)
 	if events := eventsOf(&o.job.Status, &d.status); len(events) > 0 {
 		t.Errorf("events %v", events)
 	}

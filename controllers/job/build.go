@@ -1,6 +1,7 @@
 package job
 
 import (
+	"maps"
 	"strconv"
 	"strings"
 
@@ -18,19 +19,13 @@ import (
 // Job is suspended; the container itself may not.
 func build(ws *v1alpha1.Workspace, job *v1alpha1.WorkspaceJob, attempt v1alpha1.Attempt) *batchv1.Job {
 	spec := runnerjob.Spec{
-		Name:  attempt.Job,
-		Owner: *metav1.NewControllerRef(job, v1alpha1.GroupVersion.WithKind("WorkspaceJob")),
-		Labels: map[string]string{
-			v1alpha1.LabelJob:     job.Name,
-			v1alpha1.LabelAttempt: strconv.Itoa(int(attempt.Number)),
-		},
-		Annotations: map[string]string{
-			v1alpha1.AnnotationJobUID: string(job.UID),
-			v1alpha1.AnnotationRun:    strconv.Itoa(int(attempt.Run)),
-		},
-		Command:   contract.CommandRun,
-		Env:       environment(ws, job),
-		Resources: job.Spec.Resources,
+		Name:        attempt.Job,
+		Owner:       *metav1.NewControllerRef(job, v1alpha1.GroupVersion.WithKind("WorkspaceJob")),
+		Labels:      attemptLabels(job, attempt),
+		Annotations: attemptAnnotations(job, attempt),
+		Command:     contract.CommandRun,
+		Env:         environment(ws, job),
+		Resources:   job.Spec.Resources,
 	}
 	if job.Spec.Timeout != nil {
 		spec.Timeout = job.Spec.Timeout.Duration
@@ -68,3 +63,38 @@ func fromPod(name, path string) corev1.EnvVar {
 // $(DATABASE_URL) there would be the password.
 // https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/
 func escape(value string) string { return strings.ReplaceAll(value, "$", "$$") }
+
+// start makes the Job that a schedule made, which waits suspended, an attempt of
+// the WorkspaceJob. It stays the CronJob's too.
+func start(tick *batchv1.Job, job *v1alpha1.WorkspaceJob, attempt v1alpha1.Attempt) *batchv1.Job {
+	child := tick.DeepCopy()
+	child.Spec.Suspend = new(false)
+	owner := *metav1.NewControllerRef(job, v1alpha1.GroupVersion.WithKind("WorkspaceJob"))
+	owner.Controller, owner.BlockOwnerDeletion = nil, nil
+	child.OwnerReferences = append(child.OwnerReferences, owner)
+	for _, meta := range []*metav1.ObjectMeta{&child.ObjectMeta, &child.Spec.Template.ObjectMeta} {
+		if meta.Labels == nil {
+			meta.Labels = map[string]string{}
+		}
+		if meta.Annotations == nil {
+			meta.Annotations = map[string]string{}
+		}
+		maps.Copy(meta.Labels, attemptLabels(job, attempt))
+		maps.Copy(meta.Annotations, attemptAnnotations(job, attempt))
+	}
+	return child
+}
+
+func attemptLabels(job *v1alpha1.WorkspaceJob, attempt v1alpha1.Attempt) map[string]string {
+	return map[string]string{
+		v1alpha1.LabelJob:     job.Name,
+		v1alpha1.LabelAttempt: strconv.Itoa(int(attempt.Number)),
+	}
+}
+
+func attemptAnnotations(job *v1alpha1.WorkspaceJob, attempt v1alpha1.Attempt) map[string]string {
+	return map[string]string{
+		v1alpha1.AnnotationJobUID: string(job.UID),
+		v1alpha1.AnnotationRun:    strconv.Itoa(int(attempt.Run)),
+	}
+}

@@ -127,3 +127,12 @@ func exited(code int32, seconds int, message contract.Message) runnerjob.Observa
 		At: *when(seconds), ExitCode: new(code), Message: message, Error: message.Error,
 	}}
 }
+
+// decided is what is decided where the queue has a place for everybody.
+func decided(o observed) decision {
+	d := decide(o)
+	if d.start != nil {
+		admitted(o, &d)
+	}
+	return d
+}

@@ -29,12 +29,34 @@ type observed struct {
 	// next one: it exists before its time if the operator died after making it.
 	// Nil: there is none.
 	child *batchv1.Job
+	// tick is the suspended Job that a schedule made for the first attempt; nil:
+	// there is none, or it was started.
+	tick *batchv1.Job
 	// seen is what child and its pods tell.
 	seen runnerjob.Observation
 	// foreign names who holds the child's name, if that is not this job.
 	foreign string
-	// pendingLimit is how long an attempt's pod may take to start.
-	pendingLimit time.Duration
+	// ended are this job's Jobs that have finished.
+	ended []batchv1.Job
+	// recurring is the recurring job that this is a run of; nil: none.
+	recurring *v1alpha1.WorkspaceRecurringJob
+	// replacedBy names a newer run that takes this one's place; "": none.
+	replacedBy string
+	// parents are those of spec.after, in its order.
+	parents []parent
+	// cycle are the names from this job, by way of its parents, back to it.
+	cycle []string
+	// awaited: a continuation has not yet seen how this job ends.
+	awaited bool
+	limits  Limits
+}
+
+// template is what the job's attempts run. It is known wherever it is asked for.
+func (o observed) template() *v1alpha1.JobTemplate {
+	if template := o.job.Template(); template != nil {
+		return template
+	}
+	return &v1alpha1.JobTemplate{}
 }
 
 // decision is what to do about what was observed, in this order: stop, start,
@@ -43,23 +65,38 @@ type decision struct {
 	status v1alpha1.WorkspaceJobStatus
 	// stop the pods of this Job, so that what they came to is still counted.
 	stop *batchv1.Job
-	// start this attempt.
+	// start this attempt, if the workspace's queue has a place for it.
 	start *v1alpha1.Attempt
-	// remove the WorkspaceJob itself: its ttlAfterFinished is over.
+	// reap these Jobs: nobody needs them any more.
+	reap []batchv1.Job
+	// remove the WorkspaceJob itself: its time is over.
 	remove bool
 	// after: look again then; 0: when something changes.
 	after time.Duration
 }
 
+// look again at the latest after so long.
+func (d *decision) look(after time.Duration) {
+	if d.after == 0 || after < d.after {
+		d.after = after
+	}
+}
+
 // decide follows a job through its states. It is pure: whatever the operator
 // forgot in a crash is in what was observed.
 func decide(o observed) decision {
+	d := follow(o)
+	reap(o, &d)
+	return d
+}
+
+func follow(o observed) decision {
 	d := decision{status: *o.job.Status.DeepCopy()}
 	d.status.ObservedGeneration = o.job.Generation
 	d.status.Run = max(d.status.Run, 1)
 	adopt(o, &d)
-	if current := underWay(&d.status); current != nil {
-		if follow(o, &d, current); current.FinishedAt == nil {
+	if current := d.status.UnderWay(); current != nil {
+		if attend(o, &d, current); current.FinishedAt == nil {
 			return d
 		}
 		afterAttempt(o, &d, current)
@@ -67,21 +104,26 @@ func decide(o observed) decision {
 	if d.status.State.Final() && !requeue(o, &d) {
 		return d
 	}
-	if o.job.Spec.Cancelled {
+	switch {
+	case o.job.Spec.Cancelled:
 		finish(&d, v1alpha1.StateDeleted, v1alpha1.ReasonCancelled, "spec.cancelled is set", o.now)
-		return d
+	case o.replacedBy != "":
+		finish(&d, v1alpha1.StateDeleted, v1alpha1.ReasonReplaced, replacedMessage(o.replacedBy), o.now)
+	case unresolved(o, &d) || refused(o, &d) || awaits(o, &d) || !due(o, &d):
+	default:
+		begin(o, &d)
 	}
-	if refused(o, &d) || !due(o, &d) {
-		return d
-	}
-	begin(o, &d)
 	return d
+}
+
+func replacedMessage(by string) string {
+	return fmt.Sprintf("run %q of the same recurring job takes its place (concurrencyPolicy Replace)", by)
 }
 
 // adopt takes up a Job that exists though the status doesn't know it: the
 // operator died, or its cache lagged, between making the Job and writing so.
 func adopt(o observed, d *decision) {
-	if o.child == nil || underWay(&d.status) != nil {
+	if o.child == nil || d.status.UnderWay() != nil {
 		return
 	}
 	run := runOf(o.child, d.status.Run)
@@ -89,7 +131,7 @@ func adopt(o observed, d *decision) {
 		newRun(&d.status, run)
 	}
 	record(&d.status, v1alpha1.Attempt{
-		Number: nextNumber(&d.status), Run: run, Job: o.child.Name, JobUID: o.child.UID, CreatedAt: o.child.CreationTimestamp,
+		Number: d.status.NextNumber(), Run: run, Job: o.child.Name, JobUID: o.child.UID, CreatedAt: startedOrCreated(o.child),
 	})
 	d.status.NextAttemptAt = nil
 	if d.status.EnqueuedAt == nil {
@@ -97,8 +139,16 @@ func adopt(o observed, d *decision) {
 	}
 }
 
-// follow brings the attempt that is under way up to date.
-func follow(o observed, d *decision, current *v1alpha1.Attempt) {
+// startedOrCreated: a Job that a schedule made may have waited for long.
+func startedOrCreated(child *batchv1.Job) metav1.Time {
+	if child.Status.StartTime != nil {
+		return *child.Status.StartTime
+	}
+	return child.CreationTimestamp
+}
+
+// attend brings the attempt that is under way up to date.
+func attend(o observed, d *decision, current *v1alpha1.Attempt) {
 	if o.child == nil {
 		end(current, cmp.Or(current.Outcome, v1alpha1.OutcomeLost), "its Job was deleted before its end was seen", o.now)
 		return
@@ -120,6 +170,9 @@ func follow(o observed, d *decision, current *v1alpha1.Attempt) {
 	case o.job.Spec.Cancelled:
 		current.Outcome, current.Error = v1alpha1.OutcomeCancelled, "spec.cancelled was set"
 		stopping(o, d, current)
+	case o.replacedBy != "":
+		current.Outcome, current.Error = v1alpha1.OutcomeReplaced, replacedMessage(o.replacedBy)
+		stopping(o, d, current)
 	case current.StartedAt != nil:
 		enter(&d.status, v1alpha1.StateProcessing, v1alpha1.ReasonProcessing, fmt.Sprintf("attempt %d is running", current.Number), o.now)
 	default:
@@ -135,7 +188,7 @@ func stopping(o observed, d *decision, current *v1alpha1.Attempt) {
 		state = v1alpha1.StateProcessing
 	}
 	reason := v1alpha1.ReasonPodPending
-	if current.Outcome == v1alpha1.OutcomeCancelled {
+	if current.Outcome == v1alpha1.OutcomeCancelled || current.Outcome == v1alpha1.OutcomeReplaced {
 		reason = v1alpha1.ReasonCancelling
 	}
 	enter(&d.status, state, reason, fmt.Sprintf("attempt %d is being stopped: %s", current.Number, current.Error), o.now)
@@ -143,14 +196,14 @@ func stopping(o observed, d *decision, current *v1alpha1.Attempt) {
 
 // pending tells why the pod has not started, and gives up after the limit.
 func pending(o observed, d *decision, current *v1alpha1.Attempt) {
-	limit := current.CreatedAt.Add(o.pendingLimit)
+	limit := current.CreatedAt.Add(o.limits.Pending)
 	if !o.now.Before(limit) {
 		current.Outcome = v1alpha1.OutcomeNotStarted
-		current.Error = clip(fmt.Sprintf("its pod did not start within %s: %s", o.pendingLimit, cmp.Or(o.seen.Waiting, "nothing says why")), maxError)
+		current.Error = clip(fmt.Sprintf("its pod did not start within %s: %s", o.limits.Pending, cmp.Or(o.seen.Waiting, "nothing says why")), maxError)
 		stopping(o, d, current)
 		return
 	}
-	d.after = min(pendingLook, limit.Sub(o.now))
+	d.look(min(pendingLook, limit.Sub(o.now)))
 	reason, message := v1alpha1.ReasonEnqueued, fmt.Sprintf("attempt %d waits for its pod to start", current.Number)
 	if o.seen.Waiting != "" {
 		reason = v1alpha1.ReasonPodPending
@@ -171,21 +224,23 @@ func afterAttempt(o observed, d *decision, last *v1alpha1.Attempt) {
 		finish(d, v1alpha1.StateSucceeded, v1alpha1.ReasonSucceeded, told, at)
 	case last.Outcome == v1alpha1.OutcomeCancelled || o.job.Spec.Cancelled:
 		finish(d, v1alpha1.StateDeleted, v1alpha1.ReasonCancelled, told, at)
+	case last.Outcome == v1alpha1.OutcomeReplaced:
+		finish(d, v1alpha1.StateDeleted, v1alpha1.ReasonReplaced, told, at)
 	case last.Outcome == v1alpha1.OutcomePermanentFailure:
 		finish(d, v1alpha1.StateFailed, permanentReason(last), told, at)
-	case d.status.RunAttempts > retryLimit(o.job):
+	case d.status.RunAttempts > retryLimit(o):
 		finish(d, v1alpha1.StateFailed, v1alpha1.ReasonRetriesExhausted, fmt.Sprintf("%s; no attempt is left after %d", told, d.status.RunAttempts), at)
 	case last.Number >= maxNumber:
 		finish(d, v1alpha1.StateFailed, v1alpha1.ReasonRetriesExhausted, fmt.Sprintf("%s; the object has used up its %d attempt numbers: create another WorkspaceJob", told, maxNumber), at)
 	default:
 		next := metav1.NewTime(at.Add(retryDelay(o, d.status.RunAttempts)).Round(time.Second))
 		d.status.NextAttemptAt = &next
-		enter(&d.status, v1alpha1.StateScheduled, v1alpha1.ReasonRetryScheduled, fmt.Sprintf("%s; retry %d of %d is due at %s", told, d.status.RunAttempts, retryLimit(o.job), stamp(next.Time)), o.now)
+		enter(&d.status, v1alpha1.StateScheduled, v1alpha1.ReasonRetryScheduled, fmt.Sprintf("%s; retry %d of %d is due at %s", told, d.status.RunAttempts, retryLimit(o), stamp(next.Time)), o.now)
 	}
 }
 
 // requeue starts another run of a finished job whose requeueAt has come. It
-// reports whether it did; if not, the job stays as it is or, after its TTL, goes.
+// reports whether it did; if not, the job stays as it is or, after its time, goes.
 func requeue(o observed, d *decision) bool {
 	if d.status.FinishedAt == nil {
 		d.status.FinishedAt = new(metav1.NewTime(o.now))
@@ -193,22 +248,19 @@ func requeue(o observed, d *decision) bool {
 	spec, finished := o.job.Spec, d.status.FinishedAt
 	if again := spec.RequeueAt; again != nil && !spec.Cancelled && finished.Before(again) {
 		if o.now.Before(again.Time) {
-			d.after = again.Sub(o.now)
+			d.look(again.Sub(o.now))
 			return false
 		}
 		newRun(&d.status, d.status.Run+1)
 		return true
 	}
-	if spec.TTLAfterFinished != nil {
-		left := finished.Add(spec.TTLAfterFinished.Duration).Sub(o.now)
-		d.remove, d.after = left <= 0, max(left, 0)
-	}
+	expire(o, d)
 	return false
 }
 
 // due reports whether the next attempt's time has come, and says so if not.
 func due(o observed, d *decision) bool {
-	at := firstDue(o.job, d.status.Run)
+	at := firstDue(o, &d.status)
 	reason, message := v1alpha1.ReasonScheduled, fmt.Sprintf("due at %s", stamp(at))
 	if d.status.RunAttempts > 0 && d.status.NextAttemptAt != nil {
 		at, reason, message = d.status.NextAttemptAt.Time, v1alpha1.ReasonRetryScheduled, d.status.Message
@@ -216,7 +268,7 @@ func due(o observed, d *decision) bool {
 	if !o.now.Before(at) {
 		return true
 	}
-	d.after = at.Sub(o.now)
+	d.look(at.Sub(o.now))
 	d.status.NextAttemptAt = new(metav1.NewTime(at))
 	enter(&d.status, v1alpha1.StateScheduled, reason, message, o.now)
 	return false
@@ -225,38 +277,41 @@ func due(o observed, d *decision) bool {
 // refused tells at once, without waiting for its time, of a job that can't run as
 // it is or where it is.
 func refused(o observed, d *decision) bool {
-	if args := o.job.Spec.Args; args != nil && len(args.Raw) > contract.MaxArgs {
+	if args := o.template().Args; args != nil && len(args.Raw) > contract.MaxArgs {
 		finish(d, v1alpha1.StateFailed, v1alpha1.ReasonInvalidArguments, fmt.Sprintf("args are %d bytes of JSON; at most %d (64 KiB) are allowed: put the data into the database and pass a key to it", len(args.Raw), contract.MaxArgs), o.now)
 		return true
 	}
 	if o.workspace == nil {
-		stall(&d.status, v1alpha1.ReasonNotInWorkspace, fmt.Sprintf("namespace %q belongs to no Workspace: create the job in a workspace's namespace (kubectl get workspaces), or have a cluster admin make this one a workspace's", o.job.Namespace), o.now)
+		stall(&d.status, v1alpha1.StateEnqueued, v1alpha1.ReasonNotInWorkspace, fmt.Sprintf("namespace %q belongs to no Workspace: create the job in a workspace's namespace (kubectl get workspaces), or have a cluster admin make this one a workspace's", o.job.Namespace), o.now)
 		return true
 	}
 	return false
 }
 
-// begin starts the next attempt, if the workspace can take it.
+// begin asks for a place for the next attempt, if the workspace can take it.
 func begin(o observed, d *decision) {
 	if d.status.EnqueuedAt == nil {
-		d.status.EnqueuedAt = new(metav1.NewTime(o.now))
+		d.status.EnqueuedAt = new(metav1.NewTime(firstDue(o, &d.status)))
 	}
 	if message := workspaceObstacle(o.workspace); message != "" {
 		enter(&d.status, v1alpha1.StateEnqueued, v1alpha1.ReasonWorkspaceNotReady, message, o.now)
 		return
 	}
 	if o.foreign != "" {
-		stall(&d.status, v1alpha1.ReasonNameTaken, o.foreign, o.now)
-		d.after = foreignLook
+		stall(&d.status, v1alpha1.StateEnqueued, v1alpha1.ReasonNameTaken, o.foreign, o.now)
+		d.look(foreignLook)
 		return
 	}
-	number := nextNumber(&d.status)
-	attempt := v1alpha1.Attempt{
-		Number: number, Run: d.status.Run, Job: attemptName(o.job.Name, number), CreatedAt: metav1.NewTime(o.now),
+	number := d.status.NextNumber()
+	d.start = &v1alpha1.Attempt{
+		Number: number, Run: d.status.Run, Job: o.job.AttemptName(number), CreatedAt: metav1.NewTime(o.now),
 	}
-	record(&d.status, attempt)
-	d.start = &attempt
-	d.after = pendingLook
+}
+
+// admitted: the attempt has got a place, and starts now.
+func admitted(o observed, d *decision) {
+	record(&d.status, *d.start)
+	d.look(pendingLook)
 	d.status.NextAttemptAt = nil
-	enter(&d.status, v1alpha1.StateEnqueued, v1alpha1.ReasonEnqueued, fmt.Sprintf("attempt %d waits for its pod to start", number), o.now)
+	enter(&d.status, v1alpha1.StateEnqueued, v1alpha1.ReasonEnqueued, fmt.Sprintf("attempt %d waits for its pod to start", d.start.Number), o.now)
 }

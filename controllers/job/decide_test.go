@@ -250,12 +250,12 @@ func TestDecide(t *testing.T) {
 			if o.now.IsZero() {
 				o.now = at(0)
 			}
-			o.pendingLimit = 10 * time.Minute
+			o.limits = Limits{Pending: 10 * time.Minute, Parent: time.Hour}
 			if o.workspace == nil && c.want.Reason != "NotInWorkspace" {
 				o.workspace = readyWorkspace()
 			}
 			before := o.job.DeepCopy()
-			d := decide(o)
+			d := decided(o)
 			if diff := cmp.Diff(c.want, outlineOf(d)); diff != "" {
 				t.Errorf("decide (-want +got):\n%s\nmessage: %s", diff, d.status.Message)
 			}
@@ -282,14 +282,14 @@ func TestDecideIsSettled(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o.now, o.pendingLimit, o.workspace = at(6), time.Hour, readyWorkspace()
-			first := decide(o)
+			o.now, o.limits.Pending, o.workspace = at(6), time.Hour, readyWorkspace()
+			first := decided(o)
 			o.job.Status = first.status
-			if underWay(&first.status) == nil {
+			if first.status.UnderWay() == nil {
 				o.child = nil
 			}
 			o.now = at(8)
-			second := decide(o)
+			second := decided(o)
 			if diff := cmp.Diff(first.status, second.status); diff != "" {
 				t.Errorf("the second decision differs (-first +second):\n%s", diff)
 			}
@@ -300,9 +300,9 @@ func TestDecideIsSettled(t *testing.T) {
 func TestConditionsFollowKstatus(t *testing.T) {
 	t.Parallel()
 	conditions := func(o observed) map[string]metav1.ConditionStatus {
-		o.now, o.pendingLimit, o.workspace = at(6), time.Hour, readyWorkspace()
+		o.now, o.limits.Pending, o.workspace = at(6), time.Hour, readyWorkspace()
 		got := map[string]metav1.ConditionStatus{}
-		d := decide(o)
+		d := decided(o)
 		for _, c := range d.status.Conditions {
 			got[c.Type] = c.Status
 			if c.ObservedGeneration != o.job.Generation {

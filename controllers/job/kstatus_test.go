@@ -34,11 +34,11 @@ func TestKstatusVerdicts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			o := c.o
-			o.now, o.pendingLimit, o.workspace = at(6), time.Hour, readyWorkspace()
+			o.now, o.limits.Pending, o.workspace = at(6), time.Hour, readyWorkspace()
 			if got := testenv.Verdict(t, o.job); got != status.InProgressStatus {
 				t.Errorf("before the operator has seen it: %s", got)
 			}
-			o.job.Status = decide(o).status
+			o.job.Status = decided(o).status
 			if got := testenv.Verdict(t, o.job); got != c.want || o.job.Status.State != c.state {
 				t.Errorf("%s is %s, want %s to be %s", o.job.Status.State, got, c.state, c.want)
 			}

@@ -2,11 +2,15 @@ package job
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -22,28 +26,112 @@ const troubleAfter = 10 * time.Second
 // Indexes of the manager's cache.
 const (
 	indexPodOwner           = "controllerUID"
+	indexOwner              = "ownerUID"
+	indexParent             = "parent"
 	indexWorkspaceNamespace = "namespaceName"
 )
 
 // observe gathers all that decide needs. The cache may lag: where acting on what
 // it lacks would be wrong, the API server is asked.
 func (r *Reconciler) observe(ctx context.Context, job *v1alpha1.WorkspaceJob) (observed, error) {
-	o := observed{now: r.Clock.Now(), job: job, pendingLimit: r.PendingLimit}
+	o := observed{now: r.Clock.Now(), job: job, limits: r.Limits}
 	var err error
 	if o.workspace, err = r.workspaceOf(ctx, job.Namespace); err != nil {
 		return o, err
 	}
-	child, err := r.childOf(ctx, job)
-	if err != nil || child == nil {
+	if err := r.observeChild(ctx, &o); err != nil {
 		return o, err
 	}
-	if !metav1.IsControlledBy(child, job) {
+	if o.ended, err = r.endedOf(ctx, job); err != nil {
+		return o, err
+	}
+	return o, r.observeRelatives(ctx, &o)
+}
+
+// observeChild tells the Job of the attempt that is under way, or what has the name
+// of the next one's.
+func (r *Reconciler) observeChild(ctx context.Context, o *observed) error {
+	child, err := r.childOf(ctx, o.job)
+	if err != nil || child == nil {
+		return err
+	}
+	if isTick(child, o.job) {
+		ours, err := r.scheduledFor(ctx, child, o.job)
+		if err != nil {
+			return err
+		}
+		if ours {
+			o.tick = child
+			return nil
+		}
+	}
+	if !belongs(child, o.job) {
 		o.foreign = foreignMessage(child.Name)
-		return o, nil
+		return nil
 	}
 	o.child = child
 	o.seen, err = r.seenOf(ctx, child, o.now)
-	return o, err
+	return err
+}
+
+// belongs: the Job is an attempt of this WorkspaceJob, by UID: it made it, or it
+// started the one that a schedule had made.
+func belongs(child *batchv1.Job, job *v1alpha1.WorkspaceJob) bool {
+	owned := slices.ContainsFunc(child.OwnerReferences, func(owner metav1.OwnerReference) bool { return owner.UID == job.UID })
+	return owned && child.Annotations[v1alpha1.AnnotationJobUID] == string(job.UID)
+}
+
+// isTick: the Job has the looks of one that a schedule made and nobody has started.
+func isTick(child *batchv1.Job, job *v1alpha1.WorkspaceJob) bool {
+	_, scheduled := job.ScheduledAt()
+	return scheduled && child.Name == job.Name && child.Annotations[v1alpha1.AnnotationJobUID] == "" && suspended(child)
+}
+
+// scheduledFor: the Job was made by the CronJob of the recurring job that the
+// WorkspaceJob is a run of, and runs what that says.
+func (r *Reconciler) scheduledFor(ctx context.Context, child *batchv1.Job, job *v1alpha1.WorkspaceJob) (bool, error) {
+	owner := metav1.GetControllerOf(child)
+	if owner == nil || owner.Kind != "CronJob" {
+		return false, nil
+	}
+	cronJob := &batchv1.CronJob{}
+	err := r.Client.Get(ctx, client.ObjectKey{Namespace: child.Namespace, Name: owner.Name}, cronJob, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return false, client.IgnoreNotFound(err)
+	}
+	series, mine := metav1.GetControllerOf(cronJob), metav1.GetControllerOf(job)
+	if cronJob.UID != owner.UID || series == nil || mine == nil || series.UID != mine.UID {
+		return false, nil
+	}
+	template := v1alpha1.JobTemplate{}
+	if err := json.Unmarshal([]byte(child.Annotations[v1alpha1.AnnotationTemplate]), &template); err != nil {
+		return false, nil
+	}
+	return template.Handler == job.Spec.Handler && sameArgs(template.Args, job.Spec.Args), nil
+}
+
+// sameArgs compares JSON, not its spelling.
+func sameArgs(a, b *apiextensionsv1.JSON) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	var left, right any
+	return json.Unmarshal(a.Raw, &left) == nil && json.Unmarshal(b.Raw, &right) == nil && equality.Semantic.DeepEqual(left, right)
+}
+
+// endedOf are the job's own Jobs that have finished.
+func (r *Reconciler) endedOf(ctx context.Context, job *v1alpha1.WorkspaceJob) ([]batchv1.Job, error) {
+	var list batchv1.JobList
+	if err := r.Client.List(ctx, &list, client.InNamespace(job.Namespace), client.MatchingFields{indexOwner: string(job.UID)}, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("list the Jobs of %q: %w", job.Name, err)
+	}
+	var ended []batchv1.Job
+	for i := range list.Items {
+		if child := &list.Items[i]; belongs(child, job) && runnerjob.Finished(child) != nil {
+			ended = append(ended, *child)
+		}
+	}
+	return ended, nil
 }
 
 // workspaceOf finds the workspace that holds the namespace, or the one that wants
@@ -64,8 +152,8 @@ func (r *Reconciler) workspaceOf(ctx context.Context, namespace string) (*v1alph
 // childOf is the Job of the attempt that is under way or, if none is, whatever
 // holds the name of the next one.
 func (r *Reconciler) childOf(ctx context.Context, job *v1alpha1.WorkspaceJob) (*batchv1.Job, error) {
-	current := underWay(&job.Status)
-	key := client.ObjectKey{Namespace: job.Namespace, Name: attemptName(job.Name, nextNumber(&job.Status))}
+	current := job.Status.UnderWay()
+	key := client.ObjectKey{Namespace: job.Namespace, Name: job.AttemptName(job.Status.NextNumber())}
 	if current != nil {
 		key.Name = current.Job
 	}

@@ -3,6 +3,7 @@ package job
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,13 +19,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/admission"
 )
 
 // +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspacejobs,verbs=get;list;watch;delete
 // +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspacejobs/status,verbs=patch
 // +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspacejobs/finalizers,verbs=update
 // +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspaces,verbs=get;list;watch
-// +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;patch
+// +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspacerecurringjobs,verbs=get;list;watch
+// +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=batch,resources=cronjobs,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;delete
 // +kubebuilder:rbac:groups="",resources=events,verbs=list
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
@@ -41,22 +45,48 @@ type Reconciler struct {
 	Clock clock.PassiveClock
 	// Metrics that transitions are counted in.
 	Metrics *Metrics
-	// PendingLimit is how long an attempt's pod may take to start before the
-	// attempt has failed.
-	PendingLimit time.Duration
+	// Queues decide which attempts may start.
+	Queues *admission.Queues
+	// Places tells how a job asks for a place in its queue.
+	Places *admission.Cluster
+	// Limits of waiting.
+	Limits Limits
+}
+
+// Limits of waiting for what may never come.
+type Limits struct {
+	// Pending is how long an attempt's pod may take to start before the attempt
+	// has failed.
+	Pending time.Duration
+	// Parent is how long after its creation a continuation may wait for a parent
+	// that does not exist.
+	Parent time.Duration
 }
 
 // Reconcile brings one WorkspaceJob a step on.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	result, err := r.step(ctx, req)
+	// Whatever happened may have freed a place, or been an event of a pod that did.
+	return result, errors.Join(err, r.Queues.Turn(ctx, req.Namespace))
+}
+
+func (r *Reconciler) step(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	job := &v1alpha1.WorkspaceJob{}
-	if err := r.Client.Get(ctx, req.NamespacedName, job); err != nil || !job.DeletionTimestamp.IsZero() {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+	err := r.Client.Get(ctx, req.NamespacedName, job)
+	if apierrors.IsNotFound(err) || err == nil && !job.DeletionTimestamp.IsZero() {
+		return r.leave(ctx, req)
+	}
+	if err != nil {
+		return ctrl.Result{}, err
 	}
 	o, err := r.observe(ctx, job)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
 	d := decide(o)
+	if err := r.queue(ctx, o, &d); err != nil {
+		return ctrl.Result{}, err
+	}
 	if err := r.act(ctx, o, &d); err != nil {
 		return quiet(err)
 	}
@@ -71,17 +101,79 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	return ctrl.Result{RequeueAfter: d.after}, nil
 }
 
-// act stops and starts Jobs. What the API server refuses for good changes the
-// decision instead of being an error.
+// leave the queue: the job is gone. A place that was given to it is free only when
+// it is certain that no Job of it is on its way.
+func (r *Reconciler) leave(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	if name := r.Queues.Taken(req.Namespace, req.Name); name != "" {
+		err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: req.Namespace, Name: name}, &batchv1.Job{})
+		if err == nil {
+			return ctrl.Result{RequeueAfter: time.Second}, nil
+		}
+		if !apierrors.IsNotFound(err) {
+			return ctrl.Result{}, err
+		}
+	}
+	r.Queues.Forget(req.Namespace, req.Name)
+	return ctrl.Result{}, nil
+}
+
+// queue asks for a place where the decision is to start an attempt.
+func (r *Reconciler) queue(ctx context.Context, o observed, d *decision) error {
+	switch {
+	case d.start == nil && d.status.UnderWay() != nil:
+		r.Queues.Started(o.job.Namespace, o.job.Name)
+		return nil
+	case d.start == nil:
+		r.Queues.Forget(o.job.Namespace, o.job.Name)
+		return nil
+	}
+	asking := *o.job
+	asking.Status = d.status
+	entry, err := r.Places.EntryOf(ctx, &asking)
+	if err != nil {
+		return err
+	}
+	verdict, err := r.Queues.Ask(ctx, o.workspace, entry)
+	switch {
+	case err != nil:
+		return err
+	case verdict.Admitted:
+		admitted(o, d)
+	case verdict.Rejected:
+		rejected(o, d, verdict)
+	default:
+		waits(o, d, verdict)
+	}
+	return nil
+}
+
+// act stops, starts and deletes Jobs. What the API server refuses for good changes
+// the decision instead of being an error.
 func (r *Reconciler) act(ctx context.Context, o observed, d *decision) error {
 	if d.stop != nil {
 		if err := r.stop(ctx, d.stop); err != nil {
 			return err
 		}
 	}
-	if d.start == nil {
-		return nil
+	for i := range d.reap {
+		child := &d.reap[i]
+		err := r.Client.Delete(ctx, child, client.Preconditions{UID: &child.UID}, client.PropagationPolicy(metav1.DeletePropagationBackground))
+		if client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("delete Job %q: %w", child.Name, err)
+		}
 	}
+	switch {
+	case d.start == nil:
+		return nil
+	case o.tick != nil:
+		return r.release(ctx, o, d)
+	default:
+		return r.create(ctx, o, d)
+	}
+}
+
+// create the attempt's Job.
+func (r *Reconciler) create(ctx context.Context, o observed, d *decision) error {
 	child := build(o.workspace, o.job, *d.start)
 	err := r.Client.Create(ctx, child, client.FieldOwner(v1alpha1.ManagedBy))
 	if apierrors.IsAlreadyExists(err) {
@@ -89,10 +181,23 @@ func (r *Reconciler) act(ctx context.Context, o observed, d *decision) error {
 	}
 	if refusal := refusalOf(err); refusal != nil {
 		withdraw(o, d, *refusal)
+		r.Queues.Forget(o.job.Namespace, o.job.Name)
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("create Job %q: %w", child.Name, err)
+	}
+	recordChild(d, child)
+	return nil
+}
+
+// release the Job that a schedule made: it becomes this WorkspaceJob's and starts,
+// in one write.
+func (r *Reconciler) release(ctx context.Context, o observed, d *decision) error {
+	child := start(o.tick, o.job, *d.start)
+	patch := client.MergeFromWithOptions(o.tick, client.MergeFromWithOptimisticLock{})
+	if err := r.Client.Patch(ctx, child, patch, client.FieldOwner(v1alpha1.ManagedBy)); err != nil {
+		return fmt.Errorf("start Job %q: %w", child.Name, err)
 	}
 	recordChild(d, child)
 	return nil
@@ -105,10 +210,11 @@ func (r *Reconciler) takeUp(ctx context.Context, o observed, d *decision, child 
 	if err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(child), found); err != nil {
 		return fmt.Errorf("read Job %q: %w", child.Name, err)
 	}
-	if metav1.IsControlledBy(found, o.job) {
+	if belongs(found, o.job) {
 		recordChild(d, found)
 		return nil
 	}
+	r.Queues.Forget(o.job.Namespace, o.job.Name)
 	withdraw(o, d, refusal{
 		reason: v1alpha1.ReasonNameTaken, stalled: true, after: foreignLook,
 		message: foreignMessage(found.Name),

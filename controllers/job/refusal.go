@@ -56,7 +56,7 @@ func withdraw(o observed, d *decision, why refusal) {
 	d.status.RunAttempts--
 	d.start, d.after = nil, why.after
 	if why.stalled {
-		stall(&d.status, why.reason, why.message, o.now)
+		stall(&d.status, v1alpha1.StateEnqueued, why.reason, why.message, o.now)
 		return
 	}
 	enter(&d.status, v1alpha1.StateEnqueued, why.reason, why.message, o.now)
@@ -66,7 +66,7 @@ func withdraw(o observed, d *decision, why refusal) {
 func recordChild(d *decision, child *batchv1.Job) {
 	attempt := &d.status.Attempts[len(d.status.Attempts)-1]
 	attempt.JobUID = child.UID
-	attempt.CreatedAt = child.CreationTimestamp
+	attempt.CreatedAt = startedOrCreated(child)
 }
 
 func foreignMessage(name string) string {

@@ -5,8 +5,10 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -15,8 +17,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/admission"
+	"github.com/openradius/workspace-jobs/controllers/fairqueue"
 )
 
 // workers is how many WorkspaceJobs are reconciled at once.
@@ -29,16 +34,28 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 	if err := indexer.IndexField(ctx, &corev1.Pod{}, indexPodOwner, controllerUID); err != nil {
 		return err
 	}
+	if err := indexer.IndexField(ctx, &batchv1.Job{}, indexOwner, ownerUIDs); err != nil {
+		return err
+	}
+	if err := indexer.IndexField(ctx, &v1alpha1.WorkspaceJob{}, indexParent, parentNames); err != nil {
+		return err
+	}
 	if err := indexer.IndexField(ctx, &v1alpha1.Workspace{}, indexWorkspaceNamespace, namespaceName); err != nil {
+		return err
+	}
+	if err := admission.Index(ctx, indexer); err != nil {
 		return err
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("workspacejob").
 		For(&v1alpha1.WorkspaceJob{}).
-		Owns(&batchv1.Job{}).
-		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(jobOfPod)).
+		Watches(&batchv1.Job{}, handler.EnqueueRequestsFromMapFunc(jobOfChild)).
+		Watches(&v1alpha1.WorkspaceJob{}, r.onRelatives()).
+		Watches(&v1alpha1.WorkspaceRecurringJob{}, handler.EnqueueRequestsFromMapFunc(r.runsOfRecurring), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WatchesRawSource(source.Func(r.callOnTurn)).
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(jobOfChild)).
 		Watches(&v1alpha1.Workspace{}, handler.EnqueueRequestsFromMapFunc(r.jobsOfWorkspace), builder.WithPredicates(becomesAble())).
-		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: workers, NewQueue: fairqueue.New}).
 		Complete(r)
 }
 
@@ -57,16 +74,46 @@ func namespaceName(object client.Object) []string {
 	return []string{ws.NamespaceName()}
 }
 
-// jobOfPod goes by a label: a hint of whom to wake, nothing that is trusted.
-func jobOfPod(_ context.Context, pod client.Object) []reconcile.Request {
-	name := pod.GetLabels()[v1alpha1.LabelJob]
+func ownerUIDs(object client.Object) []string {
+	var uids []string
+	for _, owner := range object.GetOwnerReferences() {
+		uids = append(uids, string(owner.UID))
+	}
+	return uids
+}
+
+func parentNames(object client.Object) []string {
+	job, ok := object.(*v1alpha1.WorkspaceJob)
+	if !ok {
+		return nil
+	}
+	var names []string
+	for _, p := range job.Spec.After {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+// jobOfChild goes by labels: hints of whom to wake, nothing that is trusted. The Job
+// that a schedule made has the name of its WorkspaceJob.
+func jobOfChild(_ context.Context, child client.Object) []reconcile.Request {
+	name := child.GetLabels()[v1alpha1.LabelJob]
+	if name == "" && child.GetLabels()[v1alpha1.LabelRecurringJob] != "" {
+		name = child.GetName()
+	}
 	if name == "" {
 		return nil
 	}
-	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: pod.GetNamespace(), Name: name}}}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: child.GetNamespace(), Name: name}}}
 }
 
-// jobsOfWorkspace are the jobs that may have waited for the workspace.
+// callOnTurn lets the queues put a job on the controller's work queue.
+func (r *Reconciler) callOnTurn(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	r.Queues.OnTurn(func(job types.NamespacedName) { queue.Add(reconcile.Request{NamespacedName: job}) })
+	return nil
+}
+
+// jobsOfWorkspace are its jobs: they may have waited for it, or may go now.
 func (r *Reconciler) jobsOfWorkspace(ctx context.Context, object client.Object) []reconcile.Request {
 	ws, ok := object.(*v1alpha1.Workspace)
 	if !ok {
@@ -79,9 +126,7 @@ func (r *Reconciler) jobsOfWorkspace(ctx context.Context, object client.Object) 
 	}
 	var requests []reconcile.Request
 	for i := range jobs.Items {
-		if !jobs.Items[i].Status.State.Final() {
-			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&jobs.Items[i])})
-		}
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&jobs.Items[i])})
 	}
 	return requests
 }
@@ -97,6 +142,8 @@ func becomesAble() predicate.Predicate {
 		}
 		return before.Status.Namespace != after.Status.Namespace ||
 			before.DeletionTimestamp.IsZero() != after.DeletionTimestamp.IsZero() ||
+			before.Limit() < after.Limit() || before.Spec.Suspend != after.Spec.Suspend ||
+			!equality.Semantic.DeepEqual(before.Spec.Retention, after.Spec.Retention) ||
 			workspaceObstacle(before) != workspaceObstacle(after)
 	}}
 }

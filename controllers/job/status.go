@@ -20,9 +20,9 @@ func enter(status *v1alpha1.WorkspaceJobStatus, state v1alpha1.JobState, reason,
 	setConditions(status, verdict{ready: metav1.ConditionFalse, succeeded: metav1.ConditionUnknown, reconciling: true}, reason, message, now)
 }
 
-// stall: due, and nothing goes on until somebody mends what the message says.
-func stall(status *v1alpha1.WorkspaceJobStatus, reason, message string, now time.Time) {
-	status.State = v1alpha1.StateEnqueued
+// stall: nothing goes on until somebody mends what the message says.
+func stall(status *v1alpha1.WorkspaceJobStatus, state v1alpha1.JobState, reason, message string, now time.Time) {
+	status.State = state
 	setConditions(status, verdict{ready: metav1.ConditionFalse, succeeded: metav1.ConditionUnknown, stalled: true}, reason, message, now)
 }
 
@@ -68,18 +68,33 @@ func setConditions(status *v1alpha1.WorkspaceJobStatus, v verdict, reason, messa
 	abnormal(v1alpha1.ConditionStalled, v.stalled)
 }
 
-// firstDue is when a run's first attempt is due: a requeued run at once.
-func firstDue(job *v1alpha1.WorkspaceJob, run int32) time.Time {
-	switch {
-	case run > 1:
-		return time.Time{}
-	case job.Spec.RunAt != nil:
-		return job.Spec.RunAt.Time
-	case job.Spec.Delay != nil:
-		return job.CreationTimestamp.Add(job.Spec.Delay.Duration)
-	default:
-		return job.CreationTimestamp.Time
+// firstDue is when a run's first attempt is due: a requeued run when it was asked
+// for, a scheduled one as its schedule says, a continuation when its last parent has
+// finished. A time that has passed
+// when the job was created is as good as that of its creation.
+func firstDue(o observed, status *v1alpha1.WorkspaceJobStatus) time.Time {
+	if status.Run > 1 {
+		if again := o.job.Spec.RequeueAt; again != nil && again.Time.Before(o.now) {
+			return again.Time
+		}
+		return o.now.Truncate(time.Second)
 	}
+	due := o.job.CreationTimestamp.Time
+	if at, ok := o.job.ScheduledAt(); ok && at.Before(due) {
+		due = at
+	}
+	for _, p := range status.Parents {
+		if p.FinishedAt.After(due) {
+			due = p.FinishedAt.Time
+		}
+	}
+	if delay := o.job.Spec.Delay; delay != nil {
+		due = due.Add(delay.Duration)
+	}
+	if at := o.job.Spec.RunAt; at != nil && at.After(due) {
+		due = at.Time
+	}
+	return due
 }
 
 // workspaceObstacle is why the workspace can't take a job now; "" if it can. The

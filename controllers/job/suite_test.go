@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/admission"
 	"github.com/openradius/workspace-jobs/controllers/workspace"
 	"github.com/openradius/workspace-jobs/hack/testenv"
 )
@@ -30,6 +31,9 @@ import (
 // testPendingLimit is short, so that the test of it needn't wait for minutes; the
 // other tests' pods start at once.
 const testPendingLimit = 20 * time.Second
+
+// testParentLimit is short too.
+const testParentLimit = 10 * time.Second
 
 var (
 	shared   = testenv.Shared{Options: testenv.Options{ControllerManager: true}}
@@ -73,9 +77,11 @@ func (o *runningOperator) start(env *testenv.Env) error {
 	if err != nil {
 		return err
 	}
+	places := &admission.Cluster{Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Clock: clock.RealClock{}}
 	o.reconciler = &Reconciler{
+		Queues: admission.New(places), Places: places,
 		Client: dyingClient(mgr.GetClient()), APIReader: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("workspace-jobs"),
-		Clock: clock.RealClock{}, Metrics: metrics, PendingLimit: testPendingLimit,
+		Clock: clock.RealClock{}, Metrics: metrics, Limits: Limits{Pending: testPendingLimit, Parent: testParentLimit},
 	}
 	var ctx context.Context
 	ctx, o.cancel = context.WithCancel(context.Background())
@@ -222,7 +228,7 @@ func (c *clusterT) attempt(name string, number int32) *batchv1.Job {
 	c.Helper()
 	child := &batchv1.Job{}
 	testenv.Eventually(c, fmt.Sprintf("%s has attempt %d", name, number), func(ctx context.Context) error {
-		return c.Get(ctx, client.ObjectKey{Namespace: c.namespace, Name: attemptName(name, number)}, child)
+		return c.Get(ctx, client.ObjectKey{Namespace: c.namespace, Name: fmt.Sprintf("%s-%d", name, number)}, child)
 	})
 	return child
 }

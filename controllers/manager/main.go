@@ -13,6 +13,8 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/openradius/workspace-jobs/controllers/job"
 )
 
 // version is set at build time.
@@ -24,7 +26,7 @@ type options struct {
 	leaderElectionNamespace string
 	metricsAddress          string
 	probeAddress            string
-	pendingLimit            time.Duration
+	limits                  job.Limits
 	logLevel                slog.Level
 }
 
@@ -58,7 +60,8 @@ func parse(args []string, output io.Writer) (options, error) {
 	flags.StringVar(&opts.leaderElectionNamespace, "leader-election-namespace", "", "namespace of the leader's Lease (default: the pod's own)")
 	flags.StringVar(&opts.metricsAddress, "metrics-bind-address", ":8080", "address of the Prometheus metrics; 0 turns them off")
 	flags.StringVar(&opts.probeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 turns them off")
-	flags.DurationVar(&opts.pendingLimit, "pending-limit", 10*time.Minute, "how long an attempt's pod may take to start before the attempt has failed (at least 30s)")
+	flags.DurationVar(&opts.limits.Parent, "parent-limit", time.Hour, "how long after its creation a continuation may wait for a parent that does not exist (at least 1m)")
+	flags.DurationVar(&opts.limits.Pending, "pending-limit", 10*time.Minute, "how long an attempt's pod may take to start before the attempt has failed (at least 30s)")
 	flags.TextVar(&opts.logLevel, "log-level", slog.LevelInfo, "DEBUG, INFO, WARN or ERROR")
 	if err := flags.Parse(args); err != nil {
 		return opts, err
@@ -66,8 +69,11 @@ func parse(args []string, output io.Writer) (options, error) {
 	if flags.NArg() > 0 {
 		return opts, fmt.Errorf("unexpected argument %q; see manager --help", flags.Arg(0))
 	}
-	if opts.pendingLimit < 30*time.Second {
-		return opts, fmt.Errorf("--pending-limit is %s; it must be at least 30s, or slow nodes fail good jobs", opts.pendingLimit)
+	if opts.limits.Pending < 30*time.Second {
+		return opts, fmt.Errorf("--pending-limit is %s; it must be at least 30s, or slow nodes fail good jobs", opts.limits.Pending)
+	}
+	if opts.limits.Parent < time.Minute {
+		return opts, fmt.Errorf("--parent-limit is %s; it must be at least 1m, or a pipeline has no time to create the parents", opts.limits.Parent)
 	}
 	return opts, nil
 }

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/admission"
 	"github.com/openradius/workspace-jobs/controllers/job"
 	"github.com/openradius/workspace-jobs/controllers/workspace"
 )
@@ -79,9 +80,11 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, opts options) error {
 	if err != nil {
 		return fmt.Errorf("register the metrics: %w", err)
 	}
+	places := &admission.Cluster{Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Clock: clock.RealClock{}}
 	jobs := &job.Reconciler{
 		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder(v1alpha1.ManagedBy),
-		Clock: clock.RealClock{}, Metrics: measured, PendingLimit: opts.pendingLimit,
+		Clock: clock.RealClock{}, Metrics: measured,
+		Queues: admission.New(places), Places: places, Limits: opts.limits,
 	}
 	if err := jobs.SetupWithManager(ctx, mgr); err != nil {
 		return fmt.Errorf("set up the WorkspaceJob controller: %w", err)

@@ -1,0 +1,127 @@
+package admission
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+
+	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+// page is how many objects the API server is asked for at a time.
+const page = 500
+
+// freshness compares the cache of a namespace with what the API server had when it
+// was first asked. A new operator's cache may come from an API server that lags;
+// what the operator before it started would be missing there.
+type freshness struct {
+	mutex   sync.Mutex
+	missing map[string][]sighting // by namespace: what the cache has not reached
+}
+
+// sighting of an object at the API server.
+type sighting struct {
+	kind    schema.GroupVersionKind
+	name    string
+	version uint64
+}
+
+func (f *freshness) reached(ctx context.Context, cache, live client.Reader, namespace string) (bool, error) {
+	f.mutex.Lock()
+	missing, asked := f.missing[namespace]
+	f.mutex.Unlock()
+	var err error
+	if !asked {
+		if missing, err = sightings(ctx, live, namespace); err != nil {
+			return false, err
+		}
+	}
+	left := missing[:0]
+	for _, seen := range missing {
+		ok, err := seen.reached(ctx, cache, live, namespace)
+		if err != nil {
+			return false, err
+		}
+		if !ok {
+			left = append(left, seen)
+		}
+	}
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	if f.missing == nil {
+		f.missing = map[string][]sighting{}
+	}
+	f.missing[namespace] = left
+	return len(left) == 0, nil
+}
+
+// sightings of all that bears on a queue.
+func sightings(ctx context.Context, live client.Reader, namespace string) ([]sighting, error) {
+	var all []sighting
+	for _, kind := range []schema.GroupVersionKind{
+		batchv1.SchemeGroupVersion.WithKind("Job"), v1alpha1.GroupVersion.WithKind("WorkspaceJob"),
+	} {
+		list := &metav1.PartialObjectMetadataList{}
+		for more := true; more; more = list.Continue != "" {
+			list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
+			options := []client.ListOption{client.InNamespace(namespace), client.Limit(page), client.Continue(list.Continue)}
+			if kind.Kind == "Job" {
+				options = append(options, client.MatchingLabels{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})
+			}
+			if err := live.List(ctx, list, options...); err != nil {
+				return nil, fmt.Errorf("list the %ss: %w", kind.Kind, err)
+			}
+			for i := range list.Items {
+				version, err := versionOf(&list.Items[i])
+				if err != nil {
+					return nil, err
+				}
+				all = append(all, sighting{kind: kind, name: list.Items[i].Name, version: version})
+			}
+		}
+	}
+	return all, nil
+}
+
+// reached: the cache has the object as it was seen or newer, or it is gone.
+func (s sighting) reached(ctx context.Context, cache, live client.Reader, namespace string) (bool, error) {
+	key := client.ObjectKey{Namespace: namespace, Name: s.name}
+	cached := s.blank()
+	err := cache.Get(ctx, key, cached)
+	if err == nil {
+		version, err := versionOf(cached)
+		return version >= s.version, err
+	}
+	if !apierrors.IsNotFound(err) {
+		return false, err
+	}
+	gone := &metav1.PartialObjectMetadata{}
+	gone.SetGroupVersionKind(s.kind)
+	err = live.Get(ctx, key, gone)
+	return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
+}
+
+func (s sighting) blank() client.Object {
+	if s.kind.Kind == "Job" {
+		return &batchv1.Job{}
+	}
+	return &v1alpha1.WorkspaceJob{}
+}
+
+// versionOf compares as a number: Kubernetes promises so since 1.35, and etcd's
+// revisions have been numbers ever since.
+// https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
+func versionOf(object client.Object) (uint64, error) {
+	version, err := strconv.ParseUint(object.GetResourceVersion(), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("the resource version of %q is no number: %w", object.GetName(), err)
+	}
+	return version, nil
+}

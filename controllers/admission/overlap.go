@@ -1,0 +1,69 @@
+package admission
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+// obstacle is what keeps a job from starting; the zero value: nothing does.
+type obstacle struct {
+	reason string
+	// by names the run in the way.
+	by string
+	// final: the run must not start at all.
+	final bool
+}
+
+// overlap decides what e's series means for it, given the other unfinished runs.
+func overlap(e *Entry, runs []Run) obstacle {
+	if e.Series == "" || e.TakenUp || e.Policy == v1alpha1.PolicyAllow {
+		return obstacle{}
+	}
+	earlier := earlierThan(e, runs)
+	if len(earlier) == 0 {
+		return obstacle{}
+	}
+	// The one that runs is in the way rather than one that waits for it.
+	by := earlier[0].Name
+	waiting := 0
+	for _, run := range slices.Backward(earlier) {
+		if run.TakenUp {
+			by = run.Name
+			continue
+		}
+		waiting++
+	}
+	switch {
+	case e.Policy == v1alpha1.PolicyReplace:
+		return obstacle{reason: v1alpha1.ReasonEarlierRunActive, by: by}
+	case e.Policy == v1alpha1.PolicyQueue && waiting < v1alpha1.MaxQueuedRuns:
+		return obstacle{reason: v1alpha1.ReasonEarlierRunActive, by: by}
+	case e.Policy == v1alpha1.PolicyQueue:
+		return obstacle{reason: v1alpha1.ReasonRunQueueFull, by: by, final: true}
+	default:
+		return obstacle{reason: v1alpha1.ReasonSkipped, by: by, final: true}
+	}
+}
+
+// earlierThan are the runs that go before e: those that were taken up, and those
+// that became due before it.
+func earlierThan(e *Entry, runs []Run) []Run {
+	self := Run{Name: e.Name, Due: e.Due, Created: e.Created}
+	var earlier []Run
+	for _, run := range runs {
+		if run.Name != e.Name && (run.TakenUp || Older(run, self)) {
+			earlier = append(earlier, run)
+		}
+	}
+	slices.SortFunc(earlier, compareRuns)
+	return earlier
+}
+
+// Older reports whether a became due before b.
+func Older(a, b Run) bool { return compareRuns(a, b) < 0 }
+
+func compareRuns(a, b Run) int {
+	return cmp.Or(a.Due.Compare(b.Due), a.Created.Compare(b.Created), cmp.Compare(a.Name, b.Name))
+}

@@ -1,0 +1,97 @@
+package job
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+// maxNamed is how many parents a message names.
+const maxNamed = 3
+
+// parent is a job that this one continues, as it is now.
+type parent struct {
+	v1alpha1.Parent
+	// found: it exists.
+	found      bool
+	state      v1alpha1.JobState
+	finishedAt *metav1.Time
+}
+
+// asWanted: the parent has ended in the way that the continuation waits for.
+func (p parent) asWanted() bool {
+	return p.On == v1alpha1.AfterFinished || string(p.state) == string(wanted(p.On))
+}
+
+func wanted(on v1alpha1.ParentOutcome) v1alpha1.ParentOutcome {
+	if on == "" {
+		return v1alpha1.AfterSucceeded
+	}
+	return on
+}
+
+// awaits reports whether a continuation can't run yet, or never. A parent that has
+// ended as wanted is written down: it may be requeued or deleted afterwards.
+func awaits(o observed, d *decision) bool {
+	if len(o.job.Spec.After) == 0 || d.status.Run > 1 || d.status.EnqueuedAt != nil {
+		return false
+	}
+	var missing, unfinished []string
+	for _, p := range o.parents {
+		switch {
+		case slices.ContainsFunc(d.status.Parents, func(s v1alpha1.ParentStatus) bool { return s.Name == p.Name }):
+		case !p.found:
+			missing = append(missing, p.Name)
+		case !p.state.Final() || p.finishedAt == nil:
+			unfinished = append(unfinished, p.Name)
+		case !p.asWanted():
+			finish(d, v1alpha1.StateDeleted, v1alpha1.ReasonParentEnded,
+				fmt.Sprintf("parent %q is %s, and this job runs only after it has %s", p.Name, p.state, strings.ToLower(string(wanted(p.On)))), o.now)
+			return true
+		default:
+			d.status.Parents = append(d.status.Parents, v1alpha1.ParentStatus{Name: p.Name, State: p.state, FinishedAt: *p.finishedAt})
+		}
+	}
+	return waitsForParents(o, d, missing, unfinished)
+}
+
+func waitsForParents(o observed, d *decision, missing, unfinished []string) bool {
+	switch {
+	case len(o.cycle) > 0:
+		stall(&d.status, v1alpha1.StateAwaiting, v1alpha1.ReasonParentCycle,
+			fmt.Sprintf("it would wait for itself: %s; delete one of these jobs", strings.Join(o.cycle, " after ")), o.now)
+	case len(missing) > 0:
+		limit := o.job.CreationTimestamp.Add(o.limits.Parent)
+		if !o.now.Before(limit) {
+			finish(d, v1alpha1.StateDeleted, v1alpha1.ReasonParentMissing,
+				fmt.Sprintf("parent %q does not exist, %s after this job was created", missing[0], o.limits.Parent), o.now)
+			return true
+		}
+		d.look(limit.Sub(o.now))
+		enter(&d.status, v1alpha1.StateAwaiting, v1alpha1.ReasonParentMissing,
+			fmt.Sprintf("parent %s does not exist; it may be created until %s", listed(missing), stamp(limit)), o.now)
+	case len(unfinished) > 0:
+		enter(&d.status, v1alpha1.StateAwaiting, v1alpha1.ReasonAwaitingParents,
+			fmt.Sprintf("waits until %s has finished", listed(unfinished)), o.now)
+	default:
+		return false
+	}
+	return true
+}
+
+// listed quotes some of the names and counts the others.
+func listed(names []string) string {
+	quoted := make([]string, 0, maxNamed)
+	for _, name := range names[:min(len(names), maxNamed)] {
+		quoted = append(quoted, fmt.Sprintf("%q", name))
+	}
+	text := strings.Join(quoted, ", ")
+	if more := len(names) - maxNamed; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}

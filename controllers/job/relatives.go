@@ -1,0 +1,169 @@
+package job
+
+import (
+	"context"
+	"fmt"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/admission"
+)
+
+// maxAncestors bounds the search for a cycle among continuations.
+const maxAncestors = 1000
+
+// observeRelatives tells of the jobs that bear on this one: its recurring job and
+// that one's other runs, its parents, its continuations. They are asked for only
+// where it matters.
+func (r *Reconciler) observeRelatives(ctx context.Context, o *observed) error {
+	if o.job.Status.State.Final() {
+		var err error
+		if o.awaited, err = r.awaited(ctx, o.job); err != nil {
+			return err
+		}
+	}
+	if err := r.observeSeries(ctx, o); err != nil {
+		return err
+	}
+	if len(o.job.Spec.After) == 0 || o.job.Status.EnqueuedAt != nil {
+		return nil
+	}
+	unfinished := false
+	for _, named := range o.job.Spec.After {
+		p := parent{Parent: named}
+		found, err := r.jobNamed(ctx, o.job.Namespace, named.Name)
+		if err != nil {
+			return err
+		}
+		if found != nil {
+			p.found, p.state, p.finishedAt = true, found.Status.State, found.Status.FinishedAt
+			unfinished = unfinished || !p.state.Final()
+		}
+		o.parents = append(o.parents, p)
+	}
+	if !unfinished {
+		return nil
+	}
+	var err error
+	o.cycle, err = r.cycleOf(ctx, o.job)
+	return err
+}
+
+// jobNamed is nil if there is none. It is only to be looked at.
+func (r *Reconciler) jobNamed(ctx context.Context, namespace, name string) (*v1alpha1.WorkspaceJob, error) {
+	job := &v1alpha1.WorkspaceJob{}
+	err := r.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, job, client.UnsafeDisableDeepCopy)
+	if client.IgnoreNotFound(err) != nil {
+		return nil, fmt.Errorf("read WorkspaceJob %q: %w", name, err)
+	}
+	if err != nil {
+		return nil, nil
+	}
+	return job, nil
+}
+
+// observeSeries tells of the recurring job and whether a newer run takes this
+// one's place.
+func (r *Reconciler) observeSeries(ctx context.Context, o *observed) error {
+	series := o.job.Series()
+	if series == "" {
+		return nil
+	}
+	recurring := &v1alpha1.WorkspaceRecurringJob{}
+	err := r.Client.Get(ctx, client.ObjectKey{Namespace: o.job.Namespace, Name: series}, recurring, client.UnsafeDisableDeepCopy)
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("read WorkspaceRecurringJob %q: %w", series, err)
+	}
+	if err != nil {
+		return nil
+	}
+	o.recurring = recurring
+	if recurring.Spec.ConcurrencyPolicy != v1alpha1.PolicyReplace || o.job.Status.EnqueuedAt == nil {
+		return nil
+	}
+	runs, err := r.seriesNamed(ctx, o.job.Namespace, series)
+	if err != nil {
+		return fmt.Errorf("list the runs of %q: %w", series, err)
+	}
+	newest := runOfSeries(o.job)
+	for i := range runs {
+		other := &runs[i]
+		if other.Status.State.Final() || other.Status.EnqueuedAt == nil || other.Name == o.job.Name {
+			continue
+		}
+		if run := runOfSeries(other); admission.Older(newest, run) {
+			newest, o.replacedBy = run, other.Name
+		}
+	}
+	return nil
+}
+
+func runOfSeries(job *v1alpha1.WorkspaceJob) admission.Run {
+	return admission.Run{Name: job.Name, Due: job.Status.EnqueuedAt.Time, Created: job.CreationTimestamp.Time}
+}
+
+// awaited reports whether a continuation has not seen yet how job ended.
+func (r *Reconciler) awaited(ctx context.Context, job *v1alpha1.WorkspaceJob) (bool, error) {
+	children, err := r.continuationsOf(ctx, job.Namespace, job.Name)
+	if err != nil {
+		return false, err
+	}
+	for i := range children {
+		status := &children[i].Status
+		seen := status.EnqueuedAt != nil || status.State.Final()
+		for _, p := range status.Parents {
+			seen = seen || p.Name == job.Name
+		}
+		if !seen {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func (r *Reconciler) continuationsOf(ctx context.Context, namespace, parent string) ([]v1alpha1.WorkspaceJob, error) {
+	var list v1alpha1.WorkspaceJobList
+	if err := r.Client.List(ctx, &list, client.InNamespace(namespace), client.MatchingFields{indexParent: parent}, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("list the continuations of %q: %w", parent, err)
+	}
+	return list.Items, nil
+}
+
+// cycleOf follows parents that wait for parents themselves, back to job, and names
+// those on the way. Nil: there is no cycle, or none among the nearest thousand.
+func (r *Reconciler) cycleOf(ctx context.Context, job *v1alpha1.WorkspaceJob) ([]string, error) {
+	// child is by whom each job was reached.
+	child := map[string]string{}
+	next := []string{job.Name}
+	for len(next) > 0 && len(child) < maxAncestors {
+		name := next[0]
+		next = next[1:]
+		found, err := r.jobNamed(ctx, job.Namespace, name)
+		if err != nil {
+			return nil, err
+		}
+		if found == nil || found.Status.State.Final() || found.Status.EnqueuedAt != nil {
+			continue
+		}
+		for _, p := range found.Spec.After {
+			if p.Name == job.Name {
+				return append(wayTo(name, child, job.Name), job.Name), nil
+			}
+			if _, known := child[p.Name]; !known {
+				child[p.Name] = name
+				next = append(next, p.Name)
+			}
+		}
+	}
+	return nil, nil
+}
+
+// wayTo names the jobs from start to the one that was found at last.
+func wayTo(last string, child map[string]string, start string) []string {
+	way := []string{last}
+	for way[0] != start {
+		way = append([]string{child[way[0]]}, way...)
+	}
+	return way
+}

@@ -1,0 +1,89 @@
+package job
+
+import (
+	"slices"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/runnerjob"
+)
+
+const (
+	// defaultPods is the schema's default of retention.pods.
+	defaultPods = 7 * 24 * time.Hour
+	// awaitedLook is how often it is looked whether a continuation still has to see
+	// a job that could go.
+	awaitedLook = time.Minute
+)
+
+// expire removes a finished job whose time is over: its own ttlAfterFinished, else
+// the workspace's retention. One that a continuation has not seen the end of stays.
+func expire(o observed, d *decision) {
+	ttl := timeToLive(o, d.status.State)
+	if ttl == nil {
+		return
+	}
+	left := d.status.FinishedAt.Add(ttl.Duration).Sub(o.now)
+	if left <= 0 && o.awaited {
+		left = awaitedLook
+	}
+	if left <= 0 {
+		d.remove = true
+		return
+	}
+	d.look(left)
+}
+
+func timeToLive(o observed, state v1alpha1.JobState) *metav1.Duration {
+	if own := o.job.TTLAfterFinished(); own != nil {
+		return own
+	}
+	if o.workspace == nil || o.workspace.Spec.Retention == nil {
+		return nil
+	}
+	if state == v1alpha1.StateFailed {
+		return o.workspace.Spec.Retention.Failed
+	}
+	return o.workspace.Spec.Retention.Succeeded
+}
+
+// reap the Jobs, and with them pods and logs, whose time is over. Only what the
+// status that is stored tells of is safe to lose.
+func reap(o observed, d *decision) {
+	d.reap = nil
+	if d.status.State.Final() && o.tick != nil {
+		d.reap = append(d.reap, *o.tick)
+	}
+	if o.workspace == nil {
+		return
+	}
+	keep := defaultPods
+	if r := o.workspace.Spec.Retention; r != nil && r.Pods != nil {
+		keep = r.Pods.Duration
+	}
+	for i := range o.ended {
+		child := &o.ended[i]
+		if !accounted(&o.job.Status, child) {
+			continue
+		}
+		left := runnerjob.Finished(child).LastTransitionTime.Add(keep).Sub(o.now)
+		if left <= 0 {
+			d.reap = append(d.reap, *child)
+			continue
+		}
+		d.look(left)
+	}
+}
+
+// accounted: the status tells how the Job's attempt ended, or has told so and kept
+// only later ones.
+func accounted(status *v1alpha1.WorkspaceJobStatus, child *batchv1.Job) bool {
+	at := slices.IndexFunc(status.Attempts, func(a v1alpha1.Attempt) bool { return a.Job == child.Name && a.JobUID == child.UID })
+	if at >= 0 {
+		return status.Attempts[at].FinishedAt != nil
+	}
+	return len(status.Attempts) == maxAttempts && child.CreationTimestamp.Before(&status.Attempts[0].CreatedAt)
+}
