@@ -51,7 +51,7 @@ func NewMetrics(registry prometheus.Registerer, reader client.Reader, clock cloc
 		}, []string{"queue", "outcome"}),
 		gauges: gauges{
 			jobs:      prometheus.NewDesc("workspace_jobs_jobs", "WorkspaceJobs that exist, by state.", []string{"queue", "state"}, nil),
-			limit:     prometheus.NewDesc("workspace_jobs_queue_limit", "Attempts that may run at once.", []string{"queue"}, nil),
+			limit:     prometheus.NewDesc("workspace_jobs_queue_limit", "Attempts that may run at once; 0 while the workspace is suspended.", []string{"queue"}, nil),
 			oldest:    prometheus.NewDesc("workspace_jobs_oldest_waiting_seconds", "For how long the Enqueued job that has waited longest has been due; 0 if none waits.", []string{"queue"}, nil),
 			recurring: prometheus.NewDesc("workspace_jobs_recurring_jobs", "WorkspaceRecurringJobs that exist.", []string{"queue"}, nil),
 			failing:   prometheus.NewDesc("workspace_jobs_recurring_jobs_failing", "WorkspaceRecurringJobs of which no run has succeeded since one failed.", []string{"queue"}, nil),
@@ -125,6 +125,9 @@ func loadsOf(now time.Time, workspaces []v1alpha1.Workspace, jobs []v1alpha1.Wor
 	for i := range workspaces {
 		ws := &workspaces[i]
 		loads[i] = load{queue: v1alpha1.QueueName(ws.Name), limit: ws.Limit(), states: map[v1alpha1.JobState]int{}}
+		if ws.Spec.Suspend {
+			loads[i].limit = 0
+		}
 		if ws.Status.Namespace != "" {
 			of[ws.Status.Namespace] = &loads[i]
 		}

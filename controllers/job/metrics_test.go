@@ -89,7 +89,7 @@ func TestLoads(t *testing.T) {
 	acme.Spec.Concurrency = new(int32(3))
 	// It wants acme's namespace, and so has none.
 	taken.Name, taken.Spec.Namespace, taken.Status.Namespace = "taken", "workspace-acme", ""
-	empty.Name, empty.Status.Namespace = "empty", "workspace-empty"
+	empty.Name, empty.Status.Namespace, empty.Spec.Suspend = "empty", "workspace-empty", true
 	elsewhere := makeJob().enqueued(1).obj()
 	elsewhere.Namespace = "default"
 	jobs := []v1alpha1.WorkspaceJob{
@@ -103,7 +103,7 @@ func TestLoads(t *testing.T) {
 			states: map[v1alpha1.JobState]int{v1alpha1.StateEnqueued: 3, v1alpha1.StateFailed: 1},
 		},
 		{queue: "workspace_taken", limit: 20, states: map[v1alpha1.JobState]int{}},
-		{queue: "workspace_empty", limit: 20, states: map[v1alpha1.JobState]int{}},
+		{queue: "workspace_empty", states: map[v1alpha1.JobState]int{}},
 	}
 	got := loadsOf(at(100), []v1alpha1.Workspace{*acme, *taken, *empty}, jobs, recurring)
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(load{})); diff != "" {
