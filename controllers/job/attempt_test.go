@@ -137,7 +137,7 @@ func TestEventsTellEachFailedAttempt(t *testing.T) {
 	if again := eventsOf(&d.status, &d.status); len(again) > 0 {
 		t.Errorf("events without a transition: %v", again)
 	}
-	if again := measuresOf(&d.status, &d.status); len(again) > 0 {
+	if again := measuresOf(o.job, &d.status, &d.status); len(again) > 0 {
 		t.Errorf("measures without a transition: %v", again)
 	}
 }
@@ -153,7 +153,7 @@ func TestASuccessAtOnceHasNoEventButIsMeasured(t *testing.T) {
 		t.Errorf("events %v", events)
 	}
 	want := []measure{{queued: new(time.Second)}, {outcome: "Succeeded", ran: 4 * time.Second}}
-	if diff := cmp.Diff(want, measuresOf(&o.job.Status, &d.status), cmp.AllowUnexported(measure{})); diff != "" {
+	if diff := cmp.Diff(want, measuresOf(o.job, &o.job.Status, &d.status), cmp.AllowUnexported(measure{})); diff != "" {
 		t.Errorf("measures (-want +got):\n%s", diff)
 	}
 }

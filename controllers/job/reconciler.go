@@ -275,7 +275,7 @@ func (r *Reconciler) report(ctx context.Context, o observed, status v1alpha1.Wor
 		return fmt.Errorf("write the status: %w", err)
 	}
 	r.tell(patched, &before.Status)
-	r.Metrics.count(o.workspace, measuresOf(&before.Status, &status))
+	r.Metrics.count(o.workspace, measuresOf(o.job, &before.Status, &status))
 	return nil
 }
 

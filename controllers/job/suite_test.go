@@ -73,7 +73,7 @@ func (o *runningOperator) start(env *testenv.Env) error {
 		return err
 	}
 	o.registry = prometheus.NewRegistry()
-	metrics, err := NewMetrics(o.registry, mgr.GetClient())
+	metrics, err := NewMetrics(o.registry, mgr.GetClient(), clock.RealClock{})
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ type measure struct {
 	outcome v1alpha1.AttemptOutcome // of an attempt that ended
 	ran     time.Duration           // how long it ran; 0: it never started
 	queued  *time.Duration          // from due to the start of the run
+	late    *time.Duration          // the same, by the schedule that made the run
 }
 
 // eventsOf tells what is worth an event between two statuses.
@@ -61,11 +62,17 @@ func eventsOf(before, after *v1alpha1.WorkspaceJobStatus) []notice {
 	return events
 }
 
-// measuresOf tells what the metrics learn between two statuses.
-func measuresOf(before, after *v1alpha1.WorkspaceJobStatus) []measure {
+// measuresOf tells what the metrics learn between two statuses of the job.
+func measuresOf(job *v1alpha1.WorkspaceJob, before, after *v1alpha1.WorkspaceJobStatus) []measure {
 	var measures []measure
-	if after.StartedAt != nil && after.EnqueuedAt != nil && (before.StartedAt == nil || before.Run != after.Run) {
+	started := after.StartedAt != nil && (before.StartedAt == nil || before.Run != after.Run)
+	if started && after.EnqueuedAt != nil {
 		measures = append(measures, measure{queued: new(max(0, after.StartedAt.Sub(after.EnqueuedAt.Time)))})
+	}
+	// Only its first run was due by a schedule; a requeued one comes from none.
+	due, err := time.Parse(time.RFC3339, job.Annotations[v1alpha1.AnnotationScheduledAt])
+	if started && err == nil && after.Run == 1 {
+		measures = append(measures, measure{late: new(max(0, after.StartedAt.Sub(due)))})
 	}
 	for _, attempt := range ended(before, after) {
 		m := measure{outcome: attempt.Outcome}

@@ -76,7 +76,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, opts options) error {
 	if err := workspace.NewCounter(mgr.GetClient()).SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the counts of jobs: %w", err)
 	}
-	measured, err := job.NewMetrics(metrics.Registry, mgr.GetClient())
+	measured, err := job.NewMetrics(metrics.Registry, mgr.GetClient(), clock.RealClock{})
 	if err != nil {
 		return fmt.Errorf("register the metrics: %w", err)
 	}
