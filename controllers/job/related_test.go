@@ -1,0 +1,322 @@
+package job
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/admission"
+	"github.com/openradius/workspace-jobs/controllers/runnerjob"
+	"github.com/openradius/workspace-jobs/runner/contract"
+)
+
+func (m *jobMaker) after(name string, on v1alpha1.ParentOutcome) *jobMaker {
+	m.Spec.After = append(m.Spec.After, v1alpha1.Parent{Name: name, On: on})
+	return m
+}
+
+func (m *jobMaker) triggers(name string) *jobMaker {
+	m.Spec.Handler = ""
+	m.Spec.RecurringJobRef = &v1alpha1.RecurringJobRef{Name: name}
+	return m
+}
+
+// scheduled makes it a run that a schedule made, due some seconds after born.
+func (m *jobMaker) scheduled(seconds int) *jobMaker {
+	m.OwnerReferences = []metav1.OwnerReference{{
+		APIVersion: v1alpha1.GroupVersion.String(), Kind: "WorkspaceRecurringJob", Name: "daily", UID: "uid-daily", Controller: new(true),
+	}}
+	m.Annotations = map[string]string{v1alpha1.AnnotationScheduledAt: stamp(at(seconds))}
+	return m
+}
+
+func ended1(name string, on v1alpha1.ParentOutcome, state v1alpha1.JobState, seconds int) parent {
+	return parent{Parent: v1alpha1.Parent{Name: name, On: on}, found: true, state: state, finishedAt: when(seconds)}
+}
+
+func unfinished(name string) parent {
+	return parent{Parent: v1alpha1.Parent{Name: name}, found: true, state: v1alpha1.StateProcessing}
+}
+
+func absent(name string) parent { return parent{Parent: v1alpha1.Parent{Name: name}} }
+
+func TestDecideAboutRelatives(t *testing.T) {
+	t.Parallel()
+	daily := &v1alpha1.WorkspaceRecurringJob{Spec: v1alpha1.WorkspaceRecurringJobSpec{
+		Template: v1alpha1.JobTemplate{Handler: "report", Retry: &v1alpha1.RetryPolicy{Limit: new(int32(0))}},
+	}}
+	resolved := makeJob().triggers("daily").obj()
+	resolved.Status.Template = daily.Spec.Template.DeepCopy()
+	exhausted := makeJob().triggers("daily").started(1, 1, 0).obj()
+	exhausted.Status.Template = daily.Spec.Template.DeepCopy()
+	seen := makeJob().after("a", "").after("b", "").obj()
+	seen.Status.Parents = []v1alpha1.ParentStatus{{Name: "a", State: "Succeeded", FinishedAt: *when(3)}}
+	begun := makeJob().after("a", "").obj()
+	begun.Status.EnqueuedAt = when(3)
+
+	cases := map[string]struct {
+		o    observed
+		want outline
+	}{
+		"a parent that has not finished is waited for": {
+			observed{job: makeJob().after("a", "").obj(), parents: []parent{unfinished("a")}},
+			outline{State: "Awaiting", Reason: "AwaitingParents"},
+		},
+		"a parent that has succeeded": {
+			observed{job: makeJob().after("a", "").obj(), parents: []parent{ended1("a", "", "Succeeded", 3)}, now: at(4)},
+			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: pendingLook, Attempts: 1},
+		},
+		"all parents are waited for": {
+			observed{job: makeJob().after("a", "").after("b", "").obj(), parents: []parent{ended1("a", "", "Succeeded", 3), unfinished("b")}},
+			outline{State: "Awaiting", Reason: "AwaitingParents"},
+		},
+		"a parent that failed ends the chain": {
+			observed{job: makeJob().after("a", "").after("b", "").obj(), parents: []parent{unfinished("b"), ended1("a", "", "Failed", 3)}},
+			outline{State: "Deleted", Reason: "ParentEnded"},
+		},
+		"on Failed runs after a failure": {
+			observed{job: makeJob().after("a", "Failed").obj(), parents: []parent{ended1("a", "Failed", "Failed", 3)}, now: at(4)},
+			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: pendingLook, Attempts: 1},
+		},
+		"on Failed does not run after a success": {
+			observed{job: makeJob().after("a", "Failed").obj(), parents: []parent{ended1("a", "Failed", "Succeeded", 3)}},
+			outline{State: "Deleted", Reason: "ParentEnded"},
+		},
+		"on Deleted": {
+			observed{job: makeJob().after("a", "Deleted").obj(), parents: []parent{ended1("a", "Deleted", "Deleted", 3)}, now: at(4)},
+			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: pendingLook, Attempts: 1},
+		},
+		"on Finished takes any end": {
+			observed{job: makeJob().after("a", "Finished").obj(), parents: []parent{ended1("a", "Finished", "Deleted", 3)}, now: at(4)},
+			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: pendingLook, Attempts: 1},
+		},
+		"what a parent does after its end was seen no longer matters": {
+			observed{job: seen, parents: []parent{unfinished("a"), ended1("b", "", "Succeeded", 5)}, now: at(6)},
+			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: pendingLook, Attempts: 1},
+		},
+		"a continuation that has begun asks no parent": {
+			observed{job: begun, now: at(6)},
+			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: pendingLook, Attempts: 1},
+		},
+		"a parent that is missing may still come": {
+			observed{job: makeJob().after("a", "").obj(), parents: []parent{absent("a")}, now: at(600)},
+			outline{State: "Awaiting", Reason: "ParentMissing", After: 50 * time.Minute},
+		},
+		"a parent that did not come within the limit": {
+			observed{job: makeJob().after("a", "").obj(), parents: []parent{absent("a")}, now: at(3600)},
+			outline{State: "Deleted", Reason: "ParentMissing"},
+		},
+		"a cycle": {
+			observed{job: makeJob().after("a", "").obj(), parents: []parent{unfinished("a")}, cycle: []string{"nightly", "a", "nightly"}},
+			outline{State: "Awaiting", Reason: "ParentCycle"},
+		},
+		"a delay counts from the last parent's end": {
+			observed{job: makeJob().after("a", "").delay(time.Minute).obj(), parents: []parent{ended1("a", "", "Succeeded", 30)}, now: at(40)},
+			outline{State: "Scheduled", Reason: "Scheduled", After: 50 * time.Second, Next: "12:01:30"},
+		},
+		"a continuation that is cancelled": {
+			observed{job: makeJob().after("a", "").cancelled().obj(), parents: []parent{unfinished("a")}},
+			outline{State: "Deleted", Reason: "Cancelled"},
+		},
+		"a requeued continuation runs whatever its parents do": {
+			observed{job: makeJob().after("a", "").finished("Deleted", 5).requeueAt(7).obj(), parents: []parent{ended1("a", "", "Failed", 3)}, now: at(10)},
+			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: pendingLook, Attempts: 1},
+		},
+		"a recurring job that is not there yet": {
+			observed{job: makeJob().triggers("daily").obj()},
+			outline{State: "Enqueued", Reason: "RecurringJobNotFound"},
+		},
+		"a triggered run writes down what it runs before it starts": {
+			observed{job: makeJob().triggers("daily").obj(), recurring: daily},
+			outline{State: "Enqueued", Reason: "Enqueued"},
+		},
+		"a triggered run starts": {
+			observed{job: resolved, recurring: daily},
+			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: pendingLook, Attempts: 1},
+		},
+		"a triggered run has its template's retries": {
+			observed{job: exhausted, child: makeChild(1, 1), seen: exited(1, 5, contract.Message{})},
+			outline{State: "Failed", Reason: "RetriesExhausted", Attempts: 1},
+		},
+		"replaced before it started": {
+			observed{job: makeJob().obj(), replacedBy: "newer"},
+			outline{State: "Deleted", Reason: "Replaced"},
+		},
+		"replaced between two attempts": {
+			observed{job: makeJob().retry(3).started(1, 1, 0).failed(5).nextAt(15).obj(), replacedBy: "newer", now: at(10)},
+			outline{State: "Deleted", Reason: "Replaced", Attempts: 1},
+		},
+		"replaced while it runs: its Job is stopped first": {
+			observed{job: makeJob().started(1, 1, 0).obj(), child: makeChild(1, 1), seen: runnerjob.Observation{StartedAt: when(2)}, replacedBy: "newer"},
+			outline{State: "Processing", Reason: "Cancelling", Stop: "nightly-1", Attempts: 1},
+		},
+		"replaced, and its runner exited with 143": {
+			observed{job: makeJob().started(1, 1, 0).outcome("Replaced", "").obj(), child: makeChild(1, 1), seen: exited(143, 9, contract.Message{}), replacedBy: "newer"},
+			outline{State: "Deleted", Reason: "Replaced", Attempts: 1},
+		},
+		"replaced too late: it had committed": {
+			observed{job: makeJob().started(1, 1, 0).outcome("Replaced", "").obj(), child: makeChild(1, 1), seen: succeeded(5, "1"), replacedBy: "newer"},
+			outline{State: "Succeeded", Reason: "Succeeded", Attempts: 1},
+		},
+		"a scheduled run's first Job is its schedule's": {
+			observed{job: makeJob().scheduled(-5).obj(), tick: suspendedChild(1)},
+			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly", After: pendingLook, Attempts: 1},
+		},
+		"a scheduled run's second Job is its own": {
+			observed{job: makeJob().scheduled(-5).retry(3).started(1, 1, 0).failed(5).nextAt(15).obj(), now: at(15)},
+			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-2", After: pendingLook, Attempts: 2},
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := c.o
+			if o.now.IsZero() {
+				o.now = at(0)
+			}
+			o.limits = Limits{Pending: 10 * time.Minute, Parent: time.Hour}
+			o.workspace = readyWorkspace()
+			before := o.job.DeepCopy()
+			d := decided(o)
+			if diff := cmp.Diff(c.want, outlineOf(d)); diff != "" {
+				t.Errorf("decide (-want +got):\n%s\nmessage: %s", diff, d.status.Message)
+			}
+			if diff := cmp.Diff(before, o.job); diff != "" {
+				t.Errorf("decide changed what it was given:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestWhenARunBecameDue(t *testing.T) {
+	t.Parallel()
+	parents := func(seconds ...int) *v1alpha1.WorkspaceJobStatus {
+		status := &v1alpha1.WorkspaceJobStatus{Run: 1}
+		for _, s := range seconds {
+			status.Parents = append(status.Parents, v1alpha1.ParentStatus{FinishedAt: *when(s)})
+		}
+		return status
+	}
+	for name, c := range map[string]struct {
+		job    *v1alpha1.WorkspaceJob
+		status *v1alpha1.WorkspaceJobStatus
+		want   time.Time
+	}{
+		"at its creation":               {makeJob().obj(), parents(), at(0)},
+		"after its delay":               {makeJob().delay(time.Minute).obj(), parents(), at(60)},
+		"at runAt":                      {makeJob().runAt(90).obj(), parents(), at(90)},
+		"when its last parent ended":    {makeJob().obj(), parents(20, 50, 30), at(50)},
+		"not before runAt":              {makeJob().runAt(90).obj(), parents(50), at(90)},
+		"when its schedule said":        {makeJob().scheduled(-5).obj(), parents(), at(-5)},
+		"not after its own creation":    {makeJob().scheduled(1000).obj(), parents(), at(0)},
+		"when it was asked to run anew": {makeJob().runAt(90).requeueAt(500).obj(), &v1alpha1.WorkspaceJobStatus{Run: 2}, at(500)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := firstDue(observed{job: c.job, now: at(1000)}, c.status); !got.Equal(c.want) {
+				t.Errorf("due at %s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestRetention(t *testing.T) {
+	t.Parallel()
+	day := &metav1.Duration{Duration: 24 * time.Hour}
+	keeps := func(succeeded, failed *metav1.Duration) *v1alpha1.Workspace {
+		ws := readyWorkspace()
+		ws.Spec.Retention = &v1alpha1.Retention{Succeeded: succeeded, Failed: failed}
+		return ws
+	}
+	for name, c := range map[string]struct {
+		o    observed
+		want outline
+	}{
+		"without retention it stays":            {observed{job: makeJob().finished("Succeeded", 0).obj(), workspace: readyWorkspace()}, outline{State: "Succeeded"}},
+		"the workspace's, not over":             {observed{job: makeJob().finished("Succeeded", 0).obj(), workspace: keeps(day, nil), now: at(3600)}, outline{State: "Succeeded", After: 23 * time.Hour}},
+		"the workspace's, over":                 {observed{job: makeJob().finished("Succeeded", 0).obj(), workspace: keeps(day, nil), now: at(86400)}, outline{State: "Succeeded", Remove: true}},
+		"Deleted goes with Succeeded":           {observed{job: makeJob().finished("Deleted", 0).obj(), workspace: keeps(day, nil), now: at(86400)}, outline{State: "Deleted", Remove: true}},
+		"Failed has its own":                    {observed{job: makeJob().finished("Failed", 0).obj(), workspace: keeps(day, nil), now: at(86400)}, outline{State: "Failed"}},
+		"Failed, over":                          {observed{job: makeJob().finished("Failed", 0).obj(), workspace: keeps(nil, day), now: at(86400)}, outline{State: "Failed", Remove: true}},
+		"its own TTL wins":                      {observed{job: makeJob().finished("Succeeded", 0).ttl(48 * time.Hour).obj(), workspace: keeps(day, nil), now: at(86400)}, outline{State: "Succeeded", After: 24 * time.Hour}},
+		"one that a continuation has not seen":  {observed{job: makeJob().finished("Succeeded", 0).ttl(0).obj(), workspace: readyWorkspace(), awaited: true}, outline{State: "Succeeded", After: awaitedLook}},
+		"one that will be requeued is not over": {observed{job: makeJob().finished("Succeeded", 0).ttl(0).requeueAt(60).obj(), workspace: readyWorkspace()}, outline{State: "Succeeded", After: time.Minute}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := c.o
+			if o.now.IsZero() {
+				o.now = at(0)
+			}
+			if diff := cmp.Diff(c.want, outlineOf(decide(o))); diff != "" {
+				t.Errorf("decide (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// finishedChild is a Job that has ended.
+func finishedChild(number int32, seconds int) batchv1.Job {
+	child := makeChild(number, 1)
+	child.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue, LastTransitionTime: *when(seconds)}}
+	return *child
+}
+
+func TestJobsAndLogsGoAfterTheirTime(t *testing.T) {
+	t.Parallel()
+	ws := readyWorkspace()
+	ws.Spec.Retention = &v1alpha1.Retention{Pods: &metav1.Duration{Duration: time.Hour}}
+	told := makeJob().retry(3).started(1, 1, 0).failed(5).nextAt(7200).obj()
+	untold := makeJob().started(1, 1, 0).obj()
+	other := told.DeepCopy()
+	other.Status.Attempts[0].JobUID = "another"
+	for name, c := range map[string]struct {
+		o     observed
+		reaps int
+	}{
+		"its time is over":                  {observed{job: told, ended: []batchv1.Job{finishedChild(1, 5)}, now: at(3605)}, 1},
+		"its time is not over":              {observed{job: told, ended: []batchv1.Job{finishedChild(1, 5)}, now: at(3604)}, 0},
+		"its end is not in the status yet":  {observed{job: untold, child: makeChild(1, 1), ended: []batchv1.Job{finishedChild(1, 5)}, now: at(9999)}, 0},
+		"the status tells of another one":   {observed{job: other, ended: []batchv1.Job{finishedChild(1, 5)}, now: at(9999)}, 0},
+		"a schedule's Job that never ran":   {observed{job: makeJob().scheduled(0).finished("Deleted", 5).obj(), tick: suspendedChild(1), now: at(6)}, 1},
+		"a schedule's Job that waits stays": {observed{job: makeJob().scheduled(0).obj(), tick: suspendedChild(1), now: at(6)}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := c.o
+			o.workspace = ws
+			if d := decide(o); len(d.reap) != c.reaps {
+				t.Errorf("reaps %d Jobs, want %d", len(d.reap), c.reaps)
+			}
+		})
+	}
+}
+
+func TestAWaitingJobIsToldSparingly(t *testing.T) {
+	t.Parallel()
+	o := observed{job: makeJob().obj(), workspace: readyWorkspace(), now: at(1), limits: Limits{Pending: time.Minute}}
+	wait := func(v admission.Verdict) v1alpha1.WorkspaceJobStatus {
+		d := decide(o)
+		waits(o, &d, v)
+		if d.start != nil {
+			t.Error("it waits, and starts")
+		}
+		return d.status
+	}
+	o.job.Status = wait(admission.Verdict{Reason: v1alpha1.ReasonQueued, Before: 7})
+	if want := "queue workspace_acme processes at most 20 jobs at once; 7 jobs are before it"; o.job.Status.Message != want {
+		t.Errorf("it is told %q, want %q", o.job.Status.Message, want)
+	}
+	if diff := cmp.Diff(o.job.Status, wait(admission.Verdict{Reason: v1alpha1.ReasonQueued, Before: 6, Unchanged: true})); diff != "" {
+		t.Errorf("nothing worth a write has changed (-was +is):\n%s", diff)
+	}
+	o.job.Generation++
+	if got := wait(admission.Verdict{Reason: v1alpha1.ReasonQueued, Before: 6, Unchanged: true}); got.ObservedGeneration != o.job.Generation {
+		t.Error("the status does not speak of the new generation")
+	}
+}
