@@ -25,30 +25,30 @@ func build(ws *v1alpha1.Workspace, job *v1alpha1.WorkspaceJob, attempt v1alpha1.
 		Annotations: attemptAnnotations(job, attempt),
 		Command:     contract.CommandRun,
 		Env:         environment(ws, job),
-		Resources:   job.Spec.Resources,
+		Resources:   job.Template().Resources,
 	}
-	if job.Spec.Timeout != nil {
-		spec.Timeout = job.Spec.Timeout.Duration
+	if job.Template().Timeout != nil {
+		spec.Timeout = job.Template().Timeout.Duration
 	}
 	return runnerjob.Build(ws, spec)
 }
 
 func environment(ws *v1alpha1.Workspace, job *v1alpha1.WorkspaceJob) []corev1.EnvVar {
 	args := "{}"
-	if job.Spec.Args != nil && len(job.Spec.Args.Raw) > 0 {
-		args = string(job.Spec.Args.Raw)
+	if job.Template().Args != nil && len(job.Template().Args.Raw) > 0 {
+		args = string(job.Template().Args.Raw)
 	}
 	env := []corev1.EnvVar{
 		{Name: contract.EnvQueue, Value: v1alpha1.QueueName(ws.Name)},
 		{Name: contract.EnvJobName, Value: job.Name},
-		{Name: contract.EnvHandler, Value: job.Spec.Handler},
+		{Name: contract.EnvHandler, Value: job.Template().Handler},
 		{Name: contract.EnvArgs, Value: escape(args)},
 		fromPod(contract.EnvJobID, "metadata.annotations['"+v1alpha1.AnnotationJobUID+"']"),
 		fromPod(contract.EnvRun, "metadata.annotations['"+v1alpha1.AnnotationRun+"']"),
 		fromPod(contract.EnvAttempt, "metadata.labels['"+v1alpha1.LabelAttempt+"']"),
 	}
-	if job.Spec.Timeout != nil {
-		env = append(env, corev1.EnvVar{Name: contract.EnvTimeout, Value: job.Spec.Timeout.Duration.String()})
+	if job.Template().Timeout != nil {
+		env = append(env, corev1.EnvVar{Name: contract.EnvTimeout, Value: job.Template().Timeout.Duration.String()})
 	}
 	return env
 }
@@ -93,8 +93,12 @@ func attemptLabels(job *v1alpha1.WorkspaceJob, attempt v1alpha1.Attempt) map[str
 }
 
 func attemptAnnotations(job *v1alpha1.WorkspaceJob, attempt v1alpha1.Attempt) map[string]string {
-	return map[string]string{
+	annotations := map[string]string{
 		v1alpha1.AnnotationJobUID: string(job.UID),
 		v1alpha1.AnnotationRun:    strconv.Itoa(int(attempt.Run)),
 	}
+	if key := job.Template().ConcurrencyKey; key != "" {
+		annotations[v1alpha1.AnnotationConcurrencyKey] = key
+	}
+	return annotations
 }

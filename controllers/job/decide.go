@@ -94,6 +94,7 @@ func follow(o observed) decision {
 	d := decision{status: *o.job.Status.DeepCopy()}
 	d.status.ObservedGeneration = o.job.Generation
 	d.status.Run = max(d.status.Run, 1)
+	noteParents(o, &d)
 	adopt(o, &d)
 	if current := d.status.UnderWay(); current != nil {
 		if attend(o, &d, current); current.FinishedAt == nil {
@@ -135,7 +136,7 @@ func adopt(o observed, d *decision) {
 	})
 	d.status.NextAttemptAt = nil
 	if d.status.EnqueuedAt == nil {
-		d.status.EnqueuedAt = new(o.child.CreationTimestamp)
+		d.status.EnqueuedAt = new(metav1.NewTime(firstDue(o, &d.status)))
 	}
 }
 

@@ -22,6 +22,8 @@ type parent struct {
 	finishedAt *metav1.Time
 }
 
+func (p parent) ended() bool { return p.found && p.state.Final() && p.finishedAt != nil }
+
 // asWanted: the parent has ended in the way that the continuation waits for.
 func (p parent) asWanted() bool {
 	return p.On == v1alpha1.AfterFinished || string(p.state) == string(wanted(p.On))
@@ -34,26 +36,45 @@ func wanted(on v1alpha1.ParentOutcome) v1alpha1.ParentOutcome {
 	return on
 }
 
-// awaits reports whether a continuation can't run yet, or never. A parent that has
-// ended as wanted is written down: it may be requeued or deleted afterwards.
+// awaiting: the run has not begun, so its parents still matter.
+func awaiting(o observed, d *decision) bool {
+	return len(o.job.Spec.After) > 0 && d.status.Run == 1 && d.status.EnqueuedAt == nil
+}
+
+// noteParents writes down the parents that have ended as wanted: they may be
+// requeued or deleted afterwards.
+func noteParents(o observed, d *decision) {
+	if !awaiting(o, d) {
+		return
+	}
+	for _, p := range o.parents {
+		if p.ended() && p.asWanted() && !noted(d, p) {
+			d.status.Parents = append(d.status.Parents, v1alpha1.ParentStatus{Name: p.Name, State: p.state, FinishedAt: *p.finishedAt})
+		}
+	}
+}
+
+func noted(d *decision, p parent) bool {
+	return slices.ContainsFunc(d.status.Parents, func(s v1alpha1.ParentStatus) bool { return s.Name == p.Name })
+}
+
+// awaits reports whether a continuation can't run yet, or never.
 func awaits(o observed, d *decision) bool {
-	if len(o.job.Spec.After) == 0 || d.status.Run > 1 || d.status.EnqueuedAt != nil {
+	if !awaiting(o, d) {
 		return false
 	}
 	var missing, unfinished []string
 	for _, p := range o.parents {
 		switch {
-		case slices.ContainsFunc(d.status.Parents, func(s v1alpha1.ParentStatus) bool { return s.Name == p.Name }):
+		case noted(d, p):
 		case !p.found:
 			missing = append(missing, p.Name)
-		case !p.state.Final() || p.finishedAt == nil:
+		case !p.ended():
 			unfinished = append(unfinished, p.Name)
-		case !p.asWanted():
+		default:
 			finish(d, v1alpha1.StateDeleted, v1alpha1.ReasonParentEnded,
 				fmt.Sprintf("parent %q is %s, and this job runs only after it has %s", p.Name, p.state, strings.ToLower(string(wanted(p.On)))), o.now)
 			return true
-		default:
-			d.status.Parents = append(d.status.Parents, v1alpha1.ParentStatus{Name: p.Name, State: p.state, FinishedAt: *p.finishedAt})
 		}
 	}
 	return waitsForParents(o, d, missing, unfinished)

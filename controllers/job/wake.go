@@ -37,9 +37,12 @@ func (r *Reconciler) onRelatives() handler.EventHandler {
 			if before.Status.State.Final() != after.Status.State.Final() {
 				r.wakeContinuations(ctx, after, q)
 				r.wakeSeries(ctx, after, q)
+				wakeParents(after, q)
 			}
 			if (before.Status.EnqueuedAt == nil) != (after.Status.EnqueuedAt == nil) {
 				r.wakeSeries(ctx, after, q)
+			}
+			if len(before.Status.Parents) != len(after.Status.Parents) {
 				wakeParents(after, q)
 			}
 		},

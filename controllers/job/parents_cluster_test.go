@@ -1,0 +1,118 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/testenv"
+)
+
+func after(names ...string) func(*v1alpha1.WorkspaceJobSpec) {
+	return func(spec *v1alpha1.WorkspaceJobSpec) {
+		for _, name := range names {
+			spec.After = append(spec.After, v1alpha1.Parent{Name: name, On: v1alpha1.AfterSucceeded})
+		}
+	}
+}
+
+// TestAChainAppliedInAnyOrder: the last job is created first.
+func TestAChainAppliedInAnyOrder(t *testing.T) {
+	t.Parallel()
+	c := inWorkspace(t, "chain")
+	c.submit("sync", after("report", "cleanup"))
+	c.wantSaid(c.waitFor("sync", v1alpha1.StateAwaiting, v1alpha1.ReasonParentMissing), `"report", "cleanup"`)
+	c.submit("report", after("cleanup"))
+	c.submit("on-failure", func(spec *v1alpha1.WorkspaceJobSpec) {
+		spec.After = []v1alpha1.Parent{{Name: "cleanup", On: v1alpha1.AfterFailed}}
+	})
+	c.submit("cleanup", nil)
+	c.waitFor("report", v1alpha1.StateAwaiting, v1alpha1.ReasonAwaitingParents)
+	c.end("cleanup", 1, 0, `{}`)
+	c.wantSaid(c.waitFor("on-failure", v1alpha1.StateDeleted, v1alpha1.ReasonParentEnded), `"cleanup" is Succeeded`)
+	c.end("report", 1, 0, `{}`)
+	c.end("sync", 1, 0, `{}`)
+	job := c.waitFor("sync", v1alpha1.StateSucceeded, v1alpha1.ReasonSucceeded)
+	if len(job.Status.Parents) != 2 {
+		t.Errorf("its parents: %+v", job.Status.Parents)
+	}
+	// A parent that runs again does not run its continuations again.
+	c.change("cleanup", func(spec *v1alpha1.WorkspaceJobSpec) {
+		spec.RequeueAt = new(metav1.NewTime(time.Now().Truncate(time.Second)))
+	})
+	c.end("cleanup", 2, 0, `{}`)
+	c.waitFor("cleanup", v1alpha1.StateSucceeded, v1alpha1.ReasonSucceeded)
+	if n := c.jobs(); n != 4 {
+		t.Errorf("%d Jobs after three jobs and a second run of one", n)
+	}
+}
+
+// TestAChainThatBreaksNamesWho: down to its last link.
+func TestAChainThatBreaksNamesWho(t *testing.T) {
+	t.Parallel()
+	c := inWorkspace(t, "chain-breaks")
+	c.submit("cleanup", nil)
+	c.submit("report", after("cleanup"))
+	c.submit("sync", after("report"))
+	c.waitFor("sync", v1alpha1.StateAwaiting, v1alpha1.ReasonAwaitingParents)
+	c.end("cleanup", 1, 65, `{"error":"no such table"}`)
+	c.wantSaid(c.waitFor("report", v1alpha1.StateDeleted, v1alpha1.ReasonParentEnded), `"cleanup" is Failed`)
+	c.wantSaid(c.waitFor("sync", v1alpha1.StateDeleted, v1alpha1.ReasonParentEnded), `"report" is Deleted`)
+}
+
+func TestAParentThatNeverComes(t *testing.T) {
+	t.Parallel()
+	c := inWorkspace(t, "chain-missing")
+	c.submit("report", after("cleanup"))
+	c.wantSaid(c.waitFor("report", v1alpha1.StateDeleted, v1alpha1.ReasonParentMissing), `"cleanup" does not exist`)
+}
+
+// TestACycleIsTold, and is mended by deleting one of the jobs.
+func TestACycleIsTold(t *testing.T) {
+	t.Parallel()
+	c := inWorkspace(t, "chain-cycle")
+	c.submit("a", after("b"))
+	c.submit("b", after("c"))
+	c.submit("c", after("a"))
+	for _, name := range []string{"a", "b", "c"} {
+		job := c.waitFor(name, v1alpha1.StateAwaiting, v1alpha1.ReasonParentCycle)
+		c.wantSaid(job, "a after b", "b after c", "c after a")
+	}
+	if err := c.Delete(t.Context(), c.get("c")); err != nil {
+		t.Fatal(err)
+	}
+	c.submit("c", nil)
+	c.end("c", 1, 0, `{}`)
+	c.end("b", 1, 0, `{}`)
+	c.end("a", 1, 0, `{}`)
+	c.waitFor("a", v1alpha1.StateSucceeded, v1alpha1.ReasonSucceeded)
+}
+
+// TestAParentStaysUntilItsEndWasSeen: its time is over at once, and it must not go
+// before its continuation knows how it ended.
+func TestAParentStaysUntilItsEndWasSeen(t *testing.T) {
+	t.Parallel()
+	c := inWorkspace(t, "chain-reaped")
+	c.submit("report", after("cleanup", "late"))
+	c.submit("cleanup", func(spec *v1alpha1.WorkspaceJobSpec) { spec.TTLAfterFinished = &metav1.Duration{} })
+	c.end("cleanup", 1, 0, `{}`)
+	testenv.Eventually(c, "the parent is gone", func(ctx context.Context) error {
+		err := c.Get(ctx, client.ObjectKey{Namespace: c.namespace, Name: "cleanup"}, &v1alpha1.WorkspaceJob{})
+		if err == nil {
+			err = errors.New("it is there")
+		}
+		return client.IgnoreNotFound(err)
+	})
+	if seen := c.get("report").Status.Parents; len(seen) != 1 || seen[0].State != v1alpha1.StateSucceeded {
+		t.Errorf("its continuation has seen %+v", seen)
+	}
+	c.submit("late", nil)
+	c.end("late", 1, 0, `{}`)
+	c.end("report", 1, 0, `{}`)
+	c.waitFor("report", v1alpha1.StateSucceeded, v1alpha1.ReasonSucceeded)
+}
