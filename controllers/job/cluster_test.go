@@ -114,7 +114,7 @@ func measured(registry prometheus.Gatherer, queue string) (map[string]float64, e
 
 func TestAFailedAttemptIsTriedAgainAndTold(t *testing.T) {
 	t.Parallel()
-	c := inWorkspace(t, healthyNamespace)
+	c := inWorkspace(t, testenv.HealthyNamespace)
 	c.submit("flaky", nil)
 	c.end("flaky", 1, 1, `{"error":"the first time"}`)
 	c.end("flaky", 2, 75, `{"error":"the second time","retryAfter":"1s"}`)

@@ -28,13 +28,19 @@ func TestKstatusVerdicts(t *testing.T) {
 		"between attempts": {observed{job: makeJob().started(1, 1, 0).obj(), child: makeChild(1, 1), seen: exited(1, 5, contract.Message{})}, "Scheduled", status.InProgressStatus},
 		"succeeded":        {observed{job: makeJob().started(1, 1, 0).obj(), child: makeChild(1, 1), seen: succeeded(5, "1")}, "Succeeded", status.CurrentStatus},
 		"failed":           {observed{job: makeJob().retry(0).started(1, 1, 0).obj(), child: makeChild(1, 1), seen: exited(1, 5, contract.Message{})}, "Failed", status.FailedStatus},
+		"awaiting":         {observed{job: makeJob().after("a", "").obj(), parents: []parent{unfinished("a")}}, "Awaiting", status.InProgressStatus},
+		"parent missing":   {observed{job: makeJob().after("a", "").obj(), parents: []parent{absent("a")}}, "Awaiting", status.InProgressStatus},
+		"parent cycle":     {observed{job: makeJob().after("a", "").obj(), parents: []parent{unfinished("a")}, cycle: []string{"a"}}, "Awaiting", status.FailedStatus},
+		"chain broken":     {observed{job: makeJob().after("a", "").obj(), parents: []parent{ended1("a", "", "Failed", 3)}}, "Deleted", status.CurrentStatus},
+		"nothing to run":   {observed{job: makeJob().triggers("daily").obj()}, "Enqueued", status.FailedStatus},
+		"replaced":         {observed{job: makeJob().obj(), replacedBy: "newer"}, "Deleted", status.CurrentStatus},
 		"cancelled":        {observed{job: makeJob().cancelled().obj()}, "Deleted", status.CurrentStatus},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			o := c.o
-			o.now, o.limits.Pending, o.workspace = at(6), time.Hour, readyWorkspace()
+			o.now, o.limits, o.workspace = at(6), Limits{Pending: time.Hour, Parent: time.Hour}, readyWorkspace()
 			if got := testenv.Verdict(t, o.job); got != status.InProgressStatus {
 				t.Errorf("before the operator has seen it: %s", got)
 			}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
+	"github.com/openradius/workspace-jobs/controllers/workspace"
 )
 
 // troubleAfter is how long a pod may be on its way before its events are asked
@@ -25,10 +26,8 @@ const troubleAfter = 10 * time.Second
 
 // Indexes of the manager's cache.
 const (
-	indexPodOwner           = "controllerUID"
-	indexOwner              = "ownerUID"
-	indexParent             = "parent"
-	indexWorkspaceNamespace = "namespaceName"
+	indexPodOwner = "controllerUID"
+	indexParent   = "parent"
 )
 
 // observe gathers all that decide needs. The cache may lag: where acting on what
@@ -36,7 +35,7 @@ const (
 func (r *Reconciler) observe(ctx context.Context, job *v1alpha1.WorkspaceJob) (observed, error) {
 	o := observed{now: r.Clock.Now(), job: job, limits: r.Limits}
 	var err error
-	if o.workspace, err = r.workspaceOf(ctx, job.Namespace); err != nil {
+	if o.workspace, err = workspace.Of(ctx, r.Client, job.Namespace); err != nil {
 		return o, err
 	}
 	if err := r.observeChild(ctx, &o); err != nil {
@@ -122,7 +121,7 @@ func sameArgs(a, b *apiextensionsv1.JSON) bool {
 // endedOf are the job's own Jobs that have finished.
 func (r *Reconciler) endedOf(ctx context.Context, job *v1alpha1.WorkspaceJob) ([]batchv1.Job, error) {
 	var list batchv1.JobList
-	if err := r.Client.List(ctx, &list, client.InNamespace(job.Namespace), client.MatchingFields{indexOwner: string(job.UID)}, client.UnsafeDisableDeepCopy); err != nil {
+	if err := r.Client.List(ctx, &list, client.InNamespace(job.Namespace), client.MatchingFields{runnerjob.IndexOwner: string(job.UID)}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list the Jobs of %q: %w", job.Name, err)
 	}
 	var ended []batchv1.Job
@@ -132,21 +131,6 @@ func (r *Reconciler) endedOf(ctx context.Context, job *v1alpha1.WorkspaceJob) ([
 		}
 	}
 	return ended, nil
-}
-
-// workspaceOf finds the workspace that holds the namespace, or the one that wants
-// it and is not there yet; nil if there is none.
-func (r *Reconciler) workspaceOf(ctx context.Context, namespace string) (*v1alpha1.Workspace, error) {
-	var list v1alpha1.WorkspaceList
-	if err := r.Client.List(ctx, &list, client.MatchingFields{indexWorkspaceNamespace: namespace}); err != nil {
-		return nil, fmt.Errorf("find the workspace of namespace %q: %w", namespace, err)
-	}
-	for i := range list.Items {
-		if list.Items[i].Status.Namespace == namespace {
-			return &list.Items[i], nil
-		}
-	}
-	return nil, nil
 }
 
 // childOf is the Job of the attempt that is under way or, if none is, whatever

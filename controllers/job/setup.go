@@ -20,30 +20,21 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
-	"github.com/openradius/workspace-jobs/controllers/admission"
 	"github.com/openradius/workspace-jobs/controllers/fairqueue"
+	"github.com/openradius/workspace-jobs/controllers/workspace"
 )
 
 // workers is how many WorkspaceJobs are reconciled at once.
 const workers = 16
 
 // SetupWithManager has the manager call r for everything that bears on a
-// WorkspaceJob.
+// WorkspaceJob. The indexes of admission, runnerjob and workspace must be in place.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
 	indexer := mgr.GetFieldIndexer()
 	if err := indexer.IndexField(ctx, &corev1.Pod{}, indexPodOwner, controllerUID); err != nil {
 		return err
 	}
-	if err := indexer.IndexField(ctx, &batchv1.Job{}, indexOwner, ownerUIDs); err != nil {
-		return err
-	}
 	if err := indexer.IndexField(ctx, &v1alpha1.WorkspaceJob{}, indexParent, parentNames); err != nil {
-		return err
-	}
-	if err := indexer.IndexField(ctx, &v1alpha1.Workspace{}, indexWorkspaceNamespace, namespaceName); err != nil {
-		return err
-	}
-	if err := admission.Index(ctx, indexer); err != nil {
 		return err
 	}
 	return ctrl.NewControllerManagedBy(mgr).
@@ -64,22 +55,6 @@ func controllerUID(object client.Object) []string {
 		return []string{string(owner.UID)}
 	}
 	return nil
-}
-
-func namespaceName(object client.Object) []string {
-	ws, ok := object.(*v1alpha1.Workspace)
-	if !ok {
-		return nil
-	}
-	return []string{ws.NamespaceName()}
-}
-
-func ownerUIDs(object client.Object) []string {
-	var uids []string
-	for _, owner := range object.GetOwnerReferences() {
-		uids = append(uids, string(owner.UID))
-	}
-	return uids
 }
 
 func parentNames(object client.Object) []string {
@@ -144,6 +119,6 @@ func becomesAble() predicate.Predicate {
 			before.DeletionTimestamp.IsZero() != after.DeletionTimestamp.IsZero() ||
 			before.Limit() < after.Limit() || before.Spec.Suspend != after.Spec.Suspend ||
 			!equality.Semantic.DeepEqual(before.Spec.Retention, after.Spec.Retention) ||
-			workspaceObstacle(before) != workspaceObstacle(after)
+			workspace.Obstacle(before) != workspace.Obstacle(after)
 	}}
 }

@@ -1,7 +1,6 @@
 package job
 
 import (
-	"fmt"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -95,24 +94,4 @@ func firstDue(o observed, status *v1alpha1.WorkspaceJobStatus) time.Time {
 		due = at.Time
 	}
 	return due
-}
-
-// workspaceObstacle is why the workspace can't take a job now; "" if it can. The
-// borders of the workspace (network policy, quota) and its ledger must be in
-// place, as its spec says today, before any of its code runs.
-func workspaceObstacle(ws *v1alpha1.Workspace) string {
-	if !ws.DeletionTimestamp.IsZero() {
-		return fmt.Sprintf("workspace %q is being deleted", ws.Name)
-	}
-	ready := meta.FindStatusCondition(ws.Status.Conditions, v1alpha1.ConditionReady)
-	if ready != nil && ready.ObservedGeneration == ws.Generation {
-		if ready.Status == metav1.ConditionTrue {
-			return ""
-		}
-		return fmt.Sprintf("workspace %q can't run jobs yet (%s): %s", ws.Name, ready.Reason, ready.Message)
-	}
-	if busy := meta.FindStatusCondition(ws.Status.Conditions, v1alpha1.ConditionReconciling); busy != nil {
-		return fmt.Sprintf("workspace %q is being set up (%s): %s", ws.Name, busy.Reason, busy.Message)
-	}
-	return fmt.Sprintf("workspace %q is being set up", ws.Name)
 }

@@ -24,6 +24,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/admission"
+	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/controllers/workspace"
 	"github.com/openradius/workspace-jobs/hack/testenv"
 )
@@ -49,7 +50,7 @@ func TestMain(m *testing.M) {
 
 // runningOperator is the manager with this package's controller, once for all
 // tests. It has the rights of config/rbac and no others, and it dies all the time:
-// see dyingClient.
+// see testenv.DyingClient.
 type runningOperator struct {
 	once       sync.Once
 	err        error
@@ -80,11 +81,16 @@ func (o *runningOperator) start(env *testenv.Env) error {
 	places := &admission.Cluster{Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Clock: clock.RealClock{}}
 	o.reconciler = &Reconciler{
 		Queues: admission.New(places), Places: places,
-		Client: dyingClient(mgr.GetClient()), APIReader: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("workspace-jobs"),
+		Client: testenv.DyingClient(mgr.GetClient()), APIReader: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("workspace-jobs"),
 		Clock: clock.RealClock{}, Metrics: metrics, Limits: Limits{Pending: testPendingLimit, Parent: testParentLimit},
 	}
 	var ctx context.Context
 	ctx, o.cancel = context.WithCancel(context.Background())
+	for _, index := range []func(context.Context, client.FieldIndexer) error{admission.Index, runnerjob.Index, workspace.Index} {
+		if err := index(ctx, mgr.GetFieldIndexer()); err != nil {
+			return err
+		}
+	}
 	if err := o.reconciler.SetupWithManager(ctx, mgr); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -17,6 +18,8 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/admission"
 	"github.com/openradius/workspace-jobs/controllers/job"
+	"github.com/openradius/workspace-jobs/controllers/recurring"
+	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/controllers/workspace"
 )
 
@@ -67,6 +70,11 @@ func run(ctx context.Context, opts options) error {
 }
 
 func addControllers(ctx context.Context, mgr ctrl.Manager, opts options) error {
+	for _, index := range []func(context.Context, client.FieldIndexer) error{admission.Index, runnerjob.Index, workspace.Index} {
+		if err := index(ctx, mgr.GetFieldIndexer()); err != nil {
+			return fmt.Errorf("set up the cache: %w", err)
+		}
+	}
 	workspaces := &workspace.Reconciler{
 		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder(v1alpha1.ManagedBy), Clock: clock.RealClock{},
 	}
@@ -88,6 +96,21 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, opts options) error {
 	}
 	if err := jobs.SetupWithManager(ctx, mgr); err != nil {
 		return fmt.Errorf("set up the WorkspaceJob controller: %w", err)
+	}
+	return addRecurring(mgr)
+}
+
+func addRecurring(mgr ctrl.Manager) error {
+	measured, err := recurring.NewMetrics(metrics.Registry)
+	if err != nil {
+		return fmt.Errorf("register the metrics: %w", err)
+	}
+	schedules := &recurring.Reconciler{
+		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder(v1alpha1.ManagedBy),
+		Clock: clock.RealClock{}, Metrics: measured,
+	}
+	if err := schedules.SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("set up the WorkspaceRecurringJob controller: %w", err)
 	}
 	return nil
 }

@@ -55,18 +55,20 @@ func serviceAccount(ws *v1alpha1.Workspace) *applycorev1.ServiceAccountApplyConf
 // at once is limited by pods, cpu and memory.
 func defaultQuota() corev1.ResourceList {
 	return corev1.ResourceList{
-		corev1.ResourceRequestsCPU:              resource.MustParse("4"),
-		corev1.ResourceRequestsMemory:           resource.MustParse("8Gi"),
-		corev1.ResourceLimitsMemory:             resource.MustParse("8Gi"),
-		corev1.ResourceRequestsEphemeralStorage: resource.MustParse("20Gi"),
-		corev1.ResourceLimitsEphemeralStorage:   resource.MustParse("40Gi"),
-		corev1.ResourcePods:                     resource.MustParse("100"),
-		"count/pods":                            resource.MustParse("20k"),
-		"count/jobs.batch":                      resource.MustParse("20k"),
-		"count/workspacejobs." + v1alpha1.Group: resource.MustParse("10k"),
-		corev1.ResourcePersistentVolumeClaims:   resource.MustParse("0"),
-		corev1.ResourceServicesNodePorts:        resource.MustParse("0"),
-		corev1.ResourceServicesLoadBalancers:    resource.MustParse("0"),
+		corev1.ResourceRequestsCPU:                       resource.MustParse("4"),
+		corev1.ResourceRequestsMemory:                    resource.MustParse("8Gi"),
+		corev1.ResourceLimitsMemory:                      resource.MustParse("8Gi"),
+		corev1.ResourceRequestsEphemeralStorage:          resource.MustParse("20Gi"),
+		corev1.ResourceLimitsEphemeralStorage:            resource.MustParse("40Gi"),
+		corev1.ResourcePods:                              resource.MustParse("100"),
+		"count/pods":                                     resource.MustParse("20k"),
+		"count/jobs.batch":                               resource.MustParse("20k"),
+		"count/cronjobs.batch":                           resource.MustParse("200"),
+		"count/workspacejobs." + v1alpha1.Group:          resource.MustParse("10k"),
+		"count/workspacerecurringjobs." + v1alpha1.Group: resource.MustParse("200"),
+		corev1.ResourcePersistentVolumeClaims:            resource.MustParse("0"),
+		corev1.ResourceServicesNodePorts:                 resource.MustParse("0"),
+		corev1.ResourceServicesLoadBalancers:             resource.MustParse("0"),
 	}
 }
 

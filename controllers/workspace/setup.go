@@ -64,6 +64,7 @@ func CacheByObject() (map[client.Object]cache.ByObject, error) {
 		&corev1.LimitRange{}:          ours,
 		&networkingv1.NetworkPolicy{}: ours,
 		&rbacv1.RoleBinding{}:         ours,
+		&batchv1.CronJob{}:            {Label: ours.Label},
 		&batchv1.Job{}:                {Label: ours.Label},
 		&corev1.Pod{}:                 {Label: ours.Label},
 	}, nil

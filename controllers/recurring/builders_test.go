@@ -1,0 +1,93 @@
+package recurring
+
+import (
+	"fmt"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+// noon is when the tests' recurring job was made; it is due each hour.
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// at is so many minutes after noon.
+func at(minutes int) time.Time { return noon.Add(time.Duration(minutes) * time.Minute) }
+
+func when(minutes int) *metav1.Time { return new(metav1.NewTime(at(minutes))) }
+
+// scene is a recurring job with all that there is of it.
+type scene struct{ observed }
+
+// hourly has a CronJob as the operator made it at noon.
+func hourly() *scene {
+	s := &scene{observed{
+		now: at(0),
+		recurring: &v1alpha1.WorkspaceRecurringJob{
+			ObjectMeta: metav1.ObjectMeta{Name: "daily", Namespace: "workspace-acme", UID: "uid-daily", Generation: 1},
+			Spec: v1alpha1.WorkspaceRecurringJobSpec{
+				Schedule: "0 * * * *", TimeZone: "Etc/UTC", ConcurrencyPolicy: v1alpha1.PolicyForbid,
+				Template: v1alpha1.JobTemplate{Handler: "sql"},
+			},
+			Status: v1alpha1.WorkspaceRecurringJobStatus{ObservedGeneration: -1},
+		},
+		workspace: &v1alpha1.Workspace{ObjectMeta: metav1.ObjectMeta{Name: "acme"}, Status: v1alpha1.WorkspaceStatus{Namespace: "workspace-acme"}},
+	}}
+	s.cronJob = decide(s.observed).apply
+	s.cronJob.UID = "uid-cronjob"
+	return s
+}
+
+func (s *scene) at(minutes int) *scene { s.now = at(minutes); return s }
+
+func (s *scene) deadline(d time.Duration) *scene {
+	s.recurring.Spec.StartingDeadline = &metav1.Duration{Duration: d}
+	s.cronJob = decide(s.observed).apply
+	return s
+}
+
+func (s *scene) status(change func(*v1alpha1.WorkspaceRecurringJobStatus)) *scene {
+	change(&s.recurring.Status)
+	return s
+}
+
+func runName(minutes int) string { return fmt.Sprintf("daily-%d", at(minutes).Unix()/60) }
+
+// tick is the Job that Kubernetes makes for a time.
+func (s *scene) tick(minutes int) *scene {
+	annotations := map[string]string{
+		batchv1.CronJobScheduledTimestampAnnotation: at(minutes).Format(time.RFC3339),
+		v1alpha1.AnnotationTemplate:                 `{"handler":"sql"}`,
+		v1alpha1.AnnotationScheduleSince:            s.cronJob.Annotations[v1alpha1.AnnotationScheduleSince],
+	}
+	s.ticks = append(s.ticks, batchv1.Job{
+		ObjectMeta: metav1.ObjectMeta{Name: runName(minutes), Annotations: annotations, CreationTimestamp: *when(minutes)},
+		Spec:       batchv1.JobSpec{Suspend: new(true)},
+	})
+	return s
+}
+
+// started marks the last tick as one that a run has started.
+func (s *scene) started() *scene {
+	last := &s.ticks[len(s.ticks)-1]
+	last.Annotations[v1alpha1.AnnotationJobUID] = "uid-run"
+	last.Spec.Suspend = new(false)
+	return s
+}
+
+// run is the WorkspaceJob of a time's tick.
+func (s *scene) run(minutes int, state v1alpha1.JobState, reason string) *scene {
+	run := runOf(s.recurring, tick{job: &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: runName(minutes)}}, at: at(minutes)})
+	run.UID = types.UID(run.Name)
+	run.CreationTimestamp = *when(minutes)
+	run.Status.State = state
+	if state.Final() {
+		run.Status.FinishedAt = when(minutes + 1)
+		run.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Reason: reason}}
+	}
+	s.runs = append(s.runs, run)
+	return s
+}

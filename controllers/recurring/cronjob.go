@@ -1,0 +1,148 @@
+package recurring
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/runnerjob"
+)
+
+// annotationApplied is a hash of what the operator wanted when it wrote the CronJob:
+// a field that it wants no more shows only there.
+const annotationApplied = v1alpha1.Group + "/applied"
+
+// build makes the CronJob. Its Jobs are made suspended, and Kubernetes removes none
+// of them: the operator starts each when its run has a place in the queue, and
+// removes it once it has read how it ended.
+func build(o observed, kept *plan) *batchv1.CronJob {
+	spec := o.recurring.Spec
+	cronJob := &batchv1.CronJob{
+		TypeMeta: metav1.TypeMeta{APIVersion: "batch/v1", Kind: "CronJob"},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: o.recurring.Name, Namespace: o.recurring.Namespace,
+			Labels:          labelsOf(o),
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(o.recurring, v1alpha1.GroupVersion.WithKind("WorkspaceRecurringJob"))},
+		},
+		Spec: batchv1.CronJobSpec{
+			Schedule:                   kept.String(),
+			TimeZone:                   new(kept.zone),
+			Suspend:                    new(spec.Suspend),
+			ConcurrencyPolicy:          batchv1.AllowConcurrent,
+			SuccessfulJobsHistoryLimit: new(int32(math.MaxInt32)),
+			FailedJobsHistoryLimit:     new(int32(math.MaxInt32)),
+			JobTemplate:                jobTemplate(o),
+		},
+	}
+	if deadline := spec.StartingDeadline; deadline != nil {
+		cronJob.Spec.StartingDeadlineSeconds = new(int64(math.Ceil(deadline.Seconds())))
+	}
+	cronJob.Annotations = map[string]string{annotationApplied: hashOf(cronJob)}
+	cronJob.Annotations[v1alpha1.AnnotationScheduleSince] = since(o, cronJob, v1alpha1.AnnotationScheduleSince, sameSchedule)
+	cronJob.Annotations[v1alpha1.AnnotationRunningSince] = since(o, cronJob, v1alpha1.AnnotationRunningSince, sameSuspend)
+	cronJob.Spec.JobTemplate.Annotations[v1alpha1.AnnotationScheduleSince] = cronJob.Annotations[v1alpha1.AnnotationScheduleSince]
+	if o.cronJob != nil {
+		cronJob.UID = o.cronJob.UID
+	}
+	return cronJob
+}
+
+func labelsOf(o observed) map[string]string {
+	return map[string]string{
+		v1alpha1.LabelManagedBy:    v1alpha1.ManagedBy,
+		v1alpha1.LabelWorkspace:    o.workspace.Name,
+		v1alpha1.LabelRecurringJob: o.recurring.Name,
+	}
+}
+
+func jobTemplate(o observed) batchv1.JobTemplateSpec {
+	spec := runnerjob.Run(o.workspace, &o.recurring.Spec.Template)
+	spec.Labels[v1alpha1.LabelRecurringJob] = o.recurring.Name
+	job := runnerjob.Build(o.workspace, spec)
+	job.Spec.Suspend = new(true)
+	annotations := map[string]string{v1alpha1.AnnotationTemplate: templateText(o.recurring)}
+	maps.Copy(annotations, job.Annotations)
+	return batchv1.JobTemplateSpec{
+		ObjectMeta: metav1.ObjectMeta{Labels: job.Labels, Annotations: annotations},
+		Spec:       job.Spec,
+	}
+}
+
+// templateText is the template as JSON. What was read as JSON can be written so.
+func templateText(recurring *v1alpha1.WorkspaceRecurringJob) string {
+	text, err := json.Marshal(recurring.Spec.Template)
+	if err != nil {
+		return "{}"
+	}
+	return string(text)
+}
+
+func hashOf(cronJob *batchv1.CronJob) string {
+	text, err := json.Marshal(cronJob)
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8])
+}
+
+// since keeps a time that the live CronJob has while it is the same in a respect,
+// and is now otherwise.
+func since(o observed, wanted *batchv1.CronJob, annotation string, same func(a, b *batchv1.CronJob) bool) string {
+	if o.cronJob != nil && same(wanted, o.cronJob) {
+		if _, err := time.Parse(time.RFC3339, o.cronJob.Annotations[annotation]); err == nil {
+			return o.cronJob.Annotations[annotation]
+		}
+	}
+	return o.now.UTC().Format(time.RFC3339)
+}
+
+func sameSchedule(a, b *batchv1.CronJob) bool {
+	return a.Spec.Schedule == b.Spec.Schedule && equality.Semantic.DeepEqual(a.Spec.TimeZone, b.Spec.TimeZone)
+}
+
+// sameSuspend: the time at which a schedule was resumed is kept while it runs.
+func sameSuspend(a, b *batchv1.CronJob) bool { return suspended(a) || !suspended(b) }
+
+func suspended(cronJob *batchv1.CronJob) bool {
+	return cronJob.Spec.Suspend != nil && *cronJob.Spec.Suspend
+}
+
+// settled: live is as wanted. The hash tells of changes to what is wanted, the
+// comparison of changes by others; what Kubernetes fills in is neither.
+func settled(wanted, live *batchv1.CronJob) bool {
+	if live == nil || live.Annotations[annotationApplied] != wanted.Annotations[annotationApplied] {
+		return false
+	}
+	return equality.Semantic.DeepDerivative(wanted.Spec, live.Spec) &&
+		equality.Semantic.DeepDerivative(wanted.Labels, live.Labels) &&
+		equality.Semantic.DeepDerivative(wanted.Annotations, live.Annotations)
+}
+
+// applyConfiguration leaves out what is not the operator's to say.
+func applyConfiguration(cronJob *batchv1.CronJob) (runtime.ApplyConfiguration, error) {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(cronJob)
+	if err != nil {
+		return nil, fmt.Errorf("convert CronJob %q: %w", cronJob.Name, err)
+	}
+	object := &unstructured.Unstructured{Object: content}
+	unstructured.RemoveNestedField(object.Object, "status")
+	for _, path := range [][]string{
+		{"metadata"}, {"spec", "jobTemplate", "metadata"}, {"spec", "jobTemplate", "spec", "template", "metadata"},
+	} {
+		unstructured.RemoveNestedField(object.Object, append(path, "creationTimestamp")...)
+	}
+	return client.ApplyConfigurationFromUnstructured(object), nil
+}

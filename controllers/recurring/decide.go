@@ -1,0 +1,192 @@
+package recurring
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/recurring/schedule"
+)
+
+const (
+	// strangerLook is how often a name that somebody else holds is looked at.
+	strangerLook = time.Minute
+	// nextLook is how long after a run was due its successor's time is told, even if
+	// no run has come.
+	nextLook = 5 * time.Second
+	// theCronJob stands for it among the refusals; no run has this name.
+	theCronJob = "."
+)
+
+// observed is all that decide may know.
+type observed struct {
+	now       time.Time
+	recurring *v1alpha1.WorkspaceRecurringJob
+	// workspace that the namespace belongs to; nil: none.
+	workspace *v1alpha1.Workspace
+	// cronJob that this recurring job controls; nil: none.
+	cronJob *batchv1.CronJob
+	// foreign is somebody else's CronJob of its name; nil: none.
+	foreign *batchv1.CronJob
+	// ticks are the Jobs that cronJob controls.
+	ticks []batchv1.Job
+	// runs are the WorkspaceJobs of the series. They are only to be looked at.
+	runs []v1alpha1.WorkspaceJob
+	// refusals of the API server, by the name of the run.
+	refusals map[string]refusal
+}
+
+// decision is what to do about what was observed, in this order: apply or halt,
+// adopt, write status, remove.
+type decision struct {
+	status v1alpha1.WorkspaceRecurringJobStatus
+	// apply this CronJob; nil: it is as it should be.
+	apply *batchv1.CronJob
+	// halt this CronJob, which has no workspace; nil: none.
+	halt *batchv1.CronJob
+	// adopt: make these WorkspaceJobs, in this order.
+	adopt []v1alpha1.WorkspaceJob
+	// removeTicks are Jobs that are nobody's any more.
+	removeTicks []batchv1.Job
+	// removeRuns are finished runs beyond the history limits.
+	removeRuns []v1alpha1.WorkspaceJob
+	// skipped are the runs that the overlap policy has ended since the last look.
+	skipped []string
+	// taken names a run whose name somebody else has; "": none.
+	taken string
+	// after: look again then; 0: when something changes.
+	after time.Duration
+}
+
+// look again at the latest after so long.
+func (d *decision) look(after time.Duration) {
+	if d.after == 0 || after < d.after {
+		d.after = after
+	}
+}
+
+// decide compares what is with what the spec wants. It is pure.
+func decide(o observed) decision {
+	d := decision{status: *o.recurring.Status.DeepCopy()}
+	d.status.ObservedGeneration = o.recurring.Generation
+	kept, wrong := planOf(o)
+	decideCronJob(o, &d, kept)
+	decideTicks(o, &d, kept)
+	account(o, &d)
+	trim(o, &d)
+	decideTimes(o, &d, kept)
+	conclude(o, &d, wrong)
+	return d
+}
+
+// plan is the schedule that Kubernetes is to keep.
+type plan struct {
+	*schedule.Schedule
+	zone string
+}
+
+// planOf reads the spec. While that is wrong, the last good schedule is kept; nil:
+// there is none.
+func planOf(o observed) (kept *plan, wrong error) {
+	spec := o.recurring.Spec
+	parsed, wrong := schedule.Parse(spec.Schedule, spec.TimeZone, o.recurring.Namespace+"/"+o.recurring.Name)
+	if wrong == nil {
+		return &plan{parsed, spec.TimeZone}, nil
+	}
+	if o.cronJob == nil || o.cronJob.Spec.TimeZone == nil {
+		return nil, wrong
+	}
+	zone := *o.cronJob.Spec.TimeZone
+	parsed, err := schedule.Parse(o.cronJob.Spec.Schedule, zone, "")
+	if err != nil {
+		return nil, wrong
+	}
+	return &plan{parsed, zone}, wrong
+}
+
+func decideCronJob(o observed, d *decision, kept *plan) {
+	switch {
+	case o.foreign != nil || kept == nil:
+	case o.workspace == nil || !o.workspace.DeletionTimestamp.IsZero():
+		if o.cronJob != nil && !suspended(o.cronJob) {
+			d.halt = o.cronJob
+		}
+	default:
+		wanted := build(o, kept)
+		if !settled(wanted, o.cronJob) {
+			d.apply = wanted
+		}
+	}
+}
+
+// decideTimes tells what the schedule holds next.
+func decideTimes(o observed, d *decision, kept *plan) {
+	d.status.NextScheduledAt, d.status.Schedule = nil, ""
+	if kept == nil {
+		return
+	}
+	d.status.Schedule = kept.String()
+	if o.recurring.Spec.Suspend || o.workspace == nil || o.foreign != nil {
+		return
+	}
+	next := kept.Next(o.now)
+	if next.IsZero() {
+		return
+	}
+	d.status.NextScheduledAt = new(metav1.NewTime(next.UTC()))
+	d.look(next.Sub(o.now) + nextLook)
+	if deadline := o.recurring.Spec.StartingDeadline; deadline != nil {
+		d.look(deadline.Duration + 2*grace)
+	}
+}
+
+// conclude says how the recurring job stands.
+func conclude(o observed, d *decision, wrong error) {
+	zone := new(schedule.TimeZoneError)
+	refused, isRefused := o.refusals[theCronJob]
+	switch {
+	case o.workspace == nil:
+		stall(o, d, v1alpha1.ReasonNotInWorkspace, fmt.Sprintf("namespace %q belongs to no Workspace: create the recurring job in a workspace's namespace (kubectl get workspaces), or have a cluster admin make this one a workspace's", o.recurring.Namespace))
+	case o.foreign != nil:
+		d.look(strangerLook)
+		stall(o, d, v1alpha1.ReasonNameTaken, fmt.Sprintf("a CronJob named %q exists already and is not this recurring job's: have a cluster admin delete it, or create the recurring job under another name", o.foreign.Name))
+	case errors.As(wrong, &zone):
+		stall(o, d, v1alpha1.ReasonInvalidTimeZone, wrong.Error()+lastGoodNote(o))
+	case wrong != nil:
+		stall(o, d, v1alpha1.ReasonInvalidSchedule, wrong.Error()+lastGoodNote(o))
+	case isRefused:
+		d.look(refused.after)
+		stall(o, d, v1alpha1.ReasonCronJobRefused, "the API server does not take the CronJob; mend what it says in the recurring job or in its Workspace: "+refused.message)
+	default:
+		concludeRuns(o, d)
+	}
+}
+
+func concludeRuns(o observed, d *decision) {
+	for name, why := range o.refusals {
+		d.look(why.after)
+		message := fmt.Sprintf("run %q can't be created; it is tried again: %s", name, why.message)
+		if why.stalled {
+			stall(o, d, v1alpha1.ReasonJobRefused, message)
+			return
+		}
+		progress(o, d, v1alpha1.ReasonJobRefused, message)
+		return
+	}
+	if o.recurring.Spec.Suspend {
+		ready(o, d, v1alpha1.ReasonSuspended, "spec.suspend is set: no run becomes due")
+		return
+	}
+	ready(o, d, v1alpha1.ReasonScheduleInPlace, fmt.Sprintf("Kubernetes keeps the schedule %q in time zone %s", d.status.Schedule, o.recurring.Spec.TimeZone))
+}
+
+func lastGoodNote(o observed) string {
+	if o.cronJob == nil {
+		return ""
+	}
+	return fmt.Sprintf("; until it is mended, the schedule before it goes on: %q", o.cronJob.Spec.Schedule)
+}

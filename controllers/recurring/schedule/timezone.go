@@ -1,0 +1,34 @@
+package schedule
+
+import (
+	"regexp"
+	"strings"
+	"time"
+)
+
+// maxTimeZone is the length that spec.timeZone may have.
+const maxTimeZone = 64
+
+// timeZonePart is what Kubernetes' validation of a CronJob allows between slashes.
+var timeZonePart = regexp.MustCompile(`^[A-Za-z._0-9+][A-Za-z._0-9+-]{0,13}$`)
+
+// checkTimeZone takes what Kubernetes' validation of a CronJob takes.
+func checkTimeZone(name string) error {
+	switch {
+	case name == "":
+		return &TimeZoneError{TimeZone: name, Problem: "it is empty"}
+	case len(name) > maxTimeZone:
+		return &TimeZoneError{TimeZone: name, Problem: "it is too long"}
+	case strings.EqualFold(name, "Local"):
+		return &TimeZoneError{TimeZone: name, Problem: "it would be another one on each machine"}
+	}
+	for part := range strings.SplitSeq(name, "/") {
+		if part == "." || part == ".." || !timeZonePart.MatchString(part) {
+			return &TimeZoneError{TimeZone: name, Problem: "it is not known"}
+		}
+	}
+	if _, err := time.LoadLocation(name); err != nil {
+		return &TimeZoneError{TimeZone: name, Problem: "it is not known"}
+	}
+	return nil
+}

@@ -1,0 +1,100 @@
+package recurring
+
+import (
+	"context"
+
+	batchv1 "k8s.io/api/batch/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/fairqueue"
+)
+
+// workers is how many WorkspaceRecurringJobs are reconciled at once.
+const workers = 8
+
+// SetupWithManager has the manager call r for everything that bears on a
+// WorkspaceRecurringJob. The indexes of admission, runnerjob and workspace must be
+// in place.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("workspacerecurringjob").
+		For(&v1alpha1.WorkspaceRecurringJob{}).
+		Owns(&batchv1.CronJob{}).
+		Watches(&batchv1.Job{}, handler.EnqueueRequestsFromMapFunc(labelled), builder.WithPredicates(comesOrGoes())).
+		Watches(&v1alpha1.WorkspaceJob{}, handler.EnqueueRequestsFromMapFunc(seriesOf), builder.WithPredicates(ends())).
+		Watches(&v1alpha1.Workspace{}, handler.EnqueueRequestsFromMapFunc(r.ofWorkspace), builder.WithPredicates(changes())).
+		WithOptions(controller.Options{MaxConcurrentReconciles: workers, NewQueue: fairqueue.New}).
+		Complete(r)
+}
+
+// labelled goes by a label: a hint of whom to wake, nothing that is trusted.
+func labelled(_ context.Context, object client.Object) []reconcile.Request {
+	return named(object.GetNamespace(), object.GetLabels()[v1alpha1.LabelRecurringJob])
+}
+
+func seriesOf(_ context.Context, object client.Object) []reconcile.Request {
+	job, ok := object.(*v1alpha1.WorkspaceJob)
+	if !ok {
+		return nil
+	}
+	return named(job.Namespace, job.Series())
+}
+
+func named(namespace, name string) []reconcile.Request {
+	if name == "" {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: namespace, Name: name}}}
+}
+
+// ofWorkspace are its recurring jobs: what their pods need may have changed.
+func (r *Reconciler) ofWorkspace(ctx context.Context, object client.Object) []reconcile.Request {
+	ws, ok := object.(*v1alpha1.Workspace)
+	if !ok {
+		return nil
+	}
+	var list v1alpha1.WorkspaceRecurringJobList
+	if err := r.Client.List(ctx, &list, client.InNamespace(ws.NamespaceName()), client.UnsafeDisableDeepCopy); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "list the recurring jobs of a workspace", "workspace", ws.Name)
+		return nil
+	}
+	requests := make([]reconcile.Request, 0, len(list.Items))
+	for i := range list.Items {
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+	}
+	return requests
+}
+
+// comesOrGoes: how a Job goes on is its WorkspaceJob's business.
+func comesOrGoes() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(event.UpdateEvent) bool { return false }}
+}
+
+// ends lets through when a run comes, goes, ends or begins anew.
+func ends() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(*v1alpha1.WorkspaceJob)
+		after, also := e.ObjectNew.(*v1alpha1.WorkspaceJob)
+		return ok && also && before.Status.State.Final() != after.Status.State.Final()
+	}}
+}
+
+// changes lets through what changes the CronJobs of a workspace, and not the counts
+// in its status, which change all the time.
+func changes() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(*v1alpha1.Workspace)
+		after, also := e.ObjectNew.(*v1alpha1.Workspace)
+		return ok && also && (before.Generation != after.Generation || before.Status.Namespace != after.Status.Namespace ||
+			before.DeletionTimestamp.IsZero() != after.DeletionTimestamp.IsZero())
+	}}
+}

@@ -1,0 +1,116 @@
+package recurring
+
+import (
+	"fmt"
+	"unicode/utf8"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+const (
+	// maxMessage is the length of a condition's message, in bytes.
+	maxMessage = 2048
+	// maxNote is the length of an event's note, in bytes; the API server takes 1,024.
+	maxNote = 1000
+)
+
+func ready(o observed, d *decision, reason, message string) {
+	setConditions(o, d, metav1.ConditionTrue, "", reason, message)
+}
+
+// stall: nothing goes on until somebody mends what the message says.
+func stall(o observed, d *decision, reason, message string) {
+	setConditions(o, d, metav1.ConditionFalse, v1alpha1.ConditionStalled, reason, message)
+}
+
+// progress: the operator tries again by itself.
+func progress(o observed, d *decision, reason, message string) {
+	setConditions(o, d, metav1.ConditionFalse, v1alpha1.ConditionReconciling, reason, message)
+}
+
+func setConditions(o observed, d *decision, is metav1.ConditionStatus, abnormal, reason, message string) {
+	set := func(kind string, value metav1.ConditionStatus, reason, message string) {
+		meta.SetStatusCondition(&d.status.Conditions, metav1.Condition{
+			Type: kind, Status: value, Reason: reason, Message: clip(message, maxMessage),
+			ObservedGeneration: d.status.ObservedGeneration, LastTransitionTime: metav1.NewTime(o.now),
+		})
+	}
+	set(v1alpha1.ConditionReady, is, reason, message)
+	for _, kind := range []string{v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled} {
+		if kind == abnormal {
+			set(kind, metav1.ConditionTrue, reason, message)
+			continue
+		}
+		meta.RemoveStatusCondition(&d.status.Conditions, kind)
+	}
+	value, why, text := lastRun(d.status.LastRun)
+	set(v1alpha1.ConditionLastRunSucceeded, value, why, text)
+}
+
+func lastRun(last *v1alpha1.LastRun) (value metav1.ConditionStatus, reason, message string) {
+	if last == nil {
+		return metav1.ConditionUnknown, v1alpha1.ReasonNoRunYet, "no run has ended"
+	}
+	message = fmt.Sprintf("run %q is %s", last.Name, last.State)
+	switch last.State {
+	case v1alpha1.StateSucceeded:
+		return metav1.ConditionTrue, v1alpha1.ReasonRunSucceeded, message
+	case v1alpha1.StateFailed:
+		return metav1.ConditionFalse, v1alpha1.ReasonRunFailed, message
+	default:
+		return metav1.ConditionFalse, v1alpha1.ReasonRunDeleted, message
+	}
+}
+
+// notice is an event.
+type notice struct{ kind, reason, note string }
+
+// eventsOf tells what is worth an event between a status and the one decided on.
+func eventsOf(before *v1alpha1.WorkspaceRecurringJobStatus, d decision) []notice {
+	var events []notice
+	warn := func(reason, note string) {
+		events = append(events, notice{corev1.EventTypeWarning, reason, clip(note, maxNote)})
+	}
+	if d.taken != "" {
+		warn(v1alpha1.ReasonNameTaken, fmt.Sprintf("run %q is missed: a WorkspaceJob of that name exists and is not this recurring job's; delete it", d.taken))
+	}
+	if n := d.status.MissedRuns - before.MissedRuns; n > 0 {
+		warn(v1alpha1.ReasonRunMissed, fmt.Sprintf("%d missed, the latest was due at %s", n, d.status.LastMissedAt.UTC().Format("2006-01-02T15:04:05Z")))
+	}
+	for _, name := range d.skipped {
+		warn(v1alpha1.ReasonRunSkipped, fmt.Sprintf("run %q was not started: an earlier run had not finished", name))
+	}
+	was, is := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionReady), meta.FindStatusCondition(d.status.Conditions, v1alpha1.ConditionReady)
+	switch {
+	case is == nil || was != nil && was.Reason == is.Reason:
+	case is.Status != metav1.ConditionTrue:
+		warn(is.Reason, is.Message)
+	case was != nil:
+		events = append(events, notice{corev1.EventTypeNormal, is.Reason, clip(is.Message, maxNote)})
+	}
+	return events
+}
+
+func reasonOf(conditions []metav1.Condition) string {
+	if found := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady); found != nil {
+		return found.Reason
+	}
+	return ""
+}
+
+// clip cuts text to at most limit bytes of whole characters.
+func clip(text string, limit int) string {
+	const mark = "…"
+	if len(text) <= limit {
+		return text
+	}
+	cut := limit - len(mark)
+	for cut > 0 && !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return text[:cut] + mark
+}

@@ -1,0 +1,262 @@
+package recurring
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/admission"
+	"github.com/openradius/workspace-jobs/controllers/runnerjob"
+	"github.com/openradius/workspace-jobs/controllers/workspace"
+	"github.com/openradius/workspace-jobs/hack/testenv"
+)
+
+var (
+	shared   = testenv.Shared{Options: testenv.Options{ControllerManager: true}}
+	operator runningOperator
+)
+
+func TestMain(m *testing.M) {
+	quiet := logr.FromSlogHandler(slog.DiscardHandler)
+	ctrl.SetLogger(quiet)
+	klog.SetLogger(quiet)
+	os.Exit(shared.Run(m, operator.stop))
+}
+
+// runningOperator is the manager with this package's controller, once for all
+// tests. It has the rights of config/rbac and no others, and it dies all the time:
+// see testenv.DyingClient. Runs are played by the tests.
+type runningOperator struct {
+	once   sync.Once
+	err    error
+	cancel context.CancelFunc
+	ended  chan error
+}
+
+func (o *runningOperator) start(env *testenv.Env) error {
+	byObject, err := workspace.CacheByObject()
+	if err != nil {
+		return err
+	}
+	mgr, err := ctrl.NewManager(env.As(testenv.ManagerUser), ctrl.Options{
+		Scheme: env.Scheme, Metrics: server.Options{BindAddress: "0"}, Cache: cache.Options{ByObject: byObject},
+	})
+	if err != nil {
+		return err
+	}
+	metrics, err := NewMetrics(prometheus.NewRegistry())
+	if err != nil {
+		return err
+	}
+	var ctx context.Context
+	ctx, o.cancel = context.WithCancel(context.Background())
+	for _, index := range []func(context.Context, client.FieldIndexer) error{admission.Index, runnerjob.Index, workspace.Index} {
+		if err := index(ctx, mgr.GetFieldIndexer()); err != nil {
+			return err
+		}
+	}
+	r := &Reconciler{
+		Client: testenv.DyingClient(mgr.GetClient()), APIReader: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("workspace-jobs"),
+		Clock: clock.RealClock{}, Metrics: metrics,
+	}
+	if err := r.SetupWithManager(mgr); err != nil {
+		return err
+	}
+	o.ended = make(chan error, 1)
+	go func() { o.ended <- mgr.Start(ctx) }()
+	filled, stopWaiting := context.WithTimeout(ctx, testenv.PollLimit)
+	defer stopWaiting()
+	if !mgr.GetCache().WaitForCacheSync(filled) {
+		return errors.New("the cache did not fill")
+	}
+	return nil
+}
+
+func (o *runningOperator) stop() {
+	if o.cancel != nil {
+		o.cancel()
+		if err := <-o.ended; err != nil {
+			fmt.Fprintf(os.Stderr, "the operator ended: %v\n", err)
+		}
+	}
+}
+
+// clusterT is a cluster, in which the operator runs, as one test sees it.
+type clusterT struct {
+	client.Client
+	*testing.T
+	namespace string
+}
+
+// inWorkspace gives the test a namespace that a workspace holds.
+func inWorkspace(t *testing.T, namespace string) *clusterT {
+	t.Helper()
+	env := shared.Env(t)
+	operator.once.Do(func() { operator.err = operator.start(env) })
+	if operator.err != nil {
+		t.Fatal(operator.err)
+	}
+	c := &clusterT{T: t, Client: env.Client, namespace: namespace}
+	c.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
+	ws := &v1alpha1.Workspace{
+		ObjectMeta: metav1.ObjectMeta{Name: namespace},
+		Spec: v1alpha1.WorkspaceSpec{
+			Namespace: namespace,
+			Database:  v1alpha1.Database{SecretRef: v1alpha1.SecretKeyRef{Name: "database"}, Egress: []v1alpha1.EgressRule{{}}},
+			Runner:    v1alpha1.Runner{Image: "localhost/runner:none"},
+		},
+	}
+	c.create(ws)
+	before := ws.DeepCopy()
+	ws.Status = v1alpha1.WorkspaceStatus{ObservedGeneration: ws.Generation, Namespace: namespace}
+	if err := c.Status().Patch(t.Context(), ws, client.MergeFrom(before)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func (c *clusterT) create(object client.Object) {
+	c.Helper()
+	if err := c.Create(c.Context(), object); err != nil {
+		c.Fatalf("create %T %q: %v", object, object.GetName(), err)
+	}
+	c.Cleanup(func() {
+		if err := client.IgnoreNotFound(c.Delete(context.Background(), object)); err != nil {
+			c.Errorf("clean up %T %q: %v", object, object.GetName(), err)
+		}
+	})
+}
+
+// yearly makes a recurring job that does not become due while the tests run.
+func (c *clusterT) yearly(name string, change func(*v1alpha1.WorkspaceRecurringJobSpec)) {
+	c.Helper()
+	r := &v1alpha1.WorkspaceRecurringJob{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: c.namespace},
+		Spec:       v1alpha1.WorkspaceRecurringJobSpec{Schedule: "0 0 29 2 *", Template: v1alpha1.JobTemplate{Handler: "sql"}},
+	}
+	if change != nil {
+		change(&r.Spec)
+	}
+	c.create(r)
+}
+
+func (c *clusterT) change(name string, change func(*v1alpha1.WorkspaceRecurringJobSpec)) {
+	c.Helper()
+	r := c.get(name)
+	before := r.DeepCopy()
+	change(&r.Spec)
+	if err := c.Patch(c.Context(), r, client.MergeFrom(before)); err != nil {
+		c.Fatal(err)
+	}
+}
+
+func (c *clusterT) get(name string) *v1alpha1.WorkspaceRecurringJob {
+	c.Helper()
+	r := &v1alpha1.WorkspaceRecurringJob{}
+	if err := c.Get(c.Context(), client.ObjectKey{Namespace: c.namespace, Name: name}, r); err != nil {
+		c.Fatal(err)
+	}
+	return r
+}
+
+// waitFor waits until the operator has seen the recurring job and given the reason.
+func (c *clusterT) waitFor(name, reason string) *v1alpha1.WorkspaceRecurringJob {
+	c.Helper()
+	return c.waitUntil(name, reason, func(r *v1alpha1.WorkspaceRecurringJob) bool {
+		return reasonOf(r.Status.Conditions) == reason && r.Status.ObservedGeneration == r.Generation
+	})
+}
+
+func (c *clusterT) waitUntil(name, what string, wanted func(*v1alpha1.WorkspaceRecurringJob) bool) *v1alpha1.WorkspaceRecurringJob {
+	c.Helper()
+	var r *v1alpha1.WorkspaceRecurringJob
+	testenv.Eventually(c, name+": "+what, func(context.Context) error {
+		r = c.get(name)
+		if !wanted(r) {
+			return fmt.Errorf("it is %+v", r.Status)
+		}
+		return nil
+	})
+	return r
+}
+
+func (c *clusterT) cronJob(name string) *batchv1.CronJob {
+	c.Helper()
+	cronJob := &batchv1.CronJob{}
+	if err := c.Get(c.Context(), client.ObjectKey{Namespace: c.namespace, Name: name}, cronJob); err != nil {
+		c.Fatal(err)
+	}
+	return cronJob
+}
+
+// fire makes the Job that Kubernetes would make for a time.
+func (c *clusterT) fire(name string, at time.Time) *batchv1.Job {
+	c.Helper()
+	cronJob := c.cronJob(name)
+	template := cronJob.Spec.JobTemplate.DeepCopy()
+	template.Annotations[batchv1.CronJobScheduledTimestampAnnotation] = at.UTC().Format(time.RFC3339)
+	job := &batchv1.Job{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: fmt.Sprintf("%s-%d", name, at.Unix()/60), Namespace: c.namespace,
+			Labels: template.Labels, Annotations: template.Annotations,
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(cronJob, batchv1.SchemeGroupVersion.WithKind("CronJob"))},
+		},
+		Spec: template.Spec,
+	}
+	c.create(job)
+	return job
+}
+
+func (c *clusterT) run(name string) *v1alpha1.WorkspaceJob {
+	c.Helper()
+	run := &v1alpha1.WorkspaceJob{}
+	testenv.Eventually(c, "there is a run "+name, func(ctx context.Context) error {
+		return c.Get(ctx, client.ObjectKey{Namespace: c.namespace, Name: name}, run)
+	})
+	return run
+}
+
+// end plays the job controller: the run has ended.
+func (c *clusterT) end(name string, state v1alpha1.JobState, reason string) {
+	c.Helper()
+	run := c.run(name)
+	before := run.DeepCopy()
+	now := metav1.Now()
+	run.Status = v1alpha1.WorkspaceJobStatus{
+		ObservedGeneration: run.Generation, State: state, EnqueuedAt: &now, FinishedAt: &now,
+		Conditions: []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: reason, LastTransitionTime: now}},
+	}
+	if err := c.Status().Patch(c.Context(), run, client.MergeFrom(before)); err != nil {
+		c.Fatal(err)
+	}
+}
+
+// gone waits until an object is not there.
+func (c *clusterT) gone(object client.Object) {
+	c.Helper()
+	testenv.Eventually(c, object.GetName()+" is gone", func(ctx context.Context) error {
+		err := c.Get(ctx, client.ObjectKeyFromObject(object), object)
+		if err == nil {
+			err = errors.New("it is there")
+		}
+		return client.IgnoreNotFound(err)
+	})
+}

@@ -1,0 +1,61 @@
+package workspace
+
+import (
+	"context"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+// indexNamespace has Workspaces by the namespace that each has or wants.
+const indexNamespace = "namespaceName"
+
+// Index adds to the manager's cache what [Of] looks up.
+func Index(ctx context.Context, indexer client.FieldIndexer) error {
+	return indexer.IndexField(ctx, &v1alpha1.Workspace{}, indexNamespace, func(object client.Object) []string {
+		ws, ok := object.(*v1alpha1.Workspace)
+		if !ok {
+			return nil
+		}
+		return []string{ws.NamespaceName()}
+	})
+}
+
+// Of finds the workspace that holds the namespace; nil if there is none, or it is
+// not there yet.
+func Of(ctx context.Context, cache client.Reader, namespace string) (*v1alpha1.Workspace, error) {
+	var list v1alpha1.WorkspaceList
+	if err := cache.List(ctx, &list, client.MatchingFields{indexNamespace: namespace}); err != nil {
+		return nil, fmt.Errorf("find the workspace of namespace %q: %w", namespace, err)
+	}
+	for i := range list.Items {
+		if list.Items[i].Status.Namespace == namespace {
+			return &list.Items[i], nil
+		}
+	}
+	return nil, nil
+}
+
+// Obstacle is why the workspace can't take a job now; "" if it can. The borders of
+// the workspace (network policy, quota) and its ledger must be in place, as its
+// spec says today, before any of its code runs.
+func Obstacle(ws *v1alpha1.Workspace) string {
+	if !ws.DeletionTimestamp.IsZero() {
+		return fmt.Sprintf("workspace %q is being deleted", ws.Name)
+	}
+	ready := meta.FindStatusCondition(ws.Status.Conditions, v1alpha1.ConditionReady)
+	if ready != nil && ready.ObservedGeneration == ws.Generation {
+		if ready.Status == metav1.ConditionTrue {
+			return ""
+		}
+		return fmt.Sprintf("workspace %q can't run jobs yet (%s): %s", ws.Name, ready.Reason, ready.Message)
+	}
+	if busy := meta.FindStatusCondition(ws.Status.Conditions, v1alpha1.ConditionReconciling); busy != nil {
+		return fmt.Sprintf("workspace %q is being set up (%s): %s", ws.Name, busy.Reason, busy.Message)
+	}
+	return fmt.Sprintf("workspace %q is being set up", ws.Name)
+}
