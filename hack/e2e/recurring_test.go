@@ -1,0 +1,155 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+// failFirst fails at every odd call: a sequence is not rolled back.
+const failFirst = `DO $$ BEGIN IF nextval('tries') % 2 = 1 THEN RAISE EXCEPTION 'the first try fails'; END IF; END $$`
+
+// makeRecurring is a recurring job that runs statements in one transaction, and is
+// tried again once, after two seconds.
+func (tn *tenant) makeRecurring(name, schedule string, statements ...string) *v1alpha1.WorkspaceRecurringJob {
+	job := tn.makeSQL(name, statements...)
+	job.Spec.Retry.MinDelay = &metav1.Duration{Duration: 2 * time.Second}
+	return &v1alpha1.WorkspaceRecurringJob{
+		ObjectMeta: metav1.ObjectMeta{Namespace: tn.namespace, Name: name},
+		Spec:       v1alpha1.WorkspaceRecurringJobSpec{Schedule: schedule, Template: job.Spec.JobTemplate},
+	}
+}
+
+func (tn *tenant) recurring(name string) *v1alpha1.WorkspaceRecurringJob {
+	tn.t.Helper()
+	r := &v1alpha1.WorkspaceRecurringJob{}
+	if err := shared.client.Get(tn.t.Context(), client.ObjectKey{Namespace: tn.namespace, Name: name}, r); err != nil {
+		tn.t.Fatal(err)
+	}
+	return r
+}
+
+func (tn *tenant) waitRecurring(name, what string, wanted func(*v1alpha1.WorkspaceRecurringJob) bool) *v1alpha1.WorkspaceRecurringJob {
+	tn.t.Helper()
+	var r *v1alpha1.WorkspaceRecurringJob
+	eventually(tn.t, name+": "+what, func(context.Context) error {
+		r = tn.recurring(name)
+		if !wanted(r) {
+			return fmt.Errorf("it is %+v", r.Status)
+		}
+		return nil
+	})
+	return r
+}
+
+func (tn *tenant) changeRecurring(name string, change func(*v1alpha1.WorkspaceRecurringJobSpec)) {
+	tn.t.Helper()
+	r := tn.recurring(name)
+	before := r.DeepCopy()
+	change(&r.Spec)
+	if err := shared.client.Patch(tn.t.Context(), r, client.MergeFrom(before)); err != nil {
+		tn.t.Fatal(err)
+	}
+}
+
+// TestAScheduleOfEveryMinute: each run fails first and is tried again; the operator
+// is killed between two of them; each has its effect once, and the history is kept
+// short.
+//
+// Not parallel: it kills the operator.
+func TestAScheduleOfEveryMinute(t *testing.T) {
+	tn := newTenantWithEffects(t, "every-minute")
+	if _, err := tn.db.Exec(t.Context(), "CREATE SEQUENCE tries"); err != nil {
+		t.Fatal(err)
+	}
+	r := tn.makeRecurring("heartbeat", "* * * * *", failFirst, insertEffect)
+	r.Spec.History = &v1alpha1.History{Succeeded: new(int32(1))}
+	if err := create(t.Context(), shared.client, r); err != nil {
+		t.Fatal(err)
+	}
+	first := tn.waitRecurring("heartbeat", "a run has succeeded", func(r *v1alpha1.WorkspaceRecurringJob) bool { return r.Status.LastSucceededAt != nil }).Status
+	job, err := tn.job(t.Context(), first.LastRun.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantAttempts(t, job, v1alpha1.OutcomeFailed, v1alpha1.OutcomeSucceeded)
+	if a := job.Status.Attempts; len(a) == 2 && a[1].CreatedAt.Sub(a[0].FinishedAt.Time) < time.Second {
+		t.Errorf("it was tried again after %s", a[1].CreatedAt.Sub(a[0].FinishedAt.Time))
+	}
+	killOperator(t)
+	tn.waitRecurring("heartbeat", "another run has succeeded", func(r *v1alpha1.WorkspaceRecurringJob) bool {
+		return r.Status.LastRun.Name != first.LastRun.Name && r.Status.LastRun.State == v1alpha1.StateSucceeded
+	})
+	tn.changeRecurring("heartbeat", func(spec *v1alpha1.WorkspaceRecurringJobSpec) { spec.Suspend = true })
+	last := tn.waitRecurring("heartbeat", "all runs have ended", func(r *v1alpha1.WorkspaceRecurringJob) bool {
+		return r.Status.NextScheduledAt == nil && len(r.Status.Active) == 0
+	}).Status
+	started, _ := job.ScheduledAt()
+	runs := int(last.LastScheduledAt.Sub(started)/time.Minute) + 1
+	if last.MissedRuns+last.SkippedRuns > 0 {
+		t.Errorf("%d runs were missed and %d skipped", last.MissedRuns, last.SkippedRuns)
+	}
+	tn.wantEffects(runs)
+	eventually(t, "the history is kept to its limit", func(ctx context.Context) error {
+		if _, err := tn.job(ctx, first.LastRun.Name); !apierrors.IsNotFound(err) {
+			return fmt.Errorf("the oldest run is still there: %w", err)
+		}
+		return nil
+	})
+}
+
+// TestATriggeredRunAndAChain: in a workspace that processes one job at a time.
+func TestATriggeredRunAndAChain(t *testing.T) {
+	t.Parallel()
+	tn := newTenant(t, "chain", func(ws *v1alpha1.Workspace) { ws.Spec.Concurrency = new(int32(1)) })
+	if _, err := tn.db.Exec(t.Context(), "CREATE TABLE steps (number serial, name text)"); err != nil {
+		t.Fatal(err)
+	}
+	step := func(name string) string { return fmt.Sprintf("INSERT INTO steps (name) VALUES ('%s')", name) }
+	if err := create(t.Context(), shared.client, tn.makeRecurring("yearly", "@yearly", step("triggered"))); err != nil {
+		t.Fatal(err)
+	}
+	before := tn.waitRecurring("yearly", "its schedule is in place", func(r *v1alpha1.WorkspaceRecurringJob) bool { return r.Status.NextScheduledAt != nil }).Status
+	tn.start(tn.makeSQL("last", step("last")).after("middle", "trigger"))
+	tn.start(tn.makeSQL("on-failure", step("never")).afterFailure("middle"))
+	tn.start(tn.makeSQL("middle", step("middle")).after("trigger"))
+	trigger := &v1alpha1.WorkspaceJob{
+		ObjectMeta: metav1.ObjectMeta{Namespace: tn.namespace, Name: "trigger"},
+		Spec:       v1alpha1.WorkspaceJobSpec{RecurringJobRef: &v1alpha1.RecurringJobRef{Name: "yearly"}},
+	}
+	if err := create(t.Context(), shared.client, trigger); err != nil {
+		t.Fatal(err)
+	}
+	tn.waitFinal("last", v1alpha1.StateSucceeded)
+	wantWords(t, "the job that waited for a failure", tn.waitFinal("on-failure", v1alpha1.StateDeleted).Status.Message, `"middle" is Succeeded`)
+	var steps string
+	if err := tn.db.QueryRow(t.Context(), "SELECT string_agg(name, ' ' ORDER BY number) FROM steps").Scan(&steps); err != nil {
+		t.Fatal(err)
+	}
+	if steps != "triggered middle last" {
+		t.Errorf("the steps were %q", steps)
+	}
+	after := tn.recurring("yearly").Status
+	if !after.NextScheduledAt.Equal(before.NextScheduledAt) || after.LastScheduledAt != nil {
+		t.Error("the triggered run has moved the schedule")
+	}
+}
+
+func (w *jobWrapper) after(names ...string) *jobWrapper {
+	for _, name := range names {
+		w.Spec.After = append(w.Spec.After, v1alpha1.Parent{Name: name, On: v1alpha1.AfterSucceeded})
+	}
+	return w
+}
+
+func (w *jobWrapper) afterFailure(name string) *jobWrapper {
+	w.Spec.After = append(w.Spec.After, v1alpha1.Parent{Name: name, On: v1alpha1.AfterFailed})
+	return w
+}
