@@ -38,12 +38,13 @@ type demo struct {
 	before, after map[string]snapshot
 	jobs          int                               // how many were applied
 	seen          map[string]*v1alpha1.WorkspaceJob // by namespace/name, as last seen
+	heartbeats    []*v1alpha1.WorkspaceJob          // the runs of the schedule that were seen
 }
 
 func (d *demo) up(ctx context.Context) error {
 	phases := []func(context.Context) error{
 		d.startCluster, d.installOperator, d.removeSamples, d.startDatabases, d.startSource,
-		d.applyWorkspaces, d.applyJobs, d.watchJobs, d.showObjects, d.showDatabases, d.verdict,
+		d.applyWorkspaces, d.applySchedule, d.applyJobs, d.watchJobs, d.showObjects, d.watchSchedule, d.showDatabases, d.verdict,
 	}
 	for _, phase := range phases {
 		if err := phase(ctx); err != nil {
@@ -52,7 +53,7 @@ func (d *demo) up(ctx context.Context) error {
 		}
 	}
 	d.title("Done")
-	d.say("Look around:    bin/cluster kubectl --name demo get ws,wj -A")
+	d.say("Look around:    bin/cluster kubectl --name demo get ws,wj,wrj -A")
 	d.say("A database:     psql \"$(bin/cluster kubectl --name demo -n workspace-acme get secret database -o jsonpath={.data.url} | base64 -d)\"")
 	d.say("Clean up:       make demo-down")
 	return nil
@@ -183,7 +184,7 @@ func (d *demo) applyJobs(ctx context.Context) error {
 	if err := d.kubectl(ctx, "apply", "-k", d.overlayName("jobs")); err != nil {
 		return err
 	}
-	names, err := d.quiet(ctx, "", tool, kubectlArgs("get", "workspacejobs", "-A", "-o", "name")...)
+	names, err := d.quiet(ctx, "", tool, kubectlArgs("get", "workspacejobs", "-A", "-l", "!"+v1alpha1.LabelRecurringJob, "-o", "name")...)
 	d.jobs = len(strings.Fields(names))
 	return err
 }

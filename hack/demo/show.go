@@ -27,7 +27,7 @@ func (d *demo) showObjects(ctx context.Context) error {
 	d.title("What is left to see: objects")
 	commands := [][]string{
 		{"get", "ws,wj", "-A"},
-		{"wait", "--for=condition=Succeeded", "workspacejobs", "--all", "-n", "workspace-acme", "--timeout=10s"},
+		{"wait", "--for=condition=Succeeded", "workspacejobs", "-l", "!jobs.openradius.io/recurring-job", "-n", "workspace-acme", "--timeout=10s"},
 		{"describe", "workspacejob", "sync-prices", "-n", "workspace-acme"},
 		{"get", "jobs,pods", "-n", "workspace-acme"},
 		{"logs", "job/cleanup-old-sessions-1", "-n", "workspace-acme", "--tail=12"},
@@ -88,6 +88,11 @@ func (d *demo) verdict(_ context.Context) error {
 	retried := d.seen["workspace-acme/sync-prices"]
 	if retried == nil || retried.Status.RunAttempts != refusals+1 {
 		fault("sync-prices should have failed twice before it succeeded")
+	}
+	for _, run := range d.heartbeats {
+		if run.Status.RunAttempts != 2 {
+			fault("%s should have failed once before it succeeded", run.Name)
+		}
 	}
 	if len(faults) == 0 {
 		d.title("All %d jobs Succeeded; acme's old sessions are gone, globex's are untouched", len(d.seen))

@@ -34,7 +34,7 @@ func (d *demo) watchJobs(ctx context.Context) error {
 	d.title("What happens to them, as kubectl get wj -A --watch sees it")
 	ctx, cancel := context.WithTimeout(ctx, jobsTake)
 	defer cancel()
-	command := exec.CommandContext(ctx, tool, kubectlArgs("get", "workspacejobs", "-A", "--watch", "-o", "json")...)
+	command := exec.CommandContext(ctx, tool, kubectlArgs("get", "workspacejobs", "-A", "-l", "!"+v1alpha1.LabelRecurringJob, "--watch", "-o", "json")...)
 	var complaint bytes.Buffer
 	command.Dir, command.Stderr = d.root, &complaint
 	output, err := command.StdoutPipe()
