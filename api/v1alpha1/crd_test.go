@@ -39,6 +39,12 @@ kind: WorkspaceJob
 metadata: {name: minimal, namespace: default}
 spec: {handler: sql}
 `
+	minimalRecurring = `
+apiVersion: jobs.openradius.io/v1alpha1
+kind: WorkspaceRecurringJob
+metadata: {name: minimal, namespace: default}
+spec: {schedule: "0 2 * * *", template: {handler: sql}}
+`
 )
 
 // object is base with overlay, a JSON merge patch in YAML, laid over it.

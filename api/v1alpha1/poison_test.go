@@ -27,12 +27,15 @@ const (
 		"2026-01-01T00:00:00+14:60", "2026-01-01T00:00:00-00:00", "0000-01-01T00:00:00Z", "9999-12-31T23:59:59.999999999Z", "10000-01-01T00:00:00Z",
 		"2026-01-01T00:00:00.1234567890Z", "2026-01-01T00:00:00,5Z", "2026-01-01t00:00:00z", "2026-01-01T0:0:0Z", "2026-01-01", "now", "", 1767225600, null,
 		"2026-01-01T00:00:00+0200", "2026-06-31T00:00:00Z", "2025-02-29T00:00:00Z", "2026-00-00T00:00:00Z", "２026-01-01T00:00:00Z"]`
-	nastyInts   = `[1.0, 1e2, 1.5, 2147483647, 2147483648, -2147483649, 4294967296, 9223372036854775808, "5", "", true, null, 1e400, -0.0]`
-	nastyBools  = `["true", 1, 0, null, [], "yes"]`
-	nastyTexts  = `[1, true, null, "", " ", "\u0000", "a\nb", {}, [], "héllo", "é"]`
-	nastyThings = `[null, [], {}, "", 1, [null], [{}], {"a": null}, [[]], [""], [1]]`
-	nastyPorts  = `[0, 65536, -1, 1.0, 1.5, 2147483648, 9223372036854775808, "http", "", true, null, "80", 1e3]`
-	nastyJSON   = `[null, {}, {"a": null}, {"a": 1e400}, {"a": 123456789012345678901234567890}, {"a": 1.0}, {"": ""}, {"a": "\u0000"}, [], "", 1, {"a": {"b": {"c": [[[[]]]]}}}]`
+	nastyInts      = `[1.0, 1e2, 1.5, 2147483647, 2147483648, -2147483649, 4294967296, 9223372036854775808, "5", "", true, null, 1e400, -0.0]`
+	nastyBools     = `["true", 1, 0, null, [], "yes"]`
+	nastyTexts     = `[1, true, null, "", " ", "\u0000", "a\nb", {}, [], "héllo", "é"]`
+	nastyThings    = `[null, [], {}, "", 1, [null], [{}], {"a": null}, [[]], [""], [1]]`
+	nastyPorts     = `[0, 65536, -1, 1.0, 1.5, 2147483648, 9223372036854775808, "http", "", true, null, "80", 1e3]`
+	nastySchedules = `["@every 1s", "* * * * * *", "60 * * * *", "0 0 31 2 *", "TZ=UTC * * * * *", "CRON_TZ=Nowhere/At_all * * * * *", "H(5-1) * * * *", "H/0 * * * *",
+		"99999999999999999999 * * * *", "0 2 * * *\n", "é * * * *", "*/0 * * * *", "@yearly", "@reboot"]`
+	nastyZones = `["Local", "../../etc/passwd", "/etc/localtime", "UTC+5", "asia/kolkata", "Asia/Kolkata\u0000", "EST5EDT4,M3.2.0,M11.1.0"]`
+	nastyJSON  = `[null, {}, {"a": null}, {"a": 1e400}, {"a": 123456789012345678901234567890}, {"a": 1.0}, {"": ""}, {"a": "\u0000"}, [], "", 1, {"a": {"b": {"c": [[[[]]]]}}}]`
 )
 
 // TestWhatTheSchemaAcceptsGoReads: one object that the Go types can't read would
@@ -41,7 +44,6 @@ func TestWhatTheSchemaAcceptsGoReads(t *testing.T) {
 	t.Parallel()
 	a := connect(t)
 	a.namespace("poison")
-	poisonJob := strings.ReplaceAll(minimalJob, "namespace: default", "namespace: poison")
 	accepted := map[string]int{}
 	for i, field := range []struct{ kind, path, values string }{
 		{"job", "spec.handler", nastyTexts}, {"job", "spec.args", nastyJSON}, {"job", "spec.cancelled", nastyBools},
@@ -51,6 +53,21 @@ func TestWhatTheSchemaAcceptsGoReads(t *testing.T) {
 		{"job", "spec.runAt", nastyTimes}, {"job", "spec.requeueAt", nastyTimes},
 		{"job", "spec.resources", nastyThings}, {"job", "spec.resources.limits", nastyThings},
 		{"job", "spec.resources.limits.cpu", nastyQuantities}, {"job", "spec.resources.requests.memory", nastyQuantities},
+		{"job", "spec.priority", nastyInts}, {"job", "spec.concurrencyKey", nastyTexts}, {"job", "spec.after", nastyThings},
+		{"job", "spec.after.0.name", nastyTexts}, {"job", "spec.after.0.when", nastyTexts}, {"job", "spec.after.0", nastyThings},
+		{"trigger", "spec.recurringJobRef", nastyThings}, {"trigger", "spec.recurringJobRef.name", nastyTexts}, {"trigger", "spec.priority", nastyInts}, {"trigger", "spec.delay", nastyDurations},
+		{"recurring", "spec.schedule", nastyTexts}, {"recurring", "spec.schedule", nastySchedules}, {"recurring", "spec.timeZone", nastyTexts},
+		{"recurring", "spec.timeZone", nastyZones}, {"recurring", "spec.concurrencyPolicy", nastyTexts},
+		{"recurring", "spec.startingDeadline", nastyDurations}, {"recurring", "spec.suspend", nastyBools}, {"recurring", "spec.history", nastyThings},
+		{"recurring", "spec.history.succeeded", nastyInts}, {"recurring", "spec.history.failed", nastyInts}, {"recurring", "spec.template", nastyThings},
+		{"recurring", "spec.template.handler", nastyTexts}, {"recurring", "spec.template.args", nastyJSON}, {"recurring", "spec.template.priority", nastyInts},
+		{"recurring", "spec.template.concurrencyKey", nastyTexts}, {"recurring", "spec.template.retry", nastyThings},
+		{"recurring", "spec.template.retry.limit", nastyInts}, {"recurring", "spec.template.retry.minDelay", nastyDurations},
+		{"recurring", "spec.template.timeout", nastyDurations}, {"recurring", "spec.template.ttlAfterFinished", nastyDurations},
+		{"recurring", "spec.template.resources.requests.memory", nastyQuantities}, {"recurring", "spec", nastyThings},
+		{"workspace", "spec.concurrency", nastyInts}, {"workspace", "spec.suspend", nastyBools}, {"workspace", "spec.retention", nastyThings},
+		{"workspace", "spec.retention.succeeded", nastyDurations}, {"workspace", "spec.retention.failed", nastyDurations},
+		{"workspace", "spec.retention.pods", nastyDurations},
 		{"job", "spec", nastyThings}, {"job", "metadata.labels", nastyThings}, {"job", "metadata.annotations.a", nastyTexts},
 		{"workspace", "spec.quota", nastyThings}, {"workspace", "spec.quota.pods", nastyQuantities},
 		{"workspace", "spec.runner.resources.limits.memory", nastyQuantities}, {"workspace", "spec.runner.secrets", nastyThings},
@@ -64,10 +81,7 @@ func TestWhatTheSchemaAcceptsGoReads(t *testing.T) {
 		{"workspace", "spec.database.schema", nastyTexts}, {"workspace", "spec.runner.image", nastyTexts},
 	} {
 		for j, value := range valuesOf(t, field.values) {
-			u, into := object(t, minimalWorkspace, ""), client.Object(&v1alpha1.Workspace{})
-			if field.kind == "job" {
-				u, into = object(t, poisonJob, ""), &v1alpha1.WorkspaceJob{}
-			}
+			u, into := poisonable(t, field.kind)
 			place(u, field.path, value)
 			u.SetName(fmt.Sprintf("poison-%d-%d", i, j))
 			if a.create(u) != nil {
@@ -80,13 +94,30 @@ func TestWhatTheSchemaAcceptsGoReads(t *testing.T) {
 		}
 	}
 	t.Logf("accepted: %v", accepted)
-	if accepted["job"] < 50 || accepted["workspace"] < 50 {
-		t.Errorf("too little was accepted for this to mean anything: %v", accepted)
+	for kind, least := range map[string]int{"job": 50, "trigger": 5, "recurring": 50, "workspace": 50} {
+		if accepted[kind] < least {
+			t.Errorf("too little of a %s was accepted for this to mean anything: %d", kind, accepted[kind])
+		}
 	}
-	for _, list := range []client.ObjectList{&v1alpha1.WorkspaceList{}, &v1alpha1.WorkspaceJobList{}} {
+	for _, list := range []client.ObjectList{&v1alpha1.WorkspaceList{}, &v1alpha1.WorkspaceJobList{}, &v1alpha1.WorkspaceRecurringJobList{}} {
 		if err := a.List(t.Context(), list); err != nil {
 			t.Errorf("%T can't be read: %v", list, err)
 		}
+	}
+}
+
+// poisonable is an object to place a value in, and what Go reads it into.
+func poisonable(t *testing.T, kind string) (*unstructured.Unstructured, client.Object) {
+	t.Helper()
+	switch kind {
+	case "workspace":
+		return object(t, minimalWorkspace, ""), &v1alpha1.Workspace{}
+	case "recurring":
+		return object(t, minimalRecurring, `metadata: {namespace: poison}`), &v1alpha1.WorkspaceRecurringJob{}
+	case "trigger":
+		return object(t, minimalJob, `{metadata: {namespace: poison}, `+triggered(``)+`}`), &v1alpha1.WorkspaceJob{}
+	default:
+		return object(t, minimalJob, `metadata: {namespace: poison}`), &v1alpha1.WorkspaceJob{}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
@@ -43,6 +44,12 @@ func TestWorkspaceValidation(t *testing.T) {
 		{"runner's resources", `spec: {runner: {resources: {limits: {memory: 1Gi}}}}`, `spec: {runner: {resources: {limits: {memory: "1e9999999999"}}}}`, "each must be a quantity such as 500m or 256Mi"},
 		{"members' role", `spec: {members: [{role: Admin, subjects: [{kind: User, name: anna}]}]}`, `spec: {members: [{role: Owner, subjects: [{kind: User, name: anna}]}]}`, `Unsupported value: "Owner"`},
 		{"members' subjects", `spec: {members: [{role: Viewer, subjects: [{kind: ServiceAccount, name: ci, namespace: ci}]}]}`, `spec: {members: [{role: Viewer, subjects: []}]}`, "should have at least 1 items"},
+		{"concurrency's least", `spec: {concurrency: 1}`, `spec: {concurrency: 0}`, "spec.concurrency in body should be greater than or equal to 1"},
+		{"concurrency's most", `spec: {concurrency: 1000}`, `spec: {concurrency: 1001}`, "spec.concurrency in body should be less than or equal to 1000"},
+		{"suspend", `spec: {suspend: true}`, `spec: {suspend: "yes"}`, "spec.suspend in body must be of type boolean"},
+		{"retention.succeeded", `spec: {retention: {succeeded: 0s}}`, `spec: {retention: {succeeded: "-1h"}}`, "retention.succeeded must be a duration such as 90s or 1h30m, at most 87600h (ten years)"},
+		{"retention.failed", `spec: {retention: {failed: 87600h}}`, `spec: {retention: {failed: 87600h1s}}`, "retention.failed must be a duration such as 90s or 1h30m, at most 87600h (ten years)"},
+		{"retention.pods", `spec: {retention: {pods: 1h30m}}`, `spec: {retention: {pods: 7d}}`, "retention.pods must be a duration such as 90s or 1h30m, at most 87600h (ten years)"},
 		{"quota", `spec: {quota: {pods: 100000000, requests.cpu: 500m, limits.memory: 1.5Ti}}`, `spec: {quota: {pods: "1e-9999999999"}}`, "each must be a number, or a quantity such as 500m or 256Gi of at most 8 characters"},
 		{"quota's size", ``, `spec: {quota: {` + manyQuotas(25) + `}}`, "spec.quota: Too many: 25: must have at most 24 items"},
 	})
@@ -56,44 +63,24 @@ func TestWorkspaceChanges(t *testing.T) {
 		{"namespace is added", ``, `spec: {namespace: two}`, fixed},
 		{"namespace is removed", `spec: {namespace: one}`, `spec: {namespace: null}`, fixed},
 		{"all else can change", `spec: {namespace: one}`, `spec: {database: {schema: jobs, secretRef: {name: other}}, runner: {image: other}, quota: {pods: 5}}`, ""},
+		{"the queue can change", `spec: {concurrency: 5}`, `spec: {concurrency: 7, suspend: true, retention: {succeeded: 1h, failed: 2h}}`, ""},
 	})
 }
 
 func TestWorkspaceDefaults(t *testing.T) {
 	t.Parallel()
 	a := connect(t)
-	if err := a.create(object(t, minimalWorkspace, `metadata: {name: defaults}`)); err != nil {
+	if err := a.create(object(t, minimalWorkspace, `{metadata: {name: defaults}, spec: {retention: {}}}`)); err != nil {
 		t.Fatal(err)
 	}
 	ws := &v1alpha1.Workspace{}
 	if err := a.Get(t.Context(), client.ObjectKey{Name: "defaults"}, ws); err != nil {
 		t.Fatal(err)
 	}
-	got := []any{ws.Spec.Database.Schema, ws.Spec.Database.SecretRef.Key, string(ws.Spec.Runner.ImagePullPolicy), ws.NamespaceName(), ws.Status.ObservedGeneration}
-	if diff := cmp.Diff([]any{"hangfire", "url", "IfNotPresent", "workspace-defaults", int64(-1)}, got); diff != "" {
+	got := []any{ws.Spec.Database.Schema, ws.Spec.Database.SecretRef.Key, string(ws.Spec.Runner.ImagePullPolicy), ws.NamespaceName(), *ws.Spec.Concurrency,
+		ws.Spec.Retention.Pods.Duration.String(), ws.Spec.Retention.Succeeded, ws.Status.ObservedGeneration}
+	if diff := cmp.Diff([]any{"hangfire", "url", "IfNotPresent", "workspace-defaults", int32(20), "168h0m0s", (*metav1.Duration)(nil), int64(-1)}, got); diff != "" {
 		t.Error(diff)
-	}
-}
-
-func TestWorkspaceFieldSelector(t *testing.T) {
-	t.Parallel()
-	a := connect(t)
-	for _, name := range []string{"select-me", "select-not"} {
-		u := object(t, minimalWorkspace, `metadata: {name: `+name+`}`)
-		if err := a.create(u); err != nil {
-			t.Fatal(err)
-		}
-		patch := client.RawPatch("application/merge-patch+json", []byte(`{"status":{"namespace":"of-`+name+`"}}`))
-		if err := a.Status().Patch(t.Context(), u, patch); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var list v1alpha1.WorkspaceList
-	if err := a.List(t.Context(), &list, client.MatchingFields{"status.namespace": "of-select-me"}); err != nil {
-		t.Fatal(err)
-	}
-	if len(list.Items) != 1 || list.Items[0].Name != "select-me" {
-		t.Errorf("%d found", len(list.Items))
 	}
 }
 

@@ -1,6 +1,7 @@
 package v1alpha1_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -10,6 +11,24 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
+const (
+	oneOfTheTwo     = "set handler, or recurringJobRef to run a recurring job's template now: one of the two"
+	fromTheTemplate = "a job with recurringJobRef takes args, concurrencyKey, retry, timeout and resources from the recurring job's template: remove them here"
+)
+
+// triggered is the overlay of a triggered run with more fields.
+func triggered(fields string) string {
+	return `spec: {handler: null, recurringJobRef: {name: nightly}, ` + fields + `}`
+}
+
+func manyParents(n int) string {
+	var list []string
+	for i := range n {
+		list = append(list, fmt.Sprintf("{name: p%d}", i))
+	}
+	return strings.Join(list, ", ")
+}
+
 func TestWorkspaceJobValidation(t *testing.T) {
 	t.Parallel()
 	check(t, minimalJob, []validation{
@@ -17,7 +36,31 @@ func TestWorkspaceJobValidation(t *testing.T) {
 			"a WorkspaceJob's name must be at most 58 characters long"},
 		{"a name's form", `metadata: {name: a-1-b}`, `metadata: {name: a.b}`, "a WorkspaceJob's name must be a DNS label"},
 		{"handler", `spec: {handler: close-sessions.v2}`, `spec: {handler: "rm -rf"}`, "spec.handler in body should match"},
-		{"handler is needed", ``, `spec: {handler: null}`, "spec.handler: Required value"},
+		{"handler or recurringJobRef", triggered(``), `spec: {handler: null}`, oneOfTheTwo},
+		{"handler without recurringJobRef", ``, `spec: {recurringJobRef: {name: nightly}}`, oneOfTheTwo},
+		{"a triggered run's own fields", triggered(`priority: 5, ttlAfterFinished: 1h, delay: 5m, after: [{name: a}]`), triggered(`args: {}`), fromTheTemplate},
+		{"a triggered run's concurrencyKey", triggered(`cancelled: true`), triggered(`concurrencyKey: a`), fromTheTemplate},
+		{"a triggered run's retry", triggered(`runAt: "2026-01-01T00:00:00Z"`), triggered(`retry: {}`), fromTheTemplate},
+		{"a triggered run's timeout", triggered(`requeueAt: "2026-01-01T00:00:00Z"`), triggered(`timeout: 1h`), fromTheTemplate},
+		{"a triggered run's resources", triggered(`priority: 0`), triggered(`resources: {}`), fromTheTemplate},
+		{"recurringJobRef.name is needed", triggered(``), `spec: {handler: null, recurringJobRef: {}}`, "spec.recurringJobRef.name: Required value"},
+		{"recurringJobRef.name's length", `spec: {handler: null, recurringJobRef: {name: ` + strings.Repeat("n", 46) + `}}`, `spec: {handler: null, recurringJobRef: {name: ` + strings.Repeat("n", 47) + `}}`,
+			"spec.recurringJobRef.name: Too long: may not be more than 46"},
+		{"recurringJobRef.name's form", triggered(``), `spec: {handler: null, recurringJobRef: {name: Nightly}}`, "spec.recurringJobRef.name in body should match"},
+		{"priority's least", `spec: {priority: -1000}`, `spec: {priority: -1001}`, "spec.priority in body should be greater than or equal to -1000"},
+		{"priority's most", `spec: {priority: 1000}`, `spec: {priority: 1001}`, "spec.priority in body should be less than or equal to 1000"},
+		{"priority is a number", `spec: {priority: 0}`, `spec: {priority: "5"}`, "spec.priority in body must be of type integer"},
+		{"concurrencyKey is not empty", `spec: {concurrencyKey: "billing: a/b é"}`, `spec: {concurrencyKey: ""}`, "spec.concurrencyKey in body should be at least 1 chars long"},
+		{"concurrencyKey's length", `spec: {concurrencyKey: ` + strings.Repeat("k", 253) + `}`, `spec: {concurrencyKey: ` + strings.Repeat("k", 254) + `}`, "spec.concurrencyKey: Too long"},
+		{"after itself", `{metadata: {name: narcissus}, spec: {after: [{name: echo}]}}`, `{metadata: {name: narcissus}, spec: {after: [{name: echo}, {name: narcissus}]}}`,
+			"after must not name the job itself"},
+		{"after one parent twice", `spec: {after: [{name: a}, {name: b, when: Failed}]}`, `spec: {after: [{name: a}, {name: a, when: Failed}]}`, `spec.after[1]: Duplicate value: {"name":"a"}`},
+		{"after.name is needed", `spec: {after: []}`, `spec: {after: [{when: Failed}]}`, "spec.after[0].name: Required value"},
+		{"after.name's length", `spec: {after: [{name: ` + strings.Repeat("n", 58) + `}]}`, `spec: {after: [{name: ` + strings.Repeat("n", 59) + `}]}`, "spec.after[0].name: Too long"},
+		{"after.name's form", `spec: {after: [{name: a-1}]}`, `spec: {after: [{name: a.b}]}`, "spec.after[0].name in body should match"},
+		{"after.when", `spec: {after: [{name: a, when: Deleted}, {name: b, when: Finished}, {name: c, when: Succeeded}]}`, `spec: {after: [{name: a, when: Processing}]}`,
+			`spec.after[0].when: Unsupported value: "Processing": supported values: "Succeeded", "Failed", "Deleted", "Finished"`},
+		{"after's number", `spec: {after: [` + manyParents(32) + `]}`, `spec: {after: [` + manyParents(33) + `]}`, "spec.after: Too many: 33: must have at most 32 items"},
 		{"args are an object", `spec: {args: {a: {b: [1]}}}`, `spec: {args: [1]}`, "spec.args in body must be of type object"},
 		{"args are no text", `spec: {args: {}}`, `spec: {args: "{}"}`, "spec.args in body must be of type object"},
 		{"delay or runAt", `spec: {delay: 1h}`, `spec: {delay: 1h, runAt: "2026-01-01T00:00:00Z"}`,
@@ -76,6 +119,23 @@ func TestWorkspaceJobImmutability(t *testing.T) {
 		{"resources", `spec: {resources: {limits: {cpu: 1}}}`, `spec: {resources: {limits: {cpu: 2}}}`, "resources " + anew},
 		{"resources are added", ``, `spec: {resources: {limits: {cpu: 2}}}`, "resources " + anew},
 		{"resources are removed", `spec: {resources: {limits: {cpu: 1}}}`, `spec: {resources: null}`, "resources " + anew},
+		{"concurrencyKey", `spec: {concurrencyKey: a}`, `spec: {concurrencyKey: b}`, "concurrencyKey " + anew},
+		{"concurrencyKey is added", ``, `spec: {concurrencyKey: b}`, "concurrencyKey " + anew},
+		{"concurrencyKey is removed", `spec: {concurrencyKey: a}`, `spec: {concurrencyKey: null}`, "concurrencyKey " + anew},
+		{"after", `spec: {after: [{name: a}]}`, `spec: {after: [{name: b}]}`, "after " + anew},
+		{"after gets more", `spec: {after: [{name: a}]}`, `spec: {after: [{name: a}, {name: b}]}`, "after " + anew},
+		{"after waits for another end", `spec: {after: [{name: a}]}`, `spec: {after: [{name: a, when: Failed}]}`, "after " + anew},
+		{"after is added", ``, `spec: {after: [{name: b}]}`, "after " + anew},
+		{"after is removed", `spec: {after: [{name: b}]}`, `spec: {after: null}`, "after " + anew},
+		{"after in another order", `spec: {after: [{name: a}, {name: b}]}`, `spec: {after: [{name: b}, {name: a, when: Succeeded}]}`, ""},
+		{"an empty after can go", `spec: {after: []}`, `spec: {after: null}`, ""},
+		{"an empty after can come", ``, `spec: {after: []}`, ""},
+		{"recurringJobRef", triggered(``), triggered(`recurringJobRef: {name: hourly}`), "recurringJobRef " + anew},
+		{"recurringJobRef instead of handler", ``, triggered(``), "handler " + anew},
+		{"handler instead of recurringJobRef", triggered(``), `spec: {handler: sql, recurringJobRef: null}`, "recurringJobRef " + anew},
+		{"priority can change", `spec: {priority: 1}`, `spec: {priority: 2}`, ""},
+		{"priority can come", ``, `spec: {priority: 2}`, ""},
+		{"priority can go", triggered(`priority: 1`), `spec: {priority: null}`, ""},
 		{"cancelled can change", ``, `spec: {cancelled: true}`, ""},
 		{"requeueAt can change", ``, `spec: {requeueAt: "2026-01-01T00:00:00Z"}`, ""},
 		{"requeueAt can go", `spec: {requeueAt: "2026-01-01T00:00:00Z"}`, `spec: {requeueAt: null}`, ""},
@@ -87,7 +147,7 @@ func TestWorkspaceJobImmutability(t *testing.T) {
 func TestWorkspaceJobDefaults(t *testing.T) {
 	t.Parallel()
 	a := connect(t)
-	if err := a.create(object(t, minimalJob, `{metadata: {name: defaults}, spec: {retry: {}}}`)); err != nil {
+	if err := a.create(object(t, minimalJob, `{metadata: {name: defaults}, spec: {retry: {}, after: [{name: a}]}}`)); err != nil {
 		t.Fatal(err)
 	}
 	job := &v1alpha1.WorkspaceJob{}
@@ -95,52 +155,8 @@ func TestWorkspaceJobDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	retry := job.Spec.Retry
-	got := []any{*retry.Limit, retry.MinDelay.Duration.String(), retry.MaxDelay.Duration.String(), *retry.Factor, job.Status.ObservedGeneration}
-	if diff := cmp.Diff([]any{int32(10), "15s", "2h0m0s", int32(2), int64(-1)}, got); diff != "" {
+	got := []any{*retry.Limit, retry.MinDelay.Duration.String(), retry.MaxDelay.Duration.String(), *retry.Factor, job.Spec.After[0].On, job.Status.ObservedGeneration}
+	if diff := cmp.Diff([]any{int32(10), "15s", "2h0m0s", int32(2), v1alpha1.AfterSucceeded, int64(-1)}, got); diff != "" {
 		t.Error(diff)
-	}
-}
-
-func TestWorkspaceJobFieldSelectors(t *testing.T) {
-	t.Parallel()
-	a := connect(t)
-	a.namespace("selectors")
-	for _, each := range []struct {
-		name, handler string
-		state         v1alpha1.JobState
-	}{{"one", "sql", v1alpha1.StateFailed}, {"two", "report", v1alpha1.StateSucceeded}, {"three", "report", v1alpha1.StateFailed}} {
-		u := object(t, minimalJob, `{metadata: {namespace: selectors, name: `+each.name+`}, spec: {handler: `+each.handler+`}}`)
-		if err := a.create(u); err != nil {
-			t.Fatal(err)
-		}
-		job := &v1alpha1.WorkspaceJob{}
-		if err := a.Get(t.Context(), client.ObjectKeyFromObject(u), job); err != nil {
-			t.Fatal(err)
-		}
-		before := job.DeepCopy()
-		job.Status.State = each.state
-		if err := a.Status().Patch(t.Context(), job, client.MergeFrom(before)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, each := range []struct {
-		selector client.MatchingFields
-		want     []string
-	}{
-		{client.MatchingFields{"status.state": "Failed"}, []string{"one", "three"}},
-		{client.MatchingFields{"spec.handler": "report"}, []string{"three", "two"}},
-		{client.MatchingFields{"spec.handler": "report", "status.state": "Failed"}, []string{"three"}},
-	} {
-		var list v1alpha1.WorkspaceJobList
-		if err := a.List(t.Context(), &list, client.InNamespace("selectors"), each.selector); err != nil {
-			t.Fatal(err)
-		}
-		var got []string
-		for _, job := range list.Items {
-			got = append(got, job.Name)
-		}
-		if diff := cmp.Diff(each.want, got); diff != "" {
-			t.Errorf("%v: %s", each.selector, diff)
-		}
 	}
 }

@@ -83,7 +83,7 @@ type JobTemplate struct {
 // +kubebuilder:validation:XValidation:rule="has(self.args) == has(oldSelf.args) && (!has(self.args) || self.args == oldSelf.args)",message="args can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
 // +kubebuilder:validation:XValidation:rule="has(self.concurrencyKey) == has(oldSelf.concurrencyKey) && (!has(self.concurrencyKey) || self.concurrencyKey == oldSelf.concurrencyKey)",message="concurrencyKey can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
 // +kubebuilder:validation:XValidation:rule="has(self.delay) == has(oldSelf.delay) && (!has(self.delay) || self.delay == oldSelf.delay) && has(self.runAt) == has(oldSelf.runAt) && (!has(self.runAt) || self.runAt == oldSelf.runAt)",message="delay and runAt can't change once the job exists: to run it at another time set cancelled and create another WorkspaceJob; to run it again set requeueAt"
-// +kubebuilder:validation:XValidation:rule="has(self.after) == has(oldSelf.after) && (!has(self.after) || self.after == oldSelf.after)",message="after can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
+// +kubebuilder:validation:XValidation:rule="(has(self.after) ? self.after : []) == (has(oldSelf.after) ? oldSelf.after : [])",message="after can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
 // +kubebuilder:validation:XValidation:rule="has(self.recurringJobRef) == has(oldSelf.recurringJobRef) && (!has(self.recurringJobRef) || self.recurringJobRef == oldSelf.recurringJobRef)",message="recurringJobRef can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
 // +kubebuilder:validation:XValidation:rule="has(self.retry) == has(oldSelf.retry) && (!has(self.retry) || self.retry == oldSelf.retry)",message="retry can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
 // +kubebuilder:validation:XValidation:rule="has(self.timeout) == has(oldSelf.timeout) && (!has(self.timeout) || self.timeout == oldSelf.timeout)",message="timeout can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
@@ -177,12 +177,12 @@ type Parent struct {
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`
 	Name string `json:"name"`
 
-	// On: how the parent must end: Succeeded, Failed, Deleted, or Finished for any
+	// When: how the parent must end: Succeeded, Failed, Deleted, or Finished for any
 	// of them.
 	//
 	// +optional
 	// +kubebuilder:default=Succeeded
-	On ParentOutcome `json:"on,omitempty"`
+	On ParentOutcome `json:"when,omitempty"`
 }
 
 // RetryPolicy: after the n-th failed attempt of a run the next one starts
