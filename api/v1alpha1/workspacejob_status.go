@@ -120,6 +120,9 @@ type WorkspaceJobStatus struct {
 	// State is Hangfire's state of the job.
 	// +optional
 	State JobState `json:"state,omitempty"`
+	// Queue is "workspace_<workspace>".
+	// +optional
+	Queue string `json:"queue,omitempty"`
 	// Message says in a sentence why the job is in its state.
 	// +optional
 	Message string `json:"message,omitempty"`

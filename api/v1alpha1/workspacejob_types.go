@@ -262,6 +262,7 @@ type Resources struct {
 // +kubebuilder:printcolumn:name="Started",type=date,JSONPath=`.status.startedAt`
 // +kubebuilder:printcolumn:name="Finished",type=date,JSONPath=`.status.finishedAt`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Queue",type=string,priority=1,JSONPath=`.status.queue`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.message`
 // +kubebuilder:selectablefield:JSONPath=`.spec.handler`
 // +kubebuilder:selectablefield:JSONPath=`.spec.concurrencyKey`

@@ -94,6 +94,9 @@ func follow(o observed) decision {
 	d := decision{status: *o.job.Status.DeepCopy()}
 	d.status.ObservedGeneration = o.job.Generation
 	d.status.Run = max(d.status.Run, 1)
+	if o.workspace != nil {
+		d.status.Queue = v1alpha1.QueueName(o.workspace.Name)
+	}
 	noteParents(o, &d)
 	adopt(o, &d)
 	if current := d.status.UnderWay(); current != nil {

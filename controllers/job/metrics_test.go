@@ -39,7 +39,7 @@ func TestLateness(t *testing.T) {
 		"a run of no schedule":      {before: none, after: begun(1, 7)},
 		"somebody's nonsense":       {due: "soon", before: none, after: begun(1, 7)},
 	} {
-		job := makeJob().obj()
+		job := makeJob().scheduled(0).obj()
 		job.Annotations = map[string]string{v1alpha1.AnnotationScheduledAt: c.due}
 		if diff := cmp.Diff(c.want, measuresOf(job, c.before, c.after), cmp.AllowUnexported(measure{})); diff != "" {
 			t.Errorf("%s: measures (-want +got):\n%s", name, diff)

@@ -24,11 +24,8 @@ import (
 // why.
 const troubleAfter = 10 * time.Second
 
-// Indexes of the manager's cache.
-const (
-	indexPodOwner = "controllerUID"
-	indexParent   = "parent"
-)
+// indexPodOwner has pods in the manager's cache by the UIDs of their Jobs.
+const indexPodOwner = "controllerUID"
 
 // observe gathers all that decide needs. The cache may lag: where acting on what
 // it lacks would be wrong, the API server is asked.

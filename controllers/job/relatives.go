@@ -8,6 +8,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/admission"
+	"github.com/openradius/workspace-jobs/controllers/continuation"
 )
 
 // maxAncestors bounds the search for a cycle among continuations.
@@ -19,7 +20,7 @@ const maxAncestors = 1000
 func (r *Reconciler) observeRelatives(ctx context.Context, o *observed) error {
 	if o.job.Status.State.Final() {
 		var err error
-		if o.awaited, err = r.awaited(ctx, o.job); err != nil {
+		if o.awaited, err = continuation.Await(ctx, r.Client, o.job.Namespace, o.job.Name); err != nil {
 			return err
 		}
 	}
@@ -101,33 +102,6 @@ func (r *Reconciler) observeSeries(ctx context.Context, o *observed) error {
 
 func runOfSeries(job *v1alpha1.WorkspaceJob) admission.Run {
 	return admission.Run{Name: job.Name, Due: job.Status.EnqueuedAt.Time, Created: job.CreationTimestamp.Time}
-}
-
-// awaited reports whether a continuation has not seen yet how job ended.
-func (r *Reconciler) awaited(ctx context.Context, job *v1alpha1.WorkspaceJob) (bool, error) {
-	children, err := r.continuationsOf(ctx, job.Namespace, job.Name)
-	if err != nil {
-		return false, err
-	}
-	for i := range children {
-		status := &children[i].Status
-		seen := status.EnqueuedAt != nil || status.State.Final()
-		for _, p := range status.Parents {
-			seen = seen || p.Name == job.Name
-		}
-		if !seen {
-			return true, nil
-		}
-	}
-	return false, nil
-}
-
-func (r *Reconciler) continuationsOf(ctx context.Context, namespace, parent string) ([]v1alpha1.WorkspaceJob, error) {
-	var list v1alpha1.WorkspaceJobList
-	if err := r.Client.List(ctx, &list, client.InNamespace(namespace), client.MatchingFields{indexParent: parent}, client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("list the continuations of %q: %w", parent, err)
-	}
-	return list.Items, nil
 }
 
 // cycleOf follows parents that wait for parents themselves, back to job, and names

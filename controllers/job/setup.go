@@ -28,13 +28,11 @@ import (
 const workers = 16
 
 // SetupWithManager has the manager call r for everything that bears on a
-// WorkspaceJob. The indexes of admission, runnerjob and workspace must be in place.
+// WorkspaceJob. The indexes of admission, continuation, runnerjob and
+// workspace must be in place.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
 	indexer := mgr.GetFieldIndexer()
 	if err := indexer.IndexField(ctx, &corev1.Pod{}, indexPodOwner, controllerUID); err != nil {
-		return err
-	}
-	if err := indexer.IndexField(ctx, &v1alpha1.WorkspaceJob{}, indexParent, parentNames); err != nil {
 		return err
 	}
 	return ctrl.NewControllerManagedBy(mgr).
@@ -55,18 +53,6 @@ func controllerUID(object client.Object) []string {
 		return []string{string(owner.UID)}
 	}
 	return nil
-}
-
-func parentNames(object client.Object) []string {
-	job, ok := object.(*v1alpha1.WorkspaceJob)
-	if !ok {
-		return nil
-	}
-	var names []string
-	for _, p := range job.Spec.After {
-		names = append(names, p.Name)
-	}
-	return names
 }
 
 // jobOfChild goes by labels: hints of whom to wake, nothing that is trusted. The Job

@@ -24,6 +24,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/admission"
+	"github.com/openradius/workspace-jobs/controllers/continuation"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/controllers/workspace"
 	"github.com/openradius/workspace-jobs/hack/testenv"
@@ -86,7 +87,7 @@ func (o *runningOperator) start(env *testenv.Env) error {
 	}
 	var ctx context.Context
 	ctx, o.cancel = context.WithCancel(context.Background())
-	for _, index := range []func(context.Context, client.FieldIndexer) error{admission.Index, runnerjob.Index, workspace.Index} {
+	for _, index := range []func(context.Context, client.FieldIndexer) error{admission.Index, continuation.Index, runnerjob.Index, workspace.Index} {
 		if err := index(ctx, mgr.GetFieldIndexer()); err != nil {
 			return err
 		}

@@ -34,7 +34,7 @@ func eventsOf(before, after *v1alpha1.WorkspaceJobStatus) []notice {
 		events = append(events, notice{kind: corev1.EventTypeNormal, reason: v1alpha1.ReasonRequeued, note: fmt.Sprintf("run %d begins", after.Run)})
 	}
 	for _, attempt := range ended(before, after) {
-		if attempt.Outcome != v1alpha1.OutcomeSucceeded && attempt.Outcome != v1alpha1.OutcomeCancelled {
+		if attempt.Outcome != v1alpha1.OutcomeSucceeded && attempt.Outcome != v1alpha1.OutcomeCancelled && attempt.Outcome != v1alpha1.OutcomeReplaced {
 			events = append(events, notice{
 				kind: corev1.EventTypeWarning, reason: v1alpha1.ReasonAttemptFailed, attempt: attempt.Job,
 				note: fmt.Sprintf("attempt %d %s", attempt.Number, describe(&attempt)),
@@ -42,13 +42,20 @@ func eventsOf(before, after *v1alpha1.WorkspaceJobStatus) []notice {
 		}
 	}
 	was, is := reasonOf(before), reasonOf(after)
-	if was == is {
+	if was == is && before.State == after.State {
 		return events
 	}
 	note := notice{kind: corev1.EventTypeWarning, reason: is, note: after.Message}
 	switch is {
 	case v1alpha1.ReasonPodPending, v1alpha1.ReasonNotInWorkspace, v1alpha1.ReasonNameTaken, v1alpha1.ReasonJobRefused,
-		v1alpha1.ReasonRetriesExhausted, v1alpha1.ReasonPermanentFailure, v1alpha1.ReasonInvalidArguments:
+		v1alpha1.ReasonRetriesExhausted, v1alpha1.ReasonPermanentFailure, v1alpha1.ReasonInvalidArguments,
+		v1alpha1.ReasonSkipped, v1alpha1.ReasonRunQueueFull, v1alpha1.ReasonReplaced, v1alpha1.ReasonRecurringJobNotFound,
+		v1alpha1.ReasonParentEnded, v1alpha1.ReasonParentCycle:
+		return append(events, note)
+	case v1alpha1.ReasonParentMissing:
+		if after.State != v1alpha1.StateDeleted {
+			note.kind = corev1.EventTypeNormal
+		}
 		return append(events, note)
 	case v1alpha1.ReasonSucceeded:
 		if after.RunAttempts == 1 && after.Run == 1 {
@@ -70,8 +77,8 @@ func measuresOf(job *v1alpha1.WorkspaceJob, before, after *v1alpha1.WorkspaceJob
 		measures = append(measures, measure{queued: new(max(0, after.StartedAt.Sub(after.EnqueuedAt.Time)))})
 	}
 	// Only its first run was due by a schedule; a requeued one comes from none.
-	due, err := time.Parse(time.RFC3339, job.Annotations[v1alpha1.AnnotationScheduledAt])
-	if started && err == nil && after.Run == 1 {
+	due, scheduled := job.ScheduledAt()
+	if started && scheduled && after.Run == 1 {
 		measures = append(measures, measure{late: new(max(0, after.StartedAt.Sub(due)))})
 	}
 	for _, attempt := range ended(before, after) {

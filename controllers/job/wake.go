@@ -13,6 +13,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/admission"
+	"github.com/openradius/workspace-jobs/controllers/continuation"
 )
 
 // requests is a controller's work queue.
@@ -50,7 +51,7 @@ func (r *Reconciler) onRelatives() handler.EventHandler {
 }
 
 func (r *Reconciler) wakeContinuations(ctx context.Context, parent client.Object, q requests) {
-	children, err := r.continuationsOf(ctx, parent.GetNamespace(), parent.GetName())
+	children, err := continuation.Of(ctx, r.Client, parent.GetNamespace(), parent.GetName())
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "wake the continuations of a job", "job", client.ObjectKeyFromObject(parent))
 		return

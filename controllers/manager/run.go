@@ -17,6 +17,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/admission"
+	"github.com/openradius/workspace-jobs/controllers/continuation"
 	"github.com/openradius/workspace-jobs/controllers/job"
 	"github.com/openradius/workspace-jobs/controllers/recurring"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
@@ -70,7 +71,7 @@ func run(ctx context.Context, opts options) error {
 }
 
 func addControllers(ctx context.Context, mgr ctrl.Manager, opts options) error {
-	for _, index := range []func(context.Context, client.FieldIndexer) error{admission.Index, runnerjob.Index, workspace.Index} {
+	for _, index := range []func(context.Context, client.FieldIndexer) error{admission.Index, continuation.Index, runnerjob.Index, workspace.Index} {
 		if err := index(ctx, mgr.GetFieldIndexer()); err != nil {
 			return fmt.Errorf("set up the cache: %w", err)
 		}

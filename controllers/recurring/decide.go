@@ -36,6 +36,8 @@ type observed struct {
 	ticks []batchv1.Job
 	// runs are the WorkspaceJobs of the series. They are only to be looked at.
 	runs []v1alpha1.WorkspaceJob
+	// awaited are runs of which a continuation has not seen yet how they ended.
+	awaited []string
 	// refusals of the API server, by the name of the run.
 	refusals map[string]refusal
 }
@@ -139,9 +141,6 @@ func decideTimes(o observed, d *decision, kept *plan) {
 	}
 	d.status.NextScheduledAt = new(metav1.NewTime(next.UTC()))
 	d.look(next.Sub(o.now) + nextLook)
-	if deadline := o.recurring.Spec.StartingDeadline; deadline != nil {
-		d.look(deadline.Duration + 2*grace)
-	}
 }
 
 // conclude says how the recurring job stands.

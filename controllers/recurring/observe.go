@@ -11,6 +11,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/admission"
+	"github.com/openradius/workspace-jobs/controllers/continuation"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/controllers/workspace"
 )
@@ -33,6 +34,15 @@ func (r *Reconciler) observe(ctx context.Context, recurring *v1alpha1.WorkspaceR
 		return o, fmt.Errorf("list the runs of %q: %w", recurring.Name, err)
 	}
 	o.runs = runs.Items
+	for i := range o.runs {
+		awaited, err := continuation.Await(ctx, r.Client, recurring.Namespace, o.runs[i].Name)
+		if err != nil {
+			return o, err
+		}
+		if awaited {
+			o.awaited = append(o.awaited, o.runs[i].Name)
+		}
+	}
 	if o.cronJob == nil {
 		return o, nil
 	}

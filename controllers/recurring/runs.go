@@ -119,7 +119,7 @@ func trim(o observed, d *decision) {
 	keep[v1alpha1.StateDeleted] = keep[v1alpha1.StateSucceeded]
 	var own []*v1alpha1.WorkspaceJob
 	for i := range o.runs {
-		if run := &o.runs[i]; ended(run) && metav1.IsControlledBy(run, o.recurring) && !toBeRequeued(run) {
+		if run := &o.runs[i]; ended(run) && metav1.IsControlledBy(run, o.recurring) && !needed(o, run) {
 			own = append(own, run)
 		}
 	}
@@ -142,8 +142,8 @@ func limitOf(o observed, field func(*v1alpha1.History) *int32) int {
 	return defaultHistory
 }
 
-// toBeRequeued: somebody has asked for it to run again.
-func toBeRequeued(run *v1alpha1.WorkspaceJob) bool {
+// needed: somebody has asked for it to run again, or continues it.
+func needed(o observed, run *v1alpha1.WorkspaceJob) bool {
 	again := run.Spec.RequeueAt
-	return again != nil && !run.Spec.Cancelled && run.Status.FinishedAt.Before(again)
+	return again != nil && !run.Spec.Cancelled && run.Status.FinishedAt.Before(again) || slices.Contains(o.awaited, run.Name)
 }

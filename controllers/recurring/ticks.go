@@ -52,8 +52,20 @@ func decideTicks(o observed, d *decision, kept *plan) {
 		}
 		mark = latest(mark, t.at)
 	}
-	if deadline := o.recurring.Spec.StartingDeadline; deadline != nil && !o.recurring.Spec.Suspend && d.apply == nil {
-		missBetween(d, kept, mark, o.now.Add(-deadline.Duration-grace))
+	giveUp(o, d, kept, mark)
+}
+
+// giveUp on times whose Jobs Kubernetes will not make any more.
+func giveUp(o observed, d *decision, kept *plan, mark time.Time) {
+	deadline := o.recurring.Spec.StartingDeadline
+	if deadline == nil || o.recurring.Spec.Suspend || d.apply != nil || kept == nil {
+		return
+	}
+	patience := deadline.Duration + grace
+	missBetween(d, kept, mark, o.now.Add(-patience))
+	mark = latest(mark, timeOf(d.status.LastMissedAt))
+	if waiting := kept.Next(mark); !waiting.IsZero() && waiting.Before(o.now) {
+		d.look(waiting.Add(patience + time.Second).Sub(o.now))
 	}
 }
 

@@ -32,7 +32,7 @@ func TestJobsAreCounted(t *testing.T) {
 	}
 	become(v1alpha1.JobCounts{})
 	var jobs []*v1alpha1.WorkspaceJob
-	for i, state := range []v1alpha1.JobState{"", "Enqueued", "Processing", "Processing", "Succeeded", "Failed", "Deleted", "Scheduled"} {
+	for i, state := range []v1alpha1.JobState{"", "Enqueued", "Processing", "Processing", "Succeeded", "Failed", "Deleted", "Scheduled", "Awaiting"} {
 		job := &v1alpha1.WorkspaceJob{
 			ObjectMeta: metav1.ObjectMeta{Namespace: ws.Status.Namespace, Name: fmt.Sprintf("job-%d", i)},
 			Spec:       v1alpha1.WorkspaceJobSpec{JobTemplate: v1alpha1.JobTemplate{Handler: "sql"}},
@@ -47,11 +47,11 @@ func TestJobsAreCounted(t *testing.T) {
 		}
 		jobs = append(jobs, job)
 	}
-	become(v1alpha1.JobCounts{Scheduled: 1, Enqueued: 1, Processing: 2, Succeeded: 1, Failed: 1, Deleted: 1})
+	become(v1alpha1.JobCounts{Scheduled: 1, Awaiting: 1, Enqueued: 1, Processing: 2, Succeeded: 1, Failed: 1, Deleted: 1})
 	if err := c.Delete(t.Context(), jobs[2]); err != nil {
 		t.Fatal(err)
 	}
-	become(v1alpha1.JobCounts{Scheduled: 1, Enqueued: 1, Processing: 1, Succeeded: 1, Failed: 1, Deleted: 1})
+	become(v1alpha1.JobCounts{Scheduled: 1, Awaiting: 1, Enqueued: 1, Processing: 1, Succeeded: 1, Failed: 1, Deleted: 1})
 	// The other reconciler's words are untouched.
 	if got := condition(c.workspace("counted"), v1alpha1.ConditionReady); got != "True Ready" {
 		t.Errorf("Ready is %s", got)
@@ -70,9 +70,10 @@ func TestCountsAreWrittenSeldom(t *testing.T) {
 	}
 	c.create(job)
 	seen, started := map[string]bool{}, metav1.Now()
-	for i := range 150 {
+	states := v1alpha1.JobStates() // Deleted is the last
+	for i := range 21 * len(states) {
 		before := job.DeepCopy()
-		job.Status.State = v1alpha1.JobStates()[i%6]
+		job.Status.State = states[i%len(states)]
 		if err := c.Status().Patch(t.Context(), job, client.MergeFrom(before)); err != nil {
 			t.Fatal(err)
 		}
