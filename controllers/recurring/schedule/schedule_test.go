@@ -1,0 +1,297 @@
+package schedule
+
+import (
+	"errors"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/robfig/cron/v3"
+)
+
+const seed = "workspace-acme/nightly"
+
+func mustParse(t *testing.T, expression, timeZone, seed string) *Schedule {
+	t.Helper()
+	s, err := Parse(expression, timeZone, seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestParse: what stays as it is written, and what H becomes.
+func TestParse(t *testing.T) {
+	t.Parallel()
+	cases := map[string]string{
+		"30 2 * * *":                 "30 2 * * *",
+		"  */15\t8-17 ? * mon-FRI\n": "*/15 8-17 ? * mon-FRI",
+		"0,30 0-12/3 1,15 Jan 5/1":   "0,30 0-12/3 1,15 Jan 5/1",
+		"05 */24 */31 */12 */7":      "05 */24 */31 */12 */7",
+		"0 0 29 2 *":                 "0 0 29 2 *",
+		"0 0 31 2 mon":               "0 0 31 2 mon", // either of the day fields is enough
+		"@hourly":                    "@hourly",
+		"@daily":                     "@daily",
+		"@midnight":                  "@midnight",
+		"@weekly":                    "@weekly",
+		"@monthly":                   "@monthly",
+		"@yearly":                    "@yearly",
+		" @annually ":                "@annually",
+
+		"H H H H H":              "55 22 9 12 5",
+		"H/15 * * * *":           "10-59/15 * * * *",
+		"H(0-29) H(1-5) * * *":   "25 5 * * *",
+		"H(0-29)/10 * * * *":     "5-29/10 * * * *",
+		"H,30 0,H(10-20) * * *":  "55,30 0,14 * * *",
+		"H(7-7)/1 H/24 H/28 * *": "7-7/1 22-23/24 9-28/28 * *",
+		"0 0 * * H(mon-fri)":     "0 0 * * 5",
+		"0 0 H/2 * *":            "0 0 1-28/2 * *",
+	}
+	for expression, want := range cases {
+		t.Run(expression, func(t *testing.T) {
+			t.Parallel()
+			if got := mustParse(t, expression, "Etc/UTC", seed).String(); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		field int
+		says  string
+	}{
+		"":                           {0, "it is empty"},
+		" \t ":                       {0, "it is empty"},
+		"* * * *":                    {0, "it has 4 fields, and five are needed"},
+		"daily":                      {0, "it has one field"},
+		"0 30 2 * * *":               {0, "it has 6 fields, and five are needed: minute, hour, day of month, month, day of week (there is none for seconds or years)"},
+		"@every 1h":                  {0, "@every is not taken"},
+		"@EVERY":                     {0, "@every is not taken"},
+		"@reboot":                    {0, "@reboot is not taken"},
+		"@Daily":                     {0, `"@Daily" is written @daily`},
+		"@daily *":                   {0, "@daily stands alone"},
+		"@fortnightly":               {0, `"@fortnightly" is none of the macros @hourly`},
+		"TZ=Europe/Berlin 0 0 * * *": {0, "set spec.timeZone"},
+		"TZ=Europe/Berlin":           {0, "set spec.timeZone"},
+		"CRON_TZ=UTC 0 0 * * *":      {0, "set spec.timeZone"},
+		"0 0 31 2 *":                 {0, "it never comes: no month of the 4th field (2) has a day of the 3rd field (31)"},
+		"0 0 30,31 feb ?":            {0, "it never comes"},
+		"0 0 31 4,6,9,11 *":          {0, "it never comes"},
+
+		"60 * * * *":                     {1, `the 1st field (minute): "60" is above 59; allowed are 0 to 59`},
+		"* 24 * * *":                     {2, `the 2nd field (hour): "24" is above 23`},
+		"* * 0 * *":                      {3, `the 3rd field (day of month): "0" is below 1`},
+		"* * 32 * *":                     {3, `"32" is above 31`},
+		"* * * 13 *":                     {4, `the 4th field (month): "13" is above 12`},
+		"* * * mon *":                    {4, `"mon" is no value of it; allowed are 1 to 12 and jan to dec`},
+		"* * * * 7":                      {5, `the 5th field (day of week): "7" is above 6; allowed are 0 (Sunday) to 6`},
+		"* * * * jan":                    {5, `"jan" is no value of it`},
+		"* * L * *":                      {3, `"L" is no value of it`},
+		"h * * * *":                      {1, `"h" is no value of it`},
+		"-5 * * * *":                     {1, `"-5" is no value of it`},
+		"+5 * * * *":                     {1, `"+5" is no value of it`},
+		"*-5 * * * *":                    {1, `"*-5" is no value of it`},
+		"1-2-3 * * * *":                  {1, `"1-2-3" is no value of it`},
+		"5-1 * * * *":                    {1, `the range "5-1" runs backwards (to go past the end, write 5-59,0-1)`},
+		"* * * * fri-mon":                {5, "write 5-6,0-1"},
+		"1, * * * *":                     {1, "a list has an empty item"},
+		", * * * *":                      {1, "a list has an empty item"},
+		"*/0 * * * *":                    {1, "a step is at least 1"},
+		"*/90 * * * *":                   {1, `the step "90" is longer than the 60 values that the field has`},
+		"*/ * * * *":                     {1, `the step "" is no number`},
+		"*/2/3 * * * *":                  {1, `the step "2/3" is no number`},
+		"*/-1 * * * *":                   {1, `the step "-1" is no number`},
+		"/5 * * * *":                     {1, `"" is no value of it`},
+		"99999999999999999999 * * * *":   {1, "is above 59"},
+		"*/99999999999999999999 * * * *": {1, "is longer than"},
+		"1-99999999999999999999 * * * *": {1, "is above 59"},
+
+		"H- * * * *":         {1, `"H-" is no value of it`},
+		"H-5 * * * *":        {1, `"H-5" is no value of it`},
+		"H() * * * *":        {1, `"" is no value of it`},
+		"H( * * * *":         {1, `"H(" is no value of it`},
+		"H(0-60) * * * *":    {1, `"60" is above 59`},
+		"H(9-1) * * * *":     {1, `the range "9-1" runs backwards`},
+		"H(H) * * * *":       {1, `"H" is no value of it`},
+		"H(0-29)/31 * * * *": {1, `the step of "H(0-29)/31" is longer than the 30 values that it has`},
+		"H/0 * * * *":        {1, "a step is at least 1"},
+		"0 0 H/29 * *":       {3, `the step of "H/29" is longer than the 28 values`},
+		"0 0 H(30-31) 2 *":   {0, "it never comes"},
+
+		"0 0 * * \x00":            {0, `the character '\x00' (U+0000), after 8 bytes`},
+		"0 0 * * 1–5":             {0, `the character '–' (U+2013), after 9 bytes`},
+		"0 0 * * \u202e5":         {0, `(U+202E)`},
+		"\xff 0 * * *":            {0, `(U+FFFD), after 0 bytes`},
+		strings.Repeat("1,", 500): {0, "it has 1000 bytes, and 200 are allowed"},
+		strings.Repeat("é", 200):  {0, "it has 400 bytes"},
+	}
+	for expression, c := range cases {
+		t.Run(expression, func(t *testing.T) {
+			t.Parallel()
+			_, err := Parse(expression, "Etc/UTC", seed)
+			refused := &ScheduleError{}
+			if !errors.As(err, &refused) {
+				t.Fatalf("got %v, want a ScheduleError", err)
+			}
+			if refused.Field != c.field || refused.Expression != expression {
+				t.Errorf("it blames field %d of %q, want %d", refused.Field, refused.Expression, c.field)
+			}
+			if message := err.Error(); !strings.Contains(message, c.says) || !fitForPeople(message) {
+				t.Errorf("got: %s\nwant in it: %s", message, c.says)
+			}
+		})
+	}
+}
+
+var unprintable = regexp.MustCompile(`[^ -~\p{L}\p{Pd}\x{FFFD}]`)
+
+// fitForPeople: one line that can be shown anywhere, with an example.
+func fitForPeople(message string) bool {
+	return len(message) < 600 && !unprintable.MatchString(message) && strings.Contains(message, "for example")
+}
+
+// TestExamples: what the messages tell people to write is taken.
+func TestExamples(t *testing.T) {
+	t.Parallel()
+	for _, f := range fields {
+		mustParse(t, strings.Split(f.example, `"`)[1], "Etc/UTC", seed)
+	}
+	if n := len(strings.Split((&ScheduleError{Field: 1}).Error(), "for example")); n != 2 {
+		t.Errorf("a message has %d examples", n-1)
+	}
+}
+
+func TestTimeZones(t *testing.T) {
+	t.Parallel()
+	for _, good := range []string{"UTC", "Etc/UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "Etc/GMT+12", "America/Port-au-Prince"} {
+		if _, err := Parse("@daily", good, seed); err != nil {
+			t.Error(err)
+		}
+	}
+	for bad, says := range map[string]string{
+		"":                        "it is empty",
+		"Local":                   "another one on each machine",
+		"local":                   "another one on each machine",
+		"europe/berlin":           "it is not known",
+		"Europe/Atlantis":         "it is not known",
+		"CEST+2":                  "it is not known",
+		"/Europe/Berlin":          "it is not known",
+		"Europe//Berlin":          "it is not known",
+		"Europe/Berlin/":          "it is not known",
+		"right/Europe/Berlin":     "it is none that every machine has",
+		"posix/Europe/Berlin":     "it is none that every machine has",
+		"localtime":               "it is none that every machine has",
+		"../Berlin":               "it is not known",
+		"./UTC":                   "it is not known",
+		"-UTC":                    "it is not known",
+		"Europe/Berlin ":          "it is not known",
+		"UTC\x00":                 "it is not known",
+		"Europe/Bérlin":           "it is not known",
+		strings.Repeat("a/", 100): "it is too long",
+	} {
+		_, err := Parse("@daily", bad, seed)
+		refused := &TimeZoneError{}
+		if !errors.As(err, &refused) || refused.TimeZone != bad {
+			t.Errorf("%q: got %v, want a TimeZoneError", bad, err)
+			continue
+		}
+		if message := err.Error(); !strings.Contains(message, says) || !fitForPeople(message) {
+			t.Errorf("%q: got: %s\nwant in it: %s", bad, message, says)
+		}
+	}
+}
+
+func TestNextAndBetween(t *testing.T) {
+	t.Parallel()
+	s := mustParse(t, "30 2 * * *", "Europe/Berlin", seed)
+	at := func(text string) time.Time {
+		t.Helper()
+		when, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return when.UTC()
+	}
+	first, second, third := at("2026-06-01T00:30:00Z"), at("2026-06-02T00:30:00Z"), at("2026-06-03T00:30:00Z")
+
+	if got := s.Next(first.Add(-time.Nanosecond)); !got.Equal(first) || got.Location() != time.UTC {
+		t.Errorf("Next: got %v, want %v", got, first)
+	}
+	if got := s.Next(first); !got.Equal(second) {
+		t.Errorf("Next is later than what it is given: got %v", got)
+	}
+	for name, c := range map[string]struct {
+		after, before time.Time
+		limit         int
+		want          []time.Time
+	}{
+		"both ends are out": {first, third, 9, []time.Time{second}},
+		"just past them":    {first.Add(-time.Second), third.Add(time.Second), 9, []time.Time{first, second, third}},
+		"limited":           {first.Add(-time.Second), third.AddDate(10, 0, 0), 2, []time.Time{first, second}},
+		"limited to none":   {first, third, 0, nil},
+		"backwards":         {third, first, 9, nil},
+		"nothing in it":     {first, second, 9, nil},
+	} {
+		if diff := cmp.Diff(c.want, s.Between(c.after, c.before, c.limit)); diff != "" {
+			t.Errorf("Between, %s (-want +got):\n%s", name, diff)
+		}
+	}
+	leap := mustParse(t, "0 0 29 2 *", "Etc/UTC", seed)
+	if got := leap.Next(at("2096-03-01T00:00:00Z")); !got.IsZero() {
+		t.Errorf("there is no 29 February in 2100, and 2104 is too far: got %v", got)
+	}
+	if got := leap.Between(at("2092-01-01T00:00:00Z"), at("2300-01-01T00:00:00Z"), 9); len(got) != 2 {
+		t.Errorf("Between ends where Next does: got %v", got)
+	}
+}
+
+// FuzzParse: no input makes it panic or hang, and what it takes is what Kubernetes'
+// library takes, with the same times.
+func FuzzParse(f *testing.F) {
+	for _, expression := range []string{
+		"30 2 * * *", "H H(1-5) H/7 * mon-fri", "H(0-29)/10,45 0 29 2 ?", "@daily", "@every 1s", "TZ=UTC * * * * *", "CRON_TZ=",
+		"*/0 5-1 , H( H()", "0 0 31 2 *", "99999999999999999999 */99999999999999999999 * * *", "\x00", "1–5 \xff",
+	} {
+		f.Add(expression, "Europe/Berlin", seed)
+	}
+	f.Add("@hourly", "Local", "")
+	f.Add("@hourly", "../../etc/passwd", "\x00")
+	f.Fuzz(func(t *testing.T, expression, timeZone, seed string) {
+		s, err := Parse(expression, timeZone, seed)
+		if err != nil {
+			if !errors.As(err, new(*ScheduleError)) && !errors.As(err, new(*TimeZoneError)) {
+				t.Fatalf("an error of another kind: %v", err)
+			}
+			if message := err.Error(); len(message) > 1200 || strings.ContainsAny(message, "\x00\n\r") {
+				t.Fatalf("no message for people: %q", message)
+			}
+			return
+		}
+		agrees(t, s, timeZone, time.Date(2026, time.March, 28, 12, 0, 0, 0, time.UTC))
+		again := mustParse(t, s.String(), timeZone, "another")
+		if again.String() != s.String() {
+			t.Errorf("%q becomes %q when it is read again", s, again)
+		}
+	})
+}
+
+// agrees compares a schedule with what Kubernetes' library makes of its text.
+func agrees(t *testing.T, s *Schedule, timeZone string, after time.Time) {
+	t.Helper()
+	theirs, err := cron.ParseStandard("TZ=" + timeZone + " " + s.String())
+	if err != nil {
+		t.Fatalf("%q in %s: %v", s, timeZone, err)
+	}
+	for range 4 {
+		want := theirs.Next(after)
+		if got := s.Next(after); !got.Equal(want) || !got.After(after) {
+			t.Fatalf("%q in %s after %v: got %v, want %v", s, timeZone, after, got, want)
+		}
+		after = want
+	}
+}
