@@ -56,7 +56,8 @@ func (s *Schedule) String() string { return s.text }
 
 // Next is the first time after the given one that the schedule is due, in the same
 // location as the given one. It is zero if there is none within five years, as for 29
-// February from 2096 on.
+// February from 2096 on. The given one must be later than 2011: over the days that
+// Samoa and others once left out of the calendar, the library may never come back.
 func (s *Schedule) Next(after time.Time) time.Time {
 	return s.spec.Next(after.Round(0)) // without its monotonic reading
 }
