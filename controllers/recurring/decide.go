@@ -10,6 +10,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/recurring/schedule"
+	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
 const (
@@ -112,7 +113,7 @@ func planOf(o observed) (kept *plan, wrong error) {
 
 func decideCronJob(o observed, d *decision, kept *plan) {
 	switch {
-	case o.foreign != nil || kept == nil:
+	case o.foreign != nil || kept == nil || tooLarge(o):
 	case o.workspace == nil || !o.workspace.DeletionTimestamp.IsZero():
 		if o.cronJob != nil && !suspended(o.cronJob) {
 			d.halt = o.cronJob
@@ -157,6 +158,8 @@ func conclude(o observed, d *decision, wrong error) {
 		stall(o, d, v1alpha1.ReasonInvalidTimeZone, wrong.Error()+lastGoodNote(o))
 	case wrong != nil:
 		stall(o, d, v1alpha1.ReasonInvalidSchedule, wrong.Error()+lastGoodNote(o))
+	case tooLarge(o):
+		stall(o, d, v1alpha1.ReasonInvalidArguments, fmt.Sprintf("template.args are %d bytes of JSON; at most %d (64 KiB) are allowed: put the data into the database and pass a key to it", len(o.recurring.Spec.Template.Args.Raw), contract.MaxArgs))
 	case isRefused:
 		d.look(refused.after)
 		stall(o, d, v1alpha1.ReasonCronJobRefused, "the API server does not take the CronJob; mend what it says in the recurring job or in its Workspace: "+refused.message)
@@ -181,6 +184,12 @@ func concludeRuns(o observed, d *decision) {
 		return
 	}
 	ready(o, d, v1alpha1.ReasonScheduleInPlace, fmt.Sprintf("Kubernetes keeps the schedule %q in time zone %s", d.status.Schedule, o.recurring.Spec.TimeZone))
+}
+
+// tooLarge: no run of it could start.
+func tooLarge(o observed) bool {
+	args := o.recurring.Spec.Template.Args
+	return args != nil && len(args.Raw) > contract.MaxArgs
 }
 
 func lastGoodNote(o observed) string {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	batchv1 "k8s.io/api/batch/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 
@@ -237,6 +238,9 @@ func TestDecideAboutTheCronJob(t *testing.T) {
 		"somebody else's CronJob": {
 			func(s *scene) { s.foreign, s.cronJob = s.cronJob, nil }, "", "NameTaken", status.FailedStatus,
 		},
+		"arguments that no run could take": {func(s *scene) {
+			s.recurring.Spec.Template.Args = &apiextensionsv1.JSON{Raw: []byte(`{"a":"` + strings.Repeat("x", 64<<10) + `"}`)}
+		}, "", "InvalidArguments", status.FailedStatus},
 		"no workspace": {func(s *scene) { s.workspace = nil }, "", "NotInWorkspace", status.FailedStatus},
 		"a CronJob that the API server refuses": {
 			func(s *scene) {

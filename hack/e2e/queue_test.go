@@ -1,0 +1,59 @@
+package e2e
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+const (
+	createSpans = `CREATE TABLE spans (key text NOT NULL, began timestamptz NOT NULL DEFAULT clock_timestamp(), ended timestamptz)`
+	// mostAtOnce is how many were in the database at the same time, of all and of a
+	// key.
+	mostAtOnce = `SELECT max(n), max(same) FROM (
+		SELECT count(*) AS n, count(*) FILTER (WHERE a.key = b.key AND a.key <> '') AS same
+		FROM spans a JOIN spans b ON b.began <= a.began AND a.began < b.ended GROUP BY a.ctid) AS counts`
+)
+
+// TestTheQueueHoldsItsLimitWhenItsLeaderIsKilled: what counts is what the database
+// saw.
+//
+// Not parallel: it kills the operator.
+func TestTheQueueHoldsItsLimitWhenItsLeaderIsKilled(t *testing.T) {
+	const jobs, limit = 12, 3
+	tn := newTenant(t, "queue-limit", func(ws *v1alpha1.Workspace) { ws.Spec.Concurrency = new(int32(limit)) })
+	tn.exec(createSpans)
+	for i := range jobs {
+		// Every third job has the same key.
+		key := ""
+		if i%3 == 0 {
+			key = "billing"
+		}
+		w := tn.makeSQL(fmt.Sprintf("job-%02d", i),
+			fmt.Sprintf("INSERT INTO spans (key) VALUES ('%s')", key), "SELECT pg_sleep(2)", "UPDATE spans SET ended = clock_timestamp() WHERE ended IS NULL")
+		w.Spec.ConcurrencyKey = key
+		tn.start(w)
+	}
+	tn.waitState("job-01", v1alpha1.StateProcessing)
+	waiting := tn.waitJob("job-11", "it waits", func(job *v1alpha1.WorkspaceJob) bool { return job.Status.Message != "" })
+	wantWords(t, "a waiting job", waiting.Status.Message, "queue workspace_queue-limit", "at most 3 jobs", "before it")
+	killOperator(t)
+	for i := range jobs {
+		job := tn.waitFinal(fmt.Sprintf("job-%02d", i), v1alpha1.StateSucceeded)
+		wantAttempts(t, job, v1alpha1.OutcomeSucceeded)
+	}
+	var atOnce, ofAKey int
+	if err := tn.db.QueryRow(t.Context(), mostAtOnce).Scan(&atOnce, &ofAKey); err != nil {
+		t.Fatal(err)
+	}
+	if atOnce > limit || ofAKey > 1 {
+		t.Errorf("%d jobs were processing at once and %d of a key; the limits are %d and 1", atOnce, ofAKey, limit)
+	}
+	if atOnce < limit {
+		t.Errorf("only %d of %d places were used", atOnce, limit)
+	}
+	if n := tn.count("SELECT count(*) FROM spans"); n != jobs {
+		t.Errorf("%d effects of %d jobs", n, jobs)
+	}
+}
