@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,7 +21,7 @@ import (
 
 const progressEvery = 20 * time.Second
 
-// binaries maps a command's name to its path.
+// binaries maps the name of a command, or of a file beside it, to its path.
 type binaries map[string]string
 
 func cacheFolder() (string, error) {
@@ -34,8 +35,8 @@ func cacheFolder() (string, error) {
 	return filepath.Join(folder, "workspace-jobs"), nil
 }
 
-// build returns the commands, building those that the cache lacks.
-func build(ctx context.Context, controlPlaneOnly bool) (binaries, error) {
+// build returns the commands for a use, building those that the cache lacks.
+func build(ctx context.Context, purpose use) (binaries, error) {
 	modules, err := sourceFolder()
 	if err != nil {
 		return nil, err
@@ -54,7 +55,7 @@ func build(ctx context.Context, controlPlaneOnly bool) (binaries, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := p.build(ctx, controlPlaneOnly, all); err != nil {
+		if err := p.build(ctx, purpose, all); err != nil {
 			return nil, fmt.Errorf("building %s %s: %w", s.title, p.version, err)
 		}
 	}
@@ -63,10 +64,16 @@ func build(ctx context.Context, controlPlaneOnly bool) (binaries, error) {
 
 // build adds the source's commands to all. The lock is on its folder in the cache, so
 // two processes that need the same build make it once.
-func (p pinned) build(ctx context.Context, controlPlaneOnly bool, all binaries) error {
-	wanted := p.wanted(controlPlaneOnly)
+func (p pinned) build(ctx context.Context, purpose use, all binaries) error {
+	wanted := p.wanted(purpose)
+	if len(wanted) == 0 {
+		return nil
+	}
 	for _, c := range wanted {
 		all[c.name] = filepath.Join(p.cache, c.name)
+	}
+	for _, file := range p.files {
+		all[path.Base(file)] = filepath.Join(p.cache, path.Base(file))
 	}
 	if len(p.missing(wanted)) == 0 {
 		return nil
@@ -82,17 +89,18 @@ func (p pinned) build(ctx context.Context, controlPlaneOnly bool, all binaries) 
 	}
 	say("building %s %s (once; %s): %s", p.title, p.version, p.hint, commandNames(missing))
 	start := time.Now()
-	if err := p.compile(ctx, missing); err != nil {
+	// The files first: that the commands are there then tells that all is.
+	if err := errors.Join(p.copyFiles(ctx), p.compile(ctx, missing)); err != nil {
 		return err
 	}
 	say("built %s %s in %s", p.title, p.version, time.Since(start).Round(time.Second))
 	return nil
 }
 
-func (p pinned) wanted(controlPlaneOnly bool) []command {
+func (p pinned) wanted(purpose use) []command {
 	var wanted []command
 	for _, c := range p.commands {
-		if c.controlPlane || !controlPlaneOnly {
+		if c.uses&purpose != 0 {
 			wanted = append(wanted, c)
 		}
 	}
@@ -134,11 +142,37 @@ func (p pinned) compile(ctx context.Context, commands []command) error {
 	for _, c := range commands {
 		args = append(args, p.importPath(c))
 	}
-	if err := goCommand(ctx, p.title, args...); err != nil {
+	if err := runGo(ctx, p.title, args...); err != nil {
 		return err
 	}
 	for _, c := range commands {
 		if err := os.Rename(filepath.Join(scratch, outputName(p.importPath(c))), filepath.Join(p.cache, c.name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyFiles takes the source's files out of its module.
+func (p pinned) copyFiles(ctx context.Context) error {
+	if len(p.files) == 0 {
+		return nil
+	}
+	command := goCommand(ctx, "-C", p.modules, "mod", "download", "-json", p.module)
+	output, err := command.Output()
+	if err != nil {
+		return fmt.Errorf("%s: %w: %s", command, err, output)
+	}
+	var module struct{ Dir string }
+	if err := json.Unmarshal(output, &module); err != nil {
+		return err
+	}
+	for _, file := range p.files {
+		text, err := os.ReadFile(filepath.Join(module.Dir, file))
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(p.cache, path.Base(file)), text, 0o600); err != nil {
 			return err
 		}
 	}
@@ -155,11 +189,17 @@ func outputName(importPath string) string {
 	return base
 }
 
-// goCommand runs go for this machine, away from settings that would change what is
-// built, and says how far it is every now and then.
-func goCommand(ctx context.Context, title string, args ...string) error {
+// goCommand is go for this machine, away from settings that would change what is
+// built.
+func goCommand(ctx context.Context, args ...string) *exec.Cmd {
 	command := exec.CommandContext(ctx, "go", args...)
 	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off", "GOOS=", "GOARCH=")
+	return command
+}
+
+// runGo runs go and says how far it is every now and then.
+func runGo(ctx context.Context, title string, args ...string) error {
+	command := goCommand(ctx, args...)
 	output, err := command.StderrPipe()
 	if err != nil {
 		return err
@@ -243,11 +283,11 @@ func buildPause(ctx context.Context) (string, error) {
 	defer unlock()
 	say("building the pause image")
 	binary := filepath.Join(folder, "pause")
-	if err := goCommand(ctx, "pause", "build", "-C", modules, "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", binary, "./pause"); err != nil {
+	if err := runGo(ctx, "pause", "build", "-C", modules, "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", binary, "./pause"); err != nil {
 		return "", fmt.Errorf("building pause: %w", err)
 	}
 	image := filepath.Join(modules, "..", "image")
-	err = goCommand(ctx, "image", "run", "-C", image, ".", "--binary", binary, "--entrypoint", "/pause",
+	err = runGo(ctx, "image", "run", "-C", image, ".", "--binary", binary, "--entrypoint", "/pause",
 		"--name", pauseImage, "--output", archive+".part")
 	if err != nil {
 		return "", fmt.Errorf("making the pause image: %w", err)

@@ -67,15 +67,22 @@ func TestStagingModulesFit(t *testing.T) {
 	}
 }
 
-func TestControlPlaneIsPartOfAll(t *testing.T) {
-	var names []string
-	for _, s := range sources() {
-		for _, c := range (pinned{source: s}).wanted(true) {
-			names = append(names, c.name)
+func TestOnlyWhatIsUsedIsBuilt(t *testing.T) {
+	for purpose, want := range map[use]string{
+		noNode:        "etcd kube-apiserver kube-controller-manager kubectl",
+		simulatedNode: "etcd kube-apiserver kube-controller-manager kubectl kube-scheduler kwok",
+		realNode: "etcd kube-apiserver kube-controller-manager kubectl kube-scheduler kubelet kube-proxy " +
+			"containerd containerd-shim-runc-v2 ctr",
+	} {
+		var names []string
+		for _, s := range sources() {
+			for _, c := range (pinned{source: s}).wanted(purpose) {
+				names = append(names, c.name)
+			}
 		}
-	}
-	if got := strings.Join(names, " "); got != "etcd kube-apiserver kube-controller-manager kubectl" {
-		t.Errorf("got %s", got)
+		if got := strings.Join(names, " "); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
 	}
 }
 

@@ -119,12 +119,25 @@ func (c controlPlane) writeKubeconfigs(components ...string) error {
 	return nil
 }
 
-// get reads from the API server or the kubelet; an answer other than 200 is an error.
+// get reads from the API server or the kubelet; an answer that is no success is an
+// error.
 func get(ctx context.Context, client *http.Client, url string) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}
+	return send(client, request)
+}
+
+// statusError is an answer that is no success.
+type statusError struct {
+	code int
+	text string
+}
+
+func (e *statusError) Error() string { return e.text }
+
+func send(client *http.Client, request *http.Request) ([]byte, error) {
 	answer, err := client.Do(request)
 	if err != nil {
 		return nil, err
@@ -134,8 +147,8 @@ func get(ctx context.Context, client *http.Client, url string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if answer.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("GET %s: %s: %s", url, answer.Status, body)
+	if answer.StatusCode/100 != 2 {
+		return nil, &statusError{answer.StatusCode, fmt.Sprintf("%s %s: %s: %s", request.Method, request.URL, answer.Status, body)}
 	}
 	return body, nil
 }

@@ -24,11 +24,14 @@ const usage = `A real Kubernetes on this machine, built from its source modules.
   cluster host-address [--name NAME]  print the host's address that pods can reach
   cluster load [--name NAME] FILE.tar...   give it images, as made by hack/image
   cluster kubectl [--name NAME] ARGS...    kubectl with its kubeconfig
-  cluster build [--control-plane]  only build what is run, into the cache
-  cluster run --control-plane [--controller-manager] [--dir DIR]
+  cluster build [--control-plane | --simulated-node]
+                                   only build what is run, into the cache
+  cluster run --control-plane [--controller-manager | --simulated-node] [--dir DIR]
                                    etcd and an API server in the foreground, for tests, without
                                    root; prints KUBECONFIG=PATH when ready; ends, and removes DIR,
-                                   at the end of its input or on SIGTERM
+                                   at the end of its input or on SIGTERM. --simulated-node: also
+                                   controller manager, scheduler and a node that only pretends to
+                                   run pods (kwok); those of Jobs succeed at once
 
 NAME is "dev" unless given; clusters of different names run side by side. All but build
 and run need root on Linux. WORKSPACE_JOBS_CACHE is the folder of what is built, instead of
@@ -107,10 +110,18 @@ func namedCommand(ctx context.Context, verb string, args []string) error {
 func buildCommand(ctx context.Context, args []string) error {
 	flags := newFlags("build")
 	controlPlane := flags.Bool("control-plane", false, "")
+	simulated := flags.Bool("simulated-node", false, "")
 	if err := flags.Parse(args); err != nil {
 		return helped(err)
 	}
-	if _, err := build(ctx, *controlPlane); err != nil || *controlPlane {
+	purpose := realNode
+	switch {
+	case *simulated:
+		purpose = simulatedNode
+	case *controlPlane:
+		purpose = noNode
+	}
+	if _, err := build(ctx, purpose); err != nil || purpose != realNode {
 		return err
 	}
 	_, err := buildPause(ctx)
@@ -119,17 +130,20 @@ func buildCommand(ctx context.Context, args []string) error {
 
 func runCommand(ctx context.Context, args []string) error {
 	flags := newFlags("run")
-	controlPlane := flags.Bool("control-plane", false, "")
+	plane := flags.Bool("control-plane", false, "")
 	options := runOptions{}
 	flags.BoolVar(&options.controllerManager, "controller-manager", false, "")
+	flags.BoolVar(&options.simulatedNode, "simulated-node", false, "")
 	flags.StringVar(&options.folder, "dir", "", "")
 	if err := flags.Parse(args); err != nil {
 		return helped(err)
 	}
-	if !*controlPlane {
+	if !*plane {
 		return errors.New("run needs --control-plane: a cluster with a node is made by `cluster up`")
 	}
-	return run(untilEOF(ctx, os.Stdin), options)
+	return run(untilEOF(ctx, os.Stdin), options, func(_ controlPlane, kubeconfig string) {
+		fmt.Printf("KUBECONFIG=%s\n", kubeconfig)
+	})
 }
 
 func newFlags(verb string) *flag.FlagSet {

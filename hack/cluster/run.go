@@ -18,12 +18,18 @@ import (
 type runOptions struct {
 	folder            string
 	controllerManager bool
+	// simulatedNode takes the controller manager, the scheduler and kwok along.
+	simulatedNode bool
 }
 
 // run runs a control plane in the foreground, for tests: everything on loopback, in one
-// folder, and gone when ctx ends.
-func run(ctx context.Context, options runOptions) error {
-	bin, err := build(ctx, true)
+// folder, and gone when ctx ends. It calls ready once all of it is.
+func run(ctx context.Context, options runOptions, ready func(plane controlPlane, kubeconfig string)) error {
+	purpose := noNode
+	if options.simulatedNode {
+		purpose = simulatedNode
+	}
+	bin, err := build(ctx, purpose)
 	if err != nil {
 		return err
 	}
@@ -40,7 +46,10 @@ func run(ctx context.Context, options runOptions) error {
 	if err := makePKI(plane.pki, time.Now(), identities(plane.address, "")); err != nil {
 		return err
 	}
-	if err := plane.writeKubeconfigs("controller-manager"); err != nil {
+	if err := plane.writeKubeconfigs("controller-manager", "scheduler", "admin"); err != nil {
+		return err
+	}
+	if err := plane.writeKwokConfig(); err != nil {
 		return err
 	}
 	kubeconfig := filepath.Join(folder, kubeconfigFile)
@@ -51,8 +60,8 @@ func run(ctx context.Context, options runOptions) error {
 	if err != nil {
 		return err
 	}
-	parts := plane.foregroundComponents(bin, client, folder, options.controllerManager)
-	return runParts(ctx, parts, func() { fmt.Printf("KUBECONFIG=%s\n", kubeconfig) })
+	parts := plane.foregroundComponents(bin, client, options)
+	return runParts(ctx, parts, func() { ready(plane, kubeconfig) })
 }
 
 func runFolder(wanted string) (string, error) {
@@ -73,10 +82,10 @@ func runFolder(wanted string) (string, error) {
 	return folder, err
 }
 
-func (c controlPlane) foregroundComponents(bin binaries, client *http.Client, folder string, controllers bool) []component {
+func (c controlPlane) foregroundComponents(bin binaries, client *http.Client, options runOptions) []component {
 	part := func(name string, args []string, ready func(context.Context) error) component {
 		return component{process: process{
-			name: name, path: bin[name], args: args, log: filepath.Join(folder, name+".log"), diesWithUs: true,
+			name: name, path: bin[name], args: args, log: filepath.Join(c.kubeconfigs, name+".log"), diesWithUs: true,
 		}, ready: ready}
 	}
 	at := func(url string) func(context.Context) error {
@@ -86,10 +95,15 @@ func (c controlPlane) foregroundComponents(bin binaries, client *http.Client, fo
 		part("etcd", c.etcdArgs(), nil),
 		part("kube-apiserver", c.apiServerArgs(), at("/readyz")),
 	}
-	if controllers {
+	if options.controllerManager || options.simulatedNode {
 		// Pods can be made once their namespace's service account is there.
 		parts = append(parts, part("kube-controller-manager", c.controllerManagerArgs(),
 			at("/api/v1/namespaces/default/serviceaccounts/default")))
+	}
+	if options.simulatedNode {
+		parts = append(parts,
+			part("kube-scheduler", c.schedulerArgs(), nil),
+			part("kwok", c.kwokArgs(bin), func(ctx context.Context) error { return c.simulatedNodeReady(ctx, client) }))
 	}
 	return parts
 }

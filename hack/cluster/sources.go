@@ -22,16 +22,30 @@ type source struct {
 	module   string
 	hint     string // how long a first build takes
 	commands []command
+	files    []string // below the module, copied as they are; for every use of a command
 	// stamp lists the linker variables that tell a command its version.
 	stamp func(version string) []string
 }
 
 // command is a binary: the package it is made of, below the source's module.
 type command struct {
-	name         string
-	pkg          string
-	controlPlane bool // what `run --control-plane` needs
+	name string
+	pkg  string
+	uses use
 }
+
+// use is what a cluster is for, and so which commands it needs; a set of them, on a
+// command.
+type use int
+
+const (
+	// realNode: `up`.
+	realNode use = 1 << iota
+	// noNode: `run --control-plane`.
+	noNode
+	// simulatedNode: `run --control-plane --simulated-node`.
+	simulatedNode
+)
 
 func (s source) importPath(c command) string { return path.Join(s.module, c.pkg) }
 
@@ -39,27 +53,32 @@ func sources() []source {
 	return []source{
 		{
 			folder: "etcd", title: "etcd", module: "go.etcd.io/etcd/server/v3", hint: "about 15 seconds on 2 cores",
-			commands: []command{{name: "etcd", controlPlane: true}},
+			commands: []command{{name: "etcd", uses: realNode | noNode | simulatedNode}},
 		},
 		{
 			folder: "kubernetes", title: "Kubernetes", module: "k8s.io/kubernetes", hint: "about 6 minutes on 2 cores",
 			stamp: kubernetesStamp,
 			commands: []command{
-				{name: "kube-apiserver", pkg: "cmd/kube-apiserver", controlPlane: true},
-				{name: "kube-controller-manager", pkg: "cmd/kube-controller-manager", controlPlane: true},
-				{name: "kubectl", pkg: "cmd/kubectl", controlPlane: true},
-				{name: "kube-scheduler", pkg: "cmd/kube-scheduler"},
-				{name: "kubelet", pkg: "cmd/kubelet"},
-				{name: "kube-proxy", pkg: "cmd/kube-proxy"},
+				{name: "kube-apiserver", pkg: "cmd/kube-apiserver", uses: realNode | noNode | simulatedNode},
+				{name: "kube-controller-manager", pkg: "cmd/kube-controller-manager", uses: realNode | noNode | simulatedNode},
+				{name: "kubectl", pkg: "cmd/kubectl", uses: realNode | noNode | simulatedNode},
+				{name: "kube-scheduler", pkg: "cmd/kube-scheduler", uses: realNode | simulatedNode},
+				{name: "kubelet", pkg: "cmd/kubelet", uses: realNode},
+				{name: "kube-proxy", pkg: "cmd/kube-proxy", uses: realNode},
 			},
 		},
 		{
 			folder: "containerd", title: "containerd", module: "github.com/containerd/containerd/v2", hint: "about a minute on 2 cores",
 			commands: []command{
-				{name: "containerd", pkg: "cmd/containerd"},
-				{name: "containerd-shim-runc-v2", pkg: "cmd/containerd-shim-runc-v2"},
-				{name: "ctr", pkg: "cmd/ctr"},
+				{name: "containerd", pkg: "cmd/containerd", uses: realNode},
+				{name: "containerd-shim-runc-v2", pkg: "cmd/containerd-shim-runc-v2", uses: realNode},
+				{name: "ctr", pkg: "cmd/ctr", uses: realNode},
 			},
+		},
+		{
+			folder: "kwok", title: "kwok", module: "sigs.k8s.io/kwok", hint: "about a minute on 2 cores",
+			commands: []command{{name: "kwok", pkg: "cmd/kwok", uses: simulatedNode}},
+			files:    kwokStages(),
 		},
 	}
 }
