@@ -1,131 +1,100 @@
-// Command bench measures how much later a handler starts than the process of a raw
-// Kubernetes Job with the same pod, on a cluster that has a ready workspace. It
-// prints and judges nothing.
+// Command bench measures what the operator costs and how quick it is, beside bare
+// Kubernetes in the same run. It prints, and judges nothing.
 //
-//	make demo && go run ./hack/bench --kubeconfig "$(bin/cluster kubeconfig --name demo)"
+//	make cluster-tool && go run ./hack/bench --help
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
-	"maps"
+	"log/slog"
 	"os"
 	"os/signal"
-	"slices"
-	"strings"
+	"syscall"
 	"time"
 
 	"github.com/go-logr/logr"
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/kubernetes"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/tools/clientcmd"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/log"
-
-	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// longest bounds all measurements together.
-const longest = 15 * time.Minute
+// command is one of the measurements. It declares its flags and returns what runs
+// once they are parsed.
+type command struct {
+	name, does string
+	// longest bounds it.
+	longest time.Duration
+	declare func(*flag.FlagSet) func(context.Context) error
+}
+
+func commands() []command {
+	return []command{
+		{"throughput", "jobs a second through the operator, and its writes for each, next to raw Jobs", 30 * time.Minute, throughputCommand},
+		{"latency", "how much later than a WorkspaceJob its Job is created, at a steady rate", 15 * time.Minute, latencyCommand},
+		{"minute", "recurring jobs that are due in the same minute, next to bare CronJobs", 30 * time.Minute, minuteCommand},
+		{"idle", "what an operator does that has much to watch and nothing to do", time.Hour, idleCommand},
+		{"memory", "what finished jobs cost the operator", 45 * time.Minute, memoryCommand},
+		{"start", "how much later than a raw Job's process a handler starts, on a cluster of `make demo`", 15 * time.Minute, startCommand},
+	}
+}
 
 func main() {
-	kubeconfig := flag.String("kubeconfig", os.Getenv("KUBECONFIG"), "the cluster to measure on, with an admin's rights")
-	namespace := flag.String("namespace", "workspace-acme", "a ready workspace's namespace")
-	count := flag.Int("n", 10, "how many of each")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, longest)
-	defer cancel()
-	if err := run(ctx, *kubeconfig, *namespace, max(*count, 1)); err != nil {
+	quiet := logr.FromSlogHandler(slog.DiscardHandler)
+	log.SetLogger(quiet)
+	klog.SetLogger(quiet)
+	if err := run(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, kubeconfig, namespace string, count int) error {
-	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
-	if err != nil {
-		return err
+func run(ctx context.Context, args []string) error {
+	if len(args) == 0 || args[0] == "help" || args[0] == "-h" || args[0] == "--help" {
+		help()
+		return nil
 	}
-	config.QPS = -1
-	log.SetLogger(logr.Discard())
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
-		if err := add(scheme); err != nil {
+	for _, c := range commands() {
+		if c.name != args[0] {
+			continue
+		}
+		flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
+		measure := c.declare(flags)
+		if err := flags.Parse(args[1:]); errors.Is(err, flag.ErrHelp) {
+			return nil
+		} else if err != nil {
 			return err
 		}
-	}
-	b := &bench{namespace: namespace, id: time.Now().Unix()}
-	if b.client, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
-		return err
-	}
-	if b.clientset, err = kubernetes.NewForConfig(config); err != nil {
-		return err
-	}
-	if err := b.measure(ctx, count); err != nil {
-		return err
-	}
-	return b.printImages(ctx)
-}
-
-// measure alternates, so that a busy moment hits both alike.
-func (b *bench) measure(ctx context.Context, count int) error {
-	var jobs, raw []time.Duration
-	for i := range count {
-		took, err := b.workspaceJob(ctx, i)
-		if err != nil {
-			return err
+		if flags.NArg() > 0 {
+			return fmt.Errorf("%s: what is %q? See bench --help", c.name, flags.Arg(0))
 		}
-		jobs = append(jobs, took)
-		if took, err = b.rawJob(ctx, i); err != nil {
-			return err
-		}
-		raw = append(raw, took)
+		ctx, cancel := context.WithTimeoutCause(ctx, c.longest, fmt.Errorf("not done within %s", c.longest))
+		defer cancel()
+		return measure(ctx)
 	}
-	fmt.Printf("from create to start, median of %d (least to most):\n", count)
-	fmt.Printf("  a WorkspaceJob's handler   %s\n", spread(jobs))
-	fmt.Printf("  a raw Job's process        %s\n", spread(raw))
-	fmt.Printf("  the difference of medians  %s\n", (median(jobs) - median(raw)).Round(time.Millisecond))
-	return nil
+	return fmt.Errorf("there is no measurement %q: see bench --help", args[0])
 }
 
-func spread(times []time.Duration) string {
-	return fmt.Sprintf("%-8s (%s to %s)", median(times).Round(time.Millisecond),
-		slices.Min(times).Round(time.Millisecond), slices.Max(times).Round(time.Millisecond))
+func help() {
+	fmt.Print(`bench MEASUREMENT [FLAGS], in the repository, after make cluster-tool
+
+All but start make a control plane with a simulated node (kwok) on this machine, run the
+operator against it as a process of its own, and remove both at the end. They need no
+root. Measure on a machine that does nothing else, and compare ratios, not seconds.
+`)
+	for _, c := range commands() {
+		fmt.Printf("\n%s: %s\n", c.name, c.does)
+		flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
+		flags.SetOutput(os.Stdout)
+		c.declare(flags)
+		flags.PrintDefaults()
+	}
 }
 
-func median(times []time.Duration) time.Duration {
-	sorted := slices.Sorted(slices.Values(times))
-	middle := len(sorted) / 2
-	if len(sorted)%2 == 1 {
-		return sorted[middle]
-	}
-	return (sorted[middle-1] + sorted[middle]) / 2
-}
-
-// printImages tells how large the product's images are, as the node reports it.
-func (b *bench) printImages(ctx context.Context) error {
-	var nodes corev1.NodeList
-	if err := b.client.List(ctx, &nodes); err != nil {
-		return err
-	}
-	sizes := map[string]int64{}
-	for i := range nodes.Items {
-		for _, image := range nodes.Items[i].Status.Images {
-			for _, name := range image.Names {
-				if strings.Contains(name, "workspace-jobs/") && !strings.Contains(name, "@") {
-					sizes[name] = image.SizeBytes
-				}
-			}
-		}
-	}
-	fmt.Println("images:")
-	for _, name := range slices.Sorted(maps.Keys(sizes)) {
-		fmt.Printf("  %-45s %.1f MB\n", name, float64(sizes[name])/1e6)
-	}
-	return nil
+// say tells whoever waits what goes on. It is never a result.
+func say(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "bench: "+format+"\n", args...)
 }

@@ -79,7 +79,9 @@ func (c controlPlane) simulatedNodeReady(ctx context.Context, client *http.Clien
 }
 
 func (c controlPlane) makeSimulatedNode(ctx context.Context, client *http.Client) error {
-	node := map[string]any{"apiVersion": "v1", "kind": "Node", "metadata": map[string]any{
+	// Room for everything; kwok leaves what is said here.
+	room := map[string]string{"cpu": "10k", "memory": "100Ti", "ephemeral-storage": "1Pi", "pods": "1M"}
+	node := map[string]any{"apiVersion": "v1", "kind": "Node", "status": map[string]any{"capacity": room, "allocatable": room}, "metadata": map[string]any{
 		"name":   simulatedNodeName,
 		"labels": map[string]string{"kubernetes.io/hostname": simulatedNodeName, "kubernetes.io/os": "linux", "type": "kwok"},
 		// Whoever looks at it should see that nothing runs there.

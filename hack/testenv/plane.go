@@ -30,6 +30,9 @@ func startPlane(ctx context.Context, tool string, options Options) (*plane, erro
 	if options.ControllerManager {
 		args = append(args, "--controller-manager")
 	}
+	if options.SimulatedNode {
+		args = append(args, "--simulated-node")
+	}
 	command := exec.Command(tool, args...)
 	var said bytes.Buffer
 	command.Stderr = &said

@@ -32,6 +32,9 @@ type Options struct {
 	// ControllerManager runs kube-controller-manager too: Jobs, garbage
 	// collection, namespaces, ServiceAccounts.
 	ControllerManager bool
+	// SimulatedNode runs it too, and the scheduler, and a node on which every pod of
+	// a Job succeeds at once though nothing runs.
+	SimulatedNode bool
 }
 
 // Env is a running control plane.
@@ -101,11 +104,22 @@ func start(options Options) (*Env, *plane, error) {
 	if tool == "" {
 		return nil, nil, errors.New("CLUSTER must hold the path of the cluster tool: run `make test`, or `make cluster-tool` and CLUSTER=$PWD/bin/cluster go test …")
 	}
+	return startWith(context.Background(), tool, options)
+}
+
+// Start starts a control plane for a program that is no test; stop ends it. tool is
+// the path of the cluster tool.
+func Start(ctx context.Context, tool string, options Options) (env *Env, stop func() error, err error) {
+	env, p, err := startWith(ctx, tool, options)
+	return env, p.stop, err
+}
+
+func startWith(ctx context.Context, tool string, options Options) (*Env, *plane, error) {
 	root, err := moduleRoot()
 	if err != nil {
 		return nil, nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	p, err := startPlane(ctx, tool, options)
 	if err != nil {

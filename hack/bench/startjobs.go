@@ -131,10 +131,7 @@ func (b *bench) firstLine(ctx context.Context, job *batchv1.Job, created time.Ti
 }
 
 func (b *bench) until(ctx context.Context, what string, done wait.ConditionWithContextFunc) error {
-	if err := wait.PollUntilContextTimeout(ctx, pause, jobTakes, true, done); err != nil {
-		return fmt.Errorf("%s did not end within %s: %w", what, jobTakes, err)
-	}
-	return nil
+	return until(ctx, jobTakes, what+" ends", done)
 }
 
 // remove leaves the namespace as it was.

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+)
+
+const (
+	operatorNamespace = "workspace-jobs-system"
+	operatorAccount   = "workspace-jobs-manager"
+	// memoryLimit is the deployment's GOMEMLIMIT, in config/manager.
+	memoryLimit = "GOMEMLIMIT=200MiB"
+	// tokenLife is longer than any measurement.
+	tokenLife = 12 * time.Hour
+	// stopLimit is how long the operator may take to stop.
+	stopLimit = 15 * time.Second
+)
+
+// operator is the manager as a process, with the rights that it has in a cluster and
+// no others.
+type operator struct {
+	binary     string
+	kubeconfig string
+	logFile    string
+	address    string
+	process    *exec.Cmd
+	ended      chan error
+}
+
+func newOperator(ctx context.Context, l *lab, binary, scratch string) (*operator, error) {
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: operatorAccount}}
+	if err := l.client.Create(ctx, account); err != nil {
+		return nil, err
+	}
+	token, err := l.clientset.CoreV1().ServiceAccounts(operatorNamespace).CreateToken(ctx, operatorAccount, &authenticationv1.TokenRequest{
+		Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: new(int64(tokenLife / time.Second))},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		return nil, err
+	}
+	const name = "bench"
+	config := clientcmdapi.NewConfig()
+	config.Clusters[name] = &clientcmdapi.Cluster{Server: l.env.Config.Host, CertificateAuthorityData: l.env.Config.CAData}
+	config.AuthInfos[name] = &clientcmdapi.AuthInfo{Token: token.Status.Token}
+	config.Contexts[name] = &clientcmdapi.Context{Cluster: name, AuthInfo: name}
+	config.CurrentContext = name
+	o := &operator{
+		binary: binary, kubeconfig: filepath.Join(scratch, "kubeconfig"), logFile: filepath.Join(scratch, "manager.log"),
+	}
+	return o, clientcmd.WriteToFile(*config, o.kubeconfig)
+}
+
+// start returns once the operator serves its metrics.
+func (o *operator) start(ctx context.Context) error {
+	port, err := freePort(ctx)
+	if err != nil {
+		return err
+	}
+	o.address = fmt.Sprintf("127.0.0.1:%d", port)
+	log, err := os.OpenFile(o.logFile, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	//nolint:gosec // the binary that was built, or that the caller names
+	o.process = exec.Command(o.binary, "--leader-elect=false", "--health-probe-bind-address=0", "--metrics-bind-address="+o.address)
+	o.process.Env = append(os.Environ(), "KUBECONFIG="+o.kubeconfig, memoryLimit)
+	o.process.Stdout, o.process.Stderr = log, log
+	// A session of its own: a terminal's interrupt is for us, and we stop it in turn.
+	o.process.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := o.process.Start(); err != nil {
+		return err
+	}
+	o.ended = make(chan error, 1)
+	go func() { o.ended <- o.process.Wait() }()
+	return until(ctx, time.Minute, "the operator serves its metrics", func(ctx context.Context) (bool, error) {
+		if err := o.alive(); err != nil {
+			return false, err
+		}
+		_, err := o.get(ctx)
+		return err == nil, nil
+	})
+}
+
+// alive is an error once the process has ended.
+func (o *operator) alive() error {
+	select {
+	case err := <-o.ended:
+		o.ended <- err
+		return errors.Join(fmt.Errorf("the operator has ended: %w\n%s", err, o.lastLog()))
+	default:
+		return nil
+	}
+}
+
+func (o *operator) lastLog() string {
+	text, err := os.ReadFile(o.logFile)
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return strings.Join(lines[max(0, len(lines)-10):], "\n")
+}
+
+// stop ends the process if it runs.
+func (o *operator) stop() error {
+	if o.process == nil || o.process.Process == nil {
+		return nil
+	}
+	if err := o.process.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	defer func() { o.process = nil }()
+	select {
+	case <-o.ended:
+		return nil
+	case <-time.After(stopLimit):
+		return errors.Join(fmt.Errorf("the operator did not stop within %s", stopLimit), o.process.Process.Kill())
+	}
+}
+
+// restart gives a fresh process, whose memory holds nothing of what was.
+func (o *operator) restart(ctx context.Context) error {
+	if err := o.stop(); err != nil {
+		return err
+	}
+	return o.start(ctx)
+}
+
+// get reads the operator's own metrics.
+func (o *operator) get(ctx context.Context) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+o.address+"/metrics", http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the operator's metrics: %s", answer.Status)
+	}
+	return io.ReadAll(answer.Body)
+}
+
+func freePort(ctx context.Context) (int, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	address, ok := listener.Addr().(*net.TCPAddr)
+	if !ok {
+		return 0, errors.Join(fmt.Errorf("a %T", listener.Addr()), listener.Close())
+	}
+	return address.Port, listener.Close()
+}
