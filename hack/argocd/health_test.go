@@ -166,7 +166,6 @@ func TestJobHealth(t *testing.T) {
 	check(t, table)
 }
 
-// recurring with what is mixed into conditions of a schedule that is in place.
 func recurring(suspend bool, conditions ...metav1.Condition) *v1alpha1.WorkspaceRecurringJob {
 	r := &v1alpha1.WorkspaceRecurringJob{ObjectMeta: meta()}
 	r.Spec.Schedule, r.Spec.Suspend, r.Spec.Template.Handler = "@daily", suspend, "data-cleanup"
@@ -174,8 +173,10 @@ func recurring(suspend bool, conditions ...metav1.Condition) *v1alpha1.Workspace
 	return r
 }
 
-func lastRun(value metav1.ConditionStatus, reason string) metav1.Condition {
-	return condition(v1alpha1.ConditionLastRunSucceeded, value, reason, "how the last run ended")
+// failing is r after so many failed runs.
+func failing(r *v1alpha1.WorkspaceRecurringJob, runs int32) *v1alpha1.WorkspaceRecurringJob {
+	r.Status.ConsecutiveFailures = runs
+	return r
 }
 
 func TestRecurringJobHealth(t *testing.T) {
@@ -183,20 +184,24 @@ func TestRecurringJobHealth(t *testing.T) {
 	const (
 		paused = "it is paused on purpose"
 		fails  = "kstatus tells of the schedule only; an operator wants to see that its runs fail"
-		ran    = "how the last run ended"
+		ran    = "failed runs since the last success: 2; how the last run ended"
 	)
+	lastRun := func(value metav1.ConditionStatus, reason string) metav1.Condition {
+		return condition(v1alpha1.ConditionLastRunSucceeded, value, reason, "how the last run ended")
+	}
 	inPlace := condition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonScheduleInPlace, said)
 	pausedReady := condition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonSuspended, said)
 	noRun, succeeded := lastRun(metav1.ConditionUnknown, v1alpha1.ReasonNoRunYet), lastRun(metav1.ConditionTrue, v1alpha1.ReasonRunSucceeded)
 	runFailed, runDeleted := lastRun(metav1.ConditionFalse, v1alpha1.ReasonRunFailed), lastRun(metav1.ConditionFalse, v1alpha1.ReasonRunDeleted)
 	table := map[string]verdicts{
-		"no run yet":                {recurring(false, inPlace, noRun), healthy, said, current, ""},
-		"last run succeeded":        {recurring(false, inPlace, succeeded), healthy, said, current, ""},
-		"last run failed":           {recurring(false, inPlace, runFailed), degraded, ran, current, fails},
-		"last run cancelled":        {recurring(false, inPlace, runDeleted), healthy, said, current, ""},
-		"suspended":                 {recurring(true, pausedReady, succeeded), suspended, said, current, paused},
-		"suspended after a failure": {recurring(true, pausedReady, runFailed), suspended, said, current, paused},
-		"setting up": {recurring(false, noRun,
+		"no run yet":               {recurring(false, inPlace, noRun), healthy, said, current, ""},
+		"last run succeeded":       {recurring(false, inPlace, succeeded), healthy, said, current, ""},
+		"last run failed":          {failing(recurring(false, inPlace, runFailed), 2), degraded, ran, current, fails},
+		"last run cancelled":       {recurring(false, inPlace, runDeleted), healthy, said, current, ""},
+		"cancelled after failures": {failing(recurring(false, inPlace, runDeleted), 2), degraded, ran, current, fails},
+		"suspended":                {recurring(true, pausedReady, succeeded), suspended, said, current, paused},
+		"suspended after failures": {failing(recurring(true, pausedReady, runFailed), 2), suspended, said, current, paused},
+		"being set up": {recurring(false, noRun,
 			condition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonWorkspaceNotReady, said),
 			condition(v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonWorkspaceNotReady, said),
 		), progressing, said, inProgress, ""},
