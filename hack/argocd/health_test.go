@@ -201,6 +201,9 @@ func TestRecurringJobHealth(t *testing.T) {
 		"cancelled after failures": {failing(recurring(false, inPlace, runDeleted), 2), degraded, ran, current, fails},
 		"suspended":                {recurring(true, pausedReady, succeeded), suspended, said, current, paused},
 		"suspended after failures": {failing(recurring(true, pausedReady, runFailed), 2), suspended, said, current, paused},
+		"not in place": {recurring(false, noRun,
+			condition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonWorkspaceNotReady, said),
+		), progressing, said, inProgress, ""},
 		"being set up": {recurring(false, noRun,
 			condition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonWorkspaceNotReady, said),
 			condition(v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonWorkspaceNotReady, said),
@@ -238,6 +241,9 @@ func TestWorkspaceHealth(t *testing.T) {
 		"ready, and the API server fails": {workspace(false, ready,
 			condition(v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonReconcileError, "the error"),
 		), progressing, "the error", inProgress, ""},
+		"not ready": {workspace(false,
+			condition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonMigrating, said),
+		), progressing, said, inProgress, ""},
 		"suspended": {workspace(true, ready), suspended, "the queue is paused: no attempt starts", current, paused},
 	}
 	for _, reason := range []string{

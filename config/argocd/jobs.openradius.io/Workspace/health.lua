@@ -14,7 +14,7 @@ local ready = condition("Ready")
 local stalled = condition("Stalled")
 local reconciling = condition("Reconciling")
 
-if ready.status == nil or status.observedGeneration ~= obj.metadata.generation then
+if status.observedGeneration ~= obj.metadata.generation then
   return { status = "Progressing", message = "the operator has not seen this version of the workspace yet" }
 end
 

@@ -17,7 +17,7 @@ local function verdict(health)
   return { status = health, message = status.message }
 end
 
-if status.state == nil or status.observedGeneration ~= obj.metadata.generation then
+if status.observedGeneration ~= obj.metadata.generation then
   return { status = "Progressing", message = "the operator has not seen this version of the job yet" }
 end
 
@@ -32,7 +32,7 @@ if status.state == "Deleted" then
 end
 
 -- A final failure is Stalled too.
-if status.state == "Failed" or condition("Stalled").status == "True" then
+if condition("Stalled").status == "True" then
   return verdict("Degraded")
 end
 

@@ -19,7 +19,7 @@ local ready = condition("Ready")
 local stalled = condition("Stalled")
 local failures = status.consecutiveFailures or 0
 
-if ready.status == nil or status.observedGeneration ~= obj.metadata.generation then
+if status.observedGeneration ~= obj.metadata.generation then
   return { status = "Progressing", message = "the operator has not seen this version of the schedule yet" }
 end
 
