@@ -34,7 +34,7 @@ GOLANGCI_LINT := $(TOOLS)/golangci-lint-v2.15.0/golangci-lint
 
 # Every Go module that holds code of ours; the others only pin what the cluster is
 # built of.
-MODULES := . hack/cluster hack/image
+MODULES := . hack/argocd hack/cluster hack/image
 PINS := hack/cluster/build/containerd hack/cluster/build/etcd hack/cluster/build/kubernetes hack/cluster/build/kwok
 
 GO_BUILD := GOOS=linux go build -ldflags "-s -w -X main.version=$(VERSION)"
@@ -81,11 +81,12 @@ lint: $(GOLANGCI_LINT) ## Run golangci-lint on every Go module
 	done; exit $$failed
 
 .PHONY: generate
-generate: $(CONTROLLER_GEN) ## Generate deepcopy, CRDs and the manager's role from markers
+generate: $(CONTROLLER_GEN) ## Generate deepcopy, CRDs and the manager's role from markers, Argo CD's ConfigMap from Lua
 	@$(CONTROLLER_GEN) object paths=./api/...
 	@$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
 	@$(CONTROLLER_GEN) rbac:roleName=workspace-jobs-manager,fileName=manager-role.yaml \
 		paths=./controllers/... output:rbac:dir=config/rbac
+	@go -C hack/argocd run . -update
 
 .PHONY: verify
 verify: $(CONTROLLER_GEN) $(KUSTOMIZE) ## Check generated files, go.mod, formatting, vet and manifests

@@ -33,6 +33,7 @@ current() {
 current "$scratch/object" api/v1alpha1
 current "$scratch/crd" config/crd/bases
 current "$scratch/rbac" config/rbac
+go -C hack/argocd run . || fault "config/argocd is not made of its Lua files"
 for file in config/crd/bases/*; do
 	[[ -e $scratch/crd/$(basename "$file") ]] ||
 		fault "$file belongs to no type any more: remove it"

@@ -1,0 +1,27 @@
+local os = require("os")
+
+-- The seconds since 1970 have ten digits: with a recurring job's name of at most 46 characters
+-- that makes 57 of the 58 that a WorkspaceJob's may have. Scheduled runs end with the minutes,
+-- which have eight, so no name is taken. Of two clicks in the same second one is refused.
+local run = {
+  apiVersion = obj.apiVersion,
+  kind = "WorkspaceJob",
+  metadata = {
+    name = obj.metadata.name .. "-" .. os.time(),
+    namespace = obj.metadata.namespace,
+    labels = { ["jobs.openradius.io/recurring-job"] = obj.metadata.name },
+    -- History limits count what the recurring job controls.
+    ownerReferences = {
+      {
+        apiVersion = obj.apiVersion,
+        kind = obj.kind,
+        name = obj.metadata.name,
+        uid = obj.metadata.uid,
+        controller = true,
+      },
+    },
+  },
+  spec = { recurringJobRef = { name = obj.metadata.name } },
+}
+
+return { { operation = "create", resource = run } }
