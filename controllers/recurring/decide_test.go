@@ -221,6 +221,7 @@ func TestDecideAboutTheCronJob(t *testing.T) {
 		"resumed":                {func(s *scene) { s.cronJob.Spec.Suspend = new(true) }, "0 * * * * Etc/UTC false 12:00 12:30", "ScheduleInPlace", status.CurrentStatus},
 		"edited by somebody":     {func(s *scene) { s.cronJob.Spec.Schedule = "* * * * *" }, "0 * * * * Etc/UTC false 12:30 12:00", "ScheduleInPlace", status.CurrentStatus},
 		"its jobs not suspended": {func(s *scene) { s.cronJob.Spec.JobTemplate.Spec.Suspend = new(false) }, "0 * * * * Etc/UTC false 12:00 12:00", "ScheduleInPlace", status.CurrentStatus},
+		"no deadline any more":   {func(s *scene) { s.deadline(time.Hour); s.recurring.Spec.StartingDeadline = nil }, "0 * * * * Etc/UTC false 12:00 12:00", "ScheduleInPlace", status.CurrentStatus},
 		"gone":                   {func(s *scene) { s.cronJob = nil }, "0 * * * * Etc/UTC false 12:30 12:30", "ScheduleInPlace", status.CurrentStatus},
 		"a bad schedule keeps the last good one": {
 			func(s *scene) { s.recurring.Spec.Schedule = "61 * * * *" }, "", "InvalidSchedule", status.FailedStatus,

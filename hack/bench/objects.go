@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -156,21 +157,30 @@ func rawJob(namespace, name string, spec batchv1.JobSpec) *batchv1.Job {
 	return &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Spec: *spec.DeepCopy()}
 }
 
+// notMigration: the ledger's migration stays, or the operator would make it anew.
+const notMigration = "app.kubernetes.io/component!=ledger-migration"
+
 // clear deletes all jobs of a namespace, and returns when their pods are gone too: the
 // next measurement begins as this one did.
 func (l *lab) clear(ctx context.Context, namespace string) error {
 	background := client.PropagationPolicy(metav1.DeletePropagationBackground)
-	for _, kind := range []client.Object{&v1alpha1.WorkspaceJob{}, &batchv1.Job{}} {
-		if err := l.client.DeleteAllOf(ctx, kind, client.InNamespace(namespace), background); err != nil {
-			return err
-		}
+	if err := l.client.DeleteAllOf(ctx, &v1alpha1.WorkspaceJob{}, client.InNamespace(namespace), background); err != nil {
+		return err
+	}
+	measured, err := labels.Parse(notMigration)
+	if err != nil {
+		return err
+	}
+	err = l.client.DeleteAllOf(ctx, &batchv1.Job{}, client.InNamespace(namespace), background, client.MatchingLabelsSelector{Selector: measured})
+	if err != nil {
+		return err
 	}
 	return until(ctx, 5*time.Minute, "what was measured is deleted", func(ctx context.Context) (bool, error) {
-		left, err := l.clientset.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{Limit: 1})
+		left, err := l.clientset.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{Limit: 1, LabelSelector: notMigration})
 		if err != nil || len(left.Items) > 0 {
 			return false, err
 		}
-		jobs, err := l.clientset.BatchV1().Jobs(namespace).List(ctx, metav1.ListOptions{Limit: 1})
+		jobs, err := l.clientset.BatchV1().Jobs(namespace).List(ctx, metav1.ListOptions{Limit: 1, LabelSelector: notMigration})
 		if err != nil && !apierrors.IsNotFound(err) {
 			return false, err
 		}
