@@ -155,7 +155,7 @@ func TestWorkspaceJobDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	retry := job.Spec.Retry
-	got := []any{*retry.Limit, retry.MinDelay.Duration.String(), retry.MaxDelay.Duration.String(), *retry.Factor, job.Spec.After[0].On, job.Status.ObservedGeneration}
+	got := []any{*retry.Limit, retry.MinDelay.Duration.String(), retry.MaxDelay.Duration.String(), *retry.Factor, job.Spec.After[0].When, job.Status.ObservedGeneration}
 	if diff := cmp.Diff([]any{int32(10), "15s", "2h0m0s", int32(2), v1alpha1.AfterSucceeded, int64(-1)}, got); diff != "" {
 		t.Error(diff)
 	}

@@ -182,7 +182,7 @@ type Parent struct {
 	//
 	// +optional
 	// +kubebuilder:default=Succeeded
-	On ParentOutcome `json:"when,omitempty"`
+	When ParentOutcome `json:"when,omitempty"`
 }
 
 // RetryPolicy: after the n-th failed attempt of a run the next one starts

@@ -26,7 +26,7 @@ func (p parent) ended() bool { return p.found && p.state.Final() && p.finishedAt
 
 // asWanted: the parent has ended in the way that the continuation waits for.
 func (p parent) asWanted() bool {
-	return p.On == v1alpha1.AfterFinished || string(p.state) == string(wanted(p.On))
+	return p.When == v1alpha1.AfterFinished || string(p.state) == string(wanted(p.When))
 }
 
 func wanted(on v1alpha1.ParentOutcome) v1alpha1.ParentOutcome {
@@ -73,7 +73,7 @@ func awaits(o observed, d *decision) bool {
 			unfinished = append(unfinished, p.Name)
 		default:
 			finish(d, v1alpha1.StateDeleted, v1alpha1.ReasonParentEnded,
-				fmt.Sprintf("parent %q is %s, and this job runs only after it has %s", p.Name, p.state, strings.ToLower(string(wanted(p.On)))), o.now)
+				fmt.Sprintf("parent %q is %s, and this job runs only if it is %s", p.Name, p.state, wanted(p.When)), o.now)
 			return true
 		}
 	}

@@ -16,7 +16,7 @@ import (
 func after(names ...string) func(*v1alpha1.WorkspaceJobSpec) {
 	return func(spec *v1alpha1.WorkspaceJobSpec) {
 		for _, name := range names {
-			spec.After = append(spec.After, v1alpha1.Parent{Name: name, On: v1alpha1.AfterSucceeded})
+			spec.After = append(spec.After, v1alpha1.Parent{Name: name, When: v1alpha1.AfterSucceeded})
 		}
 	}
 }
@@ -29,7 +29,7 @@ func TestAChainAppliedInAnyOrder(t *testing.T) {
 	c.wantSaid(c.waitFor("sync", v1alpha1.StateAwaiting, v1alpha1.ReasonParentMissing), `"report", "cleanup"`)
 	c.submit("report", after("cleanup"))
 	c.submit("on-failure", func(spec *v1alpha1.WorkspaceJobSpec) {
-		spec.After = []v1alpha1.Parent{{Name: "cleanup", On: v1alpha1.AfterFailed}}
+		spec.After = []v1alpha1.Parent{{Name: "cleanup", When: v1alpha1.AfterFailed}}
 	})
 	c.submit("cleanup", nil)
 	c.waitFor("report", v1alpha1.StateAwaiting, v1alpha1.ReasonAwaitingParents)

@@ -16,7 +16,7 @@ import (
 )
 
 func (m *jobMaker) after(name string, on v1alpha1.ParentOutcome) *jobMaker {
-	m.Spec.After = append(m.Spec.After, v1alpha1.Parent{Name: name, On: on})
+	m.Spec.After = append(m.Spec.After, v1alpha1.Parent{Name: name, When: on})
 	return m
 }
 
@@ -36,7 +36,7 @@ func (m *jobMaker) scheduled(seconds int) *jobMaker {
 }
 
 func ended1(name string, on v1alpha1.ParentOutcome, state v1alpha1.JobState, seconds int) parent {
-	return parent{Parent: v1alpha1.Parent{Name: name, On: on}, found: true, state: state, finishedAt: when(seconds)}
+	return parent{Parent: v1alpha1.Parent{Name: name, When: on}, found: true, state: state, finishedAt: when(seconds)}
 }
 
 func unfinished(name string) parent {

@@ -144,12 +144,12 @@ func TestATriggeredRunAndAChain(t *testing.T) {
 
 func (w *jobWrapper) after(names ...string) *jobWrapper {
 	for _, name := range names {
-		w.Spec.After = append(w.Spec.After, v1alpha1.Parent{Name: name, On: v1alpha1.AfterSucceeded})
+		w.Spec.After = append(w.Spec.After, v1alpha1.Parent{Name: name, When: v1alpha1.AfterSucceeded})
 	}
 	return w
 }
 
 func (w *jobWrapper) afterFailure(name string) *jobWrapper {
-	w.Spec.After = append(w.Spec.After, v1alpha1.Parent{Name: name, On: v1alpha1.AfterFailed})
+	w.Spec.After = append(w.Spec.After, v1alpha1.Parent{Name: name, When: v1alpha1.AfterFailed})
 	return w
 }

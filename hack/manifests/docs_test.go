@@ -18,14 +18,15 @@ import (
 func TestReasonsAreDocumented(t *testing.T) {
 	t.Parallel()
 	page := string(read(t, filepath.Join(root, "docs/operations.md")))
-	reasons := constants(t, "api/v1alpha1/names.go", "Reason")
-	reasons = append(reasons, constants(t, "api/v1alpha1/workspacejob_types.go", "Outcome")...)
-	if len(reasons) == 0 {
-		t.Fatal("no reason is found in api/v1alpha1")
-	}
-	for _, reason := range reasons {
-		if !strings.Contains(page, "`"+reason+"`") {
-			t.Errorf("docs/operations.md does not explain `%s`", reason)
+	for prefix, path := range map[string]string{"Reason": "api/v1alpha1/names.go", "Outcome": "api/v1alpha1/workspacejob_status.go"} {
+		words := constants(t, path, prefix)
+		if len(words) == 0 {
+			t.Errorf("%s has no constant %s…", path, prefix)
+		}
+		for _, word := range words {
+			if !strings.Contains(page, "`"+word+"`") {
+				t.Errorf("docs/operations.md does not explain `%s`", word)
+			}
 		}
 	}
 }
@@ -106,6 +107,8 @@ func strictIfOurs(t *testing.T, path string, document []byte) int {
 		strict(t, path, document, &v1alpha1.Workspace{})
 	case "WorkspaceJob":
 		strict(t, path, document, &v1alpha1.WorkspaceJob{})
+	case "WorkspaceRecurringJob":
+		strict(t, path, document, &v1alpha1.WorkspaceRecurringJob{})
 	default:
 		return 0
 	}

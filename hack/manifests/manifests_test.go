@@ -18,63 +18,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
-
-	v1alpha1 "github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
 const root = "../.."
-
-// TestSamplesAreStrict: no sample has a field that its kind lacks, or sets a status.
-func TestSamplesAreStrict(t *testing.T) {
-	t.Parallel()
-	count := 0
-	for path, document := range documents(t, "config/samples") {
-		switch kind := typeOf(t, path, document); kind.Kind {
-		case "Kustomization":
-			continue
-		case "Workspace":
-			var w v1alpha1.Workspace
-			strict(t, path, document, &w)
-			if len(w.Status.Conditions) > 0 || w.Namespace != "" {
-				t.Errorf("%s: a Workspace has no namespace and sets no status", path)
-			}
-		case "WorkspaceJob":
-			var j v1alpha1.WorkspaceJob
-			strict(t, path, document, &j)
-			if j.Namespace == "" || j.Status.State != "" {
-				t.Errorf("%s: a WorkspaceJob's sample needs a namespace and sets no status", path)
-			}
-		default:
-			t.Errorf("%s: %s is no kind of ours", path, kind.Kind)
-		}
-		count++
-	}
-	if count == 0 {
-		t.Error("config/samples has no sample")
-	}
-}
-
-// TestSamplesAreListed: a sample that no kustomization names would never be applied.
-func TestSamplesAreListed(t *testing.T) {
-	t.Parallel()
-	for _, folder := range []string{"config/samples/workspaces", "config/samples/jobs"} {
-		var listed struct{ Resources []string }
-		text := read(t, filepath.Join(root, folder, "kustomization.yaml"))
-		if err := yaml.Unmarshal(text, &listed); err != nil {
-			t.Fatal(err)
-		}
-		files, err := filepath.Glob(filepath.Join(root, folder, "*.yaml"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, file := range files {
-			name := filepath.Base(file)
-			if name != "kustomization.yaml" && !slices.Contains(listed.Resources, name) {
-				t.Errorf("%s/kustomization.yaml does not list %s", folder, name)
-			}
-		}
-	}
-}
 
 // TestTenantRoles: a tenant writes jobs, recurring or not, and nothing else, and reads no Secret.
 func TestTenantRoles(t *testing.T) {
