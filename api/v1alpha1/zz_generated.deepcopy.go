@@ -6,10 +6,10 @@ package v1alpha1
 
 import (
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
@@ -102,7 +102,7 @@ func (in *EgressRule) DeepCopyInto(out *EgressRule) {
 	}
 	if in.To != nil {
 		in, out := &in.To, &out.To
-		*out = make([]networkingv1.NetworkPolicyPeer, len(*in))
+		*out = make([]v1.NetworkPolicyPeer, len(*in))
 		for i := range *in {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
@@ -179,7 +179,7 @@ func (in *JobTemplate) DeepCopyInto(out *JobTemplate) {
 	}
 	if in.Timeout != nil {
 		in, out := &in.Timeout, &out.Timeout
-		*out = new(v1.Duration)
+		*out = new(metav1.Duration)
 		**out = **in
 	}
 	if in.Resources != nil {
@@ -189,7 +189,7 @@ func (in *JobTemplate) DeepCopyInto(out *JobTemplate) {
 	}
 	if in.TTLAfterFinished != nil {
 		in, out := &in.TTLAfterFinished, &out.TTLAfterFinished
-		*out = new(v1.Duration)
+		*out = new(metav1.Duration)
 		**out = **in
 	}
 }
@@ -342,17 +342,17 @@ func (in *Retention) DeepCopyInto(out *Retention) {
 	*out = *in
 	if in.Succeeded != nil {
 		in, out := &in.Succeeded, &out.Succeeded
-		*out = new(v1.Duration)
+		*out = new(metav1.Duration)
 		**out = **in
 	}
 	if in.Failed != nil {
 		in, out := &in.Failed, &out.Failed
-		*out = new(v1.Duration)
+		*out = new(metav1.Duration)
 		**out = **in
 	}
 	if in.Pods != nil {
 		in, out := &in.Pods, &out.Pods
-		*out = new(v1.Duration)
+		*out = new(metav1.Duration)
 		**out = **in
 	}
 }
@@ -377,12 +377,12 @@ func (in *RetryPolicy) DeepCopyInto(out *RetryPolicy) {
 	}
 	if in.MinDelay != nil {
 		in, out := &in.MinDelay, &out.MinDelay
-		*out = new(v1.Duration)
+		*out = new(metav1.Duration)
 		**out = **in
 	}
 	if in.MaxDelay != nil {
 		in, out := &in.MaxDelay, &out.MaxDelay
-		*out = new(v1.Duration)
+		*out = new(metav1.Duration)
 		**out = **in
 	}
 	if in.Factor != nil {
@@ -544,7 +544,7 @@ func (in *WorkspaceJobSpec) DeepCopyInto(out *WorkspaceJobSpec) {
 	}
 	if in.Delay != nil {
 		in, out := &in.Delay, &out.Delay
-		*out = new(v1.Duration)
+		*out = new(metav1.Duration)
 		**out = **in
 	}
 	if in.RunAt != nil {
@@ -577,7 +577,7 @@ func (in *WorkspaceJobStatus) DeepCopyInto(out *WorkspaceJobStatus) {
 	*out = *in
 	if in.Conditions != nil {
 		in, out := &in.Conditions, &out.Conditions
-		*out = make([]v1.Condition, len(*in))
+		*out = make([]metav1.Condition, len(*in))
 		for i := range *in {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
@@ -730,7 +730,7 @@ func (in *WorkspaceRecurringJobSpec) DeepCopyInto(out *WorkspaceRecurringJobSpec
 	*out = *in
 	if in.StartingDeadline != nil {
 		in, out := &in.StartingDeadline, &out.StartingDeadline
-		*out = new(v1.Duration)
+		*out = new(metav1.Duration)
 		**out = **in
 	}
 	if in.History != nil {
@@ -756,7 +756,7 @@ func (in *WorkspaceRecurringJobStatus) DeepCopyInto(out *WorkspaceRecurringJobSt
 	*out = *in
 	if in.Conditions != nil {
 		in, out := &in.Conditions, &out.Conditions
-		*out = make([]v1.Condition, len(*in))
+		*out = make([]metav1.Condition, len(*in))
 		for i := range *in {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
@@ -850,7 +850,7 @@ func (in *WorkspaceStatus) DeepCopyInto(out *WorkspaceStatus) {
 	*out = *in
 	if in.Conditions != nil {
 		in, out := &in.Conditions, &out.Conditions
-		*out = make([]v1.Condition, len(*in))
+		*out = make([]metav1.Condition, len(*in))
 		for i := range *in {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -17,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/conditions"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
@@ -115,7 +115,7 @@ func outcomeOf(seen *runnerjob.End) v1alpha1.AttemptOutcome {
 
 func end(attempt *v1alpha1.Attempt, outcome v1alpha1.AttemptOutcome, message string, at time.Time) {
 	attempt.Outcome = outcome
-	attempt.Error = clip(message, maxError)
+	attempt.Error = conditions.Clip(message, maxError)
 	attempt.FinishedAt = new(metav1.NewTime(at))
 }
 
@@ -185,19 +185,6 @@ func resultOf(raw json.RawMessage) *apiextensionsv1.JSON {
 		return nil
 	}
 	return &apiextensionsv1.JSON{Raw: raw}
-}
-
-// clip cuts text to at most limit bytes of whole characters.
-func clip(text string, limit int) string {
-	const mark = "…"
-	if len(text) <= limit {
-		return text
-	}
-	cut := limit - len(mark)
-	for cut > 0 && !utf8.RuneStart(text[cut]) {
-		cut--
-	}
-	return text[:cut] + mark
 }
 
 func stamp(at time.Time) string { return at.UTC().Format(time.RFC3339) }

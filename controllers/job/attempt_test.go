@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	batchv1 "k8s.io/api/batch/v1"
@@ -14,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/conditions"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
@@ -79,16 +79,6 @@ func TestRecordKeepsTheLastTwenty(t *testing.T) {
 	}
 	if len(status.Attempts) != maxAttempts || status.Attempts[0].Number != 11 || status.NextNumber() != 31 {
 		t.Errorf("%d attempts from %d, next %d", len(status.Attempts), status.Attempts[0].Number, status.NextNumber())
-	}
-}
-
-func TestClipKeepsCharactersWhole(t *testing.T) {
-	t.Parallel()
-	for limit := 4; limit < 40; limit++ {
-		got := clip(strings.Repeat("aé€", 20), limit)
-		if len(got) > limit || !utf8.ValidString(got) || !strings.HasSuffix(got, "…") {
-			t.Errorf("limit %d: %q", limit, got)
-		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/conditions"
 )
 
 // adopt takes up a Job that exists though the status doesn't know it: the
@@ -89,7 +90,7 @@ func pending(o observed, d *decision, current *v1alpha1.Attempt) {
 	limit := current.CreatedAt.Add(o.limits.Pending)
 	if !o.now.Before(limit) {
 		current.Outcome = v1alpha1.OutcomeNotStarted
-		current.Error = clip(fmt.Sprintf("its pod did not start within %s: %s", o.limits.Pending, cmp.Or(o.seen.Waiting, "nothing says why")), maxError)
+		current.Error = conditions.Clip(fmt.Sprintf("its pod did not start within %s: %s", o.limits.Pending, cmp.Or(o.seen.Waiting, "nothing says why")), maxError)
 		stopping(o, d, current)
 		return
 	}

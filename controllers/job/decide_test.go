@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/conditions"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
@@ -28,7 +29,7 @@ type outline struct {
 
 func outlineOf(d decision) outline {
 	o := outline{
-		State: d.status.State, Reason: reasonOf(&d.status), Remove: d.remove, After: d.after, Attempts: d.status.RunAttempts,
+		State: d.status.State, Reason: conditions.Reason(d.status.Conditions), Remove: d.remove, After: d.after, Attempts: d.status.RunAttempts,
 	}
 	if d.start != nil {
 		o.Start = d.start.Job

@@ -19,6 +19,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/admission"
+	"github.com/openradius/workspace-jobs/controllers/conditions"
 )
 
 // +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspacejobs,verbs=get;list;watch;delete
@@ -169,19 +170,16 @@ func (r *Reconciler) report(ctx context.Context, o observed, status v1alpha1.Wor
 func (r *Reconciler) tell(job *v1alpha1.WorkspaceJob, before *v1alpha1.WorkspaceJobStatus) {
 	for _, e := range eventsOf(before, &job.Status) {
 		if e.attempt == "" {
-			r.Recorder.Eventf(job, nil, e.kind, e.reason, "Reconcile", "%s", clip(e.note, maxNote))
+			r.Recorder.Eventf(job, nil, e.kind, e.reason, "Reconcile", "%s", conditions.Clip(e.note, conditions.MaxNote))
 			continue
 		}
 		related := &batchv1.Job{
 			TypeMeta:   metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"},
 			ObjectMeta: metav1.ObjectMeta{Namespace: job.Namespace, Name: e.attempt},
 		}
-		r.Recorder.Eventf(job, related, e.kind, e.reason, "Reconcile", "%s", clip(e.note, maxNote))
+		r.Recorder.Eventf(job, related, e.kind, e.reason, "Reconcile", "%s", conditions.Clip(e.note, conditions.MaxNote))
 	}
 }
-
-// maxNote is the length of an event's note, in bytes; the API server takes 1,024.
-const maxNote = 1000
 
 // quiet: the object has changed or gone since it was read; the change itself
 // brings it back here.

@@ -7,11 +7,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/conditions"
 )
-
-// maxMessage is the length of status.message and of the conditions' messages, in
-// bytes.
-const maxMessage = 2048
 
 // enter a state in which the operator is at work or waits for its time.
 func enter(status *v1alpha1.WorkspaceJobStatus, state v1alpha1.JobState, reason, message string, now time.Time) {
@@ -47,7 +44,7 @@ type verdict struct {
 }
 
 func setConditions(status *v1alpha1.WorkspaceJobStatus, v verdict, reason, message string, at time.Time) {
-	status.Message = clip(message, maxMessage)
+	status.Message = conditions.Clip(message, conditions.MaxMessage)
 	set := func(kind string, value metav1.ConditionStatus) {
 		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
 			Type: kind, Status: value, Reason: reason, Message: status.Message,

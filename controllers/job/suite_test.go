@@ -24,6 +24,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/admission"
+	"github.com/openradius/workspace-jobs/controllers/conditions"
 	"github.com/openradius/workspace-jobs/controllers/continuation"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/controllers/workspace"
@@ -222,8 +223,8 @@ func (c *clusterT) waitFor(name string, state v1alpha1.JobState, reason string) 
 	var job *v1alpha1.WorkspaceJob
 	testenv.Eventually(c, fmt.Sprintf("%s is %s, %s", name, state, reason), func(context.Context) error {
 		job = c.get(name)
-		if job.Status.State != state || reasonOf(&job.Status) != reason || job.Status.ObservedGeneration != job.Generation {
-			return fmt.Errorf("%s, %s: %s", job.Status.State, reasonOf(&job.Status), job.Status.Message)
+		if job.Status.State != state || conditions.Reason(job.Status.Conditions) != reason || job.Status.ObservedGeneration != job.Generation {
+			return fmt.Errorf("%s, %s: %s", job.Status.State, conditions.Reason(job.Status.Conditions), job.Status.Message)
 		}
 		return nil
 	})

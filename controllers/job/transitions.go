@@ -5,9 +5,9 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/conditions"
 )
 
 // notice is an event: what an operator should look at. A job that succeeds at once has
@@ -41,7 +41,7 @@ func eventsOf(before, after *v1alpha1.WorkspaceJobStatus) []notice {
 			})
 		}
 	}
-	was, is := reasonOf(before), reasonOf(after)
+	was, is := conditions.Reason(before.Conditions), conditions.Reason(after.Conditions)
 	if was == is && before.State == after.State {
 		return events
 	}
@@ -104,11 +104,4 @@ func ended(before, after *v1alpha1.WorkspaceJobStatus) []v1alpha1.Attempt {
 		}
 	}
 	return ended
-}
-
-func reasonOf(status *v1alpha1.WorkspaceJobStatus) string {
-	if ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady); ready != nil {
-		return ready.Reason
-	}
-	return ""
 }

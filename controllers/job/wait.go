@@ -5,6 +5,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/admission"
+	"github.com/openradius/workspace-jobs/controllers/conditions"
 )
 
 // waits: the attempt has no place. Its status tells why and how many are before
@@ -13,7 +14,7 @@ func waits(o observed, d *decision, v admission.Verdict) {
 	d.start = nil
 	d.look(v.After)
 	told := &o.job.Status
-	if v.Unchanged && told.ObservedGeneration == o.job.Generation && told.State == v1alpha1.StateEnqueued && reasonOf(told) == v.Reason {
+	if v.Unchanged && told.ObservedGeneration == o.job.Generation && told.State == v1alpha1.StateEnqueued && conditions.Reason(told.Conditions) == v.Reason {
 		d.status = *told.DeepCopy()
 		return
 	}
@@ -26,7 +27,7 @@ func waitMessage(o observed, v admission.Verdict) string {
 	case v1alpha1.ReasonQueueSuspended:
 		return fmt.Sprintf("queue %s is suspended (spec.suspend of Workspace %q); %s", queue, o.workspace.Name, before(v.Before))
 	case v1alpha1.ReasonConcurrencyKeyBusy:
-		return fmt.Sprintf("another job with concurrencyKey %q is processing; %s in queue %s", clip(o.template().ConcurrencyKey, maxKey), before(v.Before), queue)
+		return fmt.Sprintf("another job with concurrencyKey %q is processing; %s in queue %s", conditions.Clip(o.template().ConcurrencyKey, maxKey), before(v.Before), queue)
 	case v1alpha1.ReasonEarlierRunActive:
 		return fmt.Sprintf("waits until run %q of the same recurring job has finished", v.By)
 	default:

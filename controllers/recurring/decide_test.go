@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/conditions"
 	"github.com/openradius/workspace-jobs/hack/testenv"
 )
 
@@ -271,7 +272,7 @@ func TestDecideAboutTheCronJob(t *testing.T) {
 			if applied != c.applied {
 				t.Errorf("applied %q, want %q", applied, c.applied)
 			}
-			if got := reasonOf(d.status.Conditions); got != c.reason {
+			if got := conditions.Reason(d.status.Conditions); got != c.reason {
 				t.Errorf("reason %s, want %s", got, c.reason)
 			}
 			if halted := d.halt != nil; halted != (c.reason == "NotInWorkspace") {

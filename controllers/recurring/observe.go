@@ -55,7 +55,23 @@ func (r *Reconciler) observe(ctx context.Context, recurring *v1alpha1.WorkspaceR
 			o.ticks = append(o.ticks, ticks.Items[i])
 		}
 	}
-	return o, nil
+	return o, r.findUnseen(ctx, &o)
+}
+
+// findUnseen asks the API server for runs that the status or a started tick tells of
+// and the cache does not have: it may only lag, and a run must not be taken for gone.
+func (r *Reconciler) findUnseen(ctx context.Context, o *observed) error {
+	for _, name := range unseen(*o) {
+		run := &v1alpha1.WorkspaceJob{}
+		err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: o.recurring.Namespace, Name: name}, run)
+		if client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("read WorkspaceJob %q: %w", name, err)
+		}
+		if err == nil && run.Series() == o.recurring.Name {
+			o.runs = append(o.runs, *run)
+		}
+	}
+	return nil
 }
 
 // cronJobOf is whatever has the CronJob's name; nil: nothing. The cache holds only

@@ -65,7 +65,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if err := r.report(ctx, o, d); err != nil {
 		return quiet(err)
 	}
-	return reconcile.Result{RequeueAfter: d.after}, r.remove(ctx, d)
+	if err := r.remove(ctx, d); err != nil {
+		return quiet(err)
+	}
+	return reconcile.Result{RequeueAfter: d.after}, nil
 }
 
 // act applies the CronJob and makes the WorkspaceJobs of runs that are due. What
@@ -175,13 +178,30 @@ func (r *Reconciler) remove(ctx context.Context, d decision) error {
 		}
 	}
 	for i := range d.removeTicks {
-		tick := &d.removeTicks[i]
-		err := r.Client.Delete(ctx, tick, client.Preconditions{UID: &tick.UID}, client.PropagationPolicy(metav1.DeletePropagationBackground))
-		if client.IgnoreNotFound(err) != nil {
-			faults = append(faults, fmt.Errorf("delete Job %q: %w", tick.Name, err))
+		if err := r.removeTick(ctx, &d.removeTicks[i]); err != nil {
+			faults = append(faults, err)
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// removeTick deletes a Job that no run needs. The cache may not have its run yet, and
+// that may just have started it.
+func (r *Reconciler) removeTick(ctx context.Context, tick *batchv1.Job) error {
+	run := &v1alpha1.WorkspaceJob{}
+	err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(tick), run)
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("read WorkspaceJob %q: %w", tick.Name, err)
+	}
+	if _, scheduled := run.ScheduledAt(); err == nil && scheduled && run.Series() == tick.Labels[v1alpha1.LabelRecurringJob] {
+		return nil
+	}
+	seen := client.Preconditions{UID: &tick.UID, ResourceVersion: &tick.ResourceVersion}
+	err = r.Client.Delete(ctx, tick, seen, client.PropagationPolicy(metav1.DeletePropagationBackground))
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete Job %q: %w", tick.Name, err)
+	}
+	return nil
 }
 
 // quiet: the object has changed or gone since it was read; the change itself

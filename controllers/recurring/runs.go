@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/conditions"
 )
 
 const (
@@ -99,7 +100,7 @@ func skipped(run *v1alpha1.WorkspaceJob) bool {
 	if run.Status.State != v1alpha1.StateDeleted {
 		return false
 	}
-	switch reasonOf(run.Status.Conditions) {
+	switch conditions.Reason(run.Status.Conditions) {
 	case v1alpha1.ReasonSkipped, v1alpha1.ReasonRunQueueFull:
 		return true
 	case v1alpha1.ReasonReplaced:

@@ -2,20 +2,13 @@ package recurring
 
 import (
 	"fmt"
-	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
-)
-
-const (
-	// maxMessage is the length of a condition's message, in bytes.
-	maxMessage = 2048
-	// maxNote is the length of an event's note, in bytes; the API server takes 1,024.
-	maxNote = 1000
+	"github.com/openradius/workspace-jobs/controllers/conditions"
 )
 
 func ready(o observed, d *decision, reason, message string) {
@@ -35,7 +28,7 @@ func progress(o observed, d *decision, reason, message string) {
 func setConditions(o observed, d *decision, is metav1.ConditionStatus, abnormal, reason, message string) {
 	set := func(kind string, value metav1.ConditionStatus, reason, message string) {
 		meta.SetStatusCondition(&d.status.Conditions, metav1.Condition{
-			Type: kind, Status: value, Reason: reason, Message: clip(message, maxMessage),
+			Type: kind, Status: value, Reason: reason, Message: conditions.Clip(message, conditions.MaxMessage),
 			ObservedGeneration: d.status.ObservedGeneration, LastTransitionTime: metav1.NewTime(o.now),
 		})
 	}
@@ -73,7 +66,7 @@ type notice struct{ kind, reason, note string }
 func eventsOf(before *v1alpha1.WorkspaceRecurringJobStatus, d decision) []notice {
 	var events []notice
 	warn := func(reason, note string) {
-		events = append(events, notice{corev1.EventTypeWarning, reason, clip(note, maxNote)})
+		events = append(events, notice{corev1.EventTypeWarning, reason, conditions.Clip(note, conditions.MaxNote)})
 	}
 	if d.taken != "" {
 		warn(v1alpha1.ReasonNameTaken, fmt.Sprintf("run %q is missed: a WorkspaceJob of that name exists and is not this recurring job's; delete it", d.taken))
@@ -90,27 +83,7 @@ func eventsOf(before *v1alpha1.WorkspaceRecurringJobStatus, d decision) []notice
 	case is.Status != metav1.ConditionTrue:
 		warn(is.Reason, is.Message)
 	case was != nil:
-		events = append(events, notice{corev1.EventTypeNormal, is.Reason, clip(is.Message, maxNote)})
+		events = append(events, notice{corev1.EventTypeNormal, is.Reason, conditions.Clip(is.Message, conditions.MaxNote)})
 	}
 	return events
-}
-
-func reasonOf(conditions []metav1.Condition) string {
-	if found := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady); found != nil {
-		return found.Reason
-	}
-	return ""
-}
-
-// clip cuts text to at most limit bytes of whole characters.
-func clip(text string, limit int) string {
-	const mark = "…"
-	if len(text) <= limit {
-		return text
-	}
-	cut := limit - len(mark)
-	for cut > 0 && !utf8.RuneStart(text[cut]) {
-		cut--
-	}
-	return text[:cut] + mark
 }

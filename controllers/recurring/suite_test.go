@@ -24,6 +24,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/admission"
+	"github.com/openradius/workspace-jobs/controllers/conditions"
 	"github.com/openradius/workspace-jobs/controllers/continuation"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/controllers/workspace"
@@ -50,6 +51,8 @@ type runningOperator struct {
 	err    error
 	cancel context.CancelFunc
 	ended  chan error
+	// cached reads from the manager's cache, and does not die.
+	cached client.Client
 }
 
 func (o *runningOperator) start(env *testenv.Env) error {
@@ -74,6 +77,7 @@ func (o *runningOperator) start(env *testenv.Env) error {
 			return err
 		}
 	}
+	o.cached = mgr.GetClient()
 	r := &Reconciler{
 		Client: testenv.DyingClient(mgr.GetClient()), APIReader: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("workspace-jobs"),
 		Clock: clock.RealClock{}, Metrics: metrics,
@@ -182,7 +186,7 @@ func (c *clusterT) get(name string) *v1alpha1.WorkspaceRecurringJob {
 func (c *clusterT) waitFor(name, reason string) *v1alpha1.WorkspaceRecurringJob {
 	c.Helper()
 	return c.waitUntil(name, reason, func(r *v1alpha1.WorkspaceRecurringJob) bool {
-		return reasonOf(r.Status.Conditions) == reason && r.Status.ObservedGeneration == r.Generation
+		return conditions.Reason(r.Status.Conditions) == reason && r.Status.ObservedGeneration == r.Generation
 	})
 }
 

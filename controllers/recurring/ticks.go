@@ -86,6 +86,24 @@ func ticksOf(o observed) []tick {
 	return ticks
 }
 
+// unseen names the runs that were made, by all that is known, and are not among
+// those that were observed.
+func unseen(o observed) []string {
+	seen := map[string]bool{}
+	for i := range o.runs {
+		seen[o.runs[i].Name] = true
+	}
+	names := slices.Clone(o.recurring.Status.Active)
+	told := latest(timeOf(o.recurring.Status.LastScheduledAt), timeOf(o.recurring.Status.LastMissedAt))
+	for i := range o.ticks {
+		if job := &o.ticks[i]; job.Annotations[v1alpha1.AnnotationJobUID] != "" || !scheduledAt(job).After(told) {
+			names = append(names, job.Name)
+		}
+	}
+	slices.Sort(names)
+	return slices.DeleteFunc(slices.Compact(names), func(name string) bool { return seen[name] })
+}
+
 func scheduledAt(job *batchv1.Job) time.Time {
 	at, err := time.Parse(time.RFC3339, job.Annotations[batchv1.CronJobScheduledTimestampAnnotation])
 	if err != nil {
