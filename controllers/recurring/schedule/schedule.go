@@ -62,6 +62,27 @@ func (s *Schedule) Next(after time.Time) time.Time {
 	return s.spec.Next(after.Round(0)) // without its monotonic reading
 }
 
+// maxSteps bounds how far Upcoming counts: sixteen hours of a schedule of every minute.
+const maxSteps = 1000
+
+// Upcoming is the first time later than now at which a CronJob comes that counts from
+// since: the time for which it fired last, or that of its creation. It is zero if
+// there is none.
+//
+// Mostly that is Next(now). But near some changes of daylight saving time (those by
+// half an hour, those at midnight) the library gives other times when it starts
+// elsewhere, and Kubernetes starts from its last time, not from now.
+func (s *Schedule) Upcoming(since, now time.Time) time.Time {
+	t := s.Next(since)
+	for range maxSteps {
+		if t.IsZero() || t.After(now) {
+			return t
+		}
+		t = s.Next(t)
+	}
+	return s.Next(now)
+}
+
 // Between are the times that the schedule is due, later than after and earlier than
 // before: the oldest first, and at most limit of them.
 func (s *Schedule) Between(after, before time.Time, limit int) []time.Time {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/robfig/cron/v3"
 )
 
 const seed = "workspace-acme/nightly"
@@ -250,48 +249,31 @@ func TestNextAndBetween(t *testing.T) {
 	}
 }
 
-// FuzzParse: no input makes it panic or hang, and what it takes is what Kubernetes'
-// library takes, with the same times.
-func FuzzParse(f *testing.F) {
-	for _, expression := range []string{
-		"30 2 * * *", "H H(1-5) H/7 * mon-fri", "H(0-29)/10,45 0 29 2 ?", "@daily", "@every 1s", "TZ=UTC * * * * *", "CRON_TZ=",
-		"*/0 5-1 , H( H()", "0 0 31 2 *", "99999999999999999999 */99999999999999999999 * * *", "\x00", "1–5 \xff",
-	} {
-		f.Add(expression, "Europe/Berlin", seed)
+func TestUpcoming(t *testing.T) {
+	t.Parallel()
+	day := func(month time.Month, day, hour int) time.Time {
+		return time.Date(2026, month, day, hour, 0, 0, 0, time.UTC)
 	}
-	f.Add("@hourly", "Local", "")
-	f.Add("@hourly", "../../etc/passwd", "\x00")
-	f.Fuzz(func(t *testing.T, expression, timeZone, seed string) {
-		s, err := Parse(expression, timeZone, seed)
-		if err != nil {
-			if !errors.As(err, new(*ScheduleError)) && !errors.As(err, new(*TimeZoneError)) {
-				t.Fatalf("an error of another kind: %v", err)
-			}
-			if message := err.Error(); len(message) > 1200 || strings.ContainsAny(message, "\x00\n\r") {
-				t.Fatalf("no message for people: %q", message)
-			}
-			return
-		}
-		agrees(t, s, timeZone, time.Date(2026, time.March, 28, 12, 0, 0, 0, time.UTC))
-		again := mustParse(t, s.String(), timeZone, "another")
-		if again.String() != s.String() {
-			t.Errorf("%q becomes %q when it is read again", s, again)
-		}
-	})
-}
-
-// agrees compares a schedule with what Kubernetes' library makes of its text.
-func agrees(t *testing.T, s *Schedule, timeZone string, after time.Time) {
-	t.Helper()
-	theirs, err := cron.ParseStandard("TZ=" + timeZone + " " + s.String())
-	if err != nil {
-		t.Fatalf("%q in %s: %v", s, timeZone, err)
+	cases := map[string]struct {
+		schedule, zone   string
+		since, now, want time.Time
+	}{
+		"before the first one": {"0 5 * * *", "Etc/UTC", day(1, 1, 6), day(1, 1, 7), day(1, 2, 5)},
+		"at one, the next":     {"0 5 * * *", "Etc/UTC", day(1, 1, 5), day(1, 2, 5), day(1, 3, 5)},
+		"after some":           {"0 5 * * *", "Etc/UTC", day(1, 1, 6), day(1, 20, 6), day(1, 21, 5)},
+		"after very many":      {"* * * * *", "Etc/UTC", day(1, 1, 6), day(12, 1, 6), day(12, 1, 6).Add(time.Minute)},
+		"since is yet to come": {"0 5 * * *", "Etc/UTC", day(1, 9, 6), day(1, 1, 6), day(1, 10, 5)},
+		// At 02:00 of 4 October, Lord Howe's clocks go to 02:30.
+		"counted over half an hour": {"0 5 * * *", "Australia/Lord_Howe", day(10, 2, 18).Add(30 * time.Minute), day(10, 3, 16), day(10, 4, 18)},
+		"counted from after it":     {"0 5 * * *", "Australia/Lord_Howe", day(10, 3, 16), day(10, 3, 16), day(10, 3, 18)},
 	}
-	for range 4 {
-		want := theirs.Next(after)
-		if got := s.Next(after); !got.Equal(want) || !got.After(after) {
-			t.Fatalf("%q in %s after %v: got %v, want %v", s, timeZone, after, got, want)
+	for name, c := range cases {
+		if got := mustParse(t, c.schedule, c.zone, seed).Upcoming(c.since, c.now); !got.Equal(c.want) {
+			t.Errorf("%s: got %v, want %v", name, got, c.want)
 		}
-		after = want
+	}
+	leap := mustParse(t, "0 0 29 2 *", "Etc/UTC", seed)
+	if got := leap.Upcoming(day(1, 1, 0).AddDate(60, 0, 0), day(1, 1, 0).AddDate(72, 0, 0)); !got.IsZero() {
+		t.Errorf("29 February 2104 is too far from 2096: got %v", got)
 	}
 }

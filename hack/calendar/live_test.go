@@ -1,0 +1,95 @@
+package calendar
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/openradius/workspace-jobs/controllers/recurring/schedule"
+)
+
+// live is an object while it is changed, and what is expected of it.
+type live struct {
+	*cluster
+	schedule, zone  string
+	deadline        time.Duration
+	suspended, down bool
+	// since is when schedule or time zone were last changed, resumed when the object,
+	// or the control plane, last came back.
+	since, resumed time.Time
+	// counted is what the CronJob counts from: the time of its last Job, or its
+	// creation.
+	counted time.Time
+	// next is what nextScheduledAt says; zero while suspended.
+	next  time.Time
+	seen  int
+	lines []line
+}
+
+// line is what happens at a time, and what nextScheduledAt says then.
+type line struct {
+	at   time.Time
+	does string
+	next time.Time
+}
+
+// look makes nextScheduledAt what the operator would make it now.
+func (l *live) look() {
+	l.next = time.Time{}
+	if !l.suspended {
+		l.next = l.read().Upcoming(l.counted, time.Now()).UTC()
+	}
+}
+
+func (l *live) read() *schedule.Schedule {
+	l.t.Helper()
+	s, err := schedule.Parse(l.schedule, l.zone, namespace+"/"+name)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return s
+}
+
+func (l *live) tell(at time.Time, does string) {
+	l.lines = append(l.lines, line{at: at, does: does, next: l.next})
+}
+
+// catchUp judges the Jobs that the CronJob has made since one last looked.
+func (l *live) catchUp() {
+	l.t.Helper()
+	for ; l.seen < len(l.ticks); l.seen++ {
+		tick := l.ticks[l.seen]
+		verdict := l.judge(tick)
+		l.counted = tick.due
+		l.next = l.read().Upcoming(l.counted, tick.made).UTC()
+		l.tell(tick.made, fmt.Sprintf("**a Job for %s**%s", clock(tick.due), verdict))
+	}
+	if !l.suspended && !l.down && time.Since(l.next) > time.Second {
+		l.t.Errorf("nextScheduledAt has said %v, and nothing has come", l.next)
+	}
+}
+
+// judge says what a Job is: on time as nextScheduledAt has said, not due, or late. A
+// late one must be the newest that was missed, and within the deadline.
+func (l *live) judge(tick tick) string {
+	l.t.Helper()
+	late := tick.made.Sub(tick.due)
+	if tick.due.Before(l.since) {
+		return ", which was before the change: the operator deletes it"
+	}
+	if late < time.Second {
+		if !tick.due.Equal(l.next) {
+			l.t.Errorf("a Job for %v, and nextScheduledAt has said %v", tick.due, l.next)
+		}
+		return ""
+	}
+	if tick.made.Sub(l.resumed) > time.Second {
+		l.t.Errorf("a Job for %v is made at %v, and nothing had just come back", tick.due, tick.made)
+	}
+	if newer := l.read().Next(tick.due); !newer.After(tick.made) {
+		l.t.Errorf("a Job for %v, and %v was missed as well", tick.due, newer)
+	}
+	if l.deadline > 0 && late > l.deadline {
+		l.t.Errorf("a Job for %v is made at %v, after the deadline", tick.due, tick.made)
+	}
+	return fmt.Sprintf(", %s late: the newest one missed", shortly(late.Round(time.Minute)))
+}
