@@ -16,25 +16,23 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/workspace"
 )
 
-// observe gathers all that decide needs.
+// observe gathers all that decide needs. The cache may lag: where acting on what it
+// lacks would be wrong, the API server is asked.
 func (r *Reconciler) observe(ctx context.Context, recurring *v1alpha1.WorkspaceRecurringJob) (observed, error) {
 	o := observed{now: r.Clock.Now(), recurring: recurring}
-	var err error
-	if o.workspace, err = workspace.Of(ctx, r.Client, recurring.Namespace); err != nil {
+	if err := r.observeWorkspace(ctx, &o); err != nil {
 		return o, err
 	}
-	if o.cronJob, err = r.cronJobOf(ctx, recurring); err != nil {
+	if err := r.observeCronJob(ctx, &o); err != nil {
 		return o, err
 	}
-	if o.cronJob != nil && !metav1.IsControlledBy(o.cronJob, recurring) {
-		o.foreign, o.cronJob = o.cronJob, nil
+	if err := r.observeRuns(ctx, &o); err != nil {
+		return o, err
 	}
-	var runs v1alpha1.WorkspaceJobList
-	if err := r.Client.List(ctx, &runs, client.InNamespace(recurring.Namespace), client.MatchingFields{admission.IndexSeries: recurring.Name}, client.UnsafeDisableDeepCopy); err != nil {
-		return o, fmt.Errorf("list the runs of %q: %w", recurring.Name, err)
-	}
-	o.runs = runs.Items
 	for i := range o.runs {
+		if !ended(&o.runs[i]) {
+			continue
+		}
 		awaited, err := continuation.Await(ctx, r.Client, recurring.Namespace, o.runs[i].Name)
 		if err != nil {
 			return o, err
@@ -43,19 +41,92 @@ func (r *Reconciler) observe(ctx context.Context, recurring *v1alpha1.WorkspaceR
 			o.awaited = append(o.awaited, o.runs[i].Name)
 		}
 	}
-	if o.cronJob == nil {
-		return o, nil
+	return o, nil
+}
+
+func (r *Reconciler) observeWorkspace(ctx context.Context, o *observed) error {
+	var err error
+	if o.workspace, err = workspace.Of(ctx, r.Client, o.recurring.Namespace); err != nil || o.workspace != nil {
+		return err
 	}
+	o.coming, err = workspace.Coming(ctx, r.Client, o.recurring.Namespace)
+	return err
+}
+
+// observeCronJob tells of the CronJob, and of the Jobs that it controls.
+func (r *Reconciler) observeCronJob(ctx context.Context, o *observed) error {
+	cronJob, err := r.cronJobOf(ctx, o.recurring)
+	if err != nil || cronJob == nil {
+		return err
+	}
+	if !metav1.IsControlledBy(cronJob, o.recurring) {
+		o.foreign = cronJob
+		return nil
+	}
+	o.cronJob = cronJob
 	var ticks batchv1.JobList
-	if err := r.Client.List(ctx, &ticks, client.InNamespace(recurring.Namespace), client.MatchingFields{runnerjob.IndexOwner: string(o.cronJob.UID)}, client.UnsafeDisableDeepCopy); err != nil {
-		return o, fmt.Errorf("list the Jobs of CronJob %q: %w", o.cronJob.Name, err)
+	if err := r.Client.List(ctx, &ticks, client.InNamespace(cronJob.Namespace), client.MatchingFields{runnerjob.IndexOwner: string(cronJob.UID)}, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("list the Jobs of CronJob %q: %w", cronJob.Name, err)
 	}
 	for i := range ticks.Items {
-		if metav1.IsControlledBy(&ticks.Items[i], o.cronJob) {
-			o.ticks = append(o.ticks, ticks.Items[i])
+		if tick := &ticks.Items[i]; metav1.IsControlledBy(tick, cronJob) && tick.DeletionTimestamp.IsZero() {
+			o.ticks = append(o.ticks, *tick)
 		}
 	}
-	return o, nil
+	return nil
+}
+
+func (r *Reconciler) observeRuns(ctx context.Context, o *observed) error {
+	var runs v1alpha1.WorkspaceJobList
+	if err := r.Client.List(ctx, &runs, client.InNamespace(o.recurring.Namespace), client.MatchingFields{admission.IndexSeries: o.recurring.Name}, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("list the runs of %q: %w", o.recurring.Name, err)
+	}
+	for i := range runs.Items {
+		if isOf(o.recurring, &runs.Items[i]) {
+			o.runs = append(o.runs, runs.Items[i])
+		}
+	}
+	for _, name := range doubtful(*o) {
+		run := &v1alpha1.WorkspaceJob{}
+		err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: o.recurring.Namespace, Name: name}, run)
+		if client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("read WorkspaceJob %q: %w", name, err)
+		}
+		if err == nil && isOf(o.recurring, run) {
+			o.runs = append(o.runs, *run)
+		}
+	}
+	return nil
+}
+
+// isOf: the run is of this recurring job, and not of an earlier one of its name.
+func isOf(recurring *v1alpha1.WorkspaceRecurringJob, run *v1alpha1.WorkspaceJob) bool {
+	return run.Series() == recurring.Name && (run.Spec.RecurringJobRef != nil || metav1.IsControlledBy(run, recurring))
+}
+
+// doubtful names runs that are not to be seen, and whose absence would have
+// consequences: the status calls them unfinished, or their Jobs would be deleted.
+func doubtful(o observed) []string {
+	seen := map[string]bool{}
+	for i := range o.runs {
+		seen[o.runs[i].Name] = true
+	}
+	var names []string
+	doubt := func(name string) {
+		if !seen[name] {
+			seen[name] = true
+			names = append(names, name)
+		}
+	}
+	for _, name := range o.recurring.Status.Active {
+		doubt(name)
+	}
+	for _, c := range occasionsOf(o) {
+		if nobodys(c, fateOf(o, c)) {
+			doubt(c.name)
+		}
+	}
+	return names
 }
 
 // cronJobOf is whatever has the CronJob's name; nil: nothing. The cache holds only
