@@ -2,7 +2,9 @@ package recurring
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 
 	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -86,6 +88,9 @@ func (r *Reconciler) observeRuns(ctx context.Context, o *observed) error {
 			o.runs = append(o.runs, runs.Items[i])
 		}
 	}
+	if err := r.observeAnew(ctx, o); err != nil {
+		return err
+	}
 	for _, name := range doubtful(*o) {
 		run := &v1alpha1.WorkspaceJob{}
 		err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: o.recurring.Namespace, Name: name}, run)
@@ -93,10 +98,60 @@ func (r *Reconciler) observeRuns(ctx context.Context, o *observed) error {
 			return fmt.Errorf("read WorkspaceJob %q: %w", name, err)
 		}
 		if err == nil && isOf(o.recurring, run) {
-			o.runs = append(o.runs, *run)
+			o.runs = append(o.runs, unheard(*run))
+		}
+	}
+	return r.observeMissed(ctx, o)
+}
+
+// observeMissed asks for all runs before any is called missed.
+func (r *Reconciler) observeMissed(ctx context.Context, o *observed) error {
+	if decide(*o).status.MissedRuns == o.recurring.Status.MissedRuns {
+		return nil
+	}
+	var live v1alpha1.WorkspaceJobList
+	if err := r.APIReader.List(ctx, &live, client.InNamespace(o.recurring.Namespace), client.MatchingLabels{v1alpha1.LabelRecurringJob: o.recurring.Name}); err != nil {
+		return fmt.Errorf("list the runs of %q: %w", o.recurring.Name, err)
+	}
+	for i := range live.Items {
+		run := &live.Items[i]
+		known := slices.ContainsFunc(o.runs, func(seen v1alpha1.WorkspaceJob) bool { return seen.Name == run.Name })
+		if !known && isOf(o.recurring, run) {
+			o.runs = append(o.runs, unheard(*run))
 		}
 	}
 	return nil
+}
+
+// unheard is a run that the cache has not heard of yet. How it ended is told when
+// the cache knows: told now, it would seem to begin again at the next look.
+func unheard(run v1alpha1.WorkspaceJob) v1alpha1.WorkspaceJob {
+	run.Status = v1alpha1.WorkspaceJobStatus{}
+	return run
+}
+
+// observeAnew reads the recurring job itself again where runs are to be made. A
+// status that lags may not tell yet of a run that was there and was removed.
+func (r *Reconciler) observeAnew(ctx context.Context, o *observed) error {
+	if !anyDue(*o) {
+		return nil
+	}
+	live := &v1alpha1.WorkspaceRecurringJob{}
+	if err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(o.recurring), live); err != nil {
+		return fmt.Errorf("read the recurring job: %w", err)
+	}
+	if live.UID != o.recurring.UID {
+		return apierrors.NewConflict(v1alpha1.GroupVersion.WithResource("workspacerecurringjobs").GroupResource(), live.Name, errAnother)
+	}
+	o.recurring = live
+	return nil
+}
+
+// errAnother: it was deleted and made anew.
+var errAnother = errors.New("it is another one")
+
+func anyDue(o observed) bool {
+	return slices.ContainsFunc(occasionsOf(o), func(c occasion) bool { return fateOf(o, c) == fateDue })
 }
 
 // isOf: the run is of this recurring job, and not of an earlier one of its name.

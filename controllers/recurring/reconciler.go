@@ -53,7 +53,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	}
 	o, err := r.observe(ctx, recurring)
 	if err != nil {
-		return reconcile.Result{}, err
+		return quiet(err)
 	}
 	d := decide(o)
 	for d.acts() {
@@ -163,7 +163,7 @@ func (r *Reconciler) takeUp(ctx context.Context, run *v1alpha1.WorkspaceJob) err
 	if controller := metav1.GetControllerOf(found); controller == nil || controller.UID != run.OwnerReferences[0].UID {
 		return errTaken
 	}
-	*run = *found
+	*run = unheard(*found)
 	return nil
 }
 
