@@ -2,6 +2,7 @@ package recurring
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -70,19 +71,19 @@ func (s *scene) tick(minutes int) *scene {
 	return s
 }
 
-// started marks the last tick as one that a run has started.
+// started marks the last tick as one that its run has started.
 func (s *scene) started() *scene {
 	last := &s.ticks[len(s.ticks)-1]
-	last.Annotations[v1alpha1.AnnotationJobUID] = "uid-run"
+	last.Annotations[v1alpha1.AnnotationJobUID] = last.Name
 	last.Spec.Suspend = new(false)
 	return s
 }
 
 // run is the WorkspaceJob of a time's tick.
 func (s *scene) run(minutes int, state v1alpha1.JobState, reason string) *scene {
-	run := runOf(s.recurring, tick{job: &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: runName(minutes)}}, at: at(minutes)})
+	run := runOf(s.recurring, occasion{at: at(minutes), name: runName(minutes), tick: &batchv1.Job{}})
 	run.UID = types.UID(run.Name)
-	run.CreationTimestamp = *when(minutes)
+	run.CreationTimestamp = *when(min(minutes, int(s.now.Sub(noon).Minutes())))
 	run.Status.State = state
 	if state.Final() {
 		run.Status.FinishedAt = when(minutes + 1)
@@ -90,4 +91,30 @@ func (s *scene) run(minutes int, state v1alpha1.JobState, reason string) *scene 
 	}
 	s.runs = append(s.runs, run)
 	return s
+}
+
+// acted is the scene once the runs that were due were made.
+func (s *scene) acted(d decision) *scene {
+	next := *s
+	next.runs = slices.Clone(s.runs)
+	for _, run := range d.adopt {
+		run.UID, run.CreationTimestamp = types.UID(run.Name), metav1.NewTime(s.now)
+		next.runs = append(next.runs, run)
+	}
+	return &next
+}
+
+// told is the scene once the status was written and what is no longer needed
+// removed.
+func (s *scene) told(d decision) *scene {
+	next := *s
+	next.recurring = s.recurring.DeepCopy()
+	next.recurring.Status = d.status
+	next.runs = slices.DeleteFunc(slices.Clone(s.runs), func(run v1alpha1.WorkspaceJob) bool {
+		return slices.ContainsFunc(d.removeRuns, func(gone v1alpha1.WorkspaceJob) bool { return gone.Name == run.Name })
+	})
+	next.ticks = slices.DeleteFunc(slices.Clone(s.ticks), func(tick batchv1.Job) bool {
+		return slices.ContainsFunc(d.removeTicks, func(gone batchv1.Job) bool { return gone.Name == tick.Name })
+	})
+	return &next
 }

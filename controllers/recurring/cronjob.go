@@ -14,7 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
@@ -102,11 +101,12 @@ func hashOf(cronJob *batchv1.CronJob) string {
 // and is now otherwise.
 func since(o observed, wanted *batchv1.CronJob, annotation string, same func(a, b *batchv1.CronJob) bool) string {
 	if o.cronJob != nil && same(wanted, o.cronJob) {
-		if _, err := time.Parse(time.RFC3339, o.cronJob.Annotations[annotation]); err == nil {
+		if !annotatedTime(o.cronJob, annotation).IsZero() {
 			return o.cronJob.Annotations[annotation]
 		}
 	}
-	return o.now.UTC().Format(time.RFC3339)
+	// Up to the second: what was due earlier in this one was due before the change.
+	return o.now.Add(time.Second - time.Nanosecond).Truncate(time.Second).UTC().Format(time.RFC3339)
 }
 
 func sameSchedule(a, b *batchv1.CronJob) bool {
@@ -131,18 +131,18 @@ func settled(wanted, live *batchv1.CronJob) bool {
 		equality.Semantic.DeepDerivative(wanted.Annotations, live.Annotations)
 }
 
-// applyConfiguration leaves out what is not the operator's to say.
-func applyConfiguration(cronJob *batchv1.CronJob) (runtime.ApplyConfiguration, error) {
+// configOf is what the operator applies: it leaves out what is not its to say.
+func configOf(cronJob *batchv1.CronJob) (*unstructured.Unstructured, error) {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(cronJob)
 	if err != nil {
 		return nil, fmt.Errorf("convert CronJob %q: %w", cronJob.Name, err)
 	}
-	object := &unstructured.Unstructured{Object: content}
-	unstructured.RemoveNestedField(object.Object, "status")
 	for _, path := range [][]string{
-		{"metadata"}, {"spec", "jobTemplate", "metadata"}, {"spec", "jobTemplate", "spec", "template", "metadata"},
+		{"status"}, {"metadata", "creationTimestamp"},
+		{"spec", "jobTemplate", "metadata", "creationTimestamp"},
+		{"spec", "jobTemplate", "spec", "template", "metadata", "creationTimestamp"},
 	} {
-		unstructured.RemoveNestedField(object.Object, append(path, "creationTimestamp")...)
+		unstructured.RemoveNestedField(content, path...)
 	}
-	return client.ApplyConfigurationFromUnstructured(object), nil
+	return &unstructured.Unstructured{Object: content}, nil
 }

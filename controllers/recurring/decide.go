@@ -10,6 +10,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/recurring/schedule"
+	"github.com/openradius/workspace-jobs/controllers/workspace"
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
@@ -29,6 +30,8 @@ type observed struct {
 	recurring *v1alpha1.WorkspaceRecurringJob
 	// workspace that the namespace belongs to; nil: none.
 	workspace *v1alpha1.Workspace
+	// coming is the workspace that is about to get the namespace; nil: none.
+	coming *v1alpha1.Workspace
 	// cronJob that this recurring job controls; nil: none.
 	cronJob *batchv1.CronJob
 	// foreign is somebody else's CronJob of its name; nil: none.
@@ -39,7 +42,10 @@ type observed struct {
 	runs []v1alpha1.WorkspaceJob
 	// awaited are runs of which a continuation has not seen yet how they ended.
 	awaited []string
-	// refusals of the API server, by the name of the run.
+
+	// written: the CronJob was written at this look; it is as it can be.
+	written bool
+	// refusals of the API server at this look, by the name of the run.
 	refusals map[string]refusal
 }
 
@@ -49,21 +55,30 @@ type decision struct {
 	status v1alpha1.WorkspaceRecurringJobStatus
 	// apply this CronJob; nil: it is as it should be.
 	apply *batchv1.CronJob
-	// halt this CronJob, which has no workspace; nil: none.
+	// halt this CronJob, whatever else it says; nil: none.
 	halt *batchv1.CronJob
 	// adopt: make these WorkspaceJobs, in this order.
 	adopt []v1alpha1.WorkspaceJob
+	// told are the runs of occasions that the status tells of from now on.
+	told map[string]bool
 	// removeTicks are Jobs that are nobody's any more.
 	removeTicks []batchv1.Job
 	// removeRuns are finished runs beyond the history limits.
 	removeRuns []v1alpha1.WorkspaceJob
 	// skipped are the runs that the overlap policy has ended since the last look.
 	skipped []string
-	// taken names a run whose name somebody else has; "": none.
-	taken string
+	// taken are runs whose names somebody else has.
+	taken []string
+	// byHand are ticks that somebody has started around the queue.
+	byHand []string
+	// crowded: too many runs are unfinished for another one.
+	crowded bool
 	// after: look again then; 0: when something changes.
 	after time.Duration
 }
+
+// acts reports whether there is something to write before the status can be told.
+func (d *decision) acts() bool { return d.apply != nil || d.halt != nil || len(d.adopt) > 0 }
 
 // look again at the latest after so long.
 func (d *decision) look(after time.Duration) {
@@ -74,10 +89,11 @@ func (d *decision) look(after time.Duration) {
 
 // decide compares what is with what the spec wants. It is pure.
 func decide(o observed) decision {
-	d := decision{status: *o.recurring.Status.DeepCopy()}
+	d := decision{status: *o.recurring.Status.DeepCopy(), told: map[string]bool{}}
 	d.status.ObservedGeneration = o.recurring.Generation
-	kept, wrong := planOf(o)
-	decideCronJob(o, &d, kept)
+	wanted, wrong := planOf(o)
+	decideCronJob(o, &d, wanted)
+	kept := keptBy(o.cronJob)
 	decideTicks(o, &d, kept)
 	account(o, &d)
 	trim(o, &d)
@@ -86,42 +102,50 @@ func decide(o observed) decision {
 	return d
 }
 
-// plan is the schedule that Kubernetes is to keep.
+// plan is a schedule as Kubernetes keeps it.
 type plan struct {
 	*schedule.Schedule
 	zone string
 }
 
-// planOf reads the spec. While that is wrong, the last good schedule is kept; nil:
+// planOf reads the spec. While that is wrong, the last good schedule is wanted; nil:
 // there is none.
-func planOf(o observed) (kept *plan, wrong error) {
+func planOf(o observed) (wanted *plan, wrong error) {
 	spec := o.recurring.Spec
 	parsed, wrong := schedule.Parse(spec.Schedule, spec.TimeZone, o.recurring.Namespace+"/"+o.recurring.Name)
 	if wrong == nil {
 		return &plan{parsed, spec.TimeZone}, nil
 	}
-	if o.cronJob == nil || o.cronJob.Spec.TimeZone == nil {
-		return nil, wrong
-	}
-	zone := *o.cronJob.Spec.TimeZone
-	parsed, err := schedule.Parse(o.cronJob.Spec.Schedule, zone, "")
-	if err != nil {
-		return nil, wrong
-	}
-	return &plan{parsed, zone}, wrong
+	return keptBy(o.cronJob), wrong
 }
 
-func decideCronJob(o observed, d *decision, kept *plan) {
+// keptBy is the schedule that the CronJob has now; nil: none.
+func keptBy(cronJob *batchv1.CronJob) *plan {
+	if cronJob == nil || cronJob.Spec.TimeZone == nil {
+		return nil
+	}
+	zone := *cronJob.Spec.TimeZone
+	parsed, err := schedule.Parse(cronJob.Spec.Schedule, zone, "")
+	if err != nil {
+		return nil
+	}
+	return &plan{parsed, zone}
+}
+
+// decideCronJob plans it as the spec says. Where it can't be so, it is at least
+// halted when nothing may become due.
+func decideCronJob(o observed, d *decision, wanted *plan) {
+	homeless := o.workspace == nil || !o.workspace.DeletionTimestamp.IsZero()
+	_, refused := o.refusals[theCronJob]
 	switch {
-	case o.foreign != nil || kept == nil || tooLarge(o):
-	case o.workspace == nil || !o.workspace.DeletionTimestamp.IsZero():
-		if o.cronJob != nil && !suspended(o.cronJob) {
+	case o.foreign != nil || o.written:
+	case homeless, refused, wanted == nil, tooLarge(o):
+		if o.cronJob != nil && !suspended(o.cronJob) && (homeless || o.recurring.Spec.Suspend) {
 			d.halt = o.cronJob
 		}
 	default:
-		wanted := build(o, kept)
-		if !settled(wanted, o.cronJob) {
-			d.apply = wanted
+		if cronJob := build(o, wanted); !settled(cronJob, o.cronJob) {
+			d.apply = cronJob
 		}
 	}
 }
@@ -133,10 +157,10 @@ func decideTimes(o observed, d *decision, kept *plan) {
 		return
 	}
 	d.status.Schedule = kept.String()
-	if o.recurring.Spec.Suspend || o.workspace == nil || o.foreign != nil {
+	if suspended(o.cronJob) {
 		return
 	}
-	next := kept.Next(o.now)
+	next := kept.Upcoming(countsFrom(o.cronJob), o.now)
 	if next.IsZero() {
 		return
 	}
@@ -144,13 +168,25 @@ func decideTimes(o observed, d *decision, kept *plan) {
 	d.look(next.Sub(o.now) + nextLook)
 }
 
+// countsFrom is the time from which Kubernetes looks for the CronJob's next one.
+func countsFrom(cronJob *batchv1.CronJob) time.Time {
+	if last := cronJob.Status.LastScheduleTime; last != nil {
+		return last.Time
+	}
+	return cronJob.CreationTimestamp.Time
+}
+
 // conclude says how the recurring job stands.
 func conclude(o observed, d *decision, wrong error) {
 	zone := new(schedule.TimeZoneError)
 	refused, isRefused := o.refusals[theCronJob]
 	switch {
+	case o.coming != nil:
+		progress(o, d, v1alpha1.ReasonWorkspaceNotReady, fmt.Sprintf("workspace %q does not have the namespace yet", o.coming.Name))
 	case o.workspace == nil:
 		stall(o, d, v1alpha1.ReasonNotInWorkspace, fmt.Sprintf("namespace %q belongs to no Workspace: create the recurring job in a workspace's namespace (kubectl get workspaces), or have a cluster admin make this one a workspace's", o.recurring.Namespace))
+	case !o.workspace.DeletionTimestamp.IsZero():
+		progress(o, d, v1alpha1.ReasonWorkspaceNotReady, workspace.Obstacle(o.workspace))
 	case o.foreign != nil:
 		d.look(strangerLook)
 		stall(o, d, v1alpha1.ReasonNameTaken, fmt.Sprintf("a CronJob named %q exists already and is not this recurring job's: have a cluster admin delete it, or create the recurring job under another name", o.foreign.Name))
@@ -170,6 +206,9 @@ func conclude(o observed, d *decision, wrong error) {
 
 func concludeRuns(o observed, d *decision) {
 	for name, why := range o.refusals {
+		if why.taken {
+			continue
+		}
 		d.look(why.after)
 		message := fmt.Sprintf("run %q can't be created; it is tried again: %s", name, why.message)
 		if why.stalled {
@@ -177,6 +216,10 @@ func concludeRuns(o observed, d *decision) {
 			return
 		}
 		progress(o, d, v1alpha1.ReasonJobRefused, message)
+		return
+	}
+	if d.crowded {
+		progress(o, d, v1alpha1.ReasonJobRefused, fmt.Sprintf("%d runs are unfinished; those that are due are created when there are fewer", maxActive))
 		return
 	}
 	if o.recurring.Spec.Suspend {
@@ -193,7 +236,7 @@ func tooLarge(o observed) bool {
 }
 
 func lastGoodNote(o observed) string {
-	if o.cronJob == nil {
+	if keptBy(o.cronJob) == nil {
 		return ""
 	}
 	return fmt.Sprintf("; until it is mended, the schedule before it goes on: %q", o.cronJob.Spec.Schedule)

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -52,14 +53,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	}
 	o, err := r.observe(ctx, recurring)
 	if err != nil {
-		return reconcile.Result{}, err
-	}
-	d := decide(o)
-	if o.refusals, err = r.act(ctx, d); err != nil {
 		return quiet(err)
 	}
-	if o.refusals != nil {
-		// The status tells of it, and no run counts that was not made.
+	d := decide(o)
+	for d.acts() {
+		if err := r.act(ctx, &o, d); err != nil {
+			return quiet(err)
+		}
+		// What the API server has answered is observed too: the status tells of it,
+		// and no run counts that was not made.
 		d = decide(o)
 	}
 	if err := r.report(ctx, o, d); err != nil {
@@ -71,22 +73,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	return reconcile.Result{RequeueAfter: d.after}, nil
 }
 
-// act applies the CronJob and makes the WorkspaceJobs of runs that are due. What
-// the API server refuses for good is not an error, but told.
-func (r *Reconciler) act(ctx context.Context, d decision) (refusals map[string]refusal, err error) {
-	if d.apply != nil {
-		if err := r.apply(ctx, d.apply); err != nil {
-			why := refusalOf(err)
-			if why == nil {
-				return nil, fmt.Errorf("apply CronJob %q: %w", d.apply.Name, err)
-			}
-			return map[string]refusal{theCronJob: *why}, nil
-		}
-	}
-	if d.halt != nil {
-		if err := r.halt(ctx, d.halt); err != nil {
-			return nil, err
-		}
+// act writes the CronJob, or else makes the WorkspaceJobs of runs that are due, and
+// adds to o what came of it. What the API server refuses for good is not an error.
+func (r *Reconciler) act(ctx context.Context, o *observed, d decision) error {
+	if d.apply != nil || d.halt != nil {
+		return r.keep(ctx, o, d)
 	}
 	for i := range d.adopt {
 		run := &d.adopt[i]
@@ -95,38 +86,71 @@ func (r *Reconciler) act(ctx context.Context, d decision) (refusals map[string]r
 			err = r.takeUp(ctx, run)
 		}
 		if why := refusalOf(err); why != nil {
-			return map[string]refusal{run.Name: *why}, nil
+			o.refuse(run.Name, *why)
+			return nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("create WorkspaceJob %q: %w", run.Name, err)
+			return fmt.Errorf("create WorkspaceJob %q: %w", run.Name, err)
 		}
+		o.runs = append(o.runs, *run)
 	}
-	return nil, nil
+	return nil
+}
+
+// keep the schedule: apply the CronJob or halt it.
+func (r *Reconciler) keep(ctx context.Context, o *observed, d decision) error {
+	cronJob, err := r.write(ctx, d)
+	why := refusalOf(err)
+	switch {
+	case why != nil:
+		// Halting is the last resort: nothing more can be done at this look.
+		o.written = d.halt != nil
+		o.refuse(theCronJob, *why)
+		return nil
+	case err != nil:
+		return err
+	}
+	o.written, o.cronJob = true, cronJob
+	return nil
+}
+
+func (r *Reconciler) write(ctx context.Context, d decision) (*batchv1.CronJob, error) {
+	if d.apply != nil {
+		return r.apply(ctx, d.apply)
+	}
+	return r.halt(ctx, d.halt)
 }
 
 // apply the CronJob: only the one that was seen, or a new one.
-func (r *Reconciler) apply(ctx context.Context, cronJob *batchv1.CronJob) error {
-	config, err := applyConfiguration(cronJob)
+func (r *Reconciler) apply(ctx context.Context, cronJob *batchv1.CronJob) (*batchv1.CronJob, error) {
+	config, err := configOf(cronJob)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	options := []client.ApplyOption{client.FieldOwner(v1alpha1.ManagedBy)}
 	if cronJob.UID != "" {
 		// Somebody else's that has come meanwhile would be a conflict.
 		options = append(options, client.ForceOwnership)
 	}
-	return r.Client.Apply(ctx, config, options...)
+	if err := r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(config), options...); err != nil {
+		return nil, fmt.Errorf("apply CronJob %q: %w", cronJob.Name, err)
+	}
+	live := &batchv1.CronJob{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(config.Object, live); err != nil {
+		return nil, fmt.Errorf("read CronJob %q: %w", cronJob.Name, err)
+	}
+	return live, nil
 }
 
-// halt a schedule that has no workspace to run in.
-func (r *Reconciler) halt(ctx context.Context, cronJob *batchv1.CronJob) error {
+// halt a schedule that must not go on, or has nowhere to run.
+func (r *Reconciler) halt(ctx context.Context, cronJob *batchv1.CronJob) (*batchv1.CronJob, error) {
 	changed := cronJob.DeepCopy()
 	changed.Spec.Suspend = new(true)
 	patch := client.MergeFromWithOptions(cronJob, client.MergeFromWithOptimisticLock{})
 	if err := r.Client.Patch(ctx, changed, patch, client.FieldOwner(v1alpha1.ManagedBy)); err != nil {
-		return fmt.Errorf("suspend CronJob %q: %w", cronJob.Name, err)
+		return nil, fmt.Errorf("suspend CronJob %q: %w", cronJob.Name, err)
 	}
-	return nil
+	return changed, nil
 }
 
 // takeUp a WorkspaceJob that exists already: made before a crash, or not in the
@@ -139,6 +163,7 @@ func (r *Reconciler) takeUp(ctx context.Context, run *v1alpha1.WorkspaceJob) err
 	if controller := metav1.GetControllerOf(found); controller == nil || controller.UID != run.OwnerReferences[0].UID {
 		return errTaken
 	}
+	*run = unheard(*found)
 	return nil
 }
 
@@ -167,41 +192,28 @@ func (r *Reconciler) report(ctx context.Context, o observed, d decision) error {
 }
 
 // remove what the status that is written now no longer needs, exactly as it was
-// seen: a finished run may have been requeued since.
+// seen: a finished run may have been requeued since, a tick started.
 func (r *Reconciler) remove(ctx context.Context, d decision) error {
 	var faults []error
 	for i := range d.removeRuns {
 		run := &d.removeRuns[i]
 		err := r.Client.Delete(ctx, run, client.Preconditions{UID: &run.UID, ResourceVersion: &run.ResourceVersion})
-		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		if client.IgnoreNotFound(err) != nil {
 			faults = append(faults, fmt.Errorf("delete WorkspaceJob %q: %w", run.Name, err))
 		}
 	}
 	for i := range d.removeTicks {
-		if err := r.removeTick(ctx, &d.removeTicks[i]); err != nil {
-			faults = append(faults, err)
+		tick := &d.removeTicks[i]
+		seen := client.Preconditions{UID: &tick.UID}
+		if waiting(tick) {
+			seen.ResourceVersion = &tick.ResourceVersion
+		}
+		err := r.Client.Delete(ctx, tick, seen, client.PropagationPolicy(metav1.DeletePropagationBackground))
+		if client.IgnoreNotFound(err) != nil {
+			faults = append(faults, fmt.Errorf("delete Job %q: %w", tick.Name, err))
 		}
 	}
 	return errors.Join(faults...)
-}
-
-// removeTick deletes a Job that no run needs. The cache may not have its run yet, and
-// that may just have started it.
-func (r *Reconciler) removeTick(ctx context.Context, tick *batchv1.Job) error {
-	run := &v1alpha1.WorkspaceJob{}
-	err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(tick), run)
-	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("read WorkspaceJob %q: %w", tick.Name, err)
-	}
-	if _, scheduled := run.ScheduledAt(); err == nil && scheduled && run.Series() == tick.Labels[v1alpha1.LabelRecurringJob] {
-		return nil
-	}
-	seen := client.Preconditions{UID: &tick.UID, ResourceVersion: &tick.ResourceVersion}
-	err = r.Client.Delete(ctx, tick, seen, client.PropagationPolicy(metav1.DeletePropagationBackground))
-	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("delete Job %q: %w", tick.Name, err)
-	}
-	return nil
 }
 
 // quiet: the object has changed or gone since it was read; the change itself

@@ -25,6 +25,14 @@ type refusal struct {
 	after time.Duration
 }
 
+// refuse adds one to what was observed.
+func (o *observed) refuse(name string, why refusal) {
+	if o.refusals == nil {
+		o.refusals = map[string]refusal{}
+	}
+	o.refusals[name] = why
+}
+
 // refusalOf tells a refusal from an error that is worth trying again at once; nil:
 // it is none.
 func refusalOf(err error) *refusal {

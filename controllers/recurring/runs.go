@@ -39,7 +39,7 @@ func account(o observed, d *decision) {
 		switch {
 		case !ended(run):
 			active = append(active, run.Name)
-		case was[run.Name] || isNew(o, run):
+		case was[run.Name] || d.told[run.Name] || isBrief(o, run):
 			finished = append(finished, run)
 		}
 	}
@@ -48,6 +48,26 @@ func account(o observed, d *decision) {
 	for _, run := range finished {
 		count(d, run)
 	}
+}
+
+// isBrief: a run that no schedule made came and ended between two looks. One that
+// ended no later than the last run that is told of may have been told of itself.
+func isBrief(o observed, run *v1alpha1.WorkspaceJob) bool {
+	if _, scheduled := run.ScheduledAt(); scheduled || run.CreationTimestamp.Before(&o.recurring.CreationTimestamp) {
+		return false
+	}
+	last := o.recurring.Status.LastRun
+	return last == nil || last.FinishedAt.Before(run.Status.FinishedAt)
+}
+
+func unfinishedOf(o observed) int {
+	n := 0
+	for i := range o.runs {
+		if !ended(&o.runs[i]) {
+			n++
+		}
+	}
+	return n
 }
 
 func byAge(a, b *v1alpha1.WorkspaceJob) int {
@@ -63,12 +83,6 @@ func byAge(a, b *v1alpha1.WorkspaceJob) int {
 
 func ended(run *v1alpha1.WorkspaceJob) bool {
 	return run.Status.State.Final() && run.Status.FinishedAt != nil
-}
-
-// isNew: the schedule's run came and ended between two looks.
-func isNew(o observed, run *v1alpha1.WorkspaceJob) bool {
-	at, scheduled := run.ScheduledAt()
-	return scheduled && metav1.IsControlledBy(run, o.recurring) && at.After(timeOf(o.recurring.Status.LastScheduledAt))
 }
 
 // count a run that has ended.
@@ -88,7 +102,9 @@ func count(d *decision, run *v1alpha1.WorkspaceJob) {
 			d.status.LastSucceededAt = &at
 		}
 	case v1alpha1.StateFailed:
-		d.status.ConsecutiveFailures++
+		if d.status.LastSucceededAt == nil || !at.Before(d.status.LastSucceededAt) {
+			d.status.ConsecutiveFailures++
+		}
 	}
 	if d.status.LastRun == nil || !at.Before(&d.status.LastRun.FinishedAt) {
 		d.status.LastRun = &v1alpha1.LastRun{Name: run.Name, State: run.Status.State, FinishedAt: at}
@@ -111,7 +127,7 @@ func skipped(run *v1alpha1.WorkspaceJob) bool {
 }
 
 // trim the history: of each final state the newest runs stay. Only what is this
-// recurring job's own goes.
+// recurring job's own goes, and what the status has told of.
 func trim(o observed, d *decision) {
 	keep := map[v1alpha1.JobState]int{
 		v1alpha1.StateSucceeded: limitOf(o, func(h *v1alpha1.History) *int32 { return h.Succeeded }),
@@ -120,7 +136,7 @@ func trim(o observed, d *decision) {
 	keep[v1alpha1.StateDeleted] = keep[v1alpha1.StateSucceeded]
 	var own []*v1alpha1.WorkspaceJob
 	for i := range o.runs {
-		if run := &o.runs[i]; ended(run) && metav1.IsControlledBy(run, o.recurring) && !needed(o, run) {
+		if run := &o.runs[i]; ended(run) && metav1.IsControlledBy(run, o.recurring) && !needed(o, d, run) {
 			own = append(own, run)
 		}
 	}
@@ -143,8 +159,12 @@ func limitOf(o observed, field func(*v1alpha1.History) *int32) int {
 	return defaultHistory
 }
 
-// needed: somebody has asked for it to run again, or continues it.
-func needed(o observed, run *v1alpha1.WorkspaceJob) bool {
+// needed: the status doesn't tell of it yet, or somebody has asked for it to run
+// again, or continues it.
+func needed(o observed, d *decision, run *v1alpha1.WorkspaceJob) bool {
+	if at, scheduled := run.ScheduledAt(); scheduled && at.After(toldOf(&d.status)) {
+		return true
+	}
 	again := run.Spec.RequeueAt
 	return again != nil && !run.Spec.Cancelled && run.Status.FinishedAt.Before(again) || slices.Contains(o.awaited, run.Name)
 }

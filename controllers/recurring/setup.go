@@ -4,6 +4,7 @@ import (
 	"context"
 
 	batchv1 "k8s.io/api/batch/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -16,19 +17,20 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/fairqueue"
+	"github.com/openradius/workspace-jobs/controllers/workspace"
 )
 
 // workers is how many WorkspaceRecurringJobs are reconciled at once.
 const workers = 8
 
 // SetupWithManager has the manager call r for everything that bears on a
-// WorkspaceRecurringJob. The indexes of admission, runnerjob and workspace must be
-// in place.
+// WorkspaceRecurringJob. The indexes of admission, continuation, runnerjob and
+// workspace must be in place.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("workspacerecurringjob").
 		For(&v1alpha1.WorkspaceRecurringJob{}).
-		Owns(&batchv1.CronJob{}).
+		Owns(&batchv1.CronJob{}, builder.WithPredicates(edits())).
 		Watches(&batchv1.Job{}, handler.EnqueueRequestsFromMapFunc(labelled), builder.WithPredicates(comesOrGoes())).
 		Watches(&v1alpha1.WorkspaceJob{}, handler.EnqueueRequestsFromMapFunc(seriesOf), builder.WithPredicates(ends())).
 		Watches(&v1alpha1.Workspace{}, handler.EnqueueRequestsFromMapFunc(r.ofWorkspace), builder.WithPredicates(changes())).
@@ -74,6 +76,16 @@ func (r *Reconciler) ofWorkspace(ctx context.Context, object client.Object) []re
 	return requests
 }
 
+// edits lets through what somebody changes of a CronJob, and not what Kubernetes
+// notes in its status whenever a Job comes or goes.
+func edits() predicate.Predicate {
+	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}, predicate.AnnotationChangedPredicate{}, predicate.Funcs{
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			return !equality.Semantic.DeepEqual(e.ObjectOld.GetOwnerReferences(), e.ObjectNew.GetOwnerReferences())
+		},
+	})
+}
+
 // comesOrGoes: how a Job goes on is its WorkspaceJob's business.
 func comesOrGoes() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(event.UpdateEvent) bool { return false }}
@@ -95,6 +107,6 @@ func changes() predicate.Predicate {
 		before, ok := e.ObjectOld.(*v1alpha1.Workspace)
 		after, also := e.ObjectNew.(*v1alpha1.Workspace)
 		return ok && also && (before.Generation != after.Generation || before.Status.Namespace != after.Status.Namespace ||
-			before.DeletionTimestamp.IsZero() != after.DeletionTimestamp.IsZero())
+			before.DeletionTimestamp.IsZero() != after.DeletionTimestamp.IsZero() || workspace.Stalled(before) != workspace.Stalled(after))
 	}}
 }

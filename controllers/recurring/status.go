@@ -2,6 +2,7 @@ package recurring
 
 import (
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -68,11 +69,15 @@ func eventsOf(before *v1alpha1.WorkspaceRecurringJobStatus, d decision) []notice
 	warn := func(reason, note string) {
 		events = append(events, notice{corev1.EventTypeWarning, reason, conditions.Clip(note, conditions.MaxNote)})
 	}
-	if d.taken != "" {
-		warn(v1alpha1.ReasonNameTaken, fmt.Sprintf("run %q is missed: a WorkspaceJob of that name exists and is not this recurring job's; delete it", d.taken))
+	for _, name := range d.taken {
+		warn(v1alpha1.ReasonNameTaken, fmt.Sprintf("run %q is missed: a WorkspaceJob of that name exists and is not this recurring job's", name))
 	}
 	if n := d.status.MissedRuns - before.MissedRuns; n > 0 {
-		warn(v1alpha1.ReasonRunMissed, fmt.Sprintf("%d missed, the latest was due at %s", n, d.status.LastMissedAt.UTC().Format("2006-01-02T15:04:05Z")))
+		note := fmt.Sprintf("%d missed, the latest was due at %s", n, d.status.LastMissedAt.UTC().Format(time.RFC3339))
+		for _, name := range d.byHand {
+			note += fmt.Sprintf("; Job %q was started by hand, around the queue: trigger runs with recurringJobRef instead", name)
+		}
+		warn(v1alpha1.ReasonRunMissed, note)
 	}
 	for _, name := range d.skipped {
 		warn(v1alpha1.ReasonRunSkipped, fmt.Sprintf("run %q was not started: an earlier run had not finished", name))

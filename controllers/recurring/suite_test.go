@@ -47,12 +47,12 @@ func TestMain(m *testing.M) {
 // tests. It has the rights of config/rbac and no others, and it dies all the time:
 // see testenv.DyingClient. Runs are played by the tests.
 type runningOperator struct {
-	once   sync.Once
-	err    error
-	cancel context.CancelFunc
-	ended  chan error
-	// cached reads from the manager's cache, and does not die.
-	cached client.Client
+	once       sync.Once
+	err        error
+	cancel     context.CancelFunc
+	ended      chan error
+	reconciler *Reconciler
+	registry   *prometheus.Registry
 }
 
 func (o *runningOperator) start(env *testenv.Env) error {
@@ -66,7 +66,8 @@ func (o *runningOperator) start(env *testenv.Env) error {
 	if err != nil {
 		return err
 	}
-	metrics, err := NewMetrics(prometheus.NewRegistry())
+	o.registry = prometheus.NewRegistry()
+	metrics, err := NewMetrics(o.registry)
 	if err != nil {
 		return err
 	}
@@ -77,12 +78,11 @@ func (o *runningOperator) start(env *testenv.Env) error {
 			return err
 		}
 	}
-	o.cached = mgr.GetClient()
-	r := &Reconciler{
+	o.reconciler = &Reconciler{
 		Client: testenv.DyingClient(mgr.GetClient()), APIReader: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("workspace-jobs"),
 		Clock: clock.RealClock{}, Metrics: metrics,
 	}
-	if err := r.SetupWithManager(mgr); err != nil {
+	if err := o.reconciler.SetupWithManager(mgr); err != nil {
 		return err
 	}
 	o.ended = make(chan error, 1)
@@ -130,12 +130,22 @@ func inWorkspace(t *testing.T, namespace string) *clusterT {
 		},
 	}
 	c.create(ws)
-	before := ws.DeepCopy()
-	ws.Status = v1alpha1.WorkspaceStatus{ObservedGeneration: ws.Generation, Namespace: namespace}
-	if err := c.Status().Patch(t.Context(), ws, client.MergeFrom(before)); err != nil {
-		t.Fatal(err)
-	}
+	c.hold(namespace)
 	return c
+}
+
+// hold plays the workspace controller: the test's workspace has this namespace.
+func (c *clusterT) hold(namespace string) {
+	c.Helper()
+	ws := &v1alpha1.Workspace{}
+	if err := c.Get(c.Context(), client.ObjectKey{Name: c.namespace}, ws); err != nil {
+		c.Fatal(err)
+	}
+	before := ws.DeepCopy()
+	ws.Status.ObservedGeneration, ws.Status.Namespace = ws.Generation, namespace
+	if err := c.Status().Patch(c.Context(), ws, client.MergeFrom(before)); err != nil {
+		c.Fatal(err)
+	}
 }
 
 func (c *clusterT) create(object client.Object) {
@@ -215,19 +225,22 @@ func (c *clusterT) cronJob(name string) *batchv1.CronJob {
 // fire makes the Job that Kubernetes would make for a time.
 func (c *clusterT) fire(name string, at time.Time) *batchv1.Job {
 	c.Helper()
-	cronJob := c.cronJob(name)
+	job := tickOf(c.cronJob(name), at)
+	c.create(job)
+	return job
+}
+
+func tickOf(cronJob *batchv1.CronJob, at time.Time) *batchv1.Job {
 	template := cronJob.Spec.JobTemplate.DeepCopy()
 	template.Annotations[batchv1.CronJobScheduledTimestampAnnotation] = at.UTC().Format(time.RFC3339)
-	job := &batchv1.Job{
+	return &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: fmt.Sprintf("%s-%d", name, at.Unix()/60), Namespace: c.namespace,
+			Name: fmt.Sprintf("%s-%d", cronJob.Name, at.Unix()/60), Namespace: cronJob.Namespace,
 			Labels: template.Labels, Annotations: template.Annotations,
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(cronJob, batchv1.SchemeGroupVersion.WithKind("CronJob"))},
 		},
 		Spec: template.Spec,
 	}
-	c.create(job)
-	return job
 }
 
 func (c *clusterT) run(name string) *v1alpha1.WorkspaceJob {

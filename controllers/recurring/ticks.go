@@ -3,6 +3,8 @@ package recurring
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -10,188 +12,173 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 )
+
+// skew is how far the clock of whoever made a tick may be ahead.
+const skew = time.Minute
+
+// occasion is a time at which the schedule was due: the Job that Kubernetes made
+// for it, the tick, and the run. One of them may be missing.
+type occasion struct {
+	at   time.Time
+	name string
+	tick *batchv1.Job
+	run  *v1alpha1.WorkspaceJob
+}
+
+// fate is what becomes of an occasion at this look.
+type fate int
 
 const (
-	// grace is how long Kubernetes may take to make a Job that is due.
-	grace = 30 * time.Second
-	// maxMissed bounds how many missed runs are counted at one look.
-	maxMissed = 1000
+	// fateTold: an earlier look has told of it.
+	fateTold fate = iota
+	// fateRun: it has its run, which the status doesn't tell of yet.
+	fateRun
+	// fateEarly: it was never due: Kubernetes fires at once when a schedule is
+	// changed to one whose time has just passed.
+	fateEarly
+	// fateMissed: it can't start any more.
+	fateMissed
+	// fateByHand: somebody has started the Job around the queue. It tells its pod of
+	// no run, so it does nothing; it is that person's, and the run was missed.
+	fateByHand
+	// fateWaits: its run can't be made now, and those after it wait too.
+	fateWaits
+	// fateDue: its run is to be made.
+	fateDue
 )
 
-// tick is a Job that the schedule made.
-type tick struct {
-	job *batchv1.Job
-	at  time.Time
-	run *v1alpha1.WorkspaceJob // nil: there is none
-}
-
-// decideTicks makes a run of each Job that the schedule has made, in the order of
-// their times, and counts what was missed.
-func decideTicks(o observed, d *decision, kept *plan) {
-	if o.cronJob == nil || o.workspace == nil {
-		return
-	}
-	mark := markOf(o)
-	for _, t := range ticksOf(o) {
-		switch {
-		case t.run != nil:
-			if t.at.After(timeOf(d.status.LastScheduledAt)) {
-				missBetween(d, kept, mark, t.at)
-				d.status.LastScheduledAt = new(metav1.NewTime(t.at))
-			}
-		case t.job.Annotations[v1alpha1.AnnotationJobUID] != "":
-			// Its run is gone, and nobody needs what is left of it.
-			d.removeTicks = append(d.removeTicks, *t.job)
-		case t.job.Spec.Suspend == nil || !*t.job.Spec.Suspend:
-			// Somebody has started it by hand, around the queue. It is not ours.
-		case !due(o, d, t):
-			d.removeTicks = append(d.removeTicks, *t.job)
-		case !adopt(o, d, t, kept, mark):
-			return
-		}
-		mark = latest(mark, t.at)
-	}
-	giveUp(o, d, kept, mark)
-}
-
-// giveUp on times whose Jobs Kubernetes will not make any more.
-func giveUp(o observed, d *decision, kept *plan, mark time.Time) {
-	deadline := o.recurring.Spec.StartingDeadline
-	if deadline == nil || o.recurring.Spec.Suspend || d.apply != nil || kept == nil {
-		return
-	}
-	patience := deadline.Duration + grace
-	missBetween(d, kept, mark, o.now.Add(-patience))
-	mark = latest(mark, timeOf(d.status.LastMissedAt))
-	if waiting := kept.Next(mark); !waiting.IsZero() && waiting.Before(o.now) {
-		d.look(waiting.Add(patience + time.Second).Sub(o.now))
+func fateOf(o observed, c occasion) fate {
+	refused, isRefused := o.refusals[c.name]
+	switch {
+	case !c.at.After(toldOf(&o.recurring.Status)):
+		return fateTold
+	case c.run != nil || c.tick.Annotations[v1alpha1.AnnotationJobUID] != "":
+		return fateRun
+	case !waiting(c.tick):
+		return fateByHand
+	case c.at.Before(annotatedTime(c.tick, v1alpha1.AnnotationScheduleSince)):
+		return fateEarly
+	case late(o, c.at) || refused.taken:
+		return fateMissed
+	case isRefused || o.workspace == nil:
+		return fateWaits
+	default:
+		return fateDue
 	}
 }
 
-// ticksOf are the CronJob's Jobs with their runs, oldest first.
-func ticksOf(o observed) []tick {
-	runs := map[string]*v1alpha1.WorkspaceJob{}
-	for i := range o.runs {
-		if metav1.IsControlledBy(&o.runs[i], o.recurring) {
-			runs[o.runs[i].Name] = &o.runs[i]
-		}
+// nobodys: the occasion's tick is there, and neither has a run nor will get one.
+func nobodys(c occasion, f fate) bool {
+	if c.tick == nil {
+		return false
 	}
-	ticks := make([]tick, 0, len(o.ticks))
+	if run := c.tick.Annotations[v1alpha1.AnnotationJobUID]; run != "" {
+		return c.run == nil || string(c.run.UID) != run
+	}
+	if !waiting(c.tick) {
+		return false
+	}
+	if c.run != nil {
+		// Its run can't start a Job that doesn't say what it runs: it makes its own.
+		_, readable := templateOf(c.tick)
+		return !readable
+	}
+	return f == fateTold || f == fateEarly || f == fateMissed
+}
+
+// occasionsOf are the ticks with their runs, oldest first, and the runs whose ticks
+// are gone.
+func occasionsOf(o observed) []occasion {
+	of := map[string]*occasion{}
 	for i := range o.ticks {
 		job := &o.ticks[i]
-		ticks = append(ticks, tick{job: job, at: scheduledAt(job), run: runs[job.Name]})
+		of[job.Name] = &occasion{at: scheduledAt(job), name: job.Name, tick: job}
 	}
-	slices.SortFunc(ticks, func(a, b tick) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.job.Name, b.job.Name)) })
-	return ticks
-}
-
-// unseen names the runs that were made, by all that is known, and are not among
-// those that were observed.
-func unseen(o observed) []string {
-	seen := map[string]bool{}
 	for i := range o.runs {
-		seen[o.runs[i].Name] = true
-	}
-	names := slices.Clone(o.recurring.Status.Active)
-	told := latest(timeOf(o.recurring.Status.LastScheduledAt), timeOf(o.recurring.Status.LastMissedAt))
-	for i := range o.ticks {
-		if job := &o.ticks[i]; job.Annotations[v1alpha1.AnnotationJobUID] != "" || !scheduledAt(job).After(told) {
-			names = append(names, job.Name)
+		run := &o.runs[i]
+		if !metav1.IsControlledBy(run, o.recurring) {
+			continue
+		}
+		if c := of[run.Name]; c != nil {
+			c.run = run
+			continue
+		}
+		// Anybody can annotate a WorkspaceJob; a time to come would hide all ticks
+		// before it.
+		if at, ok := run.ScheduledAt(); ok && run.Name == tickName(o.recurring, at) && at.Before(o.now.Add(skew)) {
+			of[run.Name] = &occasion{at: at, name: run.Name, run: run}
 		}
 	}
-	slices.Sort(names)
-	return slices.DeleteFunc(slices.Compact(names), func(name string) bool { return seen[name] })
+	occasions := make([]occasion, 0, len(of))
+	for c := range maps.Values(of) {
+		occasions = append(occasions, *c)
+	}
+	slices.SortFunc(occasions, func(a, b occasion) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.name, b.name)) })
+	return occasions
 }
 
-func scheduledAt(job *batchv1.Job) time.Time {
-	at, err := time.Parse(time.RFC3339, job.Annotations[batchv1.CronJobScheduledTimestampAnnotation])
-	if err != nil {
-		return job.CreationTimestamp.Time
-	}
-	return at
+// tickName is what Kubernetes calls the Job that a CronJob makes for a time.
+func tickName(recurring *v1alpha1.WorkspaceRecurringJob, at time.Time) string {
+	return fmt.Sprintf("%s-%d", recurring.Name, at.Unix()/60)
 }
 
-// due: the Job's time came under the schedule as it is, and is not past all
-// usefulness. One that Kubernetes made because a changed schedule would have been
-// due before the change was never due; one that an earlier look has told of is a
-// leftover.
-func due(o observed, d *decision, t tick) bool {
-	since, err := time.Parse(time.RFC3339, t.job.Annotations[v1alpha1.AnnotationScheduleSince])
-	told := latest(timeOf(d.status.LastScheduledAt), timeOf(d.status.LastMissedAt))
-	if err == nil && t.at.Before(since) || !t.at.After(told) {
-		return false
+func scheduledAt(tick *batchv1.Job) time.Time {
+	if at := annotatedTime(tick, batchv1.CronJobScheduledTimestampAnnotation); !at.IsZero() {
+		return at
 	}
-	if deadline := o.recurring.Spec.StartingDeadline; deadline != nil && o.now.Sub(t.at) > deadline.Duration {
-		miss(d, t.at, 1)
-		return false
-	}
-	return true
+	return tick.CreationTimestamp.Time
 }
 
-// adopt makes the tick's run; false: the API server has refused it, and those after
-// it wait.
-func adopt(o observed, d *decision, t tick, kept *plan, mark time.Time) bool {
-	why, refused := o.refusals[t.job.Name]
-	switch {
-	case refused && why.taken:
-		d.taken = t.job.Name
-		d.removeTicks = append(d.removeTicks, *t.job)
-		miss(d, t.at, 1)
-		return true
-	case refused:
-		return false
-	}
-	missBetween(d, kept, mark, t.at)
-	d.adopt = append(d.adopt, runOf(o.recurring, t))
-	d.status.LastScheduledAt = new(metav1.NewTime(t.at))
-	return true
+// waiting: nobody has started it.
+func waiting(tick *batchv1.Job) bool {
+	return tick.Annotations[v1alpha1.AnnotationJobUID] == "" && tick.Spec.Suspend != nil && *tick.Spec.Suspend && runnerjob.Finished(tick) == nil
 }
 
-// runOf is the WorkspaceJob of a tick. It runs what the schedule said when it fired.
-func runOf(recurring *v1alpha1.WorkspaceRecurringJob, t tick) v1alpha1.WorkspaceJob {
-	template := v1alpha1.JobTemplate{}
-	if err := json.Unmarshal([]byte(t.job.Annotations[v1alpha1.AnnotationTemplate]), &template); err != nil || template.Handler == "" {
+func late(o observed, at time.Time) bool {
+	deadline := o.recurring.Spec.StartingDeadline
+	return deadline != nil && o.now.Sub(at) > deadline.Duration
+}
+
+// templateOf is what the schedule said when it fired.
+func templateOf(tick *batchv1.Job) (template v1alpha1.JobTemplate, readable bool) {
+	err := json.Unmarshal([]byte(tick.Annotations[v1alpha1.AnnotationTemplate]), &template)
+	return template, err == nil && template.Handler != ""
+}
+
+// runOf is the WorkspaceJob of an occasion.
+func runOf(recurring *v1alpha1.WorkspaceRecurringJob, c occasion) v1alpha1.WorkspaceJob {
+	template, readable := templateOf(c.tick)
+	if !readable {
 		template = *recurring.Spec.Template.DeepCopy()
+	}
+	labels := map[string]string{v1alpha1.LabelRecurringJob: recurring.Name, v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}
+	if ws := c.tick.Labels[v1alpha1.LabelWorkspace]; ws != "" {
+		labels[v1alpha1.LabelWorkspace] = ws
 	}
 	return v1alpha1.WorkspaceJob{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: t.job.Name, Namespace: recurring.Namespace,
-			Labels:          map[string]string{v1alpha1.LabelRecurringJob: recurring.Name},
-			Annotations:     map[string]string{v1alpha1.AnnotationScheduledAt: t.at.UTC().Format(time.RFC3339)},
+			Name: c.name, Namespace: recurring.Namespace, Labels: labels,
+			Annotations:     map[string]string{v1alpha1.AnnotationScheduledAt: c.at.UTC().Format(time.RFC3339)},
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(recurring, v1alpha1.GroupVersion.WithKind("WorkspaceRecurringJob"))},
 		},
 		Spec: v1alpha1.WorkspaceJobSpec{JobTemplate: template},
 	}
 }
 
-// markOf is the time up to which all is told: what was due after it and has no run
-// was missed. Nothing is due before the schedule is in place, or while it is
-// suspended.
-func markOf(o observed) time.Time {
-	mark := latest(timeOf(o.recurring.Status.LastScheduledAt), timeOf(o.recurring.Status.LastMissedAt))
-	for _, annotation := range []string{v1alpha1.AnnotationScheduleSince, v1alpha1.AnnotationRunningSince} {
-		if at, err := time.Parse(time.RFC3339, o.cronJob.Annotations[annotation]); err == nil {
-			mark = latest(mark, at)
-		}
+// annotatedTime is zero if the annotation is missing or no time.
+func annotatedTime(object metav1.Object, annotation string) time.Time {
+	at, err := time.Parse(time.RFC3339, object.GetAnnotations()[annotation])
+	if err != nil {
+		return time.Time{}
 	}
-	return mark
+	return at
 }
 
-// missBetween counts the times that came after one and before another, and had no
-// run.
-func missBetween(d *decision, kept *plan, after, before time.Time) {
-	if kept == nil {
-		return
-	}
-	if missed := kept.Between(after, before, maxMissed); len(missed) > 0 {
-		miss(d, missed[len(missed)-1], len(missed))
-	}
-}
-
-func miss(d *decision, at time.Time, n int) {
-	d.status.MissedRuns += int64(n)
-	d.status.LastMissedAt = new(metav1.NewTime(latest(timeOf(d.status.LastMissedAt), at.UTC())))
+// toldOf is the time up to which the status tells of every occasion.
+func toldOf(status *v1alpha1.WorkspaceRecurringJobStatus) time.Time {
+	return latest(timeOf(status.LastScheduledAt), timeOf(status.LastMissedAt))
 }
 
 func timeOf(at *metav1.Time) time.Time {

@@ -28,16 +28,31 @@ func Index(ctx context.Context, indexer client.FieldIndexer) error {
 // Of finds the workspace that holds the namespace; nil if there is none, or it is
 // not there yet.
 func Of(ctx context.Context, cache client.Reader, namespace string) (*v1alpha1.Workspace, error) {
+	return find(ctx, cache, namespace, func(ws *v1alpha1.Workspace) bool { return ws.Status.Namespace == namespace })
+}
+
+// Coming finds the workspace that is about to hold the namespace; nil if there is
+// none.
+func Coming(ctx context.Context, cache client.Reader, namespace string) (*v1alpha1.Workspace, error) {
+	return find(ctx, cache, namespace, func(ws *v1alpha1.Workspace) bool { return ws.Status.Namespace == "" && !Stalled(ws) })
+}
+
+func find(ctx context.Context, cache client.Reader, namespace string, wanted func(*v1alpha1.Workspace) bool) (*v1alpha1.Workspace, error) {
 	var list v1alpha1.WorkspaceList
 	if err := cache.List(ctx, &list, client.MatchingFields{indexNamespace: namespace}); err != nil {
 		return nil, fmt.Errorf("find the workspace of namespace %q: %w", namespace, err)
 	}
 	for i := range list.Items {
-		if list.Items[i].Status.Namespace == namespace {
+		if wanted(&list.Items[i]) {
 			return &list.Items[i], nil
 		}
 	}
 	return nil, nil
+}
+
+// Stalled: it needs a person.
+func Stalled(ws *v1alpha1.Workspace) bool {
+	return meta.IsStatusConditionTrue(ws.Status.Conditions, v1alpha1.ConditionStalled)
 }
 
 // Obstacle is why the workspace can't take a job now; "" if it can. The borders of

@@ -1,0 +1,116 @@
+package recurring
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	batchv1 "k8s.io/api/batch/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/conditions"
+	"github.com/openradius/workspace-jobs/hack/testenv"
+)
+
+func TestDecideAboutTheCronJob(t *testing.T) {
+	t.Parallel()
+	sinceOf := func(cronJob *batchv1.CronJob) string {
+		return cronJob.Annotations[v1alpha1.AnnotationScheduleSince][11:16] + " " + cronJob.Annotations[v1alpha1.AnnotationRunningSince][11:16]
+	}
+	for name, c := range map[string]struct {
+		change func(*scene)
+		// applied is the schedule, zone, whether it is suspended, and the two times;
+		// "": nothing is applied.
+		applied string
+		reason  string
+		verdict status.Status
+	}{
+		"as it should be":        {func(*scene) {}, "", "ScheduleInPlace", status.CurrentStatus},
+		"another schedule":       {func(s *scene) { s.recurring.Spec.Schedule = "30 * * * *" }, "30 * * * * Etc/UTC false 12:30 12:00", "ScheduleInPlace", status.CurrentStatus},
+		"another time zone":      {func(s *scene) { s.recurring.Spec.TimeZone = "Asia/Tokyo" }, "0 * * * * Asia/Tokyo false 12:30 12:00", "ScheduleInPlace", status.CurrentStatus},
+		"another template":       {func(s *scene) { s.recurring.Spec.Template.Handler = "report" }, "0 * * * * Etc/UTC false 12:00 12:00", "ScheduleInPlace", status.CurrentStatus},
+		"suspended":              {func(s *scene) { s.recurring.Spec.Suspend = true }, "0 * * * * Etc/UTC true 12:00 12:00", "Suspended", status.CurrentStatus},
+		"resumed":                {func(s *scene) { s.cronJob.Spec.Suspend = new(true) }, "0 * * * * Etc/UTC false 12:00 12:30", "ScheduleInPlace", status.CurrentStatus},
+		"edited by somebody":     {func(s *scene) { s.cronJob.Spec.Schedule = "* * * * *" }, "0 * * * * Etc/UTC false 12:30 12:00", "ScheduleInPlace", status.CurrentStatus},
+		"its jobs not suspended": {func(s *scene) { s.cronJob.Spec.JobTemplate.Spec.Suspend = new(false) }, "0 * * * * Etc/UTC false 12:00 12:00", "ScheduleInPlace", status.CurrentStatus},
+		"no deadline any more":   {func(s *scene) { s.deadline(time.Hour); s.recurring.Spec.StartingDeadline = nil }, "0 * * * * Etc/UTC false 12:00 12:00", "ScheduleInPlace", status.CurrentStatus},
+		"gone":                   {func(s *scene) { s.cronJob = nil }, "0 * * * * Etc/UTC false 12:30 12:30", "ScheduleInPlace", status.CurrentStatus},
+		"a bad schedule keeps the last good one": {
+			func(s *scene) { s.recurring.Spec.Schedule = "61 * * * *" }, "", "InvalidSchedule", status.FailedStatus,
+		},
+		"a bad time zone keeps the last good one": {
+			func(s *scene) { s.recurring.Spec.TimeZone = "Mars/Olympus" }, "", "InvalidTimeZone", status.FailedStatus,
+		},
+		"suspended with a bad schedule": {
+			func(s *scene) { s.recurring.Spec.Schedule, s.recurring.Spec.Suspend = "61 * * * *", true },
+			"0 * * * * Etc/UTC true 12:00 12:00", "InvalidSchedule", status.FailedStatus,
+		},
+		"a bad schedule from the start": {
+			func(s *scene) { s.recurring.Spec.Schedule, s.cronJob = "every day", nil }, "", "InvalidSchedule", status.FailedStatus,
+		},
+		"somebody else's CronJob": {
+			func(s *scene) { s.foreign, s.cronJob = s.cronJob, nil }, "", "NameTaken", status.FailedStatus,
+		},
+		"arguments that no run could take": {func(s *scene) {
+			s.recurring.Spec.Template.Args = &apiextensionsv1.JSON{Raw: []byte(`{"a":"` + strings.Repeat("x", 64<<10) + `"}`)}
+		}, "", "InvalidArguments", status.FailedStatus},
+		"no workspace":            {func(s *scene) { s.workspace = nil }, "halted", "NotInWorkspace", status.FailedStatus},
+		"no workspace yet":        {func(s *scene) { s.coming, s.workspace = s.workspace, nil }, "halted", "WorkspaceNotReady", status.InProgressStatus},
+		"a workspace that goes":   {func(s *scene) { s.workspace.DeletionTimestamp = when(29) }, "halted", "WorkspaceNotReady", status.InProgressStatus},
+		"no workspace, suspended": {func(s *scene) { s.workspace, s.cronJob.Spec.Suspend = nil, new(true) }, "", "NotInWorkspace", status.FailedStatus},
+		"a CronJob that the API server refuses": {
+			func(s *scene) {
+				s.refusals = map[string]refusal{theCronJob: {message: "no", stalled: true, after: time.Minute}}
+			}, "", "CronJobRefused", status.FailedStatus,
+		},
+		"a CronJob that the API server refuses to suspend as a whole": {
+			func(s *scene) {
+				s.recurring.Spec.Suspend = true
+				s.refuse(theCronJob, refusal{message: "no", stalled: true, after: time.Minute})
+			}, "halted", "CronJobRefused", status.FailedStatus,
+		},
+		"a run that the API server refuses for now": {
+			func(s *scene) { s.refusals = map[string]refusal{"daily-1": {message: "quota", after: time.Minute}} }, "", "JobRefused", status.InProgressStatus,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := hourly().at(30)
+			c.change(s)
+			if got := testenv.Verdict(t, s.recurring); got != status.InProgressStatus {
+				t.Errorf("before the operator has seen it: %s", got)
+			}
+			d := decide(s.observed)
+			applied := ""
+			if d.halt != nil {
+				applied = "halted"
+			}
+			if d.apply != nil {
+				suspended := "false"
+				if *d.apply.Spec.Suspend {
+					suspended = "true"
+				}
+				applied = strings.Join([]string{d.apply.Spec.Schedule, *d.apply.Spec.TimeZone, suspended, sinceOf(d.apply)}, " ")
+			}
+			if applied != c.applied {
+				t.Errorf("applied %q, want %q", applied, c.applied)
+			}
+			if got := conditions.Reason(d.status.Conditions); got != c.reason {
+				t.Errorf("reason %s, want %s", got, c.reason)
+			}
+			s.recurring.Status = d.status
+			if got := testenv.Verdict(t, s.recurring); got != c.verdict {
+				t.Errorf("kstatus says %s, want %s", got, c.verdict)
+			}
+			if d.apply != nil {
+				s.cronJob = d.apply
+				if again := decide(s.at(31).observed); again.apply != nil {
+					t.Errorf("it is applied again: %s", cmp.Diff(s.cronJob, again.apply))
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,101 @@
+package recurring
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+func TestDecideAboutRuns(t *testing.T) {
+	t.Parallel()
+	active := func(minutes ...int) func(*v1alpha1.WorkspaceRecurringJobStatus) {
+		return func(s *v1alpha1.WorkspaceRecurringJobStatus) {
+			s.LastScheduledAt = when(minutes[len(minutes)-1])
+			for _, m := range minutes {
+				s.Active = append(s.Active, runName(m))
+			}
+			s.ConsecutiveFailures = 2
+		}
+	}
+	told := func(minutes int) func(*v1alpha1.WorkspaceRecurringJobStatus) {
+		return func(s *v1alpha1.WorkspaceRecurringJobStatus) { s.LastScheduledAt = when(minutes) }
+	}
+	triggered := func(s *scene) *scene {
+		run := &s.runs[0]
+		run.OwnerReferences, run.Annotations = nil, nil
+		run.Spec = v1alpha1.WorkspaceJobSpec{RecurringJobRef: &v1alpha1.RecurringJobRef{Name: "daily"}}
+		return s
+	}
+	keep := func(s *scene, succeeded, failed int32) *scene {
+		s.recurring.Spec.History = &v1alpha1.History{Succeeded: &succeeded, Failed: &failed}
+		return s
+	}
+	for name, c := range map[string]struct {
+		s    *scene
+		want outline
+	}{
+		"a success": {
+			hourly().at(62).run(60, "Succeeded", "Succeeded").status(active(60)),
+			outline{Last: "13:00", LastRun: "13:00 Succeeded", LastSuccess: "13:01"},
+		},
+		"a failure": {
+			hourly().at(62).run(60, "Failed", "RetriesExhausted").status(active(60)), outline{Last: "13:00", LastRun: "13:00 Failed", Failures: 3},
+		},
+		"a run that was cancelled neither failed nor succeeded": {
+			hourly().at(62).run(60, "Deleted", "Cancelled").status(active(60)), outline{Last: "13:00", LastRun: "13:00 Deleted", Failures: 2},
+		},
+		"a run that was skipped is no last run": {
+			hourly().at(62).run(60, "Deleted", "Skipped").status(active(60)), outline{Last: "13:00", Skipped: 1, Failures: 2},
+		},
+		"a run that came and ended between two looks": {
+			hourly().at(62).tick(60).started().run(60, "Failed", "PermanentFailure"), outline{Last: "13:00", LastRun: "13:00 Failed", Failures: 1},
+		},
+		"a triggered run that came and ended between two looks": {
+			triggered(hourly().at(62).run(60, "Failed", "InvalidArguments")), outline{LastRun: "13:00 Failed", Failures: 1},
+		},
+		"a triggered run that ended before the last that is told of": {
+			triggered(hourly().at(300).run(60, "Failed", "RetriesExhausted").status(func(s *v1alpha1.WorkspaceRecurringJobStatus) {
+				s.LastRun = &v1alpha1.LastRun{Name: runName(120), State: "Failed", FinishedAt: *when(121)}
+			})), outline{LastRun: "14:00 Failed"},
+		},
+		"a triggered run that was skipped": {triggered(hourly().at(62).run(60, "Deleted", "Skipped")), outline{}},
+		"a failure that ended before the last success": {
+			hourly().at(300).run(60, "Failed", "RetriesExhausted").status(active(60)).status(func(s *v1alpha1.WorkspaceRecurringJobStatus) {
+				s.LastSucceededAt, s.ConsecutiveFailures = when(121), 0
+			}), outline{Last: "13:00", LastRun: "13:00 Failed", LastSuccess: "14:01"},
+		},
+		"a run that was replaced after it had begun counts as Deleted": {
+			func() *scene {
+				s := hourly().at(62).run(60, "Deleted", "Replaced").status(active(60))
+				s.runs[0].Status.StartedAt = when(60)
+				return s
+			}(), outline{Last: "13:00", LastRun: "13:00 Deleted", Failures: 2},
+		},
+		"what was told before is not told again": {hourly().at(62).run(60, "Failed", "RetriesExhausted").status(told(60)), outline{Last: "13:00"}},
+		"in the order of their ends": {
+			hourly().at(300).run(120, "Failed", "RetriesExhausted").run(60, "Succeeded", "Succeeded").status(active(60, 120)),
+			outline{Last: "14:00", LastRun: "14:00 Failed", LastSuccess: "13:01", Failures: 1},
+		},
+		"the oldest go": {
+			keep(hourly(), 1, 2).at(400).run(60, "Succeeded", "").run(120, "Succeeded", "").run(180, "Failed", "").run(240, "Failed", "").run(300, "Failed", "").status(told(300)),
+			outline{Last: "17:00", Runs: "15:00 13:00"},
+		},
+		"runs that were Deleted have the limit of those that Succeeded": {
+			keep(hourly(), 1, 0).at(400).run(60, "Deleted", "Skipped").run(120, "Deleted", "Skipped").run(180, "Succeeded", "").status(told(300)),
+			outline{Last: "17:00", Runs: "13:00"},
+		},
+		"an unfinished run is no history": {
+			keep(hourly(), 0, 0).at(400).run(60, "Scheduled", "").status(told(60)), outline{Last: "13:00", Active: "13:00"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if diff := cmp.Diff(c.want, outlineOf(decide(c.s.observed))); diff != "" {
+				t.Errorf("decide (-want +got):\n%s", diff)
+			}
+			onlyOnce(t, c.s)
+		})
+	}
+}

@@ -1,0 +1,46 @@
+package recurring
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+func TestEvents(t *testing.T) {
+	t.Parallel()
+	conditions := func(reason string, status metav1.ConditionStatus) []metav1.Condition {
+		return []metav1.Condition{{Type: v1alpha1.ConditionReady, Reason: reason, Status: status, Message: "the message"}}
+	}
+	inPlace := v1alpha1.WorkspaceRecurringJobStatus{Conditions: conditions("ScheduleInPlace", "True")}
+	wrong := v1alpha1.WorkspaceRecurringJobStatus{Conditions: conditions("InvalidSchedule", "False")}
+	missed := inPlace
+	missed.MissedRuns, missed.LastMissedAt = 2, when(60)
+	for name, c := range map[string]struct {
+		before v1alpha1.WorkspaceRecurringJobStatus
+		d      decision
+		want   []notice
+	}{
+		"made":         {v1alpha1.WorkspaceRecurringJobStatus{}, decision{status: inPlace}, nil},
+		"made wrong":   {v1alpha1.WorkspaceRecurringJobStatus{}, decision{status: wrong}, []notice{{"Warning", "InvalidSchedule", "the message"}}},
+		"still wrong":  {wrong, decision{status: wrong}, nil},
+		"mended":       {wrong, decision{status: inPlace}, []notice{{"Normal", "ScheduleInPlace", "the message"}}},
+		"missed":       {inPlace, decision{status: missed}, []notice{{"Warning", "RunMissed", "2 missed, the latest was due at 2026-03-01T13:00:00Z"}}},
+		"told already": {missed, decision{status: missed}, nil},
+		"by hand": {inPlace, decision{status: missed, byHand: []string{"daily-1"}}, []notice{{
+			"Warning", "RunMissed", `2 missed, the latest was due at 2026-03-01T13:00:00Z; Job "daily-1" was started by hand, around the queue: trigger runs with recurringJobRef instead`,
+		}}},
+		"skipped": {inPlace, decision{status: inPlace, skipped: []string{"daily-1"}}, []notice{{
+			"Warning", "RunSkipped", `run "daily-1" was not started: an earlier run had not finished`,
+		}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if diff := cmp.Diff(c.want, eventsOf(&c.before, c.d), cmp.AllowUnexported(notice{})); diff != "" {
+				t.Errorf("events (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
