@@ -34,7 +34,7 @@ GOLANGCI_LINT := $(TOOLS)/golangci-lint-v2.15.0/golangci-lint
 
 # Every Go module that holds code of ours; the others only pin what the cluster is
 # built of.
-MODULES := . hack/calendar hack/argocd hack/cluster hack/image hack/prometheus
+MODULES := . hack/argocd hack/calendar hack/cluster hack/image hack/prometheus
 PINS := hack/cluster/build/containerd hack/cluster/build/etcd hack/cluster/build/kubernetes hack/cluster/build/kwok
 
 GO_BUILD := GOOS=linux go build -ldflags "-s -w -X main.version=$(VERSION)"
