@@ -40,7 +40,7 @@ const settling = time.Second
 //
 // It lives in a bubble of testing/synctest, where the clock moves on to the next
 // timer whenever everybody waits. A real API server can't be in there: it is another
-// process, with another clock, and no machine's clock can be set to next March for a
+// process, with another clock, and no machine's clock can be set to another year for a
 // test. So client-go's own fake client stands in for it; all that the controller
 // wants of it is that objects are kept, numbered and watched.
 type cluster struct {
