@@ -80,6 +80,15 @@ func (r *Reconciler) takeUp(ctx context.Context, o observed, d *decision, child 
 		recordChild(d, found)
 		return nil
 	}
+	ours, err := r.scheduledFor(ctx, found, o.job)
+	if err != nil {
+		return err
+	}
+	if ours {
+		// The cache does not have the schedule's Job yet.
+		o.tick = found
+		return r.release(ctx, o, d)
+	}
 	r.Queues.Forget(o.job.Namespace, o.job.Name)
 	withdraw(o, d, refusal{
 		reason: v1alpha1.ReasonNameTaken, stalled: true, after: foreignLook,

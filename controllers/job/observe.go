@@ -51,15 +51,13 @@ func (r *Reconciler) observeChild(ctx context.Context, o *observed) error {
 	if err != nil || child == nil {
 		return err
 	}
-	if isTick(child, o.job) {
-		ours, err := r.scheduledFor(ctx, child, o.job)
-		if err != nil {
-			return err
-		}
-		if ours {
-			o.tick = child
-			return nil
-		}
+	ours, err := r.scheduledFor(ctx, child, o.job)
+	if err != nil {
+		return err
+	}
+	if ours {
+		o.tick = child
+		return nil
 	}
 	if !belongs(child, o.job) {
 		o.foreign = foreignMessage(child.Name)
@@ -83,11 +81,11 @@ func isTick(child *batchv1.Job, job *v1alpha1.WorkspaceJob) bool {
 	return scheduled && child.Name == job.Name && child.Annotations[v1alpha1.AnnotationJobUID] == "" && suspended(child)
 }
 
-// scheduledFor: the Job was made by the CronJob of the recurring job that the
+// scheduledFor: the Job waits, was made by the CronJob of the recurring job that the
 // WorkspaceJob is a run of, and runs what that says.
 func (r *Reconciler) scheduledFor(ctx context.Context, child *batchv1.Job, job *v1alpha1.WorkspaceJob) (bool, error) {
 	owner := metav1.GetControllerOf(child)
-	if owner == nil || owner.Kind != "CronJob" {
+	if !isTick(child, job) || owner == nil || owner.Kind != "CronJob" {
 		return false, nil
 	}
 	cronJob := &batchv1.CronJob{}

@@ -112,7 +112,13 @@ func (l *lab) allRanOnce(ctx context.Context, n int) error {
 	if err := l.client.List(ctx, &jobs, client.HasLabels{v1alpha1.LabelRecurringJob}); err != nil {
 		return err
 	}
-	return errors.Join(wrongCount("runs", len(runs.Items), n), wrongCount("Jobs of runs", len(jobs.Items), n))
+	err := errors.Join(wrongCount("runs", len(runs.Items), n), wrongCount("Jobs of runs", len(jobs.Items), n))
+	for i := range runs.Items {
+		if attempts := runs.Items[i].Status.Attempts; len(attempts) > 1 {
+			err = errors.Join(err, fmt.Errorf("run %s: %s: %s", runs.Items[i].Name, attempts[0].Outcome, attempts[0].Error))
+		}
+	}
+	return err
 }
 
 func bareCronJob(namespace, name, schedule string, spec batchv1.JobSpec) *batchv1.CronJob {

@@ -78,7 +78,6 @@ func (o *operator) start(ctx context.Context) error {
 		return err
 	}
 	defer log.Close()
-	//nolint:gosec // the binary that was built, or that the caller names
 	o.process = exec.Command(o.binary, "--leader-elect=false", "--health-probe-bind-address=0", "--metrics-bind-address="+o.address)
 	o.process.Env = append(os.Environ(), "KUBECONFIG="+o.kubeconfig, memoryLimit)
 	o.process.Stdout, o.process.Stderr = log, log
@@ -128,8 +127,11 @@ func (o *operator) stop() error {
 	}
 	defer func() { o.process = nil }()
 	select {
-	case <-o.ended:
-		return nil
+	case err := <-o.ended:
+		if ended := new(exec.ExitError); errors.As(err, &ended) {
+			return nil // it was told to
+		}
+		return err
 	case <-time.After(stopLimit):
 		return errors.Join(fmt.Errorf("the operator did not stop within %s", stopLimit), o.process.Process.Kill())
 	}
