@@ -114,3 +114,15 @@ func TestDecideAboutTheCronJob(t *testing.T) {
 		})
 	}
 }
+
+// TestATimeJustBeforeAChangeWasNotDue: Kubernetes fires for it all the same.
+func TestATimeJustBeforeAChangeWasNotDue(t *testing.T) {
+	t.Parallel()
+	s := hourly().at(30)
+	s.now = s.now.Add(time.Millisecond)
+	s.recurring.Spec.Schedule = "30 * * * *"
+	s.cronJob = decide(s.observed).apply
+	if d := decide(s.tick(30).observed); len(d.adopt) > 0 || len(d.removeTicks) != 1 || d.status.MissedRuns > 0 {
+		t.Errorf("the run of the time before the change: %+v", outlineOf(d))
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -57,6 +58,27 @@ func TestALaggingCacheLosesNoRun(t *testing.T) {
 	c.waitUntil("daily", "its run is accounted", func(r *v1alpha1.WorkspaceRecurringJob) bool {
 		return len(r.Status.Active) == 0 && r.Status.ConsecutiveFailures == 1
 	})
+}
+
+// TestAStartedJobIsNotTakenForALeftover: the cache shows it as it was before.
+func TestAStartedJobIsNotTakenForALeftover(t *testing.T) {
+	t.Parallel()
+	c := inWorkspace(t, "started")
+	c.yearly("daily", nil)
+	c.waitFor("daily", v1alpha1.ReasonScheduleInPlace)
+	tick := c.fire("daily", soon(0))
+	run := c.run(tick.Name)
+	stale := tick.DeepCopy()
+	tick.Annotations[v1alpha1.AnnotationJobUID], tick.Spec.Suspend = string(run.UID), new(false)
+	if err := c.Patch(t.Context(), tick, client.MergeFrom(stale)); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		_ = operator.reconciler.remove(t.Context(), decision{removeTicks: []batchv1.Job{*stale}})
+	}
+	if err := c.Get(t.Context(), client.ObjectKeyFromObject(tick), tick); err != nil || !tick.DeletionTimestamp.IsZero() {
+		t.Errorf("it was deleted: %v", err)
+	}
 }
 
 // TestWhatIsWrongIsToldOnce is of events and metrics, for which the operator lives.
