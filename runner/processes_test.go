@@ -132,8 +132,33 @@ func (p *proc) waitFor(text string) {
 	}
 }
 
+// signal sends a signal; after SIGSTOP it returns once the process has stopped.
 func (p *proc) signal(s syscall.Signal) {
+	p.t.Helper()
 	_ = p.cmd.Process.Signal(s) // it may have ended
+	if s != syscall.SIGSTOP {
+		return
+	}
+	tasks := fmt.Sprintf("/proc/%d/task/*/stat", p.cmd.Process.Pid)
+	for deadline := time.Now().Add(patience); ; {
+		running := false
+		stats, err := filepath.Glob(tasks)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		for _, stat := range stats {
+			text, err := os.ReadFile(stat)
+			// The state follows the command's name in brackets (proc_pid_stat(5)).
+			at := strings.LastIndex(string(text), ") ")
+			running = running || err == nil && at >= 0 && !strings.HasPrefix(string(text[at+2:]), "T")
+		}
+		if !running {
+			return
+		}
+		if time.Now().After(deadline) {
+			p.t.Fatal("the process does not stop")
+		}
+	}
 }
 
 // kill ends the process as a node's power failure does.

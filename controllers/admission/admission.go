@@ -7,7 +7,7 @@
 // What runs is read from the API server's objects each time, Jobs and pods, and
 // not counted by hand: a [Source] tells it, out of the manager's cache. The cache
 // may lag, so a place is also taken from the moment of its admission until the
-// cache shows the Job. An operator that has just become the leader admits nothing
+// cache shows what became of it. An operator that has just become the leader admits nothing
 // in a namespace before its cache is as new as the API server was then.
 package admission
 
@@ -49,6 +49,9 @@ type Verdict struct {
 	// Admitted: it has a place, and must start now. If it does not, call
 	// [Queues.Forget].
 	Admitted bool
+	// Again: it was admitted before, and nothing has been seen of its Job since. Make
+	// sure that the WorkspaceJob still exists: the Job may have gone with it.
+	Again bool
 	// Rejected: the run must not start at all.
 	Rejected bool
 	// Reason why not, one of the constants in api/v1alpha1.
@@ -98,6 +101,9 @@ type Source interface {
 	// Started reports whether the cache shows that a Job was started, whatever
 	// became of it since.
 	Started(ctx context.Context, namespace, job string) (bool, error)
+	// Shown reports whether the cache shows a Job's pod, or that the Job has finished:
+	// from then on Occupants tells of it.
+	Shown(ctx context.Context, namespace, job string) (bool, error)
 	// Unfinished are the runs of a recurring job.
 	Unfinished(ctx context.Context, namespace, series string) ([]Run, error)
 }

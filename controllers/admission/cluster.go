@@ -21,6 +21,8 @@ const (
 	// indexProcessing has the Jobs and pods that hold a place.
 	indexProcessing = "processing"
 	processing      = "true"
+	// indexPodJob has pods by the names of their Jobs.
+	indexPodJob = "job"
 )
 
 // overdue is how much longer than its grace period a pod that is being deleted may
@@ -49,6 +51,7 @@ func Index(ctx context.Context, indexer client.FieldIndexer) error {
 		{&v1alpha1.WorkspaceJob{}, IndexSeries, seriesOf},
 		{&batchv1.Job{}, indexProcessing, jobProcessing},
 		{&corev1.Pod{}, indexProcessing, podProcessing},
+		{&corev1.Pod{}, indexPodJob, func(pod client.Object) []string { return []string{pod.GetLabels()[batchv1.JobNameLabel]} }},
 	} {
 		if err := indexer.IndexField(ctx, index.of, index.field, index.extract); err != nil {
 			return fmt.Errorf("index %T by %s: %w", index.of, index.field, err)
@@ -123,6 +126,24 @@ func (c *Cluster) Started(ctx context.Context, namespace, name string) (bool, er
 	job := &batchv1.Job{}
 	err := c.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, job, client.UnsafeDisableDeepCopy)
 	return err == nil && job.Labels[v1alpha1.LabelAttempt] != "", client.IgnoreNotFound(err)
+}
+
+// Shown is part of [Source].
+func (c *Cluster) Shown(ctx context.Context, namespace, name string) (bool, error) {
+	job := &batchv1.Job{}
+	err := c.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, job, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return false, client.IgnoreNotFound(err)
+	}
+	if job.Labels[v1alpha1.LabelAttempt] == "" {
+		return false, nil
+	}
+	if runnerjob.Finished(job) != nil {
+		return true, nil
+	}
+	var pods corev1.PodList
+	err = c.Client.List(ctx, &pods, client.InNamespace(namespace), client.MatchingFields{indexPodJob: name}, client.UnsafeDisableDeepCopy)
+	return len(pods.Items) > 0, err
 }
 
 // Unfinished is part of [Source].

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -42,6 +43,11 @@ func (f *freshness) reached(ctx context.Context, cache, live client.Reader, name
 		if missing, err = sightings(ctx, live, namespace); err != nil {
 			return false, err
 		}
+		gone, err := leftovers(ctx, cache, namespace, missing)
+		if err != nil {
+			return false, err
+		}
+		missing = append(missing, gone...)
 	}
 	left := missing[:0]
 	for _, seen := range missing {
@@ -66,13 +72,13 @@ func (f *freshness) reached(ctx context.Context, cache, live client.Reader, name
 func sightings(ctx context.Context, live client.Reader, namespace string) ([]sighting, error) {
 	var all []sighting
 	for _, kind := range []schema.GroupVersionKind{
-		batchv1.SchemeGroupVersion.WithKind("Job"), v1alpha1.GroupVersion.WithKind("WorkspaceJob"),
+		batchv1.SchemeGroupVersion.WithKind("Job"), corev1.SchemeGroupVersion.WithKind("Pod"), v1alpha1.GroupVersion.WithKind("WorkspaceJob"),
 	} {
 		list := &metav1.PartialObjectMetadataList{}
 		for more := true; more; more = list.Continue != "" {
 			list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
 			options := []client.ListOption{client.InNamespace(namespace), client.Limit(page), client.Continue(list.Continue)}
-			if kind.Kind == "Job" {
+			if kind.Group != v1alpha1.Group {
 				options = append(options, client.MatchingLabels{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})
 			}
 			if err := live.List(ctx, list, options...); err != nil {
@@ -88,6 +94,32 @@ func sightings(ctx context.Context, live client.Reader, namespace string) ([]sig
 		}
 	}
 	return all, nil
+}
+
+// leftovers are the WorkspaceJobs that the cache still has and the API server has no
+// more: each as a version that the cache can only reach by losing it.
+func leftovers(ctx context.Context, cache client.Reader, namespace string, seen []sighting) ([]sighting, error) {
+	exists := map[string]bool{}
+	for _, one := range seen {
+		if one.kind.Kind == "WorkspaceJob" {
+			exists[one.name] = true
+		}
+	}
+	var jobs v1alpha1.WorkspaceJobList
+	if err := cache.List(ctx, &jobs, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return nil, err
+	}
+	var gone []sighting
+	for i := range jobs.Items {
+		version, err := versionOf(&jobs.Items[i])
+		if err != nil {
+			return nil, err
+		}
+		if !exists[jobs.Items[i].Name] {
+			gone = append(gone, sighting{kind: v1alpha1.GroupVersion.WithKind("WorkspaceJob"), name: jobs.Items[i].Name, version: version + 1})
+		}
+	}
+	return gone, nil
 }
 
 // reached: the cache has the object as it was seen or newer, or it is gone.
@@ -109,10 +141,14 @@ func (s sighting) reached(ctx context.Context, cache, live client.Reader, namesp
 }
 
 func (s sighting) blank() client.Object {
-	if s.kind.Kind == "Job" {
+	switch s.kind.Kind {
+	case "Job":
 		return &batchv1.Job{}
+	case "Pod":
+		return &corev1.Pod{}
+	default:
+		return &v1alpha1.WorkspaceJob{}
 	}
-	return &v1alpha1.WorkspaceJob{}
 }
 
 // versionOf compares as a number: Kubernetes promises so since 1.35, and etcd's

@@ -24,7 +24,7 @@ type queue struct {
 	mutex sync.Mutex
 	ready readiness
 	line  line
-	// taken are the places of jobs that were admitted and whose Jobs the cache has
+	// taken are the places of jobs that were admitted and whose pods the cache has
 	// not shown yet, by WorkspaceJob.
 	taken map[string]Entry
 	// told is what each waiting job was last told.
@@ -69,11 +69,11 @@ func (q *queue) stand(ctx context.Context, source Source, namespace string) (*st
 		s.keys[o.Key] = true
 	}
 	for name, e := range q.taken {
-		started, err := source.Started(ctx, namespace, e.Job)
+		shown, err := source.Shown(ctx, namespace, e.Job)
 		if err != nil {
 			return nil, err
 		}
-		if started {
+		if shown {
 			delete(q.taken, name)
 			continue
 		}

@@ -43,8 +43,8 @@ func (q *Queues) Ask(ctx context.Context, ws *v1alpha1.Workspace, e Entry) (Verd
 	own.mutex.Lock()
 	defer own.mutex.Unlock()
 	own.limit, own.suspended = int(ws.Limit()), ws.Spec.Suspend
-	if _, ok := own.taken[e.Name]; ok {
-		return Verdict{Admitted: true}, nil
+	if place, ok := own.taken[e.Name]; ok && place.Job == e.Job {
+		return Verdict{Admitted: true, Again: true}, nil
 	}
 	own.line.put(e)
 	s, err := own.stand(ctx, q.source, namespace)
@@ -74,13 +74,25 @@ func (q *Queues) Started(namespace, name string) {
 	delete(own.told, name)
 }
 
-// Taken is the Job of a job that has a place and whose Job has not been seen; "":
-// it has none.
-func (q *Queues) Taken(namespace, name string) string {
+// Taken is the Job for which a job has a place and of which the cache has shown nothing
+// yet; "": there is none. Only what is known not to exist may be forgotten.
+func (q *Queues) Taken(ctx context.Context, namespace, name string) (string, error) {
 	own := q.of(namespace)
 	own.mutex.Lock()
 	defer own.mutex.Unlock()
-	return own.taken[name].Job
+	place, ok := own.taken[name]
+	if !ok {
+		return "", nil
+	}
+	shown, err := q.source.Shown(ctx, namespace, place.Job)
+	if err != nil {
+		return "", fmt.Errorf("look for Job %q: %w", place.Job, err)
+	}
+	if shown {
+		delete(own.taken, name)
+		return "", nil
+	}
+	return place.Job, nil
 }
 
 // Forget a job that wants no place, or did not use the one that it got.

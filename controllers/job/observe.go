@@ -141,7 +141,9 @@ func (r *Reconciler) childOf(ctx context.Context, job *v1alpha1.WorkspaceJob) (*
 	// Calling an attempt lost, or a job cancelled before it started, must not rest
 	// on a cache that lags.
 	certain := current != nil || job.Spec.Cancelled && !job.Status.State.Final()
-	if apierrors.IsNotFound(err) && certain {
+	// Nor must taking the Job under way for one that a schedule has just made.
+	stale := err == nil && current != nil && !belongs(child, job)
+	if apierrors.IsNotFound(err) && certain || stale {
 		err = r.APIReader.Get(ctx, key, child)
 	}
 	if apierrors.IsNotFound(err) {

@@ -74,7 +74,11 @@ func (r *Reconciler) step(ctx context.Context, req ctrl.Request) (ctrl.Result, e
 	job := &v1alpha1.WorkspaceJob{}
 	err := r.Client.Get(ctx, req.NamespacedName, job)
 	if apierrors.IsNotFound(err) || err == nil && !job.DeletionTimestamp.IsZero() {
-		return r.leave(ctx, req)
+		left, err := r.leave(ctx, req.Namespace, req.Name, "")
+		if left {
+			return ctrl.Result{RequeueAfter: placeLook}, err
+		}
+		return ctrl.Result{}, err
 	}
 	if err != nil {
 		return ctrl.Result{}, err
@@ -85,7 +89,7 @@ func (r *Reconciler) step(ctx context.Context, req ctrl.Request) (ctrl.Result, e
 	}
 	d := decide(o)
 	if err := r.queue(ctx, o, &d); err != nil {
-		return ctrl.Result{}, err
+		return quiet(err)
 	}
 	if err := r.act(ctx, o, &d); err != nil {
 		return quiet(err)
@@ -99,52 +103,6 @@ func (r *Reconciler) step(ctx context.Context, req ctrl.Request) (ctrl.Result, e
 		return quiet(client.IgnoreNotFound(r.Client.Delete(ctx, job, seen)))
 	}
 	return ctrl.Result{RequeueAfter: d.after}, nil
-}
-
-// leave the queue: the job is gone. A place that was given to it is free only when
-// it is certain that no Job of it is on its way.
-func (r *Reconciler) leave(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	if name := r.Queues.Taken(req.Namespace, req.Name); name != "" {
-		err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: req.Namespace, Name: name}, &batchv1.Job{})
-		if err == nil {
-			return ctrl.Result{RequeueAfter: time.Second}, nil
-		}
-		if !apierrors.IsNotFound(err) {
-			return ctrl.Result{}, err
-		}
-	}
-	r.Queues.Forget(req.Namespace, req.Name)
-	return ctrl.Result{}, nil
-}
-
-// queue asks for a place where the decision is to start an attempt.
-func (r *Reconciler) queue(ctx context.Context, o observed, d *decision) error {
-	switch {
-	case d.start == nil && d.status.UnderWay() != nil:
-		r.Queues.Started(o.job.Namespace, o.job.Name)
-		return nil
-	case d.start == nil:
-		r.Queues.Forget(o.job.Namespace, o.job.Name)
-		return nil
-	}
-	asking := *o.job
-	asking.Status = d.status
-	entry, err := r.Places.EntryOf(ctx, &asking)
-	if err != nil {
-		return err
-	}
-	verdict, err := r.Queues.Ask(ctx, o.workspace, entry)
-	switch {
-	case err != nil:
-		return err
-	case verdict.Admitted:
-		admitted(o, d)
-	case verdict.Rejected:
-		rejected(o, d, verdict)
-	default:
-		waits(o, d, verdict)
-	}
-	return nil
 }
 
 // report writes the status if it changed; events and metrics follow only then.

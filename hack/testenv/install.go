@@ -13,6 +13,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -85,7 +86,13 @@ func readManifests(pattern string) ([]*unstructured.Unstructured, error) {
 	return objects, nil
 }
 
+// waitEstablished waits until the kind can be asked for: the API server's discovery
+// tells of it some time after its CRD is established.
 func waitEstablished(ctx context.Context, c client.Client, crd *unstructured.Unstructured) error {
+	kind, err := kindOf(crd)
+	if err != nil {
+		return err
+	}
 	return wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
 		live := crd.DeepCopy()
 		if err := c.Get(ctx, client.ObjectKeyFromObject(crd), live); err != nil {
@@ -97,9 +104,26 @@ func waitEstablished(ctx context.Context, c client.Client, crd *unstructured.Uns
 		conditions, _, err := unstructured.NestedSlice(live.Object, "status", "conditions")
 		for _, each := range conditions {
 			if condition, ok := each.(map[string]any); ok && condition["type"] == "Established" && condition["status"] == "True" {
-				return true, nil
+				_, err := c.RESTMapper().RESTMapping(kind.GroupKind(), kind.Version)
+				return err == nil, nil
 			}
 		}
 		return false, err
 	})
+}
+
+// kindOf is the kind that a CRD defines, in its first version.
+func kindOf(crd *unstructured.Unstructured) (schema.GroupVersionKind, error) {
+	group, _, err := unstructured.NestedString(crd.Object, "spec", "group")
+	kind, _, kindErr := unstructured.NestedString(crd.Object, "spec", "names", "kind")
+	versions, _, versionsErr := unstructured.NestedSlice(crd.Object, "spec", "versions")
+	if err := errors.Join(err, kindErr, versionsErr); err != nil || len(versions) == 0 {
+		return schema.GroupVersionKind{}, fmt.Errorf("CRD %q has no version: %w", crd.GetName(), err)
+	}
+	first, ok := versions[0].(map[string]any)
+	if !ok {
+		return schema.GroupVersionKind{}, fmt.Errorf("a version of CRD %q is a %T", crd.GetName(), versions[0])
+	}
+	version, _, err := unstructured.NestedString(first, "name")
+	return schema.GroupVersionKind{Group: group, Version: version, Kind: kind}, err
 }
