@@ -312,6 +312,7 @@ func TestACronJobWithoutItsLabelsIsFound(t *testing.T) {
 	cronJob := c.cronJob("daily")
 	before := cronJob.DeepCopy()
 	cronJob.Labels = nil
+	cronJob.Annotations[v1alpha1.AnnotationScheduleSince] = "2026-01-01T00:00:00Z"
 	if err := c.Patch(t.Context(), cronJob, client.MergeFrom(before)); err != nil {
 		t.Fatal(err)
 	}
@@ -321,6 +322,9 @@ func TestACronJobWithoutItsLabelsIsFound(t *testing.T) {
 		}
 		return nil
 	})
+	if now := c.cronJob("daily").Annotations; now[v1alpha1.AnnotationScheduleSince] != cronJob.Annotations[v1alpha1.AnnotationScheduleSince] {
+		t.Errorf("its schedule counts as a new one: %v", now)
+	}
 }
 
 // TestMissedRunsAreCounted: Kubernetes fires only the newest of those that it missed.
