@@ -29,7 +29,7 @@ const (
 func TestCleanupTouchesItsOwnTenantOnly(t *testing.T) {
 	t.Parallel()
 	var tenants []*tenant
-	for _, name := range []string{"acme", "globex"} {
+	for _, name := range []string{"acme-own", "globex-own"} {
 		tn := newDatabase(t, name)
 		tn.create()
 		tn.giveSecret(tn.url)
@@ -61,13 +61,13 @@ func TestCleanupTouchesItsOwnTenantOnly(t *testing.T) {
 	}
 	wantLines(t, acme.kubectl("get", "workspacejobs", "-A"),
 		`NAMESPACE +NAME +HANDLER +STATE +ATTEMPTS +STARTED +FINISHED +AGE`,
-		`workspace-acme +cleanup +data-cleanup +Succeeded +1 +\d+[ms]\S* +\d+[ms]\S* +\d+[ms]`)
+		`workspace-acme-own +cleanup +data-cleanup +Succeeded +1 +\d+[ms]\S* +\d+[ms]\S* +\d+[ms]`)
 	// The counts of jobs may be ten seconds old.
 	eventually(t, "kubectl get workspaces", func(context.Context) error {
 		return matchLines(acme.kubectl("get", "workspaces"),
-			`NAME +NAMESPACE +READY +DATABASE +PROCESSING +FAILED +AGE`,
-			`acme +workspace-acme +True +DatabaseReady +0 +0 +\d+[ms]`,
-			`globex +workspace-globex +True +DatabaseReady +0 +0 +\d+[ms]`)
+			`NAME +NAMESPACE +READY +DATABASE +ENQUEUED +PROCESSING +FAILED +AGE`,
+			`acme-own +workspace-acme-own +True +DatabaseReady +0 +0 +0 +\d+[ms]`,
+			`globex-own +workspace-globex-own +True +DatabaseReady +0 +0 +0 +\d+[ms]`)
 	})
 	if output := globex.kubectl("get", "wj"); output != "" {
 		t.Errorf("globex has jobs:\n%s", output)
