@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
@@ -351,4 +352,37 @@ func TestAScheduledRunThatIsSkippedLeavesNoJob(t *testing.T) {
 		}
 		return client.IgnoreNotFound(err)
 	})
+}
+
+// staleTicks reads a Job as it was before its run started it.
+type staleTicks struct {
+	client.Client
+	stale *batchv1.Job
+}
+
+func (s staleTicks) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	if job, ok := object.(*batchv1.Job); ok && key.Name == s.stale.Name {
+		s.stale.DeepCopyInto(job)
+		return nil
+	}
+	return s.Client.Get(ctx, key, object, options...)
+}
+
+// TestALaggingCacheLosesNoScheduledAttempt: the Job under way looks like the one that
+// the schedule has just made. A thousand schedules in one minute met this.
+func TestALaggingCacheLosesNoScheduledAttempt(t *testing.T) {
+	t.Parallel()
+	c := inWorkspace(t, "scheduled-lagging")
+	tick := c.schedule(c.recurring("daily", v1alpha1.PolicyForbid), "daily-29000000")
+	c.env.RunPod(t, c.env.PodOf(t, tick))
+	c.waitFor(tick.Name, v1alpha1.StateProcessing, v1alpha1.ReasonProcessing)
+	lagging := *operator.reconciler
+	lagging.Client = staleTicks{Client: operator.reconciler.Client, stale: tick}
+	for range 9 {
+		// An error is as good as a conflict here; what counts is what is left.
+		_, _ = lagging.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(tick)})
+	}
+	if job := c.get(tick.Name); len(job.Status.Attempts) != 1 || job.Status.Attempts[0].Outcome != "" {
+		t.Errorf("its attempt is taken for lost: %+v", job.Status.Attempts)
+	}
 }
