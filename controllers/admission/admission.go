@@ -15,6 +15,8 @@ import (
 	"context"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
@@ -22,6 +24,10 @@ import (
 type Entry struct {
 	// Name of the WorkspaceJob.
 	Name string
+	// UID of the WorkspaceJob: another one may have had its name.
+	UID types.UID
+	// Version of the WorkspaceJob that all this was read from.
+	Version string
 	// Job is the name of the batch/v1 Job that its attempt will be.
 	Job string
 	// Priority: higher first.
@@ -44,6 +50,9 @@ type Entry struct {
 	Reason string
 }
 
+// sameAttempt of the same WorkspaceJob.
+func (e Entry) sameAttempt(other Entry) bool { return e.UID == other.UID && e.Job == other.Job }
+
 // Verdict on an attempt that asked to start.
 type Verdict struct {
 	// Admitted: it has a place, and must start now. If it does not, call
@@ -54,7 +63,7 @@ type Verdict struct {
 	Again bool
 	// Rejected: the run must not start at all.
 	Rejected bool
-	// Reason why not, one of the constants in api/v1alpha1.
+	// Reason why not, one of the constants in api/v1alpha1; "": it is not known yet.
 	Reason string
 	// Before is how many jobs are before it.
 	Before int
@@ -94,6 +103,8 @@ type Source interface {
 	// Fresh reports whether the cache is as new as the API server was when Fresh
 	// was first called for the namespace. Until then nobody is admitted.
 	Fresh(ctx context.Context, namespace string) (bool, error)
+	// Current reports whether the cache has nothing newer of the job than the entry.
+	Current(ctx context.Context, namespace string, e Entry) (bool, error)
 	// Waiting are the jobs that an operator before this one has found due.
 	Waiting(ctx context.Context, namespace string) ([]Entry, error)
 	// Occupants are the jobs that are processing.

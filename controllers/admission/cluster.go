@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/conditions"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 )
 
@@ -90,6 +91,13 @@ func podProcessing(object client.Object) []string {
 // Fresh is part of [Source].
 func (c *Cluster) Fresh(ctx context.Context, namespace string) (bool, error) {
 	return c.freshness.reached(ctx, c.Client, c.APIReader, namespace)
+}
+
+// Current is part of [Source].
+func (c *Cluster) Current(ctx context.Context, namespace string, e Entry) (bool, error) {
+	job := &v1alpha1.WorkspaceJob{}
+	err := c.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: e.Name}, job, client.UnsafeDisableDeepCopy)
+	return err == nil && job.ResourceVersion == e.Version, client.IgnoreNotFound(err)
 }
 
 // Occupants is part of [Source].
@@ -207,9 +215,10 @@ func (c *Cluster) Waiting(ctx context.Context, namespace string) ([]Entry, error
 // EntryOf is how job, whose next attempt is due, asks for a place.
 func (c *Cluster) EntryOf(ctx context.Context, job *v1alpha1.WorkspaceJob) (Entry, error) {
 	entry := Entry{
-		Name: job.Name, Job: job.AttemptName(job.Status.NextNumber()), Priority: job.Priority(),
+		Name: job.Name, UID: job.UID, Version: job.ResourceVersion, Job: job.AttemptName(job.Status.NextNumber()), Priority: job.Priority(),
 		Due: job.Status.EnqueuedAt.Time, Created: job.CreationTimestamp.Time,
 		Series: job.Series(), Policy: v1alpha1.PolicyAllow, TakenUp: job.Status.RunAttempts > 0,
+		Reason: toldReason(&job.Status),
 	}
 	if next := job.Status.NextAttemptAt; entry.TakenUp && next != nil {
 		entry.Due = next.Time
@@ -226,4 +235,14 @@ func (c *Cluster) EntryOf(ctx context.Context, job *v1alpha1.WorkspaceJob) (Entr
 		entry.Policy = recurring.Spec.ConcurrencyPolicy
 	}
 	return entry, client.IgnoreNotFound(err)
+}
+
+// toldReason is why the job waits for a place, if its status says so already.
+func toldReason(status *v1alpha1.WorkspaceJobStatus) string {
+	switch reason := conditions.Reason(status.Conditions); reason {
+	case v1alpha1.ReasonQueued, v1alpha1.ReasonQueueSuspended, v1alpha1.ReasonConcurrencyKeyBusy, v1alpha1.ReasonEarlierRunActive:
+		return reason
+	default:
+		return ""
+	}
 }

@@ -2,6 +2,7 @@ package admission
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -109,6 +110,47 @@ func BenchmarkAskBehindTenThousand(b *testing.B) {
 	for b.Loop() {
 		if _, err := queues.Ask(b.Context(), ws, Entry{Name: "job-05000", Job: "job-05000-1", Due: begin}); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// moving is a world whose cache is told of everything between two looks at it.
+type moving struct{ *world }
+
+func (m moving) Occupants(ctx context.Context, namespace string) ([]Occupant, error) {
+	defer m.tellAll()
+	return m.world.Occupants(ctx, namespace)
+}
+
+func (m moving) Shown(ctx context.Context, namespace, job string) (bool, error) {
+	defer m.tellAll()
+	return m.world.Shown(ctx, namespace, job)
+}
+
+func (m moving) tellAll() {
+	for kind := range kinds {
+		for m.tell(kind) != "" {
+			continue
+		}
+	}
+}
+
+// TestACacheThatMovesOnHidesNobody: a pod that appears in the middle of a question.
+func TestACacheThatMovesOnHidesNobody(t *testing.T) {
+	t.Parallel()
+	w := newWorld(1)
+	w.limit = 1
+	queues := New(moving{w})
+	ws := &v1alpha1.Workspace{}
+	ws.Name, ws.Spec.Namespace, ws.Spec.Concurrency = "acme", "acme", new(int32(1))
+	first := Entry{Name: "first", Job: "first-1", Due: begin}
+	if verdict, err := queues.Ask(t.Context(), ws, first); err != nil || !verdict.Admitted {
+		t.Fatalf("the first is not admitted: %+v, %v", verdict, err)
+	}
+	w.start(first)
+	for range 3 {
+		if verdict, err := queues.Ask(t.Context(), ws, Entry{Name: "second", Job: "second-1", Due: begin}); err != nil || verdict.Admitted {
+			t.Fatalf("the second is admitted beside the first: %v", err)
 		}
 	}
 }

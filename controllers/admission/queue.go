@@ -57,8 +57,19 @@ type standing struct {
 	runs func(series string) ([]Run, error)
 }
 
-// stand reads how things stand. It forgets places that the cache shows by now.
+// stand reads how things stand. It forgets places that the cache shows by now, and
+// does so before it looks who is processing: the cache moves on between the two, and a
+// pod that appears there would be missed the other way round.
 func (q *queue) stand(ctx context.Context, source Source, namespace string) (*standing, error) {
+	for name, e := range q.taken {
+		shown, err := source.Shown(ctx, namespace, e.Job)
+		if err != nil {
+			return nil, err
+		}
+		if shown {
+			delete(q.taken, name)
+		}
+	}
 	occupants, err := source.Occupants(ctx, namespace)
 	if err != nil {
 		return nil, err
@@ -69,14 +80,6 @@ func (q *queue) stand(ctx context.Context, source Source, namespace string) (*st
 		s.keys[o.Key] = true
 	}
 	for name, e := range q.taken {
-		shown, err := source.Shown(ctx, namespace, e.Job)
-		if err != nil {
-			return nil, err
-		}
-		if shown {
-			delete(q.taken, name)
-			continue
-		}
 		s.busy[name] = true
 		s.keys[e.Key] = true
 	}

@@ -37,13 +37,19 @@ func (q *Queues) Ask(ctx context.Context, ws *v1alpha1.Workspace, e Entry) (Verd
 	if err != nil {
 		return Verdict{}, fmt.Errorf("prepare the queue of namespace %q: %w", namespace, err)
 	}
+	// The asker may have looked before the cache was fresh.
+	if fresh {
+		if fresh, err = q.source.Current(ctx, namespace, e); err != nil {
+			return Verdict{}, fmt.Errorf("look at job %q: %w", e.Name, err)
+		}
+	}
 	if !fresh {
-		return Verdict{Reason: v1alpha1.ReasonQueued, Unchanged: true, After: freshLook}, nil
+		return Verdict{Unchanged: true, After: freshLook}, nil
 	}
 	own.mutex.Lock()
 	defer own.mutex.Unlock()
 	own.limit, own.suspended = int(ws.Limit()), ws.Spec.Suspend
-	if place, ok := own.taken[e.Name]; ok && place.Job == e.Job {
+	if place, ok := own.taken[e.Name]; ok && place.sameAttempt(e) {
 		return Verdict{Admitted: true, Again: true}, nil
 	}
 	own.line.put(e)
@@ -74,25 +80,25 @@ func (q *Queues) Started(namespace, name string) {
 	delete(own.told, name)
 }
 
-// Taken is the Job for which a job has a place and of which the cache has shown nothing
-// yet; "": there is none. Only what is known not to exist may be forgotten.
-func (q *Queues) Taken(ctx context.Context, namespace, name string) (string, error) {
+// Taken is the place that a job has and of whose Job the cache has shown nothing yet;
+// its Job is "" if there is none. Only what is known not to exist may be forgotten.
+func (q *Queues) Taken(ctx context.Context, namespace, name string) (Entry, error) {
 	own := q.of(namespace)
 	own.mutex.Lock()
 	defer own.mutex.Unlock()
 	place, ok := own.taken[name]
 	if !ok {
-		return "", nil
+		return Entry{}, nil
 	}
 	shown, err := q.source.Shown(ctx, namespace, place.Job)
 	if err != nil {
-		return "", fmt.Errorf("look for Job %q: %w", place.Job, err)
+		return Entry{}, fmt.Errorf("look for Job %q: %w", place.Job, err)
 	}
 	if shown {
 		delete(own.taken, name)
-		return "", nil
+		return Entry{}, nil
 	}
-	return place.Job, nil
+	return place, nil
 }
 
 // Forget a job that wants no place, or did not use the one that it got.

@@ -60,6 +60,9 @@ func (o *fakeOperator) dies() bool {
 // hear of a change, if the cache is behind.
 func (o *fakeOperator) hear(kind int) bool {
 	about := o.w.tell(kind)
+	if about == "" && len(o.w.unheard) > 0 {
+		about, o.w.unheard = o.w.unheard[0], o.w.unheard[1:]
+	}
 	if about == "" {
 		return false
 	}
@@ -185,7 +188,8 @@ func (o *fakeOperator) ask(job jobObject) {
 // freed reports whether the job has no place but for the Job named; it gives back one
 // whose Job and pod do not exist.
 func (o *fakeOperator) freed(name, but string) bool {
-	taken, err := o.queues.Taken(o.Context(), "acme", name)
+	place, err := o.queues.Taken(o.Context(), "acme", name)
+	taken := place.Job
 	if err != nil {
 		o.Fatal(err)
 	}

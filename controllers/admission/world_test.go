@@ -68,6 +68,8 @@ type world struct {
 	limit  int
 	now    time.Time
 	faults []string
+	// unheard are changes that the cache got in the middle of a question.
+	unheard []string
 }
 
 func newWorld(seed uint64) *world {
@@ -88,6 +90,15 @@ func (w *world) tell(kind int) string {
 	next.apply(w.cache)
 	w.seen[kind]++
 	return next.about
+}
+
+// tellSoon: the cache moves on between two looks at it, too.
+func (w *world) tellSoon() {
+	if w.rand.IntN(3) == 0 {
+		if about := w.tell(w.rand.IntN(kinds)); about != "" {
+			w.unheard = append(w.unheard, about)
+		}
+	}
 }
 
 // forget is a new operator's start: its cache comes from an API server that may lag
@@ -122,6 +133,9 @@ func (w *world) Fresh(context.Context, string) (bool, error) {
 	return true, nil
 }
 
+// Current is part of Source. Whoever asks here has looked just before.
+func (w *world) Current(context.Context, string, Entry) (bool, error) { return true, nil }
+
 // Waiting is part of Source.
 func (w *world) Waiting(context.Context, string) ([]Entry, error) {
 	var entries []Entry
@@ -144,6 +158,7 @@ func attemptName(job string, number int) string { return fmt.Sprintf("%s-%d", jo
 
 // Occupants is part of Source.
 func (w *world) Occupants(context.Context, string) ([]Occupant, error) {
+	defer w.tellSoon()
 	return w.cache.processing(), nil
 }
 
@@ -169,6 +184,7 @@ func (w *world) Started(_ context.Context, _, job string) (bool, error) {
 
 // Shown is part of Source.
 func (w *world) Shown(_ context.Context, _, job string) (bool, error) {
+	defer w.tellSoon()
 	attempt, ok := w.cache.attempts[job]
 	_, pod := w.cache.pods[job]
 	return ok && (attempt.finished || pod), nil

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/admission"
 )
 
 // placeLook is how soon it is looked again whether a place has become free.
@@ -25,9 +26,9 @@ func (r *Reconciler) queue(ctx context.Context, o observed, d *decision) error {
 		r.Queues.Started(namespace, name)
 		return nil
 	}
-	next := ""
+	next := admission.Entry{UID: o.job.UID}
 	if d.start != nil {
-		next = d.start.Job
+		next.Job = d.start.Job
 	}
 	left, err := r.leave(ctx, namespace, name, next)
 	if err != nil {
@@ -71,15 +72,15 @@ func (r *Reconciler) ask(ctx context.Context, o observed, d *decision) error {
 // leave the queue, but for the place of the Job named next. It reports whether
 // something is left: a place is free only when it is certain that no Job or pod is on
 // its way, or stopping, that the cache does not show.
-func (r *Reconciler) leave(ctx context.Context, namespace, name, next string) (left bool, err error) {
+func (r *Reconciler) leave(ctx context.Context, namespace, name string, next admission.Entry) (left bool, err error) {
 	taken, err := r.Queues.Taken(ctx, namespace, name)
 	switch {
 	case err != nil:
 		return false, err
-	case taken == "" && next != "" || taken != "" && taken == next:
+	case taken.Job == "" && next.Job != "", taken.Job != "" && taken.Job == next.Job && taken.UID == next.UID:
 		return false, nil
-	case taken != "":
-		if left, err := r.leftOf(ctx, namespace, taken); err != nil || left {
+	case taken.Job != "":
+		if left, err := r.leftOf(ctx, namespace, taken.Job); err != nil || left {
 			return left, err
 		}
 	}

@@ -74,7 +74,7 @@ func (r *Reconciler) step(ctx context.Context, req ctrl.Request) (ctrl.Result, e
 	job := &v1alpha1.WorkspaceJob{}
 	err := r.Client.Get(ctx, req.NamespacedName, job)
 	if apierrors.IsNotFound(err) || err == nil && !job.DeletionTimestamp.IsZero() {
-		left, err := r.leave(ctx, req.Namespace, req.Name, "")
+		left, err := r.leave(ctx, req.Namespace, req.Name, admission.Entry{})
 		if left {
 			return ctrl.Result{RequeueAfter: placeLook}, err
 		}

@@ -14,6 +14,11 @@ func waits(o observed, d *decision, v admission.Verdict) {
 	d.start = nil
 	d.look(v.After)
 	told := &o.job.Status
+	if v.Reason == "" {
+		// Nothing is known yet, so nothing is told.
+		d.status = *told.DeepCopy()
+		return
+	}
 	if v.Unchanged && told.ObservedGeneration == o.job.Generation && told.State == v1alpha1.StateEnqueued && conditions.Reason(told.Conditions) == v.Reason {
 		d.status = *told.DeepCopy()
 		return
