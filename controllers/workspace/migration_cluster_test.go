@@ -134,7 +134,25 @@ func TestMigrationThatIsRefusedStalls(t *testing.T) {
 func TestMigrationThatGetsNoPodTellsWhy(t *testing.T) {
 	t.Parallel()
 	c := cluster(t)
-	c.create(MakeWorkspace("pending").Quota(corev1.ResourceList{"pods": resource.MustParse("0")}).Obj())
+	// A quota of the test's own, that Kubernetes knows of before the first pod: one that
+	// is as new as the pod may be overlooked.
+	pending := MakeWorkspace("pending").Obj()
+	c.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name: pending.NamespaceName(), Labels: map[string]string{v1alpha1.LabelWorkspace: pending.Name},
+	}})
+	quota := &corev1.ResourceQuota{
+		ObjectMeta: metav1.ObjectMeta{Name: "none", Namespace: pending.NamespaceName()},
+		Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"pods": resource.MustParse("0")}},
+	}
+	c.create(quota)
+	testenv.Eventually(t, "Kubernetes knows of the quota", func(ctx context.Context) error {
+		err := c.Get(ctx, client.ObjectKeyFromObject(quota), quota)
+		if err == nil && len(quota.Status.Used) == 0 {
+			err = errors.New("it has not counted")
+		}
+		return err
+	})
+	c.create(pending)
 	ws := c.waitFor("pending", v1alpha1.ConditionDatabaseReady, "False MigrationPending")
 	if said := message(ws, v1alpha1.ConditionReady); !strings.Contains(said, "exceeded quota") {
 		t.Errorf("it says: %s", said)
