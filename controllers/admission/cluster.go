@@ -68,11 +68,11 @@ func seriesOf(object client.Object) []string {
 	return nil
 }
 
-// jobProcessing: an attempt's Job holds a place until it has finished. One that is
-// suspended and has no pod is a scheduled run's that waits itself.
+// jobProcessing: an attempt's Job holds a place until it is over. One without an
+// attempt is a scheduled run's that waits itself.
 func jobProcessing(object client.Object) []string {
 	job, ok := object.(*batchv1.Job)
-	if !ok || job.Labels[v1alpha1.LabelAttempt] == "" || runnerjob.Finished(job) != nil {
+	if !ok || job.Labels[v1alpha1.LabelAttempt] == "" || runnerjob.Over(job) != nil {
 		return nil
 	}
 	return []string{processing}
@@ -146,7 +146,7 @@ func (c *Cluster) Shown(ctx context.Context, namespace, name string) (bool, erro
 	if job.Labels[v1alpha1.LabelAttempt] == "" {
 		return false, nil
 	}
-	if runnerjob.Finished(job) != nil {
+	if runnerjob.Over(job) != nil {
 		return true, nil
 	}
 	var pods corev1.PodList

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 )
 
 // act stops, starts and deletes Jobs. What the API server refuses for good changes
@@ -122,7 +123,7 @@ func (r *Reconciler) stop(ctx context.Context, child *batchv1.Job) error {
 }
 
 func (r *Reconciler) suspend(ctx context.Context, child *batchv1.Job) error {
-	if suspended(child) {
+	if runnerjob.Suspended(child) {
 		return nil
 	}
 	changed := child.DeepCopy()

@@ -6,12 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -65,21 +63,6 @@ func newRun(status *v1alpha1.WorkspaceJobStatus, run int32) {
 	status.Result = nil
 	status.Parents = nil
 }
-
-// stopped: the Job was suspended, none of its pods is left running, and none has
-// ended that the Job controller has not counted yet: it may have succeeded.
-func stopped(child *batchv1.Job) bool {
-	told := slices.ContainsFunc(child.Status.Conditions, func(c batchv1.JobCondition) bool {
-		return c.Type == batchv1.JobSuspended && c.Status == corev1.ConditionTrue
-	})
-	uncounted := child.Status.UncountedTerminatedPods
-	return told && suspended(child) &&
-		child.Status.Active == 0 && child.Status.Succeeded == 0 &&
-		(child.Status.Terminating == nil || *child.Status.Terminating == 0) &&
-		(uncounted == nil || len(uncounted.Succeeded)+len(uncounted.Failed) == 0)
-}
-
-func suspended(child *batchv1.Job) bool { return child.Spec.Suspend != nil && *child.Spec.Suspend }
 
 // settle ends an attempt as its Job ended. A success counts even when the attempt
 // was being stopped: its transaction has committed.

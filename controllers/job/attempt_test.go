@@ -7,10 +7,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
@@ -144,28 +142,5 @@ func TestASuccessAtOnceHasNoEventButIsMeasured(t *testing.T) {
 	want := []measure{{queued: new(time.Second)}, {outcome: "Succeeded", ran: 4 * time.Second}}
 	if diff := cmp.Diff(want, measuresOf(o.job, &o.job.Status, &d.status), cmp.AllowUnexported(measure{})); diff != "" {
 		t.Errorf("measures (-want +got):\n%s", diff)
-	}
-}
-
-func TestStoppedWaitsForThePod(t *testing.T) {
-	t.Parallel()
-	for name, change := range map[string]func(*batchv1.Job){
-		"not suspended yet": func(j *batchv1.Job) { j.Spec.Suspend = new(false) },
-		"a pod is active":   func(j *batchv1.Job) { j.Status.Active = 1 },
-		"a pod terminates":  func(j *batchv1.Job) { j.Status.Terminating = new(int32(1)) },
-		"one has succeeded": func(j *batchv1.Job) { j.Status.Succeeded = 1 },
-		"one is not counted yet": func(j *batchv1.Job) {
-			j.Status.UncountedTerminatedPods = &batchv1.UncountedTerminatedPods{Succeeded: []types.UID{"pod"}}
-		},
-		"not told so yet": func(j *batchv1.Job) { j.Status.Conditions = nil },
-	} {
-		child := suspendedChild(1)
-		change(child)
-		if stopped(child) {
-			t.Errorf("%s: called stopped", name)
-		}
-	}
-	if !stopped(suspendedChild(1)) {
-		t.Error("a suspended Job without pods is not called stopped")
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/conditions"
+	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 )
 
 // adopt takes up a Job that exists though the status doesn't know it: the
@@ -54,7 +55,7 @@ func attend(o observed, d *decision, current *v1alpha1.Attempt) {
 	switch {
 	case o.seen.End != nil:
 		settle(current, o.seen.End)
-	case current.Outcome != "" && stopped(o.child):
+	case current.Outcome != "" && runnerjob.Over(o.child) != nil:
 		end(current, current.Outcome, current.Error, o.now)
 	case current.Outcome != "":
 		stopping(o, d, current)

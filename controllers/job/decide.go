@@ -36,7 +36,7 @@ type observed struct {
 	seen runnerjob.Observation
 	// foreign names who holds the child's name, if that is not this job.
 	foreign string
-	// ended are this job's Jobs that have finished.
+	// ended are this job's Jobs that are over.
 	ended []batchv1.Job
 	// recurring is the recurring job that this is a run of; nil: none.
 	recurring *v1alpha1.WorkspaceRecurringJob

@@ -78,7 +78,7 @@ func belongs(child *batchv1.Job, job *v1alpha1.WorkspaceJob) bool {
 // isTick: the Job has the looks of one that a schedule made and nobody has started.
 func isTick(child *batchv1.Job, job *v1alpha1.WorkspaceJob) bool {
 	_, scheduled := job.ScheduledAt()
-	return scheduled && child.Name == job.Name && child.Annotations[v1alpha1.AnnotationJobUID] == "" && suspended(child)
+	return scheduled && child.Name == job.Name && child.Annotations[v1alpha1.AnnotationJobUID] == "" && runnerjob.Suspended(child)
 }
 
 // scheduledFor: the Job waits, was made by the CronJob of the recurring job that the
@@ -113,7 +113,7 @@ func sameArgs(a, b *apiextensionsv1.JSON) bool {
 	return json.Unmarshal(a.Raw, &left) == nil && json.Unmarshal(b.Raw, &right) == nil && equality.Semantic.DeepEqual(left, right)
 }
 
-// endedOf are the job's own Jobs that have finished.
+// endedOf are the job's own Jobs that are over.
 func (r *Reconciler) endedOf(ctx context.Context, job *v1alpha1.WorkspaceJob) ([]batchv1.Job, error) {
 	var list batchv1.JobList
 	if err := r.Client.List(ctx, &list, client.InNamespace(job.Namespace), client.MatchingFields{runnerjob.IndexOwner: string(job.UID)}, client.UnsafeDisableDeepCopy); err != nil {
@@ -121,7 +121,7 @@ func (r *Reconciler) endedOf(ctx context.Context, job *v1alpha1.WorkspaceJob) ([
 	}
 	var ended []batchv1.Job
 	for i := range list.Items {
-		if child := &list.Items[i]; belongs(child, job) && runnerjob.Finished(child) != nil {
+		if child := &list.Items[i]; belongs(child, job) && runnerjob.Over(child) != nil {
 			ended = append(ended, *child)
 		}
 	}

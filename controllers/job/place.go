@@ -13,6 +13,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/admission"
+	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 )
 
 // placeLook is how soon it is looked again whether a place has become free.
@@ -101,11 +102,12 @@ func (r *Reconciler) stillThere(ctx context.Context, job *v1alpha1.WorkspaceJob)
 	return nil
 }
 
-// leftOf reports whether a Job or a pod of it exists.
+// leftOf reports whether a Job that is not over, or a pod of one that is gone, exists.
 func (r *Reconciler) leftOf(ctx context.Context, namespace, name string) (bool, error) {
-	err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &batchv1.Job{})
+	child := &batchv1.Job{}
+	err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, child)
 	if !apierrors.IsNotFound(err) {
-		return err == nil, err
+		return err == nil && runnerjob.Over(child) == nil, err
 	}
 	var pods corev1.PodList
 	err = r.APIReader.List(ctx, &pods, client.InNamespace(namespace), client.MatchingLabels{batchv1.JobNameLabel: name}, client.Limit(1))

@@ -11,6 +11,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -385,4 +386,29 @@ func TestALaggingCacheLosesNoScheduledAttempt(t *testing.T) {
 	if job := c.get(tick.Name); len(job.Status.Attempts) != 1 || job.Status.Attempts[0].Outcome != "" {
 		t.Errorf("its attempt is taken for lost: %+v", job.Status.Attempts)
 	}
+}
+
+// TestAnAttemptThatNeverHadAPodGivesItsPlaceBack: its Job is suspended and so never
+// finishes. Neither its own next attempt nor another job waits for that.
+func TestAnAttemptThatNeverHadAPodGivesItsPlaceBack(t *testing.T) {
+	t.Parallel()
+	c := inWorkspace(t, "queue-no-pod")
+	c.limit(1)
+	quota := &corev1.ResourceQuota{
+		ObjectMeta: metav1.ObjectMeta{Name: "none", Namespace: c.namespace},
+		Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{corev1.ResourcePods: resource.MustParse("0")}},
+	}
+	c.create(quota)
+	testenv.Eventually(c, "Kubernetes knows of the quota", func(ctx context.Context) error {
+		err := c.Get(ctx, client.ObjectKeyFromObject(quota), quota)
+		if err == nil && len(quota.Status.Used) == 0 {
+			err = errors.New("it has not counted")
+		}
+		return err
+	})
+	c.submit("no-pod", func(spec *v1alpha1.WorkspaceJobSpec) { spec.Retry.Limit = new(int32(1)) })
+	c.attempt("no-pod", 2)
+	c.submit("next", nil)
+	c.waitFor("no-pod", v1alpha1.StateFailed, v1alpha1.ReasonRetriesExhausted)
+	c.attempt("next", 1)
 }

@@ -283,6 +283,7 @@ func TestJobsAndLogsGoAfterTheirTime(t *testing.T) {
 		"its time is not over":              {observed{job: told, ended: []batchv1.Job{finishedChild(1, 5)}, now: at(3604)}, 0},
 		"its end is not in the status yet":  {observed{job: untold, child: makeChild(1, 1), ended: []batchv1.Job{finishedChild(1, 5)}, now: at(9999)}, 0},
 		"the status tells of another one":   {observed{job: other, ended: []batchv1.Job{finishedChild(1, 5)}, now: at(9999)}, 0},
+		"it never had a pod":                {observed{job: told, ended: []batchv1.Job{*suspendedChild(1)}, now: at(3605)}, 1},
 		"a schedule's Job that never ran":   {observed{job: makeJob().scheduled(0).finished("Deleted", 5).obj(), tick: suspendedChild(1), now: at(6)}, 1},
 		"a schedule's Job that waits stays": {observed{job: makeJob().scheduled(0).obj(), tick: suspendedChild(1), now: at(6)}, 0},
 	} {

@@ -69,7 +69,7 @@ func reap(o observed, d *decision) {
 		if !accounted(&o.job.Status, child) {
 			continue
 		}
-		left := runnerjob.Finished(child).LastTransitionTime.Add(keep).Sub(o.now)
+		left := runnerjob.Over(child).LastTransitionTime.Add(keep).Sub(o.now)
 		if left <= 0 {
 			d.reap = append(d.reap, *child)
 			continue

@@ -72,6 +72,33 @@ func Finished(job *batchv1.Job) *batchv1.JobCondition {
 	return nil
 }
 
+// Over returns the condition since which the Job runs nothing: the one that ended it
+// or, for a Job that was suspended, that; nil while it goes on.
+func Over(job *batchv1.Job) *batchv1.JobCondition {
+	if finished := Finished(job); finished != nil || !stopped(job) {
+		return finished
+	}
+	at := slices.IndexFunc(job.Status.Conditions, saysSuspended)
+	return &job.Status.Conditions[at]
+}
+
+// stopped: the Job was suspended, none of its pods is left running, and none has
+// ended that the Job controller has not counted yet: it may have succeeded.
+func stopped(job *batchv1.Job) bool {
+	uncounted := job.Status.UncountedTerminatedPods
+	return Suspended(job) && slices.ContainsFunc(job.Status.Conditions, saysSuspended) &&
+		job.Status.Active == 0 && job.Status.Succeeded == 0 &&
+		(job.Status.Terminating == nil || *job.Status.Terminating == 0) &&
+		(uncounted == nil || len(uncounted.Succeeded)+len(uncounted.Failed) == 0)
+}
+
+func saysSuspended(c batchv1.JobCondition) bool {
+	return c.Type == batchv1.JobSuspended && c.Status == corev1.ConditionTrue
+}
+
+// Suspended reports whether the Job is told to run no pod.
+func Suspended(job *batchv1.Job) bool { return job.Spec.Suspend != nil && *job.Spec.Suspend }
+
 // EndSeen reports whether one of the pods tells how the runner's process ended. A
 // cache may hold a finished Job and not yet the end of its pod.
 func EndSeen(pods []corev1.Pod) bool {

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/runner/contract"
@@ -205,5 +206,35 @@ func TestTroubleKeepsItsWordsFromTryToTry(t *testing.T) {
 	second := nameless(&corev1.Event{Message: `pods "nightly-1-b9fqz" is forbidden: exceeded quota`}, "nightly-1")
 	if want := `pods "nightly-1-*" is forbidden: exceeded quota`; first != want || second != want {
 		t.Errorf("%q, %q; want %q", first, second, want)
+	}
+}
+
+func TestASuspendedJobIsOverWithoutPods(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*batchv1.Job){
+		"not suspended yet": func(j *batchv1.Job) { j.Spec.Suspend = new(false) },
+		"a pod is active":   func(j *batchv1.Job) { j.Status.Active = 1 },
+		"a pod terminates":  func(j *batchv1.Job) { j.Status.Terminating = new(int32(1)) },
+		"one has succeeded": func(j *batchv1.Job) { j.Status.Succeeded = 1 },
+		"one is not counted yet": func(j *batchv1.Job) {
+			j.Status.UncountedTerminatedPods = &batchv1.UncountedTerminatedPods{Succeeded: []types.UID{"pod"}}
+		},
+		"not told so yet": func(j *batchv1.Job) { j.Status.Conditions = nil },
+	} {
+		child := suspendedJob()
+		change(child)
+		if Over(child) != nil {
+			t.Errorf("%s: called over", name)
+		}
+	}
+	if Over(suspendedJob()) == nil {
+		t.Error("a suspended Job without pods is not called over")
+	}
+}
+
+func suspendedJob() *batchv1.Job {
+	return &batchv1.Job{
+		Spec:   batchv1.JobSpec{Suspend: new(true)},
+		Status: batchv1.JobStatus{Conditions: []batchv1.JobCondition{{Type: batchv1.JobSuspended, Status: corev1.ConditionTrue}}},
 	}
 }
