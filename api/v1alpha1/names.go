@@ -8,6 +8,9 @@ const (
 	// LabelWorkspace names the Workspace. A cluster admin sets it on a namespace
 	// to hand that namespace over to the Workspace of this name.
 	LabelWorkspace = Group + "/workspace"
+	// AnnotationRunnerImage is, on a workspace's namespace, the image that may run
+	// there: spec.runner.image of its Workspace. See config/policies.
+	AnnotationRunnerImage = Group + "/runner-image"
 	// LabelJob names the WorkspaceJob on an attempt's Job and pod.
 	LabelJob = Group + "/job"
 	// LabelAttempt is the attempt's number on an attempt's Job and pod.

@@ -84,18 +84,24 @@ func newNamespace(ws *v1alpha1.Workspace) *corev1.Namespace {
 	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 		Name:            ws.NamespaceName(),
 		Labels:          namespaceLabels(ws, claimMade),
+		Annotations:     namespaceAnnotations(ws),
 		OwnerReferences: []metav1.OwnerReference{*ownerOf(ws)},
 	}}
 }
 
-// mendNamespace is what to apply onto the namespace; nil if its labels are in
-// place.
+// mendNamespace is what to apply onto the namespace; nil if its labels and
+// annotations are in place.
 func mendNamespace(ws *v1alpha1.Workspace, ns *corev1.Namespace, c claim) runtime.ApplyConfiguration {
-	want := namespaceLabels(ws, c)
-	if c == claimAbsent || containsAll(ns.Labels, want) {
+	labels, annotations := namespaceLabels(ws, c), namespaceAnnotations(ws)
+	if c == claimAbsent || containsAll(ns.Labels, labels) && containsAll(ns.Annotations, annotations) {
 		return nil
 	}
-	return applycorev1.Namespace(ns.Name).WithUID(ns.UID).WithLabels(want)
+	return applycorev1.Namespace(ns.Name).WithUID(ns.UID).WithLabels(labels).WithAnnotations(annotations)
+}
+
+// namespaceAnnotations tell the admission policies which image may run.
+func namespaceAnnotations(ws *v1alpha1.Workspace) map[string]string {
+	return map[string]string{v1alpha1.AnnotationRunnerImage: ws.Spec.Runner.Image}
 }
 
 // namespaceLabels: of an adopted namespace only Pod Security is the operator's
@@ -112,8 +118,8 @@ func namespaceLabels(ws *v1alpha1.Workspace, c claim) map[string]string {
 	return labels
 }
 
-func containsAll(labels, want map[string]string) bool {
-	return !slices.ContainsFunc(slices.Collect(maps.Keys(want)), func(key string) bool { return labels[key] != want[key] })
+func containsAll(has, want map[string]string) bool {
+	return !slices.ContainsFunc(slices.Collect(maps.Keys(want)), func(key string) bool { return has[key] != want[key] })
 }
 
 // labelsOf are on everything that the operator makes for ws.

@@ -22,11 +22,15 @@ import (
 
 // install applies what the operator needs in a cluster: CRDs, roles and its
 // namespace. What runs in that namespace it leaves out.
-func install(ctx context.Context, c client.Client, config string) error {
+func install(ctx context.Context, c client.Client, config string, options Options) error {
 	namespace := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace"}}
 	namespace.SetName("workspace-jobs-system")
 	objects := []*unstructured.Unstructured{namespace}
-	for _, pattern := range []string{"crd/bases/*.yaml", "rbac/*.yaml"} {
+	patterns := []string{"crd/bases/*.yaml", "rbac/*.yaml"}
+	if options.Policies {
+		patterns = append(patterns, "policies/*.yaml")
+	}
+	for _, pattern := range patterns {
 		more, err := readManifests(filepath.Join(config, pattern))
 		if err != nil {
 			return err

@@ -35,6 +35,10 @@ type Options struct {
 	// SimulatedNode runs it too, and the scheduler, and a node on which every pod of
 	// a Job succeeds at once though nothing runs.
 	SimulatedNode bool
+	// Policies installs the admission policies too. Tests of what the operator does
+	// about objects that others changed do without them: they would keep the others
+	// from it.
+	Policies bool
 }
 
 // Env is a running control plane.
@@ -127,7 +131,7 @@ func startWith(ctx context.Context, tool string, options Options) (*Env, *plane,
 	}
 	env, err := connect(p.kubeconfig)
 	if err == nil {
-		err = install(ctx, env.Client, filepath.Join(root, "config"))
+		err = install(ctx, env.Client, filepath.Join(root, "config"), options)
 	}
 	if err != nil {
 		return nil, nil, errors.Join(err, p.stop())

@@ -1,0 +1,84 @@
+package policies
+
+import (
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/runnerjob"
+)
+
+// ours is the metadata of an object that the operator keeps.
+func ours(namespace, name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}}
+}
+
+// jobParts are what a test may spoil of a Job.
+type jobParts struct {
+	*batchv1.Job
+	pod    *corev1.PodSpec
+	runner *corev1.Container
+}
+
+// job is what the operator makes of a WorkspaceJob, spoilt.
+func job(namespace string, spoil ...func(*jobParts)) *batchv1.Job {
+	ws := &v1alpha1.Workspace{
+		ObjectMeta: metav1.ObjectMeta{Name: "any"},
+		Spec: v1alpha1.WorkspaceSpec{
+			Namespace: namespace,
+			Database:  v1alpha1.Database{SecretRef: v1alpha1.SecretKeyRef{Name: "database", Key: "url"}, Schema: "hangfire"},
+			Runner:    v1alpha1.Runner{Image: image, Secrets: []string{"crm"}},
+		},
+	}
+	spec := runnerjob.Run(ws, &v1alpha1.JobTemplate{Handler: "sql"})
+	spec.Name = "any-1"
+	spec.Owner = metav1.OwnerReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: "WorkspaceJob", Name: "any", UID: "any"}
+	made := runnerjob.Build(ws, spec)
+	pod := &made.Spec.Template.Spec
+	for _, each := range spoil {
+		each(&jobParts{Job: made, pod: pod, runner: &pod.Containers[0]})
+	}
+	return made
+}
+
+// unlabel a Job: one without labels gets its pod's.
+func unlabel(job *batchv1.Job) { job.Labels, job.Spec.Template.Labels = nil, nil }
+
+func cronJob(namespace string, spoil ...func(*jobParts)) *batchv1.CronJob {
+	made := job(namespace, spoil...)
+	return &batchv1.CronJob{
+		ObjectMeta: ours(namespace, "any"),
+		Spec: batchv1.CronJobSpec{
+			Schedule: "0 0 1 1 *", JobTemplate: batchv1.JobTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: made.Labels}, Spec: made.Spec},
+		},
+	}
+}
+
+func account(namespace, name string) *corev1.ServiceAccount {
+	return &corev1.ServiceAccount{ObjectMeta: ours(namespace, name), AutomountServiceAccountToken: new(false)}
+}
+
+func roleBinding(namespace, name, role string) *rbacv1.RoleBinding {
+	return &rbacv1.RoleBinding{
+		ObjectMeta: ours(namespace, name),
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: "ana"}},
+	}
+}
+
+func networkPolicy(namespace, name string, spec networkingv1.NetworkPolicySpec) *networkingv1.NetworkPolicy {
+	return &networkingv1.NetworkPolicy{ObjectMeta: ours(namespace, name), Spec: spec}
+}
+
+func denyAll() networkingv1.NetworkPolicySpec {
+	return networkingv1.NetworkPolicySpec{PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress}}
+}
+
+func egress() networkingv1.NetworkPolicySpec {
+	return networkingv1.NetworkPolicySpec{
+		PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}, Egress: []networkingv1.NetworkPolicyEgressRule{{}},
+	}
+}
