@@ -25,11 +25,11 @@ import (
 // +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspacejobs,verbs=get;list;watch;delete
 // +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspacejobs/status,verbs=patch
 // +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspacejobs/finalizers,verbs=update
-// +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspaces,verbs=get;list;watch
+// +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspaces,verbs=list;watch
 // +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspacerecurringjobs,verbs=get;list;watch
 // +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups=batch,resources=cronjobs,verbs=get;list;watch
-// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;delete
+// +kubebuilder:rbac:groups=batch,resources=cronjobs,verbs=list;watch
+// +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch;delete
 // +kubebuilder:rbac:groups="",resources=events,verbs=list
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 

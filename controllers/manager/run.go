@@ -25,7 +25,7 @@ import (
 )
 
 // +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,namespace=workspace-jobs-system,verbs=get;create;update
-// +kubebuilder:rbac:groups="",resources=events,namespace=workspace-jobs-system,verbs=create;patch
+// +kubebuilder:rbac:groups="",resources=events,namespace=workspace-jobs-system,verbs=create
 
 func run(ctx context.Context, opts options) error {
 	scheme := runtime.NewScheme()

@@ -25,7 +25,7 @@ import (
 // +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspacerecurringjobs/status,verbs=patch
 // +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspacerecurringjobs/finalizers,verbs=update
 // +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspacejobs,verbs=get;list;watch;create;delete
-// +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspaces,verbs=get;list;watch
+// +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspaces,verbs=list;watch
 // +kubebuilder:rbac:groups=batch,resources=cronjobs,verbs=get;list;watch;create;patch
 // +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;delete
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch

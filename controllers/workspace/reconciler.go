@@ -18,7 +18,7 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspaces,verbs=get;list;watch
+// +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspaces,verbs=list;watch
 // +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspaces/status,verbs=patch
 // +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspaces/finalizers,verbs=update
 // +kubebuilder:rbac:groups="",resources=namespaces;serviceaccounts;limitranges,verbs=get;list;watch;create;patch
@@ -27,9 +27,9 @@ import (
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=rolebindings,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterroles,verbs=bind,resourceNames=workspace-jobs-viewer;workspace-jobs-editor;workspace-jobs-admin
 // +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;delete
-// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch
 // +kubebuilder:rbac:groups="",resources=events,verbs=list
-// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch;update
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // Reconciler keeps Workspaces as they should be.
 type Reconciler struct {

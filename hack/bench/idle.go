@@ -42,7 +42,7 @@ func measureIdle(ctx context.Context, l *lab, workspaces, recurring int, lasts t
 	if err := l.schedulesInPlace(ctx, n); err != nil {
 		return err
 	}
-	if err := l.operator.restart(ctx); err != nil {
+	if err := l.operator.Restart(ctx); err != nil {
 		return err
 	}
 	if err := l.settle(ctx); err != nil {
@@ -74,7 +74,7 @@ func measureIdle(ctx context.Context, l *lab, workspaces, recurring int, lasts t
 
 func (l *lab) schedulesInPlace(ctx context.Context, n int) error {
 	return until(ctx, settles, "the schedules are in place", func(ctx context.Context) (bool, error) {
-		if err := l.operator.alive(); err != nil {
+		if err := l.operator.Alive(); err != nil {
 			return false, err
 		}
 		var list v1alpha1.WorkspaceRecurringJobList
@@ -95,7 +95,7 @@ func (l *lab) schedulesInPlace(ctx context.Context, n int) error {
 func (l *lab) settle(ctx context.Context) error {
 	quiet, last := time.Now(), -1.0
 	return until(ctx, settles, "the operator has nothing to do", func(ctx context.Context) (bool, error) {
-		sent, err := l.operator.requests(ctx)
+		sent, err := l.requests(ctx)
 		if err != nil {
 			return false, err
 		}
@@ -107,10 +107,10 @@ func (l *lab) settle(ctx context.Context) error {
 }
 
 func (l *lab) snapshot(ctx context.Context) (tally, usage, error) {
-	sent, err := l.operator.requests(ctx)
+	sent, err := l.requests(ctx)
 	if err != nil {
 		return nil, usage{}, err
 	}
-	used, err := l.operator.usage()
+	used, err := l.usage()
 	return sent, used, err
 }

@@ -34,7 +34,7 @@ type lab struct {
 	client    client.Client
 	clientset *kubernetes.Clientset
 	env       *testenv.Env
-	operator  *operator
+	operator  *testenv.Operator
 	stops     []func() error
 }
 
@@ -75,7 +75,8 @@ func (l *lab) start(ctx context.Context, o *options) error {
 	l.stops = append(l.stops, func() error { return os.RemoveAll(scratch) })
 	manager := o.manager
 	if manager == "" {
-		if manager, err = buildManager(ctx, root, scratch); err != nil {
+		say("building the operator")
+		if manager, err = testenv.BuildOperator(ctx, scratch); err != nil {
 			return err
 		}
 	}
@@ -89,11 +90,11 @@ func (l *lab) start(ctx context.Context, o *options) error {
 	if l.clientset, err = kubernetes.NewForConfig(env.Config); err != nil {
 		return err
 	}
-	if l.operator, err = newOperator(ctx, l, manager, scratch); err != nil {
+	if l.operator, err = testenv.NewOperator(ctx, env, manager, scratch); err != nil {
 		return err
 	}
-	l.stops = append(l.stops, l.operator.stop)
-	return l.operator.start(ctx)
+	l.stops = append(l.stops, l.operator.Stop)
+	return l.operator.Start(ctx)
 }
 
 // stop removes what was started, the newest first.
@@ -112,17 +113,4 @@ func repository(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("go env GOMOD: %w", err)
 	}
 	return filepath.Dir(strings.TrimSpace(string(output))), nil
-}
-
-func buildManager(ctx context.Context, root, scratch string) (string, error) {
-	say("building the operator")
-	binary := filepath.Join(scratch, "manager")
-	// As the image has it.
-	build := exec.CommandContext(ctx, "go", "build", "-C", root, "-trimpath", "-buildvcs=false", "-tags=timetzdata",
-		"-ldflags", "-s -w", "-o", binary, "./controllers/manager")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if output, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%s: %w\n%s", build, err, output)
-	}
-	return binary, nil
 }

@@ -61,11 +61,11 @@ func measureMemory(ctx context.Context, l *lab, n int) error {
 }
 
 func (l *lab) freshUsage(ctx context.Context) (usage, error) {
-	if err := l.operator.restart(ctx); err != nil {
+	if err := l.operator.Restart(ctx); err != nil {
 		return usage{}, err
 	}
 	if err := l.settle(ctx); err != nil {
 		return usage{}, err
 	}
-	return l.operator.usage()
+	return l.usage()
 }

@@ -37,8 +37,8 @@ func (t tally) sum(names ...string) float64 {
 
 // requests are those that the operator has sent, by HTTP method, as it counts them
 // itself.
-func (o *operator) requests(ctx context.Context) (tally, error) {
-	text, err := o.get(ctx)
+func (l *lab) requests(ctx context.Context) (tally, error) {
+	text, err := l.operator.Metrics(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -97,8 +97,8 @@ type usage struct {
 // ticks of /proc are a hundred a second on every Linux that Go runs on (sysconf(3)).
 const ticks = 100
 
-func (o *operator) usage() (usage, error) {
-	folder := fmt.Sprintf("/proc/%d/", o.process.Process.Pid)
+func (l *lab) usage() (usage, error) {
+	folder := fmt.Sprintf("/proc/%d/", l.operator.Process())
 	status, err := os.ReadFile(folder + "status")
 	if err != nil {
 		return usage{}, err

@@ -93,7 +93,7 @@ func (l *lab) dueAtOnce(ctx context.Context, n int, what string, kind client.Obj
 		return nil, errors.New("making them took too long: take fewer")
 	}
 	if err := ended.wait(ctx, time.Until(due)+10*time.Minute, what+" done"); err != nil {
-		return nil, errors.Join(err, l.operator.alive())
+		return nil, errors.Join(err, l.operator.Alive())
 	}
 	var late []time.Duration
 	for _, at := range ended.seen() {

@@ -84,7 +84,7 @@ func (l *lab) makeWorkspaces(ctx context.Context, n int, limit time.Duration) ([
 	var list v1alpha1.WorkspaceList
 	ready, why := 0, ""
 	err = until(ctx, limit, "the workspaces are ready", func(ctx context.Context) (bool, error) {
-		if err := l.operator.alive(); err != nil {
+		if err := l.operator.Alive(); err != nil {
 			return false, err
 		}
 		if err := l.client.List(ctx, &list); err != nil {

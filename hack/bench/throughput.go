@@ -108,7 +108,7 @@ func (l *lab) run(ctx context.Context, kind *burst, round, n int) (time.Duration
 		return 0, err
 	}
 	if err := done.wait(ctx, 5*time.Minute, "jobs done"); err != nil {
-		return 0, errors.Join(err, l.operator.alive())
+		return 0, errors.Join(err, l.operator.Alive())
 	}
 	var last time.Time
 	for _, at := range done.seen() {
@@ -145,7 +145,7 @@ func median[T float64 | time.Duration](values []T) T {
 type writes struct{ operator, server tally }
 
 func (l *lab) writesSoFar(ctx context.Context) (*writes, error) {
-	sent, err := l.operator.requests(ctx)
+	sent, err := l.requests(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -66,7 +66,9 @@ func (c controlPlane) apiServerArgs() []string {
 		"--service-account-key-file=" + c.certificate("service-account.pub"),
 		"--service-account-signing-key-file=" + c.certificate("service-account.key"),
 		"--authorization-mode=Node,RBAC",
-		"--enable-admission-plugins=NodeRestriction",
+		// The second asks whoever sets a controller as an owner for a right to the owner's
+		// finalizers, as OpenShift does.
+		"--enable-admission-plugins=NodeRestriction,OwnerReferencesPermissionEnforcement",
 
 		"--kubelet-certificate-authority=" + c.certificate("ca.crt"),
 		"--kubelet-client-certificate=" + c.certificate("kubelet-client.crt"),

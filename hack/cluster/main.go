@@ -22,6 +22,7 @@ const usage = `A real Kubernetes on this machine, built from its source modules.
   cluster status [--name NAME]     each part, and the node; fails if one does not run
   cluster kubeconfig [--name NAME] print the path of its kubeconfig
   cluster host-address [--name NAME]  print the host's address that pods can reach
+  cluster audit-log [--name NAME]  print the path of the API server's audit log
   cluster load [--name NAME] FILE.tar...   give it images, as made by hack/image
   cluster kubectl [--name NAME] ARGS...    kubectl with its kubeconfig
   cluster build [--control-plane | --simulated-node]
@@ -69,7 +70,7 @@ func dispatch(ctx context.Context, args []string) error {
 	case "kubectl":
 		name, rest := leadingName(args)
 		return kubectl(name, rest)
-	case "up", "down", "status", "kubeconfig", "host-address", "load":
+	case "up", "down", "status", "kubeconfig", "host-address", "audit-log", "load":
 		return namedCommand(ctx, verb, args)
 	}
 	return fmt.Errorf("there is no command %q: see cluster --help", verb)
@@ -101,6 +102,8 @@ func namedCommand(ctx context.Context, verb string, args []string) error {
 		fmt.Println(c.kubeconfig())
 	case "host-address":
 		fmt.Println(c.hostAddress())
+	case "audit-log":
+		fmt.Println(c.auditLog())
 	case "status":
 		return c.status(ctx)
 	}

@@ -40,7 +40,7 @@ func (c cluster) components(bin binaries, client *http.Client, pause string) []c
 		part("etcd", plane.etcdArgs(), nil),
 		part("containerd", []string{"--config=" + c.state("containerd.toml")},
 			func(ctx context.Context) error { return c.containerdReady(ctx, bin, pause) }, path),
-		part("kube-apiserver", plane.apiServerArgs(), at("/readyz")),
+		part("kube-apiserver", append(plane.apiServerArgs(), c.auditArgs()...), at("/readyz")),
 		part("kube-controller-manager", plane.controllerManagerArgs(), nil),
 		part("kube-scheduler", plane.schedulerArgs(), nil),
 		part("kubelet", c.kubeletArgs(), func(ctx context.Context) error { return c.nodeReady(ctx, client) }, path),
@@ -108,6 +108,9 @@ func (c cluster) prepare(ctx context.Context) error {
 		return err
 	}
 	if err := writeKubeconfig(c.kubeconfig(), c.name, plane.server(), plane.pki, "admin"); err != nil {
+		return err
+	}
+	if err := c.writeAuditPolicy(); err != nil {
 		return err
 	}
 	if err := c.writeNodeConfigs(cniPlugins()); err != nil {

@@ -51,6 +51,10 @@ func runAll(m *testing.M) int {
 		fmt.Printf("e2e: cluster, database and operator are up after %s\n", time.Since(begin).Round(time.Second))
 		code = m.Run()
 		err = shared.checkOperatorLog(context.Background())
+		// Only all tests together need all rights.
+		if err == nil && code == 0 && !given("test.run") && !given("test.skip") {
+			err = shared.checkOperatorRights(context.Background())
+		}
 	}
 	if err != nil {
 		code = failed(err)

@@ -166,3 +166,9 @@ func asUser(t *testing.T, user string, groups ...string) client.Client {
 	}
 	return c
 }
+
+// asKubernetes is a client whom the admission policies let write what is the operator's.
+func asKubernetes(t *testing.T) client.Client {
+	t.Helper()
+	return asUser(t, "system:serviceaccount:kube-system:job-controller", "system:masters", "system:serviceaccounts:kube-system")
+}

@@ -109,7 +109,7 @@ func (tn *tenant) twin(pod *corev1.Pod) *corev1.Pod {
 		delete(twin.Labels, label)
 	}
 	twin.Spec.NodeName = ""
-	if err := create(tn.t.Context(), shared.client, twin); err != nil {
+	if err := create(tn.t.Context(), asKubernetes(tn.t), twin); err != nil {
 		tn.t.Fatal(err)
 	}
 	eventually(tn.t, "the second pod runs", func(ctx context.Context) error {

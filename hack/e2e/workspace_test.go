@@ -40,7 +40,11 @@ func TestDriftIsPutBack(t *testing.T) {
 	}
 	before := policy.DeepCopy()
 	policy.Spec.Egress = []networkingv1.NetworkPolicyEgressRule{{}} // to everywhere
-	if err := shared.client.Update(t.Context(), policy); err != nil {
+	if err := shared.client.Update(t.Context(), policy.DeepCopy()); !apierrors.IsForbidden(err) {
+		t.Errorf("a cluster admin who opens a NetworkPolicy of the operator's is answered: %v", err)
+	}
+	kubernetes := asKubernetes(t)
+	if err := kubernetes.Update(t.Context(), policy); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the NetworkPolicy is put back", func(ctx context.Context) error {
@@ -54,7 +58,9 @@ func TestDriftIsPutBack(t *testing.T) {
 	})
 
 	binding := &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: tn.namespace, Name: editorBinding}}
-	remove(t, binding)
+	if err := kubernetes.Delete(t.Context(), binding); err != nil {
+		t.Fatal(err)
+	}
 	eventually(t, "the RoleBinding is put back", func(ctx context.Context) error {
 		if err := shared.client.Get(ctx, keyOf(binding), binding); err != nil {
 			return err
@@ -63,6 +69,19 @@ func TestDriftIsPutBack(t *testing.T) {
 			return fmt.Errorf("its subjects are %v", binding.Subjects)
 		}
 		return nil
+	})
+
+	ws, err := tn.get(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	members := client.MergeFrom(ws.DeepCopy())
+	ws.Spec.Members = nil
+	if err := shared.client.Patch(t.Context(), ws, members); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "nobody is an editor any more", func(ctx context.Context) error {
+		return wantNotFound(shared.client.Get(ctx, keyOf(binding), binding))
 	})
 }
 

@@ -76,6 +76,11 @@ type Shared struct {
 	env   *Env
 	plane *plane
 	err   error
+
+	operating   sync.Once
+	operator    *Operator
+	scratch     string
+	operatorErr error
 }
 
 // Run runs the tests, calls what has to stop before the control plane does, and
@@ -84,6 +89,10 @@ func (s *Shared) Run(m *testing.M, before ...func()) int {
 	code := m.Run()
 	for _, stop := range before {
 		stop()
+	}
+	if err := s.stopOperator(); err != nil {
+		fmt.Fprintf(os.Stderr, "stop the operator: %v\n", err)
+		code = max(code, 1)
 	}
 	if err := s.plane.stop(); err != nil {
 		fmt.Fprintf(os.Stderr, "stop the control plane: %v\n", err)
@@ -101,6 +110,41 @@ func (s *Shared) Env(t testing.TB) *Env {
 		t.Fatalf("no API server to test against: %v", s.err)
 	}
 	return s.env
+}
+
+// Operator returns the operator at work on the control plane: the manager's process,
+// which is built and started once, with these arguments.
+func (s *Shared) Operator(t testing.TB, args ...string) *Operator {
+	t.Helper()
+	env := s.Env(t)
+	s.operating.Do(func() { s.operatorErr = s.startOperator(context.Background(), env, args) })
+	if s.operatorErr != nil {
+		t.Fatalf("no operator to test: %v", s.operatorErr)
+	}
+	return s.operator
+}
+
+func (s *Shared) startOperator(ctx context.Context, env *Env, args []string) error {
+	var err error
+	if s.scratch, err = os.MkdirTemp("", "workspace-jobs-operator-"); err != nil {
+		return err
+	}
+	binary, err := BuildOperator(ctx, s.scratch)
+	if err != nil {
+		return err
+	}
+	if s.operator, err = NewOperator(ctx, env, binary, s.scratch, args...); err != nil {
+		return err
+	}
+	return s.operator.Start(ctx)
+}
+
+func (s *Shared) stopOperator() error {
+	var err error
+	if s.operator != nil {
+		err = s.operator.Stop()
+	}
+	return errors.Join(err, os.RemoveAll(s.scratch))
 }
 
 func start(options Options) (*Env, *plane, error) {

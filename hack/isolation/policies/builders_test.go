@@ -44,8 +44,34 @@ func job(namespace string, spoil ...func(*jobParts)) *batchv1.Job {
 	return made
 }
 
-// unlabel a Job: one without labels gets its pod's.
-func unlabel(job *batchv1.Job) { job.Labels, job.Spec.Template.Labels = nil, nil }
+// ownJob is somebody's own.
+func ownJob(namespace string) *batchv1.Job {
+	own := job(namespace)
+	own.ObjectMeta = metav1.ObjectMeta{Namespace: namespace, GenerateName: "own-"}
+	// A Job without labels gets its pod's.
+	own.Spec.Template.ObjectMeta = metav1.ObjectMeta{}
+	return own
+}
+
+func ownCronJob(namespace string) *batchv1.CronJob {
+	own := cronJob(namespace)
+	own.ObjectMeta = metav1.ObjectMeta{Namespace: namespace, GenerateName: "own-"}
+	own.Spec.JobTemplate.ObjectMeta = metav1.ObjectMeta{}
+	return own
+}
+
+func ownPod(namespace string) *corev1.Pod {
+	own := pod(namespace, "")
+	own.ObjectMeta = metav1.ObjectMeta{Namespace: namespace, GenerateName: "own-"}
+	return own
+}
+
+func pod(namespace, name string) *corev1.Pod {
+	spec := job(namespace).Spec.Template.Spec
+	// There may be no such account yet.
+	spec.ServiceAccountName = ""
+	return &corev1.Pod{ObjectMeta: ours(namespace, name), Spec: spec}
+}
 
 func cronJob(namespace string, spoil ...func(*jobParts)) *batchv1.CronJob {
 	made := job(namespace, spoil...)

@@ -52,12 +52,20 @@ func TestNobodyElseWritesWhatTheOperatorKeeps(t *testing.T) {
 		own.SetResourceVersion("")
 		c.accepted("an own object beside "+fence.GetName(), c.admin.Create(c.Context(), own, client.DryRunAll))
 	}
-	c.refused("a Job with the operator's label", managedObjects, words, c.admin.Create(c.Context(), job(home), client.DryRunAll))
-	c.refused("a CronJob with the operator's label", managedObjects, words, c.admin.Create(c.Context(), cronJob(home), client.DryRunAll))
-	own := job(home)
-	own.Name, own.GenerateName = "", "own-"
-	unlabel(own)
-	c.accepted("an own Job", c.admin.Create(c.Context(), own, client.DryRunAll))
+	for what, spoil := range map[string]func(metav1.Object){
+		"the operator's label": func(o metav1.Object) { o.SetLabels(map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}) },
+		"an attempt's label":   func(o metav1.Object) { o.SetLabels(map[string]string{v1alpha1.LabelAttempt: "1"}) },
+		"an attempt's UID":     func(o metav1.Object) { o.SetAnnotations(map[string]string{v1alpha1.AnnotationJobUID: "any"}) },
+		"a WorkspaceJob as its owner": func(o metav1.Object) {
+			o.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: v1alpha1.GroupVersion.String(), Kind: "WorkspaceJob", Name: "any", UID: "any"}})
+		},
+	} {
+		for _, planted := range []client.Object{ownJob(home), ownCronJob(home), ownPod(home)} {
+			c.accepted(fmt.Sprintf("a %T of one's own", planted), c.admin.Create(c.Context(), copyOf(planted), client.DryRunAll))
+			spoil(planted)
+			c.refused(fmt.Sprintf("a %T with %s", planted, what), managedObjects, words, c.admin.Create(c.Context(), planted, client.DryRunAll))
+		}
+	}
 	elsewhere := c.namespace("kept-elsewhere", nil)
 	c.accepted("an account called runner elsewhere", c.admin.Create(c.Context(), account(elsewhere, "runner"), client.DryRunAll))
 }
@@ -187,13 +195,6 @@ func (c *cluster) gone(object client.Object) {
 		}
 		return errors.Join(errors.New("it stays"), err)
 	})
-}
-
-func pod(namespace, name string) *corev1.Pod {
-	spec := job(namespace).Spec.Template.Spec
-	// There may be no such account yet.
-	spec.ServiceAccountName = ""
-	return &corev1.Pod{ObjectMeta: ours(namespace, name), Spec: spec}
 }
 
 func copyOf(object client.Object) client.Object {

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/testenv"
 )
 
 const (
@@ -159,9 +160,12 @@ func TestTheOperatorChangesOnlyNamespacesOfWorkspaces(t *testing.T) {
 		c.refused("to take over "+name, operatorNamespaces, "workspaces' namespaces only, not "+name, patch(name,
 			`{"metadata":{"labels":{"jobs.openradius.io/workspace":"changes-only","pod-security.kubernetes.io/enforce":"restricted"}}}`))
 	}
-	c.refused("to give one away", operatorNamespaces, "changes that label of none", patch(made, `{"metadata":{"labels":{"jobs.openradius.io/workspace":"other"}}}`))
-	c.refused("to own an adopted one", operatorNamespaces, "changes no owner", patch(adopted,
-		`{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"restricted"},"ownerReferences":[{"apiVersion":"jobs.openradius.io/v1alpha1","kind":"Workspace","name":"changes-only-adopted","uid":"1"}]}}`))
+	c.refused("to give one away", operatorNamespaces, "changes that label of none", patch(adopted,
+		`{"metadata":{"labels":{"jobs.openradius.io/workspace":"other","pod-security.kubernetes.io/enforce":"restricted"}}}`))
+	// Where the API server asks for a right to delete what gets an owner, RBAC refuses too.
+	c.refused("to own an adopted one", operatorNamespaces, "changes no owner", c.mightiest(testenv.ManagerUser).Patch(c.Context(),
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: adopted}}, client.RawPatch("application/merge-patch+json", []byte(
+			`{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"restricted"},"ownerReferences":[{"apiVersion":"jobs.openradius.io/v1alpha1","kind":"Workspace","name":"changes-only-adopted","uid":"1"}]}}`)), client.DryRunAll))
 	c.refused("weaker Pod Security", workspaceNamespaces, "keeps the label pod-security", patch(made, `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"baseline"}}}`))
 	c.refused("another image", runnerImages, "allows the image", patch(made, `{"metadata":{"annotations":{"jobs.openradius.io/runner-image":"registry.example.net/miner:1"}}}`))
 }
@@ -212,7 +216,7 @@ func TestTheOperatorWritesOnlyItsOwnFences(t *testing.T) {
 		c.refused(spoilt.what, operatorFences, spoilt.words, create(spoilt.object))
 	}
 	// RBAC lets it bind no other role; a policy would not let it either.
-	err := c.mightiest("system:serviceaccount:workspace-jobs-system:workspace-jobs-manager").Create(c.Context(),
+	err := c.mightiest(testenv.ManagerUser).Create(c.Context(),
 		roleBinding(home, "workspace-jobs-admin", "cluster-admin"), client.DryRunAll)
 	c.refused("a binding to cluster-admin", operatorFences, "RoleBinding of the same name", err)
 }
@@ -231,9 +235,7 @@ func TestTheOperatorDeletesOnlyItsOwn(t *testing.T) {
 	c.accepted("a runner's pod", remove(runner))
 	c.refused("somebody else's pod", operatorFences, "only what carries its label", remove(other))
 	c.refused("a pod outside of workspaces", operatorFences, "has no label jobs.openradius.io/workspace", remove(system))
-	own, foreign := job(home), job(home)
-	foreign.Name = "foreign"
-	unlabel(foreign)
+	own, foreign := job(home), ownJob(home)
 	c.make(own)
 	c.make(foreign)
 	c.accepted("an attempt's Job", remove(own))

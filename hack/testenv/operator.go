@@ -1,4 +1,4 @@
-package main
+package testenv
 
 import (
 	"context"
@@ -17,6 +17,8 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
@@ -28,14 +30,15 @@ const (
 	memoryLimit = "GOMEMLIMIT=200MiB"
 	// tokenLife is longer than any measurement.
 	tokenLife = 12 * time.Hour
-	// stopLimit is how long the operator may take to stop.
-	stopLimit = 15 * time.Second
+	// operatorStop is how long the operator may take to stop.
+	operatorStop = 15 * time.Second
 )
 
-// operator is the manager as a process, with the rights that it has in a cluster and
+// Operator is the manager as a process, with the rights that it has in a cluster and
 // no others.
-type operator struct {
+type Operator struct {
 	binary     string
+	args       []string
 	kubeconfig string
 	logFile    string
 	address    string
@@ -43,31 +46,53 @@ type operator struct {
 	ended      chan error
 }
 
-func newOperator(ctx context.Context, l *lab, binary, scratch string) (*operator, error) {
+// BuildOperator builds the manager's binary, as its image has it, in the folder scratch.
+func BuildOperator(ctx context.Context, scratch string) (string, error) {
+	root, err := moduleRoot()
+	if err != nil {
+		return "", err
+	}
+	binary := filepath.Join(scratch, "manager")
+	build := exec.CommandContext(ctx, "go", "build", "-C", root, "-trimpath", "-buildvcs=false", "-tags=timetzdata",
+		"-ldflags", "-s -w", "-o", binary, "./controllers/manager")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if output, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%s: %w\n%s", build, err, output)
+	}
+	return binary, nil
+}
+
+// NewOperator prepares the manager's binary, with more arguments than it needs to run
+// here, to work on e. Its log and kubeconfig are written to the folder scratch.
+func NewOperator(ctx context.Context, e *Env, binary, scratch string, args ...string) (*Operator, error) {
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: operatorAccount}}
-	if err := l.client.Create(ctx, account); err != nil {
+	if err := e.Client.Create(ctx, account); err != nil {
 		return nil, err
 	}
-	token, err := l.clientset.CoreV1().ServiceAccounts(operatorNamespace).CreateToken(ctx, operatorAccount, &authenticationv1.TokenRequest{
+	clientset, err := kubernetes.NewForConfig(e.Config)
+	if err != nil {
+		return nil, err
+	}
+	token, err := clientset.CoreV1().ServiceAccounts(operatorNamespace).CreateToken(ctx, operatorAccount, &authenticationv1.TokenRequest{
 		Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: new(int64(tokenLife / time.Second))},
 	}, metav1.CreateOptions{})
 	if err != nil {
 		return nil, err
 	}
-	const name = "bench"
+	const name = "operator"
 	config := clientcmdapi.NewConfig()
-	config.Clusters[name] = &clientcmdapi.Cluster{Server: l.env.Config.Host, CertificateAuthorityData: l.env.Config.CAData}
+	config.Clusters[name] = &clientcmdapi.Cluster{Server: e.Config.Host, CertificateAuthorityData: e.Config.CAData}
 	config.AuthInfos[name] = &clientcmdapi.AuthInfo{Token: token.Status.Token}
 	config.Contexts[name] = &clientcmdapi.Context{Cluster: name, AuthInfo: name}
 	config.CurrentContext = name
-	o := &operator{
-		binary: binary, kubeconfig: filepath.Join(scratch, "kubeconfig"), logFile: filepath.Join(scratch, "manager.log"),
+	o := &Operator{
+		binary: binary, args: args, kubeconfig: filepath.Join(scratch, "kubeconfig"), logFile: filepath.Join(scratch, "manager.log"),
 	}
 	return o, clientcmd.WriteToFile(*config, o.kubeconfig)
 }
 
-// start returns once the operator serves its metrics.
-func (o *operator) start(ctx context.Context) error {
+// Start returns once the operator serves its metrics.
+func (o *Operator) Start(ctx context.Context) error {
 	port, err := freePort(ctx)
 	if err != nil {
 		return err
@@ -78,7 +103,8 @@ func (o *operator) start(ctx context.Context) error {
 		return err
 	}
 	defer log.Close()
-	o.process = exec.Command(o.binary, "--leader-elect=false", "--health-probe-bind-address=0", "--metrics-bind-address="+o.address)
+	args := append([]string{"--leader-elect=false", "--health-probe-bind-address=0", "--metrics-bind-address=" + o.address}, o.args...)
+	o.process = exec.Command(o.binary, args...)
 	o.process.Env = append(os.Environ(), "KUBECONFIG="+o.kubeconfig, memoryLimit)
 	o.process.Stdout, o.process.Stderr = log, log
 	// A session of its own: a terminal's interrupt is for us, and we stop it in turn.
@@ -88,27 +114,35 @@ func (o *operator) start(ctx context.Context) error {
 	}
 	o.ended = make(chan error, 1)
 	go func() { o.ended <- o.process.Wait() }()
-	return until(ctx, time.Minute, "the operator serves its metrics", func(ctx context.Context) (bool, error) {
-		if err := o.alive(); err != nil {
+	err = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, PollLimit, true, func(ctx context.Context) (bool, error) {
+		if err := o.Alive(); err != nil {
 			return false, err
 		}
-		_, err := o.get(ctx)
+		_, err := o.Metrics(ctx)
 		return err == nil, nil
 	})
+	if err != nil {
+		return fmt.Errorf("the operator does not serve its metrics: %w", err)
+	}
+	return nil
 }
 
-// alive is an error once the process has ended.
-func (o *operator) alive() error {
+// Process is the operator's process id; it runs.
+func (o *Operator) Process() int { return o.process.Process.Pid }
+
+// Alive is an error once the process has ended.
+func (o *Operator) Alive() error {
 	select {
 	case err := <-o.ended:
 		o.ended <- err
-		return errors.Join(fmt.Errorf("the operator has ended: %w\n%s", err, o.lastLog()))
+		return errors.Join(fmt.Errorf("the operator has ended: %w\n%s", err, o.LastLog()))
 	default:
 		return nil
 	}
 }
 
-func (o *operator) lastLog() string {
+// LastLog is the end of what it logged.
+func (o *Operator) LastLog() string {
 	text, err := os.ReadFile(o.logFile)
 	if err != nil {
 		return err.Error()
@@ -117,8 +151,8 @@ func (o *operator) lastLog() string {
 	return strings.Join(lines[max(0, len(lines)-10):], "\n")
 }
 
-// stop ends the process if it runs.
-func (o *operator) stop() error {
+// Stop ends the process if it runs.
+func (o *Operator) Stop() error {
 	if o.process == nil || o.process.Process == nil {
 		return nil
 	}
@@ -132,21 +166,21 @@ func (o *operator) stop() error {
 			return nil // it was told to
 		}
 		return err
-	case <-time.After(stopLimit):
-		return errors.Join(fmt.Errorf("the operator did not stop within %s", stopLimit), o.process.Process.Kill())
+	case <-time.After(operatorStop):
+		return errors.Join(fmt.Errorf("the operator did not stop within %s", operatorStop), o.process.Process.Kill())
 	}
 }
 
-// restart gives a fresh process, whose memory holds nothing of what was.
-func (o *operator) restart(ctx context.Context) error {
-	if err := o.stop(); err != nil {
+// Restart gives a fresh process, whose memory holds nothing of what was.
+func (o *Operator) Restart(ctx context.Context) error {
+	if err := o.Stop(); err != nil {
 		return err
 	}
-	return o.start(ctx)
+	return o.Start(ctx)
 }
 
-// get reads the operator's own metrics.
-func (o *operator) get(ctx context.Context) ([]byte, error) {
+// Metrics reads the operator's own metrics.
+func (o *Operator) Metrics(ctx context.Context) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+o.address+"/metrics", http.NoBody)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,38 @@
+//go:build linux
+
+package main
+
+import "os"
+
+// auditPolicy has the API server write down what programs in pods ask of it, and who
+// else wrote something, but nothing of what they sent: it may hold secrets. Kubernetes'
+// own parts would fill it.
+const auditPolicy = `apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: None
+  userGroups: ["system:serviceaccounts:kube-system", "system:nodes"]
+- level: None
+  users: ["system:apiserver", "system:kube-controller-manager", "system:kube-scheduler"]
+- level: Metadata
+  userGroups: ["system:serviceaccounts"]
+- level: Metadata
+  verbs: [create, update, patch, delete, deletecollection]
+- level: None
+`
+
+// auditArgs are the API server's.
+func (c cluster) auditArgs() []string {
+	return []string{
+		"--audit-policy-file=" + c.state("audit-policy.yaml"),
+		"--audit-log-path=" + c.auditLog(),
+		"--audit-log-maxsize=1000", // MB; a cluster is gone before it is full
+	}
+}
+
+func (c cluster) auditLog() string { return c.state("logs", "audit.log") }
+
+func (c cluster) writeAuditPolicy() error {
+	return os.WriteFile(c.state("audit-policy.yaml"), []byte(auditPolicy), 0o600)
+}
