@@ -87,9 +87,20 @@ func TestAWaitingRunOfAnEarlierImageStarts(t *testing.T) {
 	if err := c.operator.Create(c.Context(), schedule); err != nil {
 		t.Fatal(err)
 	}
-	changed := schedule.DeepCopy()
+	c.change("earlier-image", "registry.example.net/runner:3")
+	halted := schedule.DeepCopy()
+	halted.Spec.Suspend = new(true)
+	c.accepted("to halt a schedule of an earlier image", c.operator.Patch(c.Context(), halted, client.MergeFrom(schedule)))
+	elsewhere := cronJob(c.namespace("earlier-image-elsewhere", nil))
+	c.make(elsewhere)
+	stopped := elsewhere.DeepCopy()
+	stopped.Spec.Suspend = new(true)
+	c.accepted("to halt one whose namespace is no workspace's any more", c.operator.Patch(c.Context(), stopped.DeepCopy(), client.MergeFrom(elsewhere), client.DryRunAll))
+	stopped.Spec.Suspend, stopped.Spec.Schedule = nil, "* * * * *"
+	c.refused("to keep that going", operatorJobs, "has no label", c.operator.Patch(c.Context(), stopped, client.MergeFrom(elsewhere), client.DryRunAll))
+	changed := halted.DeepCopy()
 	changed.Spec.JobTemplate.Spec.Template.Spec.Containers[0].Image = image
-	c.refused("to change a CronJob's image", operatorJobs, "must be the one", c.operator.Patch(c.Context(), changed, client.MergeFrom(schedule)))
+	c.refused("to change a CronJob's image", operatorJobs, "must be the one", c.operator.Patch(c.Context(), changed, client.MergeFrom(halted)))
 }
 
 func TestTheOperatorMakesOnlyNamespacesOfWorkspaces(t *testing.T) {
