@@ -1,0 +1,128 @@
+package roles
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// notable are refusals that a reader looks for.
+var notable = []struct {
+	what  string
+	names map[string][]string // resources by API group
+	verbs []string            // nil: all that were asked
+	why   string
+}{
+	{"Secrets, ConfigMaps", map[string][]string{"": {"secrets", "configmaps"}}, nil,
+		"the database's URL is in a Secret"},
+	{"pods", map[string][]string{"": {"pods"}}, writeVerbs,
+		"a pod of one's own could mount every Secret of the namespace; stop a job with `cancelled: true`"},
+	{"into pods", map[string][]string{"": {"pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "pods/ephemeralcontainers", "pods/eviction", "pods/resize", "pods/status"}}, nil,
+		"whoever is in a pod has the database's URL"},
+	{"workloads", map[string][]string{"batch": {"jobs", "cronjobs"}}, writeVerbs,
+		"they make pods; only the operator makes them"},
+	{"other workloads", map[string][]string{
+		"": {"replicationcontrollers", "services", "endpoints", "persistentvolumeclaims"}, "apps": {"deployments", "daemonsets", "statefulsets", "replicasets"},
+	}, nil, "the same"},
+	{"ServiceAccounts and their tokens", map[string][]string{"": {"serviceaccounts", "serviceaccounts/token"}}, nil,
+		"nobody becomes the runner, whose token no pod has either"},
+	{"rights", map[string][]string{"rbac.authorization.k8s.io": {"roles", "clusterroles", "clusterrolebindings"}}, nil,
+		"nor the verbs `bind` and `escalate`"},
+	{"members", map[string][]string{"rbac.authorization.k8s.io": {"rolebindings"}}, writeVerbs,
+		"who is a member, the Workspace says"},
+	{"being somebody else", map[string][]string{
+		"": {"users", "groups", "serviceaccounts"}, "authentication.k8s.io": {"users", "groups", "serviceaccounts", "nodes", "uids", "userextras"},
+	}, []string{"impersonate"}, "each newer form (`impersonate:user-info`, …) as well"},
+	{"the network's borders", map[string][]string{"networking.k8s.io": {"networkpolicies"}}, writeVerbs,
+		"`network.egress` of the Workspace is the platform admin's"},
+	{"limits", map[string][]string{"": {"resourcequotas", "limitranges", "resourcequotas/status"}}, writeVerbs,
+		"so is `quota`"},
+	{"what the operator says of a job", map[string][]string{jobs: {
+		"workspacejobs/status", "workspacerecurringjobs/status", "workspacejobs/finalizers", "workspacerecurringjobs/finalizers",
+	}}, nil, "a state or a result can't be forged; members read it in the object itself"},
+	{"the Workspace", map[string][]string{jobs: {"workspaces", "workspaces/status", "workspaces/finalizers"}}, nil,
+		"image, database, members and limits are the platform admin's"},
+	{"the namespace", map[string][]string{"": {"namespaces", "namespaces/status", "namespaces/finalize"}}, nil,
+		"its labels are what Pod Security goes by"},
+	{"the cluster", map[string][]string{
+		"": {"nodes", "nodes/proxy", "persistentvolumes"}, "apiextensions.k8s.io": {"customresourcedefinitions"},
+		"admissionregistration.k8s.io": {"validatingwebhookconfigurations", "mutatingwebhookconfigurations", "validatingadmissionpolicies", "validatingadmissionpolicybindings"},
+		"certificates.k8s.io":          {"certificatesigningrequests", "certificatesigningrequests/approval", "signers"},
+	}, nil, "neither to see nor to write"},
+}
+
+// matches are the actions of one of notable that were asked.
+func (f *findings) matches(names map[string][]string, verbs []string) map[string][]action {
+	all := map[string][]action{}
+	for _, place := range []string{own, clusterWide} {
+		for _, a := range f.ask(place) {
+			if slices.Contains(names[a.group], a.resource) && (verbs == nil || slices.Contains(verbs, a.verb)) {
+				all[place] = append(all[place], a)
+			}
+		}
+	}
+	return all
+}
+
+// notRefused are those of notable that somebody may do or that nobody asked for.
+func (f *findings) notRefused() []string {
+	var faults []string
+	for _, n := range notable {
+		asked := map[string]bool{}
+		for place, actions := range f.matches(n.names, n.verbs) {
+			for _, a := range actions {
+				asked[a.group+"/"+a.resource] = true
+				for _, who := range append(slices.Clone(members), runner) {
+					if f.of(who, place)[a] {
+						faults = append(faults, fmt.Sprintf("%s may in %q %s, and the page says no", who.name, place, a))
+					}
+				}
+			}
+		}
+		for group, names := range n.names {
+			for _, name := range names {
+				if !asked[group+"/"+name] {
+					faults = append(faults, fmt.Sprintf("nobody was asked about %s of %q", name, group))
+				}
+			}
+		}
+	}
+	return faults
+}
+
+func (f *findings) refusedTable() string {
+	var table strings.Builder
+	fmt.Fprint(&table, "| refused to all three | resources | verbs | |\n| --- | --- | --- | --- |\n")
+	for _, n := range notable {
+		var names []string
+		for _, group := range slices.Sorted(maps.Keys(n.names)) {
+			for _, name := range n.names[group] {
+				if !slices.Contains(names, name) {
+					names = append(names, name)
+				}
+			}
+		}
+		verbs := "all"
+		if n.verbs != nil {
+			verbs = quoted(n.verbs)
+		}
+		fmt.Fprintf(&table, "| %s | %s | %s | %s |\n", n.what, quoted(names), verbs, n.why)
+	}
+	resources, subs := count(f.served)
+	allowedResources, allowedSubs := count(f.allowed())
+	fmt.Fprintf(&table, "\nAll else is refused too: Kubernetes %s with Workspace Jobs serves %d resources and %d\nsubresources, and the three roles have something to do with %d and %d of them.\n",
+		f.version, resources, subs, allowedResources, allowedSubs)
+	return table.String()
+}
+
+func count(all []resource) (resources, subs int) {
+	for _, r := range all {
+		if r.sub() {
+			subs++
+		} else {
+			resources++
+		}
+	}
+	return resources, subs
+}
