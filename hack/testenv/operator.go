@@ -135,19 +135,23 @@ func (o *Operator) Alive() error {
 	select {
 	case err := <-o.ended:
 		o.ended <- err
-		return errors.Join(fmt.Errorf("the operator has ended: %w\n%s", err, o.LastLog()))
+		return errors.Join(fmt.Errorf("the operator has ended: %w\n%s", err, o.lastLog()))
 	default:
 		return nil
 	}
 }
 
-// LastLog is the end of what it logged.
-func (o *Operator) LastLog() string {
+// Log is what it has logged, a line each.
+func (o *Operator) Log() ([]string, error) {
 	text, err := os.ReadFile(o.logFile)
+	return strings.Split(strings.TrimSpace(string(text)), "\n"), err
+}
+
+func (o *Operator) lastLog() string {
+	lines, err := o.Log()
 	if err != nil {
 		return err.Error()
 	}
-	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
 	return strings.Join(lines[max(0, len(lines)-10):], "\n")
 }
 
