@@ -56,28 +56,6 @@ func TestTenantRoles(t *testing.T) {
 	}
 }
 
-// TestManagerRole: the operator reads no Secret, has no wildcard, and binds only the
-// tenants' roles.
-func TestManagerRole(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(root, "config/rbac/manager-role.yaml")
-	for _, document := range split(t, path) {
-		var role rbacv1.ClusterRole
-		strict(t, path, document, &role)
-		for _, rule := range role.Rules {
-			for _, word := range slices.Concat(rule.Verbs, rule.Resources, rule.APIGroups) {
-				if word == "*" || word == "secrets" || word == "escalate" || word == "impersonate" {
-					t.Errorf("has %q in the rule %v", word, rule)
-				}
-			}
-			tenantRoles := []string{"workspace-jobs-admin", "workspace-jobs-editor", "workspace-jobs-viewer"}
-			if slices.Contains(rule.Verbs, "bind") && !slices.Equal(slices.Sorted(slices.Values(rule.ResourceNames)), tenantRoles) {
-				t.Errorf("may bind %v", rule.ResourceNames)
-			}
-		}
-	}
-}
-
 // TestProject: PROJECT, which is kept by hand, lists the kinds that have a CRD.
 func TestProject(t *testing.T) {
 	t.Parallel()
