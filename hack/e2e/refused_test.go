@@ -154,7 +154,6 @@ func TestUnusableDatabaseIsToldAndNothingRuns(t *testing.T) {
 			tn.giveSecret(withPassword(tn, "not-"+secretOf(tn)))
 		}, v1alpha1.ReasonMigrationFailed, []string{"password authentication failed", "(28P01)"}},
 		{"schema-taken", func(tn *tenant) {
-			tn.exec(`CREATE SCHEMA hangfire`)
 			for _, table := range []string{"job", "jobqueue", "schema", "server", "state"} {
 				tn.exec(`CREATE TABLE hangfire.` + table + ` (id bigint)`)
 			}
