@@ -12,14 +12,16 @@ SELECT format('CREATE ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLIC
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'tenant') \gexec
 ALTER ROLE :"tenant" PASSWORD :'password';
 
--- 2. A database that is the admin's: an owner could drop it, or let others in.
-SELECT format('CREATE DATABASE %I TEMPLATE template0', :'tenant')
+-- 2. A database that is the admin's: an owner could drop it, or let others in. It stays
+--    closed until 3 is done, for everybody may connect to a new one.
+SELECT format('CREATE DATABASE %I TEMPLATE template0 ALLOW_CONNECTIONS false', :'tenant')
 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'tenant') \gexec
 
 -- 3. Nobody gets into it but the tenant; and without CREATE, the tenant adds neither
 --    schemas nor extensions to it.
 REVOKE ALL ON DATABASE :"tenant" FROM PUBLIC;
 GRANT CONNECT, TEMPORARY ON DATABASE :"tenant" TO :"tenant";
+ALTER DATABASE :"tenant" ALLOW_CONNECTIONS true;
 
 -- 4. Two schemas to make tables in: the ledger's, and "public" for the tenant's own.
 \connect :"tenant"
