@@ -39,7 +39,7 @@ func TestRefused(t *testing.T) {
 		},
 		"bad database URL": {
 			attempt{handler: "effect", env: map[string]string{contract.EnvDatabaseURL: "postgres://role:" + testPassword + "@host/db"}}, contract.ExitUsage,
-			`DATABASE_URL is no PostgreSQL URL: the Secret's value should look like postgres://role:password@host:5432/database?sslmode=require`,
+			`DATABASE_URL is no PostgreSQL URL: the Secret's value should look like postgres://role:password@host:5432/database?sslmode=verify-full`,
 		},
 		"nobody listens": {
 			attempt{handler: "effect", env: map[string]string{contract.EnvDatabaseURL: "postgres://role:hunter2@127.0.0.1:1/db"}}, contract.ExitFailed,

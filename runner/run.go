@@ -68,7 +68,7 @@ func run(ctx context.Context, config Config, d Description) Outcome {
 		ctx = limited
 	}
 	// Connections outlive ctx: what happened is recorded after it has ended.
-	db, err := openDatabase(context.WithoutCancel(ctx), d.DatabaseURL, applicationName(d.Name))
+	db, err := openDatabase(context.WithoutCancel(ctx), d.DatabaseURL, applicationName(d.JobID))
 	if err != nil {
 		return outcomeOf(ctx, err)
 	}

@@ -102,7 +102,7 @@ func initialise(ctx context.Context, programs programs, options Options) (state,
 		return made, err
 	}
 	if options.TLS {
-		if err := issueCertificate(programs, made); err != nil {
+		if err := issueCertificates(programs, made); err != nil {
 			return made, err
 		}
 	}
@@ -158,7 +158,7 @@ func settings(made state, options Options) string {
 		"synchronous_commit = off",
 	}
 	if options.TLS {
-		lines = append(lines, "ssl = on") // server.crt and server.key
+		lines = append(lines, "ssl = on", "ssl_ca_file = '../ca.crt'") // with server.crt and server.key
 	}
 	return strings.Join(lines, "\n") + "\n"
 }

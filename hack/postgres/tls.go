@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"net"
 	"path/filepath"
@@ -16,54 +17,75 @@ import (
 // CAFile is the certificate, in PEM, by which clients know a server with TLS.
 func (s *Server) CAFile() string { return filepath.Join(s.Dir, "ca.crt") }
 
-// issueCertificate makes the server's certificate for the addresses that it listens
-// on, signed by an authority that is forgotten at once.
-func issueCertificate(programs programs, made state) error {
-	authority := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "PostgreSQL of a test"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+// ClientCertificate is a certificate that a server with TLS trusts, and its key, as
+// files in PEM.
+func (s *Server) ClientCertificate() (certificate, key string) {
+	return filepath.Join(s.Dir, "client.crt"), filepath.Join(s.Dir, "client.key")
+}
+
+// authority signs a server's certificates, and is forgotten afterwards.
+type authority struct {
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+}
+
+// issueCertificates makes the server's certificate for the addresses that it listens
+// on, and one for its clients.
+func issueCertificates(programs programs, made state) error {
+	signer, err := newAuthority()
+	if err != nil {
+		return err
 	}
-	server := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "PostgreSQL"},
-		NotBefore: authority.NotBefore, NotAfter: authority.NotAfter,
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: signer.certificate.Raw})
+	server := &x509.Certificate{Subject: pkix.Name{CommonName: "server"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
 	for _, address := range made.Listen {
 		server.IPAddresses = append(server.IPAddresses, net.ParseIP(address))
 	}
-	authorityKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	client := &x509.Certificate{Subject: pkix.Name{CommonName: "client"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	return errors.Join(
+		programs.write(filepath.Join(made.Dir, "ca.crt"), string(ca)),
+		signer.issue(programs, filepath.Join(made.dataDir(), "server"), server),
+		signer.issue(programs, filepath.Join(made.Dir, "client"), client),
+	)
+}
+
+func newAuthority() (*authority, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, err
+	}
+	certificate, err := x509.ParseCertificate(der)
+	return &authority{certificate: certificate, key: key}, err
+}
+
+// issue writes path.crt and path.key.
+func (a *authority) issue(programs programs, path string, template *x509.Certificate) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
 	}
-	serverKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	template.SerialNumber = big.NewInt(time.Now().UnixNano())
+	template.NotBefore, template.NotAfter = a.certificate.NotBefore, a.certificate.NotAfter
+	template.KeyUsage = x509.KeyUsageDigitalSignature
+	certificate, err := x509.CreateCertificate(rand.Reader, template, a.certificate, key.Public(), a.key)
 	if err != nil {
 		return err
 	}
-	authorityDER, err := x509.CreateCertificate(rand.Reader, authority, authority, authorityKey.Public(), authorityKey)
+	encoded, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return err
 	}
-	serverDER, err := x509.CreateCertificate(rand.Reader, server, authority, serverKey.Public(), authorityKey)
-	if err != nil {
-		return err
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(serverKey)
-	if err != nil {
-		return err
-	}
-	for _, file := range []struct {
-		path, kind string
-		der        []byte
-	}{
-		{filepath.Join(made.Dir, "ca.crt"), "CERTIFICATE", authorityDER},
-		{filepath.Join(made.dataDir(), "server.crt"), "CERTIFICATE", serverDER},
-		{filepath.Join(made.dataDir(), "server.key"), "PRIVATE KEY", keyDER},
-	} {
-		text := pem.EncodeToMemory(&pem.Block{Type: file.kind, Bytes: file.der})
-		if err := programs.write(file.path, string(text)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return errors.Join(
+		programs.write(path+".crt", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}))),
+		programs.write(path+".key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}))),
+	)
 }
