@@ -67,6 +67,8 @@ func TestTLSOfTheURL(t *testing.T) {
 		{"verify-full by public CAs", db, "", "sslmode=verify-full", failed, false, "certificate signed by unknown authority"},
 		{"require with a CA is verified", db, "", "sslmode=require&sslrootcert=" + stranger, failed, false, "certificate signed by unknown authority"},
 		{"a client's certificate", db, "", "sslmode=verify-full" + ca + "&sslcert=" + certificate + "&sslkey=" + key, done, true, ""},
+		{"bound to the channel", db, "", "sslmode=require&channel_binding=require", done, true, ""},
+		{"bound to no channel", db, "", "sslmode=disable&channel_binding=require", failed, false, "channel binding"},
 		{"no CA file", db, "", "sslmode=verify-full&sslrootcert=/there/is/none", refused, false, "the file of sslrootcert can't be read (open /there/is/none: no such file or directory): name its Secret in the Workspace's runner.secrets"},
 		{"no key file", db, "", "sslmode=require&sslcert=" + certificate + "&sslkey=/there/is/none", refused, false, "the file of sslkey can't be read"},
 		{"a CA file without one", db, "", "sslmode=verify-full&sslrootcert=" + nothing, refused, false, "holds no certificate in PEM"},

@@ -39,7 +39,7 @@ func TestJobsCannotReachAnotherTenantsDatabase(t *testing.T) {
 	a.start(a.makeSQL("allowed", insertEffect, `SET ROLE "border-a"`, `CREATE TABLE own (n int)`).retries(0))
 	for _, name := range []string{"become", "password", "terminate", "program", "file", "extension", "schema"} {
 		ended := a.waitFinal(name, v1alpha1.StateFailed)
-		wantWords(t, "the message of "+name, ended.Status.Message, "SQLSTATE 42501")
+		wantWords(t, "the message of "+name, ended.Status.Message, "[42501]")
 	}
 	a.waitFinal("allowed", v1alpha1.StateSucceeded)
 	a.wantEffects(1) // only that one's

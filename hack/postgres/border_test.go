@@ -241,6 +241,8 @@ func TestWhatPostgreSQLShowsOfOtherTenants(t *testing.T) {
 	s := newStreet(t)
 	mustQuery(t, s.admin("postgres"), `COMMENT ON ROLE ben IS 'of Ben Ltd'`)
 	mustQuery(t, s.ben, `ALTER ROLE ben SET work_mem = '7MB'`)
+	mustQuery(t, s.admin("postgres"), `CREATE ROLE bens_team ROLE ben`)
+	mustExec(t, s.bens, `BEGIN; LOCK TABLE secrets`)
 	ann := connect(t, s.ann)
 	for what, test := range map[string]struct{ sql, want string }{
 		"databases' names":             {`SELECT datname FROM pg_database WHERE datname = 'ben'`, "ben"},
@@ -248,9 +250,11 @@ func TestWhatPostgreSQLShowsOfOtherTenants(t *testing.T) {
 		"their comments":               {`SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = 'ben'`, "of Ben Ltd"},
 		"their settings":               {`SELECT setconfig::text FROM pg_db_role_setting s JOIN pg_roles r ON r.oid = s.setrole WHERE rolname = 'ben'`, "{work_mem=7MB}"},
 		"their sessions, by name":      {`SELECT application_name FROM pg_stat_activity WHERE usename = 'ben'`, "bens-session"},
-		"but not what they do":         {`SELECT query FROM pg_stat_activity WHERE usename = 'ben'`, "<insufficient privilege>"},
+		"but not what they do":         {`SELECT DISTINCT query FROM pg_stat_activity WHERE usename = 'ben'`, "<insufficient privilege>"},
 		"or where they come from":      {`SELECT coalesce(client_addr::text, state, 'nothing') FROM pg_stat_activity WHERE usename = 'ben'`, "nothing"},
 		"only what oneself does":       {`SELECT (query LIKE '%pg_stat_activity%')::text FROM pg_stat_activity WHERE pid = pg_backend_pid()`, "true"},
+		"who is a member of whom":      {`SELECT roleid::regrole::text FROM pg_auth_members WHERE member = 'ben'::regrole`, "bens_team"},
+		"what they lock, by number":    {`SELECT DISTINCT mode FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE datname = 'ben' AND mode LIKE 'Access%'`, "AccessExclusiveLock"},
 		"databases' numbers":           {`SELECT (xact_commit >= 0)::text FROM pg_stat_database WHERE datname = 'ben'`, "true"},
 		"no table of another's":        {`SELECT count(*)::text FROM pg_class WHERE relname = 'secrets'`, "0"},
 		"no password, not even hash's": {`SELECT rolpassword FROM pg_roles WHERE rolname = 'ben'`, "********"},
