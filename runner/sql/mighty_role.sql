@@ -5,6 +5,6 @@
 SELECT session_user::text, r.rolname::text, r.rolsuper
 FROM pg_roles r
 WHERE (r.rolsuper OR r.rolname IN ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files'))
-  AND (pg_has_role(session_user, r.oid, 'MEMBER') OR pg_has_role(current_user, r.oid, 'MEMBER'))
+  AND pg_has_role(session_user, r.oid, 'MEMBER')
 ORDER BY r.rolname = session_user DESC, r.rolsuper DESC, r.rolname
 LIMIT 1
