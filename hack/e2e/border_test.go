@@ -14,7 +14,7 @@ import (
 )
 
 // What a tenant's jobs try in the database is refused there, and rolled back.
-// hack/postgres tries far more, without a cluster.
+// The tests of package postgres try far more, without a cluster.
 func TestJobsCannotReachAnotherTenantsDatabase(t *testing.T) {
 	t.Parallel()
 	a, b := newTenantWithEffects(t, "border-a"), newTenantWithEffects(t, "border-b")
