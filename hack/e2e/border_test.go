@@ -63,8 +63,8 @@ func TestSuperuserIsRefusedUnlessTheWorkspaceAllowsIt(t *testing.T) {
 	tn.exec(createEffects)
 	tn.adoptable()
 	tn.giveSecret(shared.server.URL("postgres", shared.server.AdminPassword, tn.name))
+	tn.start(tn.makeSQL("add", insertEffect)) // before a quota is there, which refuses jobs at first
 	tn.create()
-	tn.start(tn.makeSQL("add", insertEffect))
 	condition := tn.waitCondition(v1alpha1.ConditionDatabaseReady, func(c metav1.Condition) bool {
 		return c.Reason == v1alpha1.ReasonDatabaseRefused && c.Status == metav1.ConditionFalse
 	})
