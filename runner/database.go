@@ -2,10 +2,12 @@ package runner
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -80,15 +82,18 @@ func parseDatabaseURL(databaseURL, applicationName string) (*pgxpool.Config, err
 	if !strings.HasPrefix(lower, "postgres://") && !strings.HasPrefix(lower, "postgresql://") {
 		return nil, badURL()
 	}
-	config, err := pgxpool.ParseConfig(databaseURL)
-	if err != nil {
-		return nil, badURL()
-	}
 	given, err := url.Parse(databaseURL)
 	if err != nil {
 		return nil, badURL()
 	}
 	query := given.Query()
+	if err := checkTLSFiles(query); err != nil {
+		return nil, err
+	}
+	config, err := pgxpool.ParseConfig(databaseURL)
+	if err != nil {
+		return nil, badURL()
+	}
 	if !query.Has("default_query_exec_mode") {
 		// One round trip, and nothing left in the session: a pooler in transaction
 		// mode gives the next statement another session.
@@ -106,11 +111,33 @@ func parseDatabaseURL(databaseURL, applicationName string) (*pgxpool.Config, err
 	return config, nil
 }
 
-func badURL() error {
-	return usagef("%s is no PostgreSQL URL: the Secret's value should look like postgres://role:password@host:5432/database?sslmode=require, with what is special in the password percent-encoded (/ as %%2F, @ as %%40, # as %%23)", contract.EnvDatabaseURL)
+// checkTLSFiles tells of a certificate's file that isn't there what the parser's
+// error, which may quote the password, can't be let out to tell.
+func checkTLSFiles(query url.Values) error {
+	for _, option := range []string{"sslrootcert", "sslcert", "sslkey"} {
+		path := query.Get(option)
+		if path == "" || path == "system" && option == "sslrootcert" {
+			continue
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return usagef("%s: the file of %s can't be read (%v): name its Secret in the Workspace's runner.secrets, and in the URL the file %s/<secret>/<key>",
+				contract.EnvDatabaseURL, option, err, contract.SecretsPath)
+		}
+		if option == "sslrootcert" && !x509.NewCertPool().AppendCertsFromPEM(text) {
+			return usagef("%s: the file of sslrootcert, %s, holds no certificate in PEM", contract.EnvDatabaseURL, path)
+		}
+	}
+	return nil
 }
 
-// applicationName is what a job's sessions are called in pg_stat_activity.
+func badURL() error {
+	return usagef("%s is no PostgreSQL URL: the Secret's value should look like postgres://role:password@host:5432/database?sslmode=verify-full, with what is special in the password percent-encoded (/ as %%2F, @ as %%40, # as %%23)", contract.EnvDatabaseURL)
+}
+
+// applicationName is what a job's sessions are called in pg_stat_activity. Every
+// role of the server can read it there, other tenants' too: so it tells the job's ID
+// and not its name.
 func applicationName(job string) string { return "workspace-jobs/" + job }
 
 // explainDatabase says where a failed connection went to, in one line and without

@@ -22,7 +22,7 @@ func TestParseDatabaseURLHidesPasswords(t *testing.T) {
 		"bad pool option":   "postgres://role:secret-word@host/db?pool_max_conns=secret-word",
 		"bad exec mode":     "postgres://role:secret-word@host/db?default_query_exec_mode=secret-word",
 		"another scheme":    "mysql://role:secret-word@host/db",
-		"missing file":      "postgres://role:secret-word@host/db?sslmode=verify-full&sslrootcert=/secret-word",
+		"bad TLS option":    "postgres://role:secret-word@host/db?sslmode=require&sslcert=/dev/null",
 		".NET":              "Host=host;Username=role;Password=secret-word;Database=db",
 		"keyword and value": "host=host user=role password=secret-word",
 	} {

@@ -31,6 +31,8 @@ type Description struct {
 	Deadline time.Time
 	// DatabaseURL is a PostgreSQL connection URL. It holds a password.
 	DatabaseURL string
+	// AllowSuperuser: DatabaseURL's role may be a superuser; see [Run].
+	AllowSuperuser bool
 	// Schema is the ledger's schema; empty stands for ledger.DefaultSchema.
 	Schema string
 }
@@ -64,9 +66,10 @@ func describe(getenv func(string) string, started time.Time) (Description, error
 // describeDatabase reads what all commands need.
 func describeDatabase(getenv func(string) string) Description {
 	return Description{
-		Workspace:   getenv(contract.EnvWorkspace),
-		DatabaseURL: getenv(contract.EnvDatabaseURL),
-		Schema:      getenv(contract.EnvLedgerSchema),
+		Workspace:      getenv(contract.EnvWorkspace),
+		DatabaseURL:    getenv(contract.EnvDatabaseURL),
+		AllowSuperuser: getenv(contract.EnvAllowSuperuser) == "true",
+		Schema:         getenv(contract.EnvLedgerSchema),
 	}
 }
 

@@ -50,7 +50,7 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-		started, err := postgres.Start(context.Background(), postgres.Options{})
+		started, err := postgres.Start(context.Background(), postgres.Options{TLS: true})
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1

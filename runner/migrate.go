@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/openradius/workspace-jobs/runner/contract"
@@ -14,8 +15,8 @@ import (
 // insufficientPrivilege is PostgreSQL's code for what a role may not do.
 const insufficientPrivilege = "42501"
 
-// Migrate brings the ledger of d's database up to date; of d only DatabaseURL and
-// Schema count. The result of Done is a contract.MigrationResult.
+// Migrate brings the ledger of d's database up to date; of d only DatabaseURL,
+// AllowSuperuser and Schema count. The result of Done is a contract.MigrationResult.
 func Migrate(ctx context.Context, d Description) Outcome {
 	outcome := migrate(ctx, d)
 	outcome.Error = newRedactor(d.DatabaseURL).text(outcome.Error)
@@ -30,15 +31,34 @@ func migrate(ctx context.Context, d Description) Outcome {
 	if err != nil {
 		return outcomeOf(ctx, err)
 	}
-	version, err := ledger.Migrate(ctx, config.ConnConfig, d.schema())
+	migrated, err := migrateWith(ctx, config.ConnConfig, d)
 	if err != nil {
 		return outcomeOf(ctx, migrateError(err, config.ConnConfig.User, d.schema()))
 	}
-	result, err := encodeJSON(contract.MigrationResult{SchemaVersion: version})
+	result, err := encodeJSON(migrated)
 	if err != nil {
 		return outcomeOf(ctx, err)
 	}
 	return Outcome{Kind: Done, Result: result}
+}
+
+func migrateWith(ctx context.Context, config *pgx.ConnConfig, d Description) (contract.MigrationResult, error) {
+	var result contract.MigrationResult
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return result, err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	if !d.AllowSuperuser {
+		if err := checkRole(ctx, conn); err != nil {
+			return result, err
+		}
+		if result.Warning, err = warnOfReach(ctx, conn); err != nil {
+			return result, err
+		}
+	}
+	result.SchemaVersion, err = ledger.Migrate(ctx, conn, d.schema())
+	return result, err
 }
 
 func migrateError(err error, role, schema string) error {
@@ -48,8 +68,8 @@ func migrateError(err error, role, schema string) error {
 	}
 	var answer *pgconn.PgError
 	if errors.As(err, &answer) && answer.Code == insufficientPrivilege {
-		return fmt.Errorf("role %q may not make the ledger in schema %q: grant it CREATE on the database, or make the schema for it (CREATE SCHEMA %q AUTHORIZATION %q): %w",
-			role, schema, schema, role, err)
+		return fmt.Errorf("role %q may not make the ledger in schema %q: make the schema and grant the role USAGE and CREATE on it (docs/database.md): %w",
+			role, schema, err)
 	}
 	return explainDatabase(err)
 }

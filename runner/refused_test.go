@@ -39,7 +39,7 @@ func TestRefused(t *testing.T) {
 		},
 		"bad database URL": {
 			attempt{handler: "effect", env: map[string]string{contract.EnvDatabaseURL: "postgres://role:" + testPassword + "@host/db"}}, contract.ExitUsage,
-			`DATABASE_URL is no PostgreSQL URL: the Secret's value should look like postgres://role:password@host:5432/database?sslmode=require`,
+			`DATABASE_URL is no PostgreSQL URL: the Secret's value should look like postgres://role:password@host:5432/database?sslmode=verify-full`,
 		},
 		"nobody listens": {
 			attempt{handler: "effect", env: map[string]string{contract.EnvDatabaseURL: "postgres://role:hunter2@127.0.0.1:1/db"}}, contract.ExitFailed,
@@ -83,6 +83,9 @@ func TestMigrateProcess(t *testing.T) {
 	if got := string(p.answer().Result); got != `{"schemaVersion":1}` {
 		t.Errorf("result %s", got)
 	}
+	if err := running.AllowSchemas(t.Context(), db.text(t, `SELECT current_user`)); err != nil {
+		t.Fatal(err)
+	}
 	db.exec(t, `CREATE SCHEMA taken CREATE TABLE job (id int) CREATE TABLE jobqueue (id int)`)
 	refused := db.start(t, attempt{command: contract.CommandMigrate, env: map[string]string{contract.EnvLedgerSchema: "taken"}})
 	refused.wantExit(contract.ExitPermanent)
@@ -102,13 +105,14 @@ func TestMigrateProcess(t *testing.T) {
 func TestMigrateWithoutPrivilege(t *testing.T) {
 	t.Parallel()
 	db := emptyDB(t, false)
-	name := db.text(t, `SELECT current_database()`)
-	admin := adminDB(t, name)
-	admin.exec(t, `ALTER DATABASE "`+name+`" OWNER TO postgres; REVOKE CREATE ON DATABASE "`+name+`" FROM "`+name+`"; GRANT CONNECT ON DATABASE "`+name+`" TO "`+name+`"`)
-	p := db.start(t, attempt{command: contract.CommandMigrate})
-	p.wantExit(contract.ExitFailed)
-	if got := p.answer().Error; !strings.Contains(got, `may not make the ledger in schema "hangfire": grant it CREATE on the database`) {
-		t.Errorf("error %s", got)
+	admin := adminDB(t, db.text(t, `SELECT current_database()`))
+	admin.exec(t, `CREATE SCHEMA closed`)
+	for _, schema := range []string{"closed", "missing"} {
+		p := db.start(t, attempt{command: contract.CommandMigrate, env: map[string]string{contract.EnvLedgerSchema: schema}})
+		p.wantExit(contract.ExitFailed)
+		if got := p.answer().Error; !strings.Contains(got, `may not make the ledger in schema "`+schema+`": `) || !strings.Contains(got, "docs/database.md") {
+			t.Errorf("error %s", got)
+		}
 	}
 }
 

@@ -38,6 +38,9 @@ type Config struct {
 // A run that the ledger says has succeeded is Done without running again. While
 // another runner works on the same run, Run waits for it. When the lease is lost
 // on the way, everything is rolled back and Run starts over.
+//
+// A database role to which the borders between databases mean nothing, such as a
+// superuser, is Refused unless d.AllowSuperuser.
 func Run(ctx context.Context, config Config, d Description) Outcome {
 	if config.Grace == 0 {
 		config.Grace = defaultGrace
@@ -65,11 +68,16 @@ func run(ctx context.Context, config Config, d Description) Outcome {
 		ctx = limited
 	}
 	// Connections outlive ctx: what happened is recorded after it has ended.
-	db, err := openDatabase(context.WithoutCancel(ctx), d.DatabaseURL, applicationName(d.Name))
+	db, err := openDatabase(context.WithoutCancel(ctx), d.DatabaseURL, applicationName(d.JobID))
 	if err != nil {
 		return outcomeOf(ctx, err)
 	}
 	defer db.close()
+	if !d.AllowSuperuser {
+		if err := checkRole(ctx, db.ledger); err != nil {
+			return outcomeOf(ctx, explainDatabase(err))
+		}
+	}
 	book, err := ledger.New(db.ledger, d.schema(), config.Timing, config.Logger)
 	if err != nil {
 		return outcomeOf(ctx, err)

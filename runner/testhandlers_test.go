@@ -81,6 +81,11 @@ func testHandlers() []runner.Handler {
 			return job.SetResult(make([]int, 5000))
 		}),
 		runner.Handle("greedy", greedyHandler),
+		runner.Handle("session", sessionHandler),
+		runner.HandleTx("sleeps", func(ctx context.Context, tx pgx.Tx, _ *runner.Job[noArgs]) error {
+			_, err := tx.Exec(ctx, `SELECT pg_sleep(600)`)
+			return err
+		}),
 	}
 }
 
@@ -167,6 +172,26 @@ func tellsHandler(_ context.Context, job *runner.Job[noArgs]) error {
 	url := os.Getenv("DATABASE_URL")
 	job.Logger.Error("cannot connect", "url", url, "password", testPassword)
 	return errors.New("cannot use " + url + " with " + testPassword)
+}
+
+// sessionFacts is what a session is like.
+type sessionFacts struct {
+	TLS              bool   `json:"tls"`
+	Client           string `json:"client"`
+	ApplicationName  string `json:"applicationName"`
+	StatementTimeout string `json:"statementTimeout"`
+}
+
+// sessionHandler tells what its session is like.
+func sessionHandler(ctx context.Context, job *runner.Job[noArgs]) error {
+	var facts sessionFacts
+	err := job.Pool.QueryRow(ctx, `SELECT ssl, coalesce(client_dn, ''), current_setting('application_name'),
+		current_setting('statement_timeout') FROM pg_stat_ssl WHERE pid = pg_backend_pid()`).
+		Scan(&facts.TLS, &facts.Client, &facts.ApplicationName, &facts.StatementTimeout)
+	if err != nil {
+		return err
+	}
+	return job.SetResult(facts)
 }
 
 // greedyHandler takes all the connections that it can get, for longer than a lease.

@@ -114,6 +114,14 @@ type Database struct {
 	// +required
 	SecretRef SecretKeyRef `json:"secretRef"`
 
+	// AllowSuperuser lets the URL's role be a superuser, or one that may become a
+	// superuser or reach the server's files. Such a role can read and change the
+	// databases of all other tenants on its server: set this only where the whole
+	// server is this workspace's. See docs/database.md.
+	//
+	// +optional
+	AllowSuperuser bool `json:"allowSuperuser,omitempty"`
+
 	// Schema of the ledger in that database.
 	//
 	// +optional

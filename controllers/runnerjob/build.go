@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"path"
+	"strconv"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -131,6 +132,7 @@ func databaseEnv(ws *v1alpha1.Workspace) []corev1.EnvVar {
 	ref := ws.Spec.Database.SecretRef
 	return []corev1.EnvVar{
 		{Name: contract.EnvWorkspace, Value: ws.Name},
+		{Name: contract.EnvAllowSuperuser, Value: strconv.FormatBool(ws.Spec.Database.AllowSuperuser)},
 		{Name: contract.EnvLedgerSchema, Value: ws.Spec.Database.Schema},
 		{Name: contract.EnvDatabaseURL, ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
 			LocalObjectReference: corev1.LocalObjectReference{Name: ref.Name}, Key: ref.Key,

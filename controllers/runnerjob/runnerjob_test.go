@@ -1,6 +1,7 @@
 package runnerjob
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -67,6 +68,31 @@ func TestBuildIsRestricted(t *testing.T) {
 	}
 	if got := container.VolumeMounts[1].MountPath; got != contract.SecretsPath+"/crm" {
 		t.Errorf("the first Secret is mounted at %q", got)
+	}
+}
+
+// A verified TLS connection needs its CA's file at the migration too.
+func TestBuildGivesEachCommandTheDatabaseAndTheSecrets(t *testing.T) {
+	t.Parallel()
+	ws := makeWorkspace()
+	for _, allowed := range []bool{false, true} {
+		ws.Spec.Database.AllowSuperuser = allowed
+		for _, command := range []string{contract.CommandRun, contract.CommandMigrate} {
+			container := Build(ws, Spec{Command: command}).Spec.Template.Spec.Containers[0]
+			var names []string
+			for _, variable := range container.Env {
+				names = append(names, variable.Name)
+				if variable.Name == contract.EnvAllowSuperuser && variable.Value != strconv.FormatBool(allowed) {
+					t.Errorf("%s: a superuser is allowed: %s; want %v", command, variable.Value, allowed)
+				}
+			}
+			if diff := cmp.Diff([]string{contract.EnvWorkspace, contract.EnvAllowSuperuser, contract.EnvLedgerSchema, contract.EnvDatabaseURL}, names); diff != "" {
+				t.Errorf("%s: %s", command, diff)
+			}
+			if len(container.VolumeMounts) != 3 || container.VolumeMounts[1].MountPath != contract.SecretsPath+"/crm" {
+				t.Errorf("%s mounts %v", command, container.VolumeMounts)
+			}
+		}
 	}
 }
 

@@ -46,6 +46,11 @@ func (b *workspaceBuilder) Image(image string) *workspaceBuilder {
 	return b
 }
 
+func (b *workspaceBuilder) AllowSuperuser() *workspaceBuilder {
+	b.ws.Spec.Database.AllowSuperuser = true
+	return b
+}
+
 func (b *workspaceBuilder) Namespace(name string) *workspaceBuilder {
 	b.ws.Spec.Namespace = name
 	return b

@@ -26,7 +26,8 @@ const (
 	ledgerMigration = "ledger-migration"
 
 	// annotationLedger is a hash of what decides whether the ledger has to be
-	// migrated: image, Secret's name and key, schema.
+	// migrated: image, Secret's name and key, schema, whether the role may be a
+	// superuser.
 	annotationLedger = v1alpha1.Group + "/ledger"
 	// annotationTemplate is a hash of the whole pod: another one gives a failed or
 	// stuck migration a new chance.
@@ -65,7 +66,7 @@ func migrationJob(ws *v1alpha1.Workspace, try int) *batchv1.Job {
 }
 
 func ledgerHash(ws *v1alpha1.Workspace) string {
-	return hashOf(ws.Spec.Runner.Image, ws.Spec.Database.SecretRef, ws.Spec.Database.Schema)
+	return hashOf(ws.Spec.Runner.Image, ws.Spec.Database.SecretRef, ws.Spec.Database.Schema, ws.Spec.Database.AllowSuperuser)
 }
 
 func templateHash(ws *v1alpha1.Workspace) string {
@@ -132,7 +133,7 @@ func planMigration(ws *v1alpha1.Workspace, m migration, now time.Time) plan {
 	case m.run.End == nil:
 		return plan{database: underWay(ws, m), after: pendingLook}
 	case m.run.End.Succeeded:
-		return plan{database: migrated(m.run.End), schemaVersion: schemaVersion(m.run.End)}
+		return plan{database: migrated(m.run.End), schemaVersion: migrationResult(m.run.End).SchemaVersion}
 	default:
 		return retry(ws, m, now)
 	}
@@ -172,19 +173,27 @@ func underWay(ws *v1alpha1.Workspace, m migration) finding {
 }
 
 func migrated(end *runnerjob.End) finding {
-	if version := schemaVersion(end); version > 0 {
-		return finding{phase: phaseReady, reason: v1alpha1.ReasonDatabaseReady, message: fmt.Sprintf("The ledger's schema is at version %d.", version)}
+	result := migrationResult(end)
+	message := "The ledger's schema is in place."
+	if result.SchemaVersion > 0 {
+		message = fmt.Sprintf("The ledger's schema is at version %d.", result.SchemaVersion)
 	}
-	return finding{phase: phaseReady, reason: v1alpha1.ReasonDatabaseReady, message: "The ledger's schema is in place."}
+	if result.Warning != "" {
+		message += " " + result.Warning
+	}
+	return finding{phase: phaseReady, reason: v1alpha1.ReasonDatabaseReady, message: message}
 }
 
-// schemaVersion is 0 if the runner didn't tell, or its pod is gone.
-func schemaVersion(end *runnerjob.End) int64 {
+// migrationResult is zero if the runner didn't tell, or its pod is gone.
+func migrationResult(end *runnerjob.End) contract.MigrationResult {
 	var result contract.MigrationResult
 	if err := json.Unmarshal(end.Message.Result, &result); err != nil || result.SchemaVersion < 0 {
-		return 0
+		return contract.MigrationResult{}
 	}
-	return result.SchemaVersion
+	if len(result.Warning) > contract.MaxWarning {
+		result.Warning = strings.ToValidUTF8(result.Warning[:contract.MaxWarning], "") + "…"
+	}
+	return result
 }
 
 // retry waits, and then runs the next try; the failed one is removed once that

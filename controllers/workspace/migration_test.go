@@ -37,6 +37,10 @@ func TestPlanMigration(t *testing.T) {
 	waiting := func(run runnerjob.Observation, trouble string) migration {
 		return migration{job: MakeMigration(fresh, 1).Obj(), run: run, trouble: trouble}
 	}
+	told := func(result string) migration {
+		end := &runnerjob.End{Succeeded: true, Message: contract.Message{Result: []byte(result)}}
+		return migration{job: MakeMigration(fresh, 1).Obj(), run: runnerjob.Observation{End: end}}
+	}
 	done := runnerjob.Observation{End: &runnerjob.End{Succeeded: true, Message: contract.Message{Result: []byte(`{"schemaVersion":5}`)}}}
 	for name, test := range map[string]struct {
 		ws   *v1alpha1.Workspace
@@ -58,6 +62,8 @@ func TestPlanMigration(t *testing.T) {
 		"can't start":               {fresh, waiting(runnerjob.Observation{Waiting: "no image"}, ""), 0, phaseProgress, "MigrationPending", "no image", pendingLook, 0},
 		"can't start, events say":   {fresh, waiting(runnerjob.Observation{}, "exceeded quota"), 0, phaseProgress, "MigrationPending", "exceeded quota", pendingLook, 0},
 		"succeeded":                 {fresh, migration{job: MakeMigration(fresh, 1).Obj(), run: done}, 0, phaseReady, "DatabaseReady", "version 5", 0, 5},
+		"succeeded, with a warning": {fresh, told(`{"schemaVersion":5,"warning":"The role may more."}`), 0, phaseReady, "DatabaseReady", "at version 5. The role may more.", 0, 5},
+		"a warning without end":     {fresh, told(`{"schemaVersion":5,"warning":"` + strings.Repeat("ä", contract.MaxWarning) + `"}`), 0, phaseReady, "DatabaseReady", "ää…", 0, 5},
 		"succeeded, pod gone":       {fresh, migration{job: MakeMigration(fresh, 1).Obj(), run: runnerjob.Observation{End: &runnerjob.End{Succeeded: true}}}, 0, phaseReady, "DatabaseReady", "in place", 0, 0},
 		"failed just now":           {fresh, failedAt(fresh, 1, noon(), 1, "no route."), 0, phaseProgress, "MigrationFailed", "no route. The next try is due at 2026-03-01T12:00:15Z.", minRetry, 0},
 		"failed, due":               {fresh, failedAt(fresh, 1, noon().Add(-minRetry), 1, "no route"), 2, phaseProgress, "MigrationFailed", "no route", pendingLook, 0},
@@ -104,12 +110,14 @@ func TestCurrentMigration(t *testing.T) {
 	resized := MakeWorkspace("acme").Obj()
 	resized.Spec.Runner.Resources = &v1alpha1.Resources{Limits: corev1.ResourceList{"memory": resource.MustParse("1Gi")}}
 	other := MakeWorkspace("acme").Image("runner:2").Obj()
+	mighty := MakeWorkspace("acme").AllowSuperuser().Obj()
 	for name, test := range map[string]struct {
 		jobs []*batchv1.Job
 		want int
 	}{
 		"none":                              {nil, -1},
 		"of another image":                  {[]*batchv1.Job{MakeMigration(other, 1).Ended(batchv1.JobComplete, noon()).Obj()}, -1},
+		"of a role that may do more":        {[]*batchv1.Job{MakeMigration(mighty, 1).Ended(batchv1.JobComplete, noon()).Obj()}, -1},
 		"of other resources, unfinished":    {[]*batchv1.Job{MakeMigration(resized, 1).Obj()}, -1},
 		"of other resources, succeeded":     {[]*batchv1.Job{MakeMigration(ws, 1).Obj(), MakeMigration(resized, 1).Ended(batchv1.JobComplete, noon()).Obj()}, 1},
 		"of other resources, failed":        {[]*batchv1.Job{MakeMigration(resized, 1).Ended(batchv1.JobFailed, noon()).Obj()}, -1},

@@ -154,7 +154,6 @@ func TestUnusableDatabaseIsToldAndNothingRuns(t *testing.T) {
 			tn.giveSecret(withPassword(tn, "not-"+secretOf(tn)))
 		}, v1alpha1.ReasonMigrationFailed, []string{"password authentication failed", "(28P01)"}},
 		{"schema-taken", func(tn *tenant) {
-			tn.exec(`CREATE SCHEMA hangfire`)
 			for _, table := range []string{"job", "jobqueue", "schema", "server", "state"} {
 				tn.exec(`CREATE TABLE hangfire.` + table + ` (id bigint)`)
 			}
@@ -166,8 +165,8 @@ func TestUnusableDatabaseIsToldAndNothingRuns(t *testing.T) {
 			tn := newDatabase(t, test.name)
 			tn.adoptable()
 			test.prepare(tn)
+			tn.start(tn.makeSQL("add", insertEffect)) // before a quota is there, which refuses jobs at first
 			tn.create()
-			tn.start(tn.makeSQL("add", insertEffect))
 			condition := tn.waitCondition(v1alpha1.ConditionDatabaseReady, func(c metav1.Condition) bool { return c.Reason == test.reason })
 			wantWords(t, "the condition", condition.Message, test.words...)
 			tn.waitJob("add", "waits for its workspace", func(job *v1alpha1.WorkspaceJob) bool {

@@ -168,6 +168,7 @@ func (s *suite) startDatabase(ctx context.Context) error {
 		Listen: []string{s.host},
 		// The node's address and its pods'.
 		Allow: []string{"198.18.0.0/15", "10.244.0.0/16"},
+		TLS:   true,
 	})
 	if err == nil {
 		s.keepSecret(s.server.AdminPassword)

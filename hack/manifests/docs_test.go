@@ -77,6 +77,18 @@ func TestLinks(t *testing.T) {
 	}
 }
 
+// TestDatabasePageShowsTheSQL: what admins run is what the tests and the demo run.
+func TestDatabasePageShowsTheSQL(t *testing.T) {
+	t.Parallel()
+	page := string(read(t, filepath.Join(root, "docs/database.md")))
+	for _, name := range []string{"server.sql", "tenant.sql"} {
+		text := string(read(t, filepath.Join(root, "hack/postgres/sql", name)))
+		if !strings.Contains(page, "```sql\n"+text+"```\n") {
+			t.Errorf("docs/database.md does not show hack/postgres/sql/%s as it is", name)
+		}
+	}
+}
+
 var fence = regexp.MustCompile("(?s)\n```yaml\n(.*?)\n```")
 
 // TestExamplesAreStrict: an example in a page has no field that its kind lacks.

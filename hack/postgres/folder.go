@@ -101,6 +101,11 @@ func initialise(ctx context.Context, programs programs, options Options) (state,
 	if err := programs.write(filepath.Join(made.dataDir(), "pg_hba.conf"), hostRules(made, options)); err != nil {
 		return made, err
 	}
+	if options.TLS {
+		if err := issueCertificates(programs, made); err != nil {
+			return made, err
+		}
+	}
 	text, err := json.Marshal(made)
 	if err != nil {
 		return made, err
@@ -138,7 +143,7 @@ func settings(made state, options Options) string {
 	if connections == 0 {
 		connections = 300
 	}
-	return strings.Join([]string{
+	lines := []string{
 		fmt.Sprintf("listen_addresses = '%s'", strings.Join(made.Listen, ",")),
 		fmt.Sprintf("port = %d", made.Port),
 		fmt.Sprintf("max_connections = %d", connections),
@@ -151,8 +156,11 @@ func settings(made state, options Options) string {
 		"fsync = off",
 		"full_page_writes = off",
 		"synchronous_commit = off",
-		"",
-	}, "\n")
+	}
+	if options.TLS {
+		lines = append(lines, "ssl = on", "ssl_ca_file = '../ca.crt'") // with server.crt and server.key
+	}
+	return strings.Join(lines, "\n") + "\n"
 }
 
 // hostRules lets clients in by password from the loopback, from the machine's own

@@ -43,6 +43,8 @@ type Options struct {
 	Allow []string
 	// MaxConnections is how many sessions there may be at once. Default: 300.
 	MaxConnections int
+	// TLS lets clients connect with TLS as well; CAFile is what they verify it by.
+	TLS bool
 }
 
 // Server is a running PostgreSQL.

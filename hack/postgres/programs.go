@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -91,6 +92,17 @@ func (p programs) drop(cmd *exec.Cmd) {
 
 // run runs a program to its end; its output is part of the error only.
 func (p programs) run(ctx context.Context, name string, args ...string) error {
+	return p.runWith(ctx, input{}, name, args...)
+}
+
+// input is what a program gets beside its arguments, which any user can see.
+type input struct {
+	text string
+	env  []string
+}
+
+// runWith is run with more than arguments.
+func (p programs) runWith(ctx context.Context, given input, name string, args ...string) error {
 	output, err := os.CreateTemp("", "workspace-jobs-output-")
 	if err != nil {
 		return err
@@ -104,6 +116,10 @@ func (p programs) run(ctx context.Context, name string, args ...string) error {
 	// A file, not a pipe: the server that pg_ctl leaves behind would keep a pipe
 	// open, and us waiting.
 	cmd.Stdout, cmd.Stderr = output, output
+	if given.text != "" {
+		cmd.Stdin = strings.NewReader(given.text)
+	}
+	cmd.Env = append(os.Environ(), given.env...)
 	if err := cmd.Run(); err != nil {
 		text, readErr := os.ReadFile(output.Name())
 		return errors.Join(fmt.Errorf("%s: %w: %s", name, err, bytes.TrimSpace(text)), readErr)

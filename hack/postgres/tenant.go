@@ -2,65 +2,65 @@ package postgres
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// CreateTenant makes a database called name and a role of the same name that
-// owns it, and that can connect to no other: as a workspace's database is. It
-// returns the role's URL. A tenant that is there already keeps its data and gets
-// the password.
+// What an admin runs, here and by docs/database.md.
+var (
+	//go:embed sql/server.sql
+	serverSQL string
+	//go:embed sql/tenant.sql
+	tenantSQL string
+)
+
+// ledgerSchema is the schema that a tenant's role may keep its ledger in.
+const ledgerSchema = "hangfire"
+
+// CreateTenant makes a database called name and a role of the same name that can
+// connect to it and to no other, as docs/database.md says. The role may make tables
+// in the schemas "hangfire" and "public", and no further schemas. It returns the
+// role's URL. A tenant that is there already keeps its data and gets the password.
 func (s *Server) CreateTenant(ctx context.Context, name, password string) (string, error) {
-	conn, err := pgx.Connect(ctx, s.AdminURL())
-	if err != nil {
-		return "", err
-	}
-	err = createTenant(ctx, conn, name, password)
-	if err := errors.Join(err, conn.Close(ctx)); err != nil {
+	if err := s.createTenant(ctx, name, password); err != nil {
 		return "", fmt.Errorf("make the tenant %q: %w", name, err)
 	}
 	return s.URL(name, password, name), nil
 }
 
-func createTenant(ctx context.Context, conn *pgx.Conn, name, password string) error {
-	var exists bool
-	var createRole, alterRole string
-	// Utility statements take no parameters: the server quotes the values.
-	err := conn.QueryRow(ctx,
-		`SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1),
-		        format('CREATE ROLE %I LOGIN', $1::text),
-		        format('ALTER ROLE %I PASSWORD %L', $1::text, $2::text)`,
-		name, password).Scan(&exists, &createRole, &alterRole)
+func (s *Server) createTenant(ctx context.Context, name, password string) error {
+	programs, err := findPrograms(ctx)
 	if err != nil {
 		return err
 	}
-	quoted := pgx.Identifier{name}.Sanitize()
-	statements := []string{alterRole}
-	if !exists {
-		statements = []string{
-			createRole,
-			alterRole,
-			`CREATE DATABASE ` + quoted + ` OWNER ` + quoted,
-		}
+	return programs.runWith(ctx, input{
+		text: tenantSQL,
+		env: []string{
+			"PGHOST=" + s.Listen[0], "PGPORT=" + strconv.Itoa(s.Port), "PGDATABASE=postgres",
+			"PGUSER=" + adminRole, "PGPASSWORD=" + s.AdminPassword, "TENANT_PASSWORD=" + password,
+		},
+	}, "psql", "--no-psqlrc", "--quiet", "--file=-",
+		"--set=ON_ERROR_STOP=1", "--set=tenant="+name, "--set=schema="+ledgerSchema)
+}
+
+// AllowSchemas lets a tenant's role make schemas of its own in its database.
+func (s *Server) AllowSchemas(ctx context.Context, tenant string) error {
+	conn, err := pgx.Connect(ctx, s.AdminURL())
+	if err != nil {
+		return err
 	}
-	// Everybody may connect to a new database unless told otherwise.
-	statements = append(statements, `REVOKE ALL ON DATABASE `+quoted+` FROM PUBLIC`)
-	for _, statement := range statements {
-		if _, err := conn.Exec(ctx, statement); err != nil {
-			return err
-		}
-	}
-	return nil
+	quoted := pgx.Identifier{tenant}.Sanitize()
+	_, err = conn.Exec(ctx, strings.Join([]string{"GRANT CREATE ON DATABASE", quoted, "TO", quoted}, " "))
+	return errors.Join(err, conn.Close(ctx))
 }
 
 // closeDatabases keeps tenants out of the databases that every server has.
 func closeDatabases(ctx context.Context, conn *pgx.Conn) error {
-	for _, database := range []string{"postgres", "template1"} {
-		if _, err := conn.Exec(ctx, `REVOKE ALL ON DATABASE `+database+` FROM PUBLIC`); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := conn.Exec(ctx, serverSQL)
+	return err
 }

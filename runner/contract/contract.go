@@ -19,13 +19,16 @@ const (
 	CommandMigrate = "migrate"
 )
 
-// Environment. CommandMigrate gets EnvWorkspace, EnvDatabaseURL and
-// EnvLedgerSchema; CommandRun gets all of them
-// but EnvMessagePath.
+// Environment. CommandMigrate gets EnvWorkspace, EnvDatabaseURL,
+// EnvAllowSuperuser and EnvLedgerSchema; CommandRun gets all of them but
+// EnvMessagePath.
 const (
 	// EnvDatabaseURL is a PostgreSQL connection URL. It holds a password: it is
 	// never printed.
 	EnvDatabaseURL = "DATABASE_URL"
+	// EnvAllowSuperuser is "true" if the role of EnvDatabaseURL may be a superuser;
+	// "false" or absent: the process refuses to work as one, with [ExitUsage].
+	EnvAllowSuperuser = "DATABASE_ALLOW_SUPERUSER"
 	// EnvLedgerSchema is the ledger's schema in that database.
 	EnvLedgerSchema = "LEDGER_SCHEMA"
 	// EnvWorkspace is the Workspace's name.
@@ -64,8 +67,8 @@ const (
 	ExitDone = 0
 	// ExitFailed: the attempt failed; another may succeed.
 	ExitFailed = 1
-	// ExitUsage: no such handler, or arguments that don't fit it. Never tried
-	// again. (EX_USAGE of sysexits.h.)
+	// ExitUsage: no such handler, arguments that don't fit it, or a database URL
+	// that can't be used as it is. Never tried again. (EX_USAGE of sysexits.h.)
 	ExitUsage = 64
 	// ExitPermanent: the handler says that trying again is useless. Never tried
 	// again. (EX_DATAERR of sysexits.h.)
@@ -90,6 +93,8 @@ const (
 	// MaxResult is the largest Message.Result, in bytes: it leaves room for the
 	// JSON around it.
 	MaxResult = MaxMessage - 96
+	// MaxWarning is how much of MigrationResult.Warning is shown, in bytes.
+	MaxWarning = 1024
 	// TerminationMessagePath is where the process writes its Message.
 	TerminationMessagePath = "/dev/termination-log"
 	// SecretsPath is where the Workspace's extra Secrets are mounted: a file at
@@ -104,4 +109,7 @@ const (
 type MigrationResult struct {
 	// SchemaVersion is the version of the newest migration that is in place.
 	SchemaVersion int64 `json:"schemaVersion"`
+	// Warning is one text for a person about a database that works but should be
+	// set up otherwise, without secrets; at most [MaxWarning] bytes are shown.
+	Warning string `json:"warning,omitempty"`
 }

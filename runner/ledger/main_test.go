@@ -79,6 +79,14 @@ func newDatabase(t *testing.T, pooled bool) testDB {
 	return testDB{url: url, config: config}
 }
 
+// allowSchemas lets the role make further schemas.
+func (db testDB) allowSchemas(t *testing.T) {
+	t.Helper()
+	if err := running.AllowSchemas(t.Context(), db.config.ConnConfig.User); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (db testDB) pool(t *testing.T) *pgxpool.Pool {
 	t.Helper()
 	pool, err := pgxpool.NewWithConfig(t.Context(), db.config)
@@ -97,7 +105,7 @@ func shortTiming() Timing {
 // open migrates the database and opens its ledger.
 func (db testDB) open(t *testing.T, timing Timing) *Ledger {
 	t.Helper()
-	if _, err := Migrate(t.Context(), db.config.ConnConfig, DefaultSchema); err != nil {
+	if _, err := db.migrate(t, DefaultSchema); err != nil {
 		t.Fatal(err)
 	}
 	return db.reopen(t, timing)
@@ -149,4 +157,14 @@ func mustTake(t *testing.T, book *Ledger, c Claim) *Lease {
 		t.Fatal("the run is done already")
 	}
 	return taken.Lease
+}
+
+// migrate is Migrate on a connection of its own.
+func (db testDB) migrate(t *testing.T, schema string) (int64, error) {
+	conn, err := pgx.ConnectConfig(t.Context(), db.config.ConnConfig)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	return Migrate(t.Context(), conn, schema)
 }

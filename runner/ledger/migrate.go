@@ -51,20 +51,16 @@ func (e *ForeignError) Error() string {
 }
 
 // Migrate makes the ledger in a schema or brings it up to date, and returns its
-// version. It may be called any number of times and by many at once. Errors:
+// version. It works on conn, and on a second connection to the same database. It
+// may be called any number of times and by many at once. Errors:
 // [*ForeignError], [ErrNewer], and whatever the database answers; what was not
 // migrated to the end of a version is as it was.
-func Migrate(ctx context.Context, config *pgx.ConnConfig, schema string) (int64, error) {
+func Migrate(ctx context.Context, conn *pgx.Conn, schema string) (int64, error) {
 	if err := CheckSchema(schema); err != nil {
 		return 0, err
 	}
-	guard, err := pgx.ConnectConfig(ctx, config)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = guard.Close(context.WithoutCancel(ctx)) }()
 	for {
-		version, locked, err := tryMigrate(ctx, guard, config, schema)
+		version, locked, err := tryMigrate(ctx, conn, schema)
 		if locked || err != nil {
 			return version, err
 		}
@@ -81,7 +77,7 @@ func Migrate(ctx context.Context, config *pgx.ConnConfig, schema string) (int64,
 // The lock lives in a transaction of its own, as long as the migration lasts.
 // Should it be lost on the way, each migration still happens once or not at all:
 // it is one transaction, with its row in versionTable.
-func tryMigrate(ctx context.Context, guard *pgx.Conn, config *pgx.ConnConfig, schema string) (version int64, locked bool, err error) {
+func tryMigrate(ctx context.Context, guard *pgx.Conn, schema string) (version int64, locked bool, err error) {
 	text, err := query(schema, "try_migrate_lock")
 	if err != nil {
 		return 0, false, err
@@ -90,7 +86,7 @@ func tryMigrate(ctx context.Context, guard *pgx.Conn, config *pgx.ConnConfig, sc
 		if err := tx.QueryRow(ctx, text, schema).Scan(&locked); err != nil || !locked {
 			return err
 		}
-		version, err = migrateLocked(ctx, config, schema)
+		version, err = migrateLocked(ctx, guard.Config(), schema)
 		return err
 	})
 	return version, locked, err

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -14,7 +15,7 @@ func TestMigrate(t *testing.T) {
 	t.Parallel()
 	ways(t, func(t *testing.T, db testDB) {
 		for range 2 {
-			version, err := Migrate(t.Context(), db.config.ConnConfig, DefaultSchema)
+			version, err := db.migrate(t, DefaultSchema)
 			if err != nil || version != 1 {
 				t.Fatalf("version %d, %v", version, err)
 			}
@@ -35,10 +36,11 @@ func TestMigrate(t *testing.T) {
 func TestMigrateAtOnce(t *testing.T) {
 	t.Parallel()
 	ways(t, func(t *testing.T, db testDB) {
+		db.allowSchemas(t)
 		var group sync.WaitGroup
 		for range 12 {
 			group.Go(func() {
-				if version, err := Migrate(t.Context(), db.config.ConnConfig, "workspace_jobs"); err != nil || version != 1 {
+				if version, err := db.migrate(t, "workspace_jobs"); err != nil || version != 1 {
 					t.Errorf("version %d, %v", version, err)
 				}
 			})
@@ -50,14 +52,15 @@ func TestMigrateAtOnce(t *testing.T) {
 func TestMigrateStrangeSchema(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t, false)
+	db.allowSchemas(t)
 	const schema = `We"ird; DROP TABLE x. Näme`
 	for range 2 {
-		if version, err := Migrate(t.Context(), db.config.ConnConfig, schema); err != nil || version != 1 {
+		if version, err := db.migrate(t, schema); err != nil || version != 1 {
 			t.Fatalf("version %d, %v", version, err)
 		}
 	}
 	for _, refused := range []string{"", "pg_mine", "information_schema", strings.Repeat("x", 64)} {
-		if _, err := Migrate(t.Context(), db.config.ConnConfig, refused); err == nil {
+		if _, err := db.migrate(t, refused); err == nil {
 			t.Errorf("schema %q is accepted", refused)
 		}
 	}
@@ -86,12 +89,11 @@ func TestMigrateRefusesForeignSchema(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			db := newDatabase(t, false)
-			db.exec(t, `CREATE SCHEMA hangfire`)
 			for _, table := range test.setup {
 				db.exec(t, `CREATE TABLE hangfire."`+table+`" (version bigint)`)
 			}
 			before := catalog(t, db)
-			_, err := Migrate(t.Context(), db.config.ConnConfig, DefaultSchema)
+			_, err := db.migrate(t, DefaultSchema)
 			var foreign *ForeignError
 			if !errors.As(err, &foreign) || !strings.Contains(err.Error(), test.want) {
 				t.Fatalf("got %v\nwant %s", err, test.want)
@@ -115,7 +117,7 @@ func TestMigrateRefusesLaterGuests(t *testing.T) {
 	db := newDatabase(t, false)
 	db.open(t, shortTiming())
 	db.exec(t, `CREATE TABLE hangfire.job (id int)`)
-	_, err := Migrate(t.Context(), db.config.ConnConfig, DefaultSchema)
+	_, err := db.migrate(t, DefaultSchema)
 	var foreign *ForeignError
 	if !errors.As(err, &foreign) {
 		t.Fatal(err)
@@ -131,7 +133,7 @@ func TestNewerLedger(t *testing.T) {
 	book := db.open(t, shortTiming())
 	db.exec(t, `INSERT INTO hangfire.ledger_version (version) VALUES (999)`)
 	db.exec(t, `CREATE TABLE hangfire.of_the_future (id int)`)
-	if _, err := Migrate(t.Context(), db.config.ConnConfig, DefaultSchema); !errors.Is(err, ErrNewer) {
+	if _, err := db.migrate(t, DefaultSchema); !errors.Is(err, ErrNewer) {
 		t.Errorf("migrate: %v", err)
 	}
 	if _, err := book.Take(t.Context(), claim(1, 1, 1)); !errors.Is(err, ErrNewer) {
@@ -142,10 +144,13 @@ func TestNewerLedger(t *testing.T) {
 func TestNotMigrated(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t, false)
-	if _, err := db.reopen(t, shortTiming()).Take(t.Context(), claim(1, 1, 1)); !errors.Is(err, ErrNotMigrated) {
+	elsewhere, err := New(db.pool(t), "elsewhere", shortTiming(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := elsewhere.Take(t.Context(), claim(1, 1, 1)); !errors.Is(err, ErrNotMigrated) {
 		t.Errorf("no schema: %v", err)
 	}
-	db.exec(t, `CREATE SCHEMA hangfire`)
 	if _, err := db.reopen(t, shortTiming()).Take(t.Context(), claim(1, 1, 1)); !errors.Is(err, ErrNotMigrated) {
 		t.Errorf("an empty schema: %v", err)
 	}

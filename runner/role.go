@@ -1,0 +1,93 @@
+package runner
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+var (
+	//go:embed sql/mighty_role.sql
+	mightyRoleSQL string
+	//go:embed sql/reach.sql
+	reachSQL string
+)
+
+// querier is a connection, or a pool of them.
+type querier interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// checkRole refuses a session whose role reaches past the rights of its database,
+// and so into other tenants' databases on the same server. It takes one round trip.
+func checkRole(ctx context.Context, db querier) error {
+	var role, mighty string
+	var superuser bool
+	err := db.QueryRow(ctx, mightyRoleSQL).Scan(&role, &mighty, &superuser)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var what string
+	switch {
+	case role == mighty:
+		what = "is a superuser"
+	case superuser:
+		what = fmt.Sprintf("may become the superuser %q", mighty)
+	default:
+		what = fmt.Sprintf("is a member of %q, which reaches the files of the whole server", mighty)
+	}
+	return usagef("the database role %q %s: no border between the databases of its server holds for it. "+
+		"Give the workspace a role of its own (docs/database.md has the SQL) and put that into the Secret's URL; "+
+		"or, if everything on that server is this workspace's, set database.allowSuperuser in the Workspace", role, what)
+}
+
+// reach is what a role may do beyond its own database, as the database tells it.
+type reach struct {
+	role                              string
+	createRole, createDB, replication bool
+	signals, statistics               bool
+	otherDatabases                    int
+}
+
+// warnOfReach says what a role that is not refused may do beyond its own database;
+// "" if it keeps to that.
+func warnOfReach(ctx context.Context, db querier) (string, error) {
+	var r reach
+	err := db.QueryRow(ctx, reachSQL).Scan(&r.role, &r.createRole, &r.createDB, &r.replication,
+		&r.signals, &r.statistics, &r.otherDatabases)
+	if err != nil {
+		return "", err
+	}
+	return r.warning(), nil
+}
+
+func (r reach) warning() string {
+	var may []string
+	for _, item := range []struct {
+		has  bool
+		text string
+	}{
+		{r.otherDatabases > 0, fmt.Sprintf("connect to other databases of its server (%d)", r.otherDatabases)},
+		{r.createRole, "change other roles (CREATEROLE)"},
+		{r.createDB, "create databases (CREATEDB)"},
+		{r.replication, "replicate the whole server (REPLICATION)"},
+		{r.signals, "end other roles' sessions (pg_signal_backend)"},
+		{r.statistics, "read other roles' statements (pg_read_all_stats)"},
+	} {
+		if item.has {
+			may = append(may, item.text)
+		}
+	}
+	if len(may) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("The database role %q is not kept to its own database: it may %s. See docs/database.md.",
+		r.role, strings.Join(may, ", "))
+}
