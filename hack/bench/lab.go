@@ -81,7 +81,7 @@ func (l *lab) start(ctx context.Context, o *options) error {
 		}
 	}
 	say("starting a control plane with a simulated node")
-	env, stop, err := testenv.Start(ctx, tool, testenv.Options{SimulatedNode: true})
+	env, stop, err := testenv.Start(ctx, tool, testenv.Options{SimulatedNode: true, Policies: true})
 	if err != nil {
 		return err
 	}
