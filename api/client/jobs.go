@@ -1,0 +1,336 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/util/retry"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+// ErrKeyUsed: there is a job of this name, or with this idempotency key, that does
+// something else.
+var ErrKeyUsed = errors.New("another job has this name or idempotency key")
+
+// fieldOwner is whose the fields are that this package sets.
+const fieldOwner = client.FieldOwner("workspace-jobs-client")
+
+// Enqueue a job to run now. args is what the handler takes: anything that is a JSON
+// object once encoded, or nil.
+func (w *Workspace) Enqueue(ctx context.Context, handler string, args any, options ...JobOption) (*v1alpha1.WorkspaceJob, error) {
+	return w.enqueue(ctx, handler, args, v1alpha1.WorkspaceJobSpec{}, options)
+}
+
+// Schedule a job to run after the delay.
+func (w *Workspace) Schedule(ctx context.Context, handler string, args any, delay time.Duration, options ...JobOption) (*v1alpha1.WorkspaceJob, error) {
+	return w.enqueue(ctx, handler, args, v1alpha1.WorkspaceJobSpec{Delay: &metav1.Duration{Duration: delay}}, options)
+}
+
+// ScheduleAt has a job run at this time; at once if it has passed.
+func (w *Workspace) ScheduleAt(ctx context.Context, handler string, args any, at time.Time, options ...JobOption) (*v1alpha1.WorkspaceJob, error) {
+	return w.enqueue(ctx, handler, args, v1alpha1.WorkspaceJobSpec{RunAt: new(metav1.NewTime(at))}, options)
+}
+
+// ContinueWith has a job run once the parent has Succeeded.
+func (w *Workspace) ContinueWith(ctx context.Context, parent, handler string, args any, options ...JobOption) (*v1alpha1.WorkspaceJob, error) {
+	return w.Enqueue(ctx, handler, args, append(options, After(parent))...)
+}
+
+func (w *Workspace) enqueue(ctx context.Context, handler string, args any, spec v1alpha1.WorkspaceJobSpec, options []JobOption) (*v1alpha1.WorkspaceJob, error) {
+	encoded, err := encode(args)
+	if err != nil {
+		return nil, err
+	}
+	spec.Handler, spec.Args = handler, encoded
+	job := &v1alpha1.WorkspaceJob{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, GenerateName: prefixOf(handler)},
+		Spec:       spec,
+	}
+	for _, option := range options {
+		option.job(job)
+	}
+	return w.Create(ctx, job)
+}
+
+// Create a job that is described in full. One of a name that is taken is returned as it
+// is there if it does the same, and is [ErrKeyUsed] if not.
+func (w *Workspace) Create(ctx context.Context, job *v1alpha1.WorkspaceJob) (*v1alpha1.WorkspaceJob, error) {
+	kube, err := w.kube()
+	if err != nil {
+		return nil, err
+	}
+	job.Namespace = w.namespace
+	var made *v1alpha1.WorkspaceJob
+	// Creates that race for one ResourceQuota are answered with a conflict.
+	err = retry.OnError(backoff(), apierrors.IsConflict, func() error {
+		made = job.DeepCopy()
+		return kube.Create(ctx, made, fieldOwner)
+	})
+	if apierrors.IsAlreadyExists(err) && job.Name != "" {
+		return w.existing(ctx, job)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("create a job for handler %q: %w", job.Spec.Handler, err)
+	}
+	return made, nil
+}
+
+func (w *Workspace) existing(ctx context.Context, job *v1alpha1.WorkspaceJob) (*v1alpha1.WorkspaceJob, error) {
+	found, err := w.Get(ctx, job.Name)
+	if err != nil {
+		return nil, err
+	}
+	if !does(found, job) {
+		return nil, fmt.Errorf("job %q: %w", job.Name, ErrKeyUsed)
+	}
+	return found, nil
+}
+
+// does reports whether what defines the run is the same. What the API server fills in
+// where nothing was said is no difference.
+func does(found, wanted *v1alpha1.WorkspaceJob) bool {
+	a, b := found.Spec, wanted.Spec
+	return a.Handler == b.Handler && sameJSON(a.Args, b.Args) &&
+		equality.Semantic.DeepEqual(a.RecurringJobRef, b.RecurringJobRef) &&
+		equality.Semantic.DeepEqual(a.Delay, b.Delay) && sameTime(a.RunAt, b.RunAt) &&
+		equality.Semantic.DeepEqual(a.After, b.After)
+}
+
+// sameTime: the API keeps whole seconds.
+func sameTime(a, b *metav1.Time) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Unix() == b.Unix()
+}
+
+func sameJSON(a, b *apiextensionsv1.JSON) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	var left, right any
+	return json.Unmarshal(a.Raw, &left) == nil && json.Unmarshal(b.Raw, &right) == nil && equality.Semantic.DeepEqual(left, right)
+}
+
+// Get a job.
+func (w *Workspace) Get(ctx context.Context, name string) (*v1alpha1.WorkspaceJob, error) {
+	job := &v1alpha1.WorkspaceJob{}
+	return job, w.get(ctx, name, job)
+}
+
+// ListOptions select jobs and page through them.
+type ListOptions struct {
+	// State that the jobs are in; "": any.
+	State v1alpha1.JobState
+	// Handler that they run; "": any.
+	Handler string
+	// Limit of one page; 0: all at once.
+	Limit int64
+	// Continue is the metadata.continue of the page before; "": the first page.
+	Continue string
+}
+
+// List jobs, by name.
+func (w *Workspace) List(ctx context.Context, options ListOptions) (*v1alpha1.WorkspaceJobList, error) {
+	kube, err := w.kube()
+	if err != nil {
+		return nil, err
+	}
+	selected := client.MatchingFields{}
+	if options.State != "" {
+		selected["status.state"] = string(options.State)
+	}
+	if options.Handler != "" {
+		selected["spec.handler"] = options.Handler
+	}
+	list := &v1alpha1.WorkspaceJobList{}
+	if err := kube.List(ctx, list, client.InNamespace(w.namespace), selected, client.Limit(options.Limit), client.Continue(options.Continue)); err != nil {
+		return nil, fmt.Errorf("list jobs: %w", err)
+	}
+	return list, nil
+}
+
+// Wait until the job has finished, and return it: its status.state says how. It is an
+// error if it is deleted meanwhile, or ctx ends.
+func (w *Workspace) Wait(ctx context.Context, name string) (*v1alpha1.WorkspaceJob, error) {
+	for {
+		job, err := w.Get(ctx, name)
+		if err != nil || Finished(job) {
+			return job, err
+		}
+		job, err = w.watch(ctx, job)
+		if err != nil || job != nil {
+			return job, err
+		}
+	}
+}
+
+// Finished: the job's state is final and its status speaks of the spec as it is.
+func Finished(job *v1alpha1.WorkspaceJob) bool {
+	return job.Status.State.Final() && job.Status.ObservedGeneration == job.Generation
+}
+
+// watch returns nil if the API server ends the watch before the job has finished.
+func (w *Workspace) watch(ctx context.Context, job *v1alpha1.WorkspaceJob) (*v1alpha1.WorkspaceJob, error) {
+	kube, err := w.kube()
+	if err != nil {
+		return nil, err
+	}
+	watcher, err := kube.Watch(ctx, &v1alpha1.WorkspaceJobList{}, &client.ListOptions{
+		Namespace: w.namespace,
+		Raw:       &metav1.ListOptions{FieldSelector: "metadata.name=" + job.Name, ResourceVersion: job.ResourceVersion},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("watch job %q: %w", job.Name, err)
+	}
+	defer watcher.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for job %q, which is %s: %w", job.Name, stateOf(job), ctx.Err())
+		case event, open := <-watcher.ResultChan():
+			if !open {
+				return nil, nil
+			}
+			switch object := event.Object.(type) {
+			case *v1alpha1.WorkspaceJob:
+				job = object
+				if event.Type == "DELETED" {
+					return nil, apierrors.NewNotFound(v1alpha1.GroupVersion.WithResource("workspacejobs").GroupResource(), job.Name)
+				}
+				if Finished(job) {
+					return job, nil
+				}
+			default:
+				// The API server has forgotten what came since: ask anew.
+				return nil, nil
+			}
+		}
+	}
+}
+
+func stateOf(job *v1alpha1.WorkspaceJob) string {
+	if job.Status.State == "" {
+		return "not looked at yet"
+	}
+	return string(job.Status.State)
+}
+
+// Cancel a job: it must not run, or not any more. One that has finished stays as it is.
+func (w *Workspace) Cancel(ctx context.Context, name string) (*v1alpha1.WorkspaceJob, error) {
+	return w.patchJob(ctx, name, map[string]any{"cancelled": true})
+}
+
+// ErrNotFinished: only a job that has finished can be requeued.
+var ErrNotFinished = errors.New("it has not finished")
+
+// Requeue a finished job: it runs again, as a new run. One that is cancelled is so no
+// more. One that has not finished is [ErrNotFinished].
+func (w *Workspace) Requeue(ctx context.Context, name string) (*v1alpha1.WorkspaceJob, error) {
+	job, err := w.Get(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if !Finished(job) || job.Status.FinishedAt == nil {
+		return nil, fmt.Errorf("job %q is %s: %w", name, stateOf(job), ErrNotFinished)
+	}
+	// The clock here may be behind the one that told the job's end.
+	at := time.Now()
+	if end := job.Status.FinishedAt.Add(time.Second); at.Before(end) {
+		at = end
+	}
+	return w.RequeueAt(ctx, name, at)
+}
+
+// RequeueAt has a finished job run again at this time.
+func (w *Workspace) RequeueAt(ctx context.Context, name string, at time.Time) (*v1alpha1.WorkspaceJob, error) {
+	return w.patchJob(ctx, name, map[string]any{"requeueAt": at.UTC().Format(time.RFC3339Nano), "cancelled": nil})
+}
+
+func (w *Workspace) patchJob(ctx context.Context, name string, spec map[string]any) (*v1alpha1.WorkspaceJob, error) {
+	job := &v1alpha1.WorkspaceJob{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}}
+	return job, w.patch(ctx, job, spec)
+}
+
+// patch the fields of a spec: nil removes one.
+func (w *Workspace) patch(ctx context.Context, object client.Object, spec map[string]any) error {
+	kube, err := w.kube()
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(map[string]any{"spec": spec})
+	if err != nil {
+		return err
+	}
+	if err := kube.Patch(ctx, object, client.RawPatch(types.MergePatchType, text), fieldOwner); err != nil {
+		return fmt.Errorf("change %s %q: %w", kindOf(object), object.GetName(), err)
+	}
+	return nil
+}
+
+// Delete a job, and with it its attempts and their logs. One that is not there is no
+// error.
+func (w *Workspace) Delete(ctx context.Context, name string) error {
+	return w.delete(ctx, &v1alpha1.WorkspaceJob{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}})
+}
+
+func (w *Workspace) delete(ctx context.Context, object client.Object) error {
+	kube, err := w.kube()
+	if err != nil {
+		return err
+	}
+	if err := kube.Delete(ctx, object, client.PropagationPolicy(metav1.DeletePropagationBackground)); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete %s %q: %w", kindOf(object), object.GetName(), err)
+	}
+	return nil
+}
+
+// encode arguments: a JSON object, or nothing.
+func encode(args any) (*apiextensionsv1.JSON, error) {
+	if args == nil {
+		return nil, nil
+	}
+	text, err := json.Marshal(args)
+	if err != nil {
+		return nil, fmt.Errorf("encode the job's arguments: %w", err)
+	}
+	if len(text) == 0 || text[0] != '{' {
+		return nil, fmt.Errorf("a job's arguments are a JSON object, and a %T is none", args)
+	}
+	return &apiextensionsv1.JSON{Raw: text}, nil
+}
+
+// prefixOf a name that the API server completes: the handler's, as far as a name allows.
+func prefixOf(handler string) string {
+	name := strings.Trim(strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		default:
+			return '-'
+		}
+	}, handler), "-")
+	if name == "" {
+		name = "job"
+	}
+	// The API server adds five characters.
+	return strings.TrimRight(name[:min(len(name), 52)], "-") + "-"
+}
+
+func backoff() wait.Backoff {
+	return wait.Backoff{Duration: 20 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 8, Cap: 2 * time.Second}
+}

@@ -1,0 +1,118 @@
+package client
+
+import (
+	"context"
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+// AddOrUpdateRecurring has a job run again and again: schedule is five fields, a macro, or
+// what package cron makes. A recurring job of this id is changed to it: what this package
+// set before and is not said now goes back to its default, and what others set stays.
+func (w *Workspace) AddOrUpdateRecurring(ctx context.Context, id, handler string, args any, schedule string, options ...RecurringOption) (*v1alpha1.WorkspaceRecurringJob, error) {
+	encoded, err := encode(args)
+	if err != nil {
+		return nil, err
+	}
+	recurring := &v1alpha1.WorkspaceRecurringJob{
+		ObjectMeta: metav1.ObjectMeta{Name: id},
+		Spec:       v1alpha1.WorkspaceRecurringJobSpec{Schedule: schedule, Template: v1alpha1.JobTemplate{Handler: handler, Args: encoded}},
+	}
+	for _, option := range options {
+		option.recurring(recurring)
+	}
+	return w.ApplyRecurring(ctx, recurring)
+}
+
+// ApplyRecurring is AddOrUpdateRecurring for a recurring job that is described in full.
+func (w *Workspace) ApplyRecurring(ctx context.Context, recurring *v1alpha1.WorkspaceRecurringJob) (*v1alpha1.WorkspaceRecurringJob, error) {
+	kube, err := w.kube()
+	if err != nil {
+		return nil, err
+	}
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(recurring)
+	if err != nil {
+		return nil, fmt.Errorf("encode recurring job %q: %w", recurring.Name, err)
+	}
+	config := &unstructured.Unstructured{Object: map[string]any{"spec": content["spec"]}}
+	config.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("WorkspaceRecurringJob"))
+	config.SetNamespace(w.namespace)
+	config.SetName(recurring.Name)
+	config.SetLabels(recurring.Labels)
+	if err := kube.Apply(ctx, client.ApplyConfigurationFromUnstructured(config), fieldOwner, client.ForceOwnership); err != nil {
+		return nil, fmt.Errorf("apply recurring job %q: %w", recurring.Name, err)
+	}
+	applied := &v1alpha1.WorkspaceRecurringJob{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(config.Object, applied); err != nil {
+		return nil, fmt.Errorf("read recurring job %q: %w", recurring.Name, err)
+	}
+	return applied, nil
+}
+
+// RemoveRecurring removes a recurring job with its runs. One that is not there is no error.
+func (w *Workspace) RemoveRecurring(ctx context.Context, id string) error {
+	return w.delete(ctx, &v1alpha1.WorkspaceRecurringJob{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: id}})
+}
+
+// Trigger runs a recurring job's template now, whatever its schedule says. Its concurrency
+// policy holds.
+func (w *Workspace) Trigger(ctx context.Context, id string, options ...JobOption) (*v1alpha1.WorkspaceJob, error) {
+	job := &v1alpha1.WorkspaceJob{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, GenerateName: prefixOf(id)},
+		Spec:       v1alpha1.WorkspaceJobSpec{RecurringJobRef: &v1alpha1.RecurringJobRef{Name: id}},
+	}
+	for _, option := range options {
+		option.job(job)
+	}
+	return w.Create(ctx, job)
+}
+
+// GetRecurring reads a recurring job.
+func (w *Workspace) GetRecurring(ctx context.Context, id string) (*v1alpha1.WorkspaceRecurringJob, error) {
+	recurring := &v1alpha1.WorkspaceRecurringJob{}
+	return recurring, w.get(ctx, id, recurring)
+}
+
+// ListRecurring lists recurring jobs, by name: limit of a page, 0 for all at once, and the
+// metadata.continue of the page before.
+func (w *Workspace) ListRecurring(ctx context.Context, limit int64, next string) (*v1alpha1.WorkspaceRecurringJobList, error) {
+	kube, err := w.kube()
+	if err != nil {
+		return nil, err
+	}
+	list := &v1alpha1.WorkspaceRecurringJobList{}
+	if err := kube.List(ctx, list, client.InNamespace(w.namespace), client.Limit(limit), client.Continue(next)); err != nil {
+		return nil, fmt.Errorf("list recurring jobs: %w", err)
+	}
+	return list, nil
+}
+
+// PauseRecurring: no run becomes due until ResumeRecurring. It can still be triggered.
+func (w *Workspace) PauseRecurring(ctx context.Context, id string) (*v1alpha1.WorkspaceRecurringJob, error) {
+	return w.patchRecurring(ctx, id, map[string]any{"suspend": true})
+}
+
+// ResumeRecurring ends a pause.
+func (w *Workspace) ResumeRecurring(ctx context.Context, id string) (*v1alpha1.WorkspaceRecurringJob, error) {
+	return w.patchRecurring(ctx, id, map[string]any{"suspend": nil})
+}
+
+// Reschedule changes when a recurring job runs. zone "" leaves its time zone as it is.
+func (w *Workspace) Reschedule(ctx context.Context, id, schedule, zone string) (*v1alpha1.WorkspaceRecurringJob, error) {
+	spec := map[string]any{"schedule": schedule}
+	if zone != "" {
+		spec["timeZone"] = zone
+	}
+	return w.patchRecurring(ctx, id, spec)
+}
+
+func (w *Workspace) patchRecurring(ctx context.Context, id string, spec map[string]any) (*v1alpha1.WorkspaceRecurringJob, error) {
+	recurring := &v1alpha1.WorkspaceRecurringJob{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: id}}
+	return recurring, w.patch(ctx, recurring, spec)
+}
