@@ -16,6 +16,15 @@ type JobCounts struct {
 	Deleted    int32 `json:"deleted"`
 }
 
+// HourCount is how many jobs finished within an hour, as far as they were counted before
+// they were deleted or requeued.
+type HourCount struct {
+	// Hour is its beginning.
+	Hour      metav1.Time `json:"hour"`
+	Succeeded int32       `json:"succeeded"`
+	Failed    int32       `json:"failed"`
+}
+
 // WorkspaceStatus is what is known of a workspace.
 type WorkspaceStatus struct {
 	// ObservedGeneration is the generation that this status speaks of.
@@ -36,4 +45,10 @@ type WorkspaceStatus struct {
 	// Jobs by state, at most ten seconds old while the operator runs.
 	// +optional
 	Jobs *JobCounts `json:"jobs,omitempty"`
+	// History of the last seven days, an entry for each hour in which a job finished,
+	// oldest first. It is written with Jobs, and goes back only when that is.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=169
+	History []HourCount `json:"history,omitempty"`
 }

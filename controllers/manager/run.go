@@ -82,7 +82,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, opts options) error {
 	if err := workspaces.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the Workspace controller: %w", err)
 	}
-	if err := workspace.NewCounter(mgr.GetClient()).SetupWithManager(mgr); err != nil {
+	if err := workspace.NewCounter(mgr.GetClient(), clock.RealClock{}).SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the counts of jobs: %w", err)
 	}
 	measured, err := job.NewMetrics(metrics.Registry, mgr.GetClient(), clock.RealClock{})

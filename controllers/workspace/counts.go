@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -26,12 +29,15 @@ const countInterval = 10 * time.Second
 // manager's cache.
 type Counter struct {
 	client client.Client
+	clock  clock.PassiveClock
 	// interval between an event and the count that it leads to.
 	interval time.Duration
 }
 
 // NewCounter returns a Counter that writes at most every ten seconds.
-func NewCounter(c client.Client) *Counter { return &Counter{client: c, interval: countInterval} }
+func NewCounter(c client.Client, clock clock.PassiveClock) *Counter {
+	return &Counter{client: c, clock: clock, interval: countInterval}
+}
 
 // SetupWithManager has the manager call c after jobs have changed their state.
 func (c *Counter) SetupWithManager(mgr ctrl.Manager) error {
@@ -94,16 +100,16 @@ func (c *Counter) Reconcile(ctx context.Context, request reconcile.Request) (rec
 	if err := c.client.Get(ctx, request.NamespacedName, ws); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	counts, err := c.count(ctx, ws)
+	counts, history, err := c.count(ctx, ws)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	if equalCounts(ws.Status.Jobs, counts) {
+	if equalCounts(ws.Status.Jobs, counts) && slices.EqualFunc(ws.Status.History, history, sameHour) {
 		return reconcile.Result{}, nil
 	}
-	// Without a resourceVersion and with this field alone, the patch can't get in
+	// Without a resourceVersion and with these fields alone, the patch can't get in
 	// the way of the other reconciler's.
-	patch, err := json.Marshal(map[string]any{"status": map[string]any{"jobs": counts}})
+	patch, err := json.Marshal(map[string]any{"status": map[string]any{"jobs": counts, "history": history}})
 	if err != nil {
 		return reconcile.Result{}, err
 	}
@@ -112,16 +118,16 @@ func (c *Counter) Reconcile(ctx context.Context, request reconcile.Request) (rec
 }
 
 // count returns nil for a Workspace that has no namespace.
-func (c *Counter) count(ctx context.Context, ws *v1alpha1.Workspace) (*v1alpha1.JobCounts, error) {
+func (c *Counter) count(ctx context.Context, ws *v1alpha1.Workspace) (*v1alpha1.JobCounts, []v1alpha1.HourCount, error) {
 	if ws.Status.Namespace == "" {
-		return nil, nil
+		return nil, nil, nil
 	}
 	var jobs v1alpha1.WorkspaceJobList
 	// The jobs are only looked at: copying ten thousand of them is waste.
 	if err := c.client.List(ctx, &jobs, client.InNamespace(ws.Status.Namespace), client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("list the jobs of workspace %q: %w", ws.Name, err)
+		return nil, nil, fmt.Errorf("list the jobs of workspace %q: %w", ws.Name, err)
 	}
-	return countsOf(jobs.Items), nil
+	return countsOf(jobs.Items), historyOf(ws.Status.History, jobs.Items, c.clock.Now()), nil
 }
 
 // countsOf counts by state. A job that the operator hasn't looked at yet has none
@@ -141,6 +147,50 @@ func countsOf(jobs []v1alpha1.WorkspaceJob) *v1alpha1.JobCounts {
 		Failed:     by[v1alpha1.StateFailed],
 		Deleted:    by[v1alpha1.StateDeleted],
 	}
+}
+
+// historyDays is how far back status.history goes.
+const historyDays = 7
+
+// historyOf counts the jobs that finished in each hour. What was counted before and is
+// more stays: the jobs have been deleted since. So counting twice changes nothing.
+func historyOf(before []v1alpha1.HourCount, jobs []v1alpha1.WorkspaceJob, now time.Time) []v1alpha1.HourCount {
+	oldest := now.Add(-historyDays * 24 * time.Hour).Truncate(time.Hour)
+	hours := map[int64]v1alpha1.HourCount{}
+	for i := range jobs {
+		status := &jobs[i].Status
+		if status.FinishedAt == nil || status.State != v1alpha1.StateSucceeded && status.State != v1alpha1.StateFailed {
+			continue
+		}
+		hour := status.FinishedAt.Truncate(time.Hour)
+		counted := hours[hour.Unix()]
+		counted.Hour = metav1.NewTime(hour.UTC())
+		if status.State == v1alpha1.StateSucceeded {
+			counted.Succeeded++
+		} else {
+			counted.Failed++
+		}
+		hours[hour.Unix()] = counted
+	}
+	for _, told := range before {
+		counted := hours[told.Hour.Unix()]
+		hours[told.Hour.Unix()] = v1alpha1.HourCount{
+			Hour: told.Hour, Succeeded: max(told.Succeeded, counted.Succeeded), Failed: max(told.Failed, counted.Failed),
+		}
+	}
+	var history []v1alpha1.HourCount
+	for _, counted := range hours {
+		// A node's clock may be ahead.
+		if !counted.Hour.Time.Before(oldest) && !counted.Hour.After(now) {
+			history = append(history, counted)
+		}
+	}
+	slices.SortFunc(history, func(a, b v1alpha1.HourCount) int { return a.Hour.Compare(b.Hour.Time) })
+	return history
+}
+
+func sameHour(a, b v1alpha1.HourCount) bool {
+	return a.Hour.Equal(&b.Hour) && a.Succeeded == b.Succeeded && a.Failed == b.Failed
 }
 
 func equalCounts(a, b *v1alpha1.JobCounts) bool {

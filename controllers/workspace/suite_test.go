@@ -66,7 +66,7 @@ func (o *runningOperator) start(env *testenv.Env) error {
 	if err := o.reconciler.SetupWithManager(mgr); err != nil {
 		return err
 	}
-	counter := NewCounter(mgr.GetClient())
+	counter := NewCounter(mgr.GetClient(), clock.RealClock{})
 	counter.interval = testCountInterval
 	if err := counter.SetupWithManager(mgr); err != nil {
 		return err
