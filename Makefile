@@ -21,6 +21,10 @@ PUSH ?=
 # TESTFLAGS are given to every `go test`, as in: make test TESTFLAGS="-run TestX -v"
 TESTFLAGS ?= -count=1 -timeout=30m
 
+# FUZZTIME is how long each fuzz target runs: so many inputs, or a time such as 10m.
+# Empty leaves them out of `make test`, which runs their known inputs in any case.
+FUZZTIME ?= 2000x
+
 export CGO_ENABLED ?= 0
 BUILD_FLAGS := -trimpath -buildvcs=false -tags=timetzdata
 # The same flags for building, testing and linting, so that each compiles a package once.
@@ -70,8 +74,13 @@ test: cluster-tool images ## Run all tests, on a real API server, kubelet and Po
 	export CLUSTER=$(abspath bin/cluster) IMAGES=$(abspath dist); \
 	for module in $(filter-out .,$(MODULES)); do run "$$module" ./...; done; \
 	run . $$(go list ./... | grep -v '/hack/e2e$$'); \
+	$(if $(FUZZTIME),FUZZTIME=$(FUZZTIME) hack/fuzz.sh || failed=1;) \
 	run . ./hack/e2e; \
 	exit $$failed
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME, as in: make fuzz FUZZTIME=10m
+	@FUZZTIME=$(FUZZTIME) hack/fuzz.sh
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## Run golangci-lint on every Go module
