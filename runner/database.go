@@ -122,11 +122,11 @@ func checkTLSFiles(query url.Values) error {
 		}
 		text, err := os.ReadFile(path)
 		if err != nil {
-			return usagef("%s: the file of %s can't be read (%v): name its Secret in the Workspace's runner.secrets, and in the URL the file %s/<secret>/<key>",
-				contract.EnvDatabaseURL, option, err, contract.SecretsPath)
+			return usagef("%s: the file of %s can't be read (%s): name its Secret in the Workspace's runner.secrets, and in the URL the file %s/<secret>/<key>",
+				contract.EnvDatabaseURL, option, inOneLine(err.Error()), contract.SecretsPath)
 		}
 		if option == "sslrootcert" && !x509.NewCertPool().AppendCertsFromPEM(text) {
-			return usagef("%s: the file of sslrootcert, %s, holds no certificate in PEM", contract.EnvDatabaseURL, path)
+			return usagef("%s: the file of sslrootcert, %s, holds no certificate in PEM", contract.EnvDatabaseURL, inOneLine(path))
 		}
 	}
 	return nil
