@@ -18,8 +18,14 @@ KUBECTL ?= kubectl
 CLUSTER_NAME ?= dev
 # PUSH=1 makes images push them; credentials are those of docker's or podman's login.
 PUSH ?=
+# VULNDB is the database that vulncheck asks: a URL, also file:// with a copy's folder.
+VULNDB ?= https://vuln.go.dev
 # TESTFLAGS are given to every `go test`, as in: make test TESTFLAGS="-run TestX -v"
 TESTFLAGS ?= -count=1 -timeout=30m
+
+# FUZZTIME is how long each fuzz target runs: so many inputs, or a time such as 10m.
+# Empty leaves them out of `make test`, which runs their known inputs in any case.
+FUZZTIME ?= 2000x
 
 export CGO_ENABLED ?= 0
 BUILD_FLAGS := -trimpath -buildvcs=false -tags=timetzdata
@@ -31,6 +37,7 @@ TOOLS := $(WORKSPACE_JOBS_CACHE)/tools
 CONTROLLER_GEN := $(TOOLS)/controller-gen-v0.23.0/controller-gen
 KUSTOMIZE := $(TOOLS)/kustomize-v5.8.2/kustomize
 GOLANGCI_LINT := $(TOOLS)/golangci-lint-v2.15.0/golangci-lint
+GOVULNCHECK := $(TOOLS)/govulncheck-v1.9.0/govulncheck
 
 # Every Go module that holds code of ours; the others only pin what the cluster is
 # built of.
@@ -70,8 +77,13 @@ test: cluster-tool images ## Run all tests, on a real API server, kubelet and Po
 	export CLUSTER=$(abspath bin/cluster) IMAGES=$(abspath dist); \
 	for module in $(filter-out .,$(MODULES)); do run "$$module" ./...; done; \
 	run . $$(go list ./... | grep -v '/hack/e2e$$'); \
+	$(if $(FUZZTIME),FUZZTIME=$(FUZZTIME) hack/fuzz.sh || failed=1;) \
 	run . ./hack/e2e; \
 	exit $$failed
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME, as in: make fuzz FUZZTIME=10m
+	@FUZZTIME=$(FUZZTIME) hack/fuzz.sh
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## Run golangci-lint on every Go module
@@ -93,15 +105,27 @@ verify: $(CONTROLLER_GEN) $(KUSTOMIZE) ## Check generated files, go.mod, formatt
 	@CONTROLLER_GEN=$(CONTROLLER_GEN) KUSTOMIZE=$(KUSTOMIZE) MODULES="$(MODULES)" PINS="$(PINS)" \
 		hack/verify.sh
 
+.PHONY: vulncheck
+vulncheck: $(GOVULNCHECK) ## Look for known vulnerabilities in what is used of each module; asks VULNDB
+	@failed=0; for module in $(MODULES); do \
+		echo "govulncheck: $$module"; \
+		status=0; $(GOVULNCHECK) -C $$module -db $(VULNDB) -test ./... || status=$$?; \
+		case $$status in \
+		0) ;; \
+		3) failed=1 ;; \
+		*) echo "vulncheck: $$module could not be checked; can this machine reach the database $(VULNDB)? VULNDB=file:///FOLDER takes a copy" >&2; exit 1 ;; \
+		esac; \
+	done; exit $$failed
+
 ##@ Run it
 
 .PHONY: images
-images: image-tool ## Build the images into dist/, without Docker; PUSH=1 sends them to REGISTRY
+images: image-tool ## Build the images and their SBOMs into dist/, without Docker; PUSH=1 sends them to REGISTRY
 	@$(GO_BUILD) -o dist/bin/manager ./controllers/manager
 	@$(GO_BUILD) -o dist/bin/runner ./runner/stock
 	@for image in manager runner; do \
 		bin/image --binary dist/bin/$$image --name $(REGISTRY)/$$image:$(TAG) \
-			--version $(VERSION) --output dist/$$image.tar $(if $(PUSH),--push); \
+			--version $(VERSION) --output dist/$$image.tar --sbom dist/$$image.cdx.json $(if $(PUSH),--push); \
 	done
 
 .PHONY: install-yaml
@@ -171,3 +195,5 @@ $(KUSTOMIZE):
 	$(call go-tool,$(@D),sigs.k8s.io/kustomize/kustomize/v5@v5.8.2)
 $(GOLANGCI_LINT):
 	$(call go-tool,$(@D),github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0)
+$(GOVULNCHECK):
+	$(call go-tool,$(@D),golang.org/x/vuln/cmd/govulncheck@v1.9.0)

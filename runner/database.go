@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -78,8 +79,8 @@ func parseDatabaseURL(databaseURL, applicationName string) (*pgxpool.Config, err
 	if databaseURL == "" {
 		return nil, usagef("%s is not set: the Workspace's database.secretRef names the Secret that holds it", contract.EnvDatabaseURL)
 	}
-	lower := strings.ToLower(databaseURL)
-	if !strings.HasPrefix(lower, "postgres://") && !strings.HasPrefix(lower, "postgresql://") {
+	// pgx takes anything else, POSTGRES:// too, for a list of keywords and values.
+	if !strings.HasPrefix(databaseURL, "postgres://") && !strings.HasPrefix(databaseURL, "postgresql://") {
 		return nil, badURL()
 	}
 	given, err := url.Parse(databaseURL)
@@ -121,11 +122,11 @@ func checkTLSFiles(query url.Values) error {
 		}
 		text, err := os.ReadFile(path)
 		if err != nil {
-			return usagef("%s: the file of %s can't be read (%v): name its Secret in the Workspace's runner.secrets, and in the URL the file %s/<secret>/<key>",
-				contract.EnvDatabaseURL, option, err, contract.SecretsPath)
+			return usagef("%s: the file of %s can't be read (%s): name its Secret in the Workspace's runner.secrets, and in the URL the file %s/<secret>/<key>",
+				contract.EnvDatabaseURL, option, inOneLine(err.Error()), contract.SecretsPath)
 		}
 		if option == "sslrootcert" && !x509.NewCertPool().AppendCertsFromPEM(text) {
-			return usagef("%s: the file of sslrootcert, %s, holds no certificate in PEM", contract.EnvDatabaseURL, path)
+			return usagef("%s: the file of sslrootcert, %s, holds no certificate in PEM", contract.EnvDatabaseURL, inOneLine(path))
 		}
 	}
 	return nil
@@ -149,8 +150,8 @@ func explainDatabase(err error) error {
 	}
 	config := failed.Config
 	return &connectionError{
-		text: fmt.Sprintf("cannot connect to PostgreSQL at %s as role %q, database %q: %s",
-			net.JoinHostPort(config.Host, fmt.Sprint(config.Port)), config.User, config.Database, connectReason(failed)),
+		text: inOneLine(fmt.Sprintf("cannot connect to PostgreSQL at %s as role %q, database %q: %s",
+			net.JoinHostPort(config.Host, fmt.Sprint(config.Port)), config.User, config.Database, connectReason(failed))),
 		err: err,
 	}
 }
@@ -177,7 +178,11 @@ func connectReason(err error) string {
 		return network.Err.Error()
 	}
 	if inner := errors.Unwrap(err); inner != nil {
-		return strings.Join(strings.Fields(inner.Error()), " ")
+		return inner.Error()
 	}
 	return "it failed"
+}
+
+func inOneLine(text string) string {
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
 }

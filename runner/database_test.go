@@ -2,6 +2,8 @@ package runner
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -81,6 +83,16 @@ func TestRedactor(t *testing.T) {
 		if strings.Contains(got, "ass") || !strings.Contains(got, "[redacted]") {
 			t.Errorf("%s is left of %s", got, text)
 		}
+	}
+	if got := newRedactor("postgres://role:secret-word@host/db?sslpassword=secret").text("secret-word"); got != "[redacted]" {
+		t.Errorf("%s is left", got)
+	}
+	passfile := filepath.Join(t.TempDir(), "passfile")
+	if err := os.WriteFile(passfile, []byte("*:*:*:*:filed-word\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := newRedactor("postgres://role@host/db?passfile=" + passfile).text("filed-word"); got != "[redacted]" {
+		t.Errorf("%s is left", got)
 	}
 	if got := newRedactor("postgres://a:b@c/d").text("abcd"); got != "abcd" {
 		t.Errorf("a short password garbles innocent words: %s", got)

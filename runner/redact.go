@@ -1,10 +1,15 @@
 package runner
 
 import (
+	"cmp"
 	"encoding/json"
 	"io"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // shortestSecret is the length from which a password is looked for in what is
@@ -16,31 +21,53 @@ const shortestSecret = 4
 type redactor struct{ replacer *strings.Replacer }
 
 func newRedactor(databaseURL string) redactor {
-	var pairs []string
-	add := func(secret string) {
-		if len(secret) < shortestSecret {
-			return
-		}
-		pairs = append(pairs, secret, "[redacted]")
-		// As it looks inside a JSON text.
-		if quoted, err := json.Marshal(secret); err == nil && string(quoted[1:len(quoted)-1]) != secret {
-			pairs = append(pairs, string(quoted[1:len(quoted)-1]), "[redacted]")
-		}
-		if quoted, err := encodeJSON(secret); err == nil && string(quoted[1:len(quoted)-1]) != secret {
-			pairs = append(pairs, string(quoted[1:len(quoted)-1]), "[redacted]")
+	var written []string
+	for _, secret := range secretsOf(databaseURL) {
+		if len(secret) >= shortestSecret {
+			written = append(written, spellings(secret)...)
 		}
 	}
-	add(databaseURL)
-	add(rawPassword(databaseURL))
-	if parsed, err := url.Parse(databaseURL); err == nil {
-		if password, ok := parsed.User.Password(); ok {
-			add(password)
-		}
-		add(parsed.Query().Get("password"))
-		add(parsed.Query().Get("sslpassword"))
+	// Where one begins with another, the whole of it goes.
+	slices.SortFunc(written, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+	var pairs []string
+	for _, text := range written {
+		pairs = append(pairs, text, "[redacted]")
 	}
 	return redactor{replacer: strings.NewReplacer(pairs...)}
 }
+
+// secretsOf is the URL itself and the passwords in it, also of one that nothing can
+// connect to, and the password that it leads to, such as by passfile.
+func secretsOf(databaseURL string) []string {
+	secrets := []string{databaseURL, rawPassword(databaseURL)}
+	if parsed, err := url.Parse(databaseURL); err == nil {
+		password, _ := parsed.User.Password()
+		query := parsed.Query()
+		secrets = append(secrets, password, query.Get("password"), query.Get("sslpassword"))
+	}
+	if config, err := pgxpool.ParseConfig(databaseURL); err == nil {
+		secrets = append(secrets, config.ConnConfig.Password)
+	}
+	return secrets
+}
+
+// spellings are the ways in which a secret gets into a text: as it is, quoted by
+// Go's %q, or as URLs have it; and each of them in a log or a message of JSON.
+func spellings(secret string) []string {
+	var all []string
+	for _, text := range []string{secret, unquoted(strconv.Quote(secret)), url.UserPassword("", secret).String()[1:], url.QueryEscape(secret)} {
+		all = append(all, text)
+		if quoted, err := json.Marshal(text); err == nil {
+			all = append(all, unquoted(string(quoted)))
+		}
+		if quoted, err := encodeJSON(text); err == nil {
+			all = append(all, unquoted(string(quoted)))
+		}
+	}
+	return all
+}
+
+func unquoted(text string) string { return text[1 : len(text)-1] }
 
 // rawPassword is the password as it stands in a URL, even one that doesn't parse.
 func rawPassword(databaseURL string) string {

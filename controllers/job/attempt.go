@@ -1,7 +1,6 @@
 package job
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -153,7 +152,9 @@ func retryDelay(o observed, failed int32) time.Duration {
 			factor = float64(*retry.Factor)
 		}
 	}
-	return time.Duration(min(low*math.Pow(factor, float64(failed-1)), high))
+	// 0 times infinity would be no number.
+	growth := min(math.Pow(factor, float64(failed-1)), math.MaxInt64)
+	return time.Duration(min(low*growth, high))
 }
 
 // longestWait is how far a runner may put off its next attempt: what a tenant's
@@ -164,7 +165,7 @@ const longestWait = 365 * 24 * time.Hour
 // or for JSON that it would refuse (a number out of range, a bare null).
 func resultOf(raw json.RawMessage) *apiextensionsv1.JSON {
 	var value any
-	if len(raw) == 0 || bytes.Equal(raw, []byte("null")) || json.Unmarshal(raw, &value) != nil {
+	if json.Unmarshal(raw, &value) != nil || value == nil {
 		return nil
 	}
 	return &apiextensionsv1.JSON{Raw: raw}

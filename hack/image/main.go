@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -21,7 +22,7 @@ import (
 const usage = `Makes a container image of one static binary and CA roots. The same input makes the same digest.
 
   image --binary PATH --name NAME:TAG [--entrypoint /PATH] [--version VERSION]
-        [--output FILE.tar] [--push]
+        [--output FILE.tar] [--sbom FILE.cdx.json] [--push]
 
   --binary      a static Linux binary, such as CGO_ENABLED=0 go build makes; it has no time zones
                 to read in the image, so build it with -tags timetzdata if it wants any
@@ -29,7 +30,9 @@ const usage = `Makes a container image of one static binary and CA roots. The sa
   --entrypoint  where the binary is put and what is started; default: / and the binary's name
   --version     what the image says its version is; default: the tag
   --output      the archive to write: an OCI layout that docker, podman and containerd load
-  --push        send it to its registry, with the credentials of docker's or podman's login
+  --sbom        where to write what it is made of, as CycloneDX JSON
+  --push        send it to its registry, with the credentials of docker's or podman's login,
+                and what it is made of with it, as an artifact that refers to it
 
 It runs as user and group 65532. Its time of creation is SOURCE_DATE_EPOCH, or 1970.
 Prints the image's name with its digest, and its size in bytes.
@@ -50,6 +53,7 @@ func run(args []string) error {
 	entrypoint := flags.String("entrypoint", "", "")
 	version := flags.String("version", "", "")
 	output := flags.String("output", "", "")
+	sbom := flags.String("sbom", "", "")
 	push := flags.Bool("push", false, "")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -65,15 +69,12 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	spec := spec{tag: tag, entrypoint: *entrypoint, version: *version, created: created}
-	if spec.entrypoint == "" {
-		spec.entrypoint = "/" + filepath.Base(*binary)
+	spec := spec{
+		tag: tag, created: created,
+		entrypoint: cmp.Or(*entrypoint, "/"+filepath.Base(*binary)), version: cmp.Or(*version, tag.TagStr()),
 	}
 	if !path.IsAbs(spec.entrypoint) || path.Clean(spec.entrypoint) != spec.entrypoint {
 		return fmt.Errorf("--entrypoint %q: it has to be a clean absolute path", spec.entrypoint)
-	}
-	if spec.version == "" {
-		spec.version = tag.TagStr()
 	}
 	if spec.content, err = os.ReadFile(*binary); err != nil {
 		return err
@@ -82,20 +83,50 @@ func run(args []string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", *binary, err)
 	}
-	return deliver(tag, image, *output, *push)
+	list, err := makeSBOM(spec, image)
+	if err != nil {
+		return fmt.Errorf("%s: %w", *binary, err)
+	}
+	if *sbom != "" {
+		if err := os.WriteFile(*sbom, list, 0o644); err != nil {
+			return err
+		}
+	}
+	return deliver(tag, image, list, *output, *push)
 }
 
-func deliver(tag name.Tag, image v1.Image, output string, push bool) error {
+func deliver(tag name.Tag, image v1.Image, sbom []byte, output string, push bool) error {
 	if output != "" {
 		if err := writeArchive(output, tag, image); err != nil {
 			return err
 		}
 	}
 	if push {
-		if err := remote.Write(tag, image, remote.WithAuthFromKeychain(authn.DefaultKeychain)); err != nil {
+		if err := send(tag, image, sbom); err != nil {
 			return err
 		}
 	}
+	return report(tag, image)
+}
+
+// send pushes the image, and the SBOM as what refers to it.
+func send(tag name.Tag, image v1.Image, sbom []byte) error {
+	login := remote.WithAuthFromKeychain(authn.DefaultKeychain)
+	if err := remote.Write(tag, image, login); err != nil {
+		return err
+	}
+	referrer, err := referrerOf(image, sbom)
+	if err != nil {
+		return err
+	}
+	digest, err := referrer.Digest()
+	if err != nil {
+		return err
+	}
+	return remote.Write(tag.Context().Digest(digest.String()), referrer, login)
+}
+
+func report(tag name.Tag, image v1.Image) error {
 	digest, err := image.Digest()
 	if err != nil {
 		return err

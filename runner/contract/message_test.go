@@ -87,22 +87,3 @@ func TestEncodeRefuses(t *testing.T) {
 		})
 	}
 }
-
-func FuzzParseMessage(f *testing.F) {
-	f.Add(`{"result":{"rows":1},"error":"e","retryAfter":"1m"}`)
-	f.Add(`null`)
-	f.Add(`[]`)
-	f.Add(`{"result":` + strings.Repeat("[", 2000))
-	f.Fuzz(func(t *testing.T, text string) {
-		m, err := contract.ParseMessage(text)
-		if err != nil {
-			return
-		}
-		if len(m.Result) > contract.MaxResult {
-			t.Errorf("a result of %d bytes", len(m.Result))
-		}
-		if d, ok := m.Delay(); ok && d < 0 {
-			t.Errorf("a delay of %s", d)
-		}
-	})
-}

@@ -12,8 +12,13 @@ type age struct {
 	seconds      float64
 }
 
-// maxAge bounds each number of an age: what PostgreSQL can subtract from today.
-const maxAge = 100_000
+const (
+	// maxAge bounds each number of an age.
+	maxAge = 100_000
+	// maxYears bounds an age: JSON, in which the cut-off is told, has no time BC, and
+	// PostgreSQL none before 4713 BC.
+	maxYears = 1000
+)
 
 // parseAge reads such as "365d", "12mo", "1y6mo", "36h": whole numbers with the
 // units y (years), mo (months), w (weeks), d (days), h (hours), m (minutes) and
@@ -40,6 +45,9 @@ func parseAge(text string) (age, error) {
 	parsed.seconds = float64(numbers[4]*3600 + numbers[5]*60 + numbers[6])
 	if parsed == (age{}) {
 		return parsed, fmt.Errorf("%q is no age: it is zero", text)
+	}
+	if days := parsed.months*30 + parsed.days + int(parsed.seconds)/86400; days > maxYears*365 {
+		return parsed, fmt.Errorf("%q is no age: it goes back more than %d years", text, maxYears)
 	}
 	return parsed, nil
 }

@@ -30,9 +30,22 @@ func TestParseAge(t *testing.T) {
 			t.Errorf("%s: %s", text, diff)
 		}
 	}
-	for _, text := range []string{"", "365", "d", "-1d", "1.5d", "1d1y", "0d", "999999999999999999999d", "1d; DROP TABLE x", "P1Y"} {
+	for _, text := range []string{"", "365", "d", "-1d", "1.5d", "1d1y", "0d", "999999999999999999999d", "1d; DROP TABLE x", "P1Y", "1100y", "999y1000w"} {
 		if got, err := parseAge(text); err == nil {
 			t.Errorf("%q is %+v", text, got)
+		}
+	}
+}
+
+func TestAgesFitPostgreSQL(t *testing.T) {
+	t.Parallel()
+	db := newDB(t)
+	db.exec(t, `CREATE TABLE old (at timestamptz)`)
+	db.exec(t, `INSERT INTO old VALUES ('-infinity'), ('1000-01-01'), (now())`)
+	for number, oldest := range []string{"1000y", "12000mo", "52000w", "100000d", "100000h"} {
+		outcome := db.run(t, number+1, 1, Cleanup(), object{"table": "old", "column": "at", "olderThan": oldest, "dryRun": true})
+		if !strings.Contains(string(outcome.Result), `"rows":2,`) {
+			t.Errorf("%s: %+v", oldest, outcome)
 		}
 	}
 }

@@ -66,6 +66,11 @@ func (d *document) add(fields []pgconn.FieldDescription, values [][]byte) error 
 }
 
 func (d *document) writeCSV(record []string) error {
+	if len(record) == 1 && record[0] == "" {
+		// An empty line would be no record to those who read it.
+		_, err := d.csv.WriteString("\"\"\n")
+		return err
+	}
 	writer := csv.NewWriter(&d.csv)
 	if err := writer.Write(record); err != nil {
 		return err

@@ -1,6 +1,9 @@
 package handlers
 
-import "strings"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // firstWord is a statement's first word in upper case, or its first character if
 // that is no letter; comments, which PostgreSQL lets nest, are passed over.
@@ -13,7 +16,8 @@ func firstWord(statement string) string {
 	case end < 0:
 		end = len(rest)
 	case end == 0:
-		end = 1
+		_, size := utf8.DecodeRuneInString(rest)
+		return rest[:size]
 	}
 	return strings.ToUpper(rest[:end])
 }
@@ -26,13 +30,21 @@ func afterComments(statement string) string {
 		statement = strings.TrimLeft(statement, " \t\r\n\f\v;")
 		switch {
 		case strings.HasPrefix(statement, "--"):
-			_, statement, _ = strings.Cut(statement, "\n")
+			statement = statement[endOfLine(statement):]
 		case strings.HasPrefix(statement, "/*"):
 			statement = afterBlock(statement)
 		default:
 			return statement
 		}
 	}
+}
+
+// endOfLine is where a line ends: PostgreSQL takes either character for its end.
+func endOfLine(text string) int {
+	if end := strings.IndexAny(text, "\r\n"); end >= 0 {
+		return end
+	}
+	return len(text)
 }
 
 // afterBlock is what follows the block comment that a statement begins with;

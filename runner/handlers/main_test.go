@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -26,6 +27,10 @@ type server struct {
 var running server //nolint:gochecknoglobals // set once, by TestMain
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if flag.Lookup("test.fuzz").Value.String() != "" {
+		os.Exit(m.Run()) // fuzz targets need no database, which each of their processes would start
+	}
 	os.Exit(func() int {
 		started, err := postgres.Start(context.Background(), postgres.Options{})
 		if err != nil {

@@ -17,6 +17,19 @@ type period struct{ start, end time.Time }
 //	2026-10-01/2026-11-01: from the first to before the second, dates or RFC 3339
 //	times
 func parsePeriod(text string, now time.Time, zone *time.Location) (period, error) {
+	span, err := readPeriod(text, now, zone)
+	switch {
+	case err != nil:
+		return period{}, err
+	case !span.end.After(span.start):
+		return period{}, fmt.Errorf("the period %q ends before it begins", text)
+	case span.start.UTC().Year() < 1 || span.end.UTC().Year() > 9999:
+		return period{}, fmt.Errorf("%q is no period: it has to lie between the years 1 and 9999", text)
+	}
+	return span, nil
+}
+
+func readPeriod(text string, now time.Time, zone *time.Location) (period, error) {
 	if unit, ok := strings.CutPrefix(text, "previous-"); ok {
 		return previous(unit, now.In(zone))
 	}
@@ -31,35 +44,63 @@ func parsePeriod(text string, now time.Time, zone *time.Location) (period, error
 		{"2006-01", 0, 1, 0},
 		{time.DateOnly, 0, 0, 1},
 	} {
-		if start, err := time.ParseInLocation(form.layout, text, zone); err == nil {
-			return period{start, start.AddDate(form.years, form.months, form.days)}, nil
+		if start, err := time.Parse(form.layout, text); err == nil {
+			return days(start, start.AddDate(form.years, form.months, form.days), zone), nil
 		}
 	}
 	return period{}, fmt.Errorf("%q is no period: write previous-month (or -hour, -day, -week, -year), 2026, 2026-10, 2026-10-05 or 2026-10-01/2026-11-01", text)
 }
 
 func previous(unit string, now time.Time) (period, error) {
-	year, month, day := now.Date()
-	midnight := time.Date(year, month, day, 0, 0, 0, 0, now.Location())
-	switch unit {
-	case "hour":
+	if unit == "hour" {
 		end := now.Truncate(time.Minute).Add(-time.Duration(now.Minute()) * time.Minute)
 		return period{end.Add(-time.Hour), end}, nil
+	}
+	year, month, day := now.Date()
+	today := time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
+	var start, end time.Time
+	switch unit {
 	case "day":
-		return period{midnight.AddDate(0, 0, -1), midnight}, nil
+		start, end = today.AddDate(0, 0, -1), today
 	case "week":
-		sinceMonday := (int(now.Weekday()) + 6) % 7
-		end := midnight.AddDate(0, 0, -sinceMonday)
-		return period{end.AddDate(0, 0, -7), end}, nil
+		sinceMonday := (int(today.Weekday()) + 6) % 7
+		end = today.AddDate(0, 0, -sinceMonday)
+		start = end.AddDate(0, 0, -7)
 	case "month":
-		end := time.Date(year, month, 1, 0, 0, 0, 0, now.Location())
-		return period{end.AddDate(0, -1, 0), end}, nil
+		end = today.AddDate(0, 0, 1-day)
+		start = end.AddDate(0, -1, 0)
 	case "year":
-		end := time.Date(year, 1, 1, 0, 0, 0, 0, now.Location())
-		return period{end.AddDate(-1, 0, 0), end}, nil
+		end = time.Date(year, time.January, 1, 0, 0, 0, 0, time.UTC)
+		start = end.AddDate(-1, 0, 0)
 	default:
 		return period{}, fmt.Errorf("%q is no period: previous- takes hour, day, week, month or year", "previous-"+unit)
 	}
+	return days(start, end, now.Location()), nil
+}
+
+// days is the time between two dates, given in UTC, in a time zone.
+func days(start, end time.Time, zone *time.Location) period {
+	return period{firstMoment(start, zone), firstMoment(end, zone)}
+}
+
+// firstMoment of a date in a time zone. Where clocks are put forward at midnight, it
+// is later than that; where they are put back, it is the first of two midnights.
+func firstMoment(date time.Time, zone *time.Location) time.Time {
+	year, month, day := date.Date()
+	at := time.Date(year, month, day, 0, 0, 0, 0, zone)
+	begin, end := at.ZoneBounds()
+	if at.Day() != day {
+		return end // at is before the clocks were put forward
+	}
+	if at.Add(-1).Day() != day {
+		return at
+	}
+	_, offset := at.Zone()
+	_, before := begin.Add(-1).Zone()
+	if first := at.Add(time.Duration(offset-before) * time.Second); first.Before(begin) {
+		return first
+	}
+	return begin
 }
 
 func between(start, end string, zone *time.Location) (period, error) {
@@ -71,9 +112,6 @@ func between(start, end string, zone *time.Location) (period, error) {
 	if err != nil {
 		return period{}, err
 	}
-	if !to.After(from) {
-		return period{}, fmt.Errorf("the period %s/%s ends before it begins", start, end)
-	}
 	return period{from, to}, nil
 }
 
@@ -81,9 +119,9 @@ func parseTime(text string, zone *time.Location) (time.Time, error) {
 	if at, err := time.Parse(time.RFC3339, text); err == nil {
 		return at, nil
 	}
-	at, err := time.ParseInLocation(time.DateOnly, text, zone)
+	date, err := time.Parse(time.DateOnly, text)
 	if err != nil {
-		return at, fmt.Errorf("%q is neither a date such as 2026-10-01 nor an RFC 3339 time", text)
+		return date, fmt.Errorf("%q is neither a date such as 2026-10-01 nor an RFC 3339 time", text)
 	}
-	return at, nil
+	return firstMoment(date, zone), nil
 }

@@ -35,9 +35,27 @@ func TestParsePeriod(t *testing.T) {
 			t.Errorf("%s: %s, want %s", text, shown, want)
 		}
 	}
-	for _, text := range []string{"", "yesterday", "previous-century", "2026-13", "2026-02-30", "2026-11-01/2026-10-01", "2026-10-01/", "a/b"} {
+	for _, text := range []string{"", "yesterday", "previous-century", "2026-13", "2026-02-30", "2026-11-01/2026-10-01", "2026-10-01/", "a/b", "0000", "0001-01-01"} {
 		if got, err := parsePeriod(text, now, kolkata); err == nil {
 			t.Errorf("%q is %v", text, got)
+		}
+	}
+}
+
+// Clocks change at midnight there, and some days were left out.
+func TestDaysFollowEachOther(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{
+		"America/Sao_Paulo", "America/Havana", "America/St_Johns", "Asia/Amman", "Africa/Cairo", "Asia/Tehran", "Pacific/Apia", "Pacific/Kwajalein",
+	} {
+		zone, err := time.LoadLocation(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for date := time.Date(1980, time.January, 1, 0, 0, 0, 0, time.UTC); date.Year() < 2038; date = date.AddDate(0, 0, 1) {
+			if span := days(date, date.AddDate(0, 0, 1), zone); span.end.After(span.start) {
+				checkDay(t, date.Format(time.DateOnly), span, zone)
+			}
 		}
 	}
 }

@@ -105,6 +105,7 @@ func TestFirstWord(t *testing.T) {
 		"/* a /* nested */ */ end":  "END",
 		"/* without an end commit":  "",
 		"commit_log":                "COMMIT_LOG",
+		"-- a\rCOMMIT --\nSELECT 1": "COMMIT",
 	} {
 		if got := firstWord(statement); got != want {
 			t.Errorf("%q: %q, want %q", statement, got, want)

@@ -74,7 +74,7 @@ func rowsOf(args *SyncArgs, items []json.RawMessage) ([]byte, error) {
 		}
 		var key []string
 		for _, column := range args.Key {
-			value := string(bytes.TrimSpace(row[column]))
+			value := canonical(row[column])
 			if value == "" || value == "null" {
 				return nil, fmt.Errorf("item %d has no %q, which the key needs", i+1, args.Columns[column])
 			}
@@ -89,6 +89,21 @@ func rowsOf(args *SyncArgs, items []json.RawMessage) ([]byte, error) {
 		rows = append(rows, row)
 	}
 	return json.Marshal(rows)
+}
+
+// canonical writes equal values alike, "" if there is none; numbers stay as they are.
+func canonical(value json.RawMessage) string {
+	decoder := json.NewDecoder(bytes.NewReader(value))
+	decoder.UseNumber()
+	var decoded any
+	if decoder.Decode(&decoded) != nil {
+		return ""
+	}
+	encoded, err := json.Marshal(decoded)
+	if err != nil {
+		return ""
+	}
+	return string(encoded)
 }
 
 // field is the value at a path with dots, nil if there is none.
