@@ -191,6 +191,11 @@ func TestObserve(t *testing.T) {
 			makeJob(batchv1.JobFailed), []*podMaker{makePod(0).exited(1, "Error", `{"error":"no table"}`)},
 			Observation{StartedAt: started, End: &End{At: when(9), ExitCode: new(int32(1)), Reason: "Error", Message: contract.Message{Error: "no table"}, Error: "no table"}},
 		},
+		"failed with what a terminal would obey": {
+			makeJob(batchv1.JobFailed), []*podMaker{makePod(0).exited(1, "Error", `{"error":"\u001b[2Jžluť\r\u202eno\u0000 👩‍🔧\n\ttable"}`)},
+			Observation{StartedAt: started, End: &End{At: when(9), ExitCode: new(int32(1)), Reason: "Error",
+				Message: contract.Message{Error: "\ufffd[2Jžluť\ufffd\ufffdno\ufffd 👩‍🔧\n\ttable"}, Error: "\ufffd[2Jžluť\ufffd\ufffdno\ufffd 👩‍🔧\n\ttable"}},
+		},
 		"failed with rubbish": {
 			makeJob(batchv1.JobFailed), []*podMaker{makePod(0).exited(2, "Error", `{"error":`)},
 			Observation{StartedAt: started, End: &End{At: when(9), ExitCode: new(int32(2)), Reason: "Error", Error: "the runner exited with code 2 and left no message; its log may tell more"}},

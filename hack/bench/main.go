@@ -36,6 +36,7 @@ func commands() []command {
 		{"minute", "recurring jobs that are due in the same minute, next to bare CronJobs", 30 * time.Minute, minuteCommand},
 		{"idle", "what an operator does that has much to watch and nothing to do", time.Hour, idleCommand},
 		{"memory", "what finished jobs cost the operator", 45 * time.Minute, memoryCommand},
+		{"noisy", "how much later a tenant's jobs are while another one floods the operator", 45 * time.Minute, noisyCommand},
 		{"start", "how much later than a raw Job's process a handler starts, on a cluster of `make demo`", 15 * time.Minute, startCommand},
 	}
 }

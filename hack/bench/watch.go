@@ -52,6 +52,16 @@ func (m *moments) seen() map[string]time.Time {
 	return copied
 }
 
+// since are the times from those given, by the same keys, until the moments; 0 for what
+// was seen before.
+func (m *moments) since(given map[string]time.Time) []time.Duration {
+	var took []time.Duration
+	for key, at := range m.seen() {
+		took = append(took, max(0, at.Sub(given[key])))
+	}
+	return took
+}
+
 // wait until all are there.
 func (m *moments) wait(ctx context.Context, limit time.Duration, what string) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
@@ -65,11 +75,17 @@ func (m *moments) wait(ctx context.Context, limit time.Duration, what string) er
 }
 
 // watch calls see for every object of a kind, as it is and whenever it has changed,
-// until ctx ends. It returns once those that exist were seen.
-func (l *lab) watch(ctx context.Context, kind client.Object, see func(client.Object)) error {
-	watched, err := cache.New(l.env.Config, cache.Options{
+// until ctx ends; of all namespaces, or of those that are named. It returns once those
+// that exist were seen.
+func (l *lab) watch(ctx context.Context, kind client.Object, see func(client.Object), namespaces ...string) error {
+	options := cache.Options{
 		Scheme: l.env.Scheme, DefaultTransform: cache.TransformStripManagedFields(),
-	})
+		DefaultNamespaces: map[string]cache.Config{},
+	}
+	for _, namespace := range namespaces {
+		options.DefaultNamespaces[namespace] = cache.Config{}
+	}
+	watched, err := cache.New(l.env.Config, options)
 	if err != nil {
 		return err
 	}

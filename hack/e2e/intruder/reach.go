@@ -1,0 +1,110 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/openradius/workspace-jobs/runner"
+)
+
+// patience is how long a connection may take: what drops packets answers never.
+const patience = 5 * time.Second
+
+type reachArgs struct {
+	// Targets by the names that the result has them by.
+	Targets map[string]target `json:"targets"`
+}
+
+// target is asked by one HTTP request, or only connected to.
+type target struct {
+	URL     string `json:"url,omitempty"`
+	Post    bool   `json:"post,omitempty"`
+	Address string `json:"address,omitempty"`
+	// Find is a word that the result tells of if the answer holds it.
+	Find string `json:"find,omitempty"`
+}
+
+// reach tries all targets at once.
+func reach(ctx context.Context, job *runner.Job[reachArgs]) error {
+	var mutex sync.Mutex
+	var all sync.WaitGroup
+	seen := map[string]string{}
+	for name, t := range job.Args.Targets {
+		all.Go(func() {
+			answer := t.try(ctx)
+			mutex.Lock()
+			defer mutex.Unlock()
+			seen[name] = answer
+		})
+	}
+	all.Wait()
+	return job.SetResult(seen)
+}
+
+func (t target) try(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if t.URL != "" {
+		return t.request(ctx)
+	}
+	connection, err := (&net.Dialer{}).DialContext(ctx, "tcp", t.Address)
+	if err != nil {
+		return trouble(err)
+	}
+	if err := connection.Close(); err != nil {
+		return trouble(err)
+	}
+	return "connected"
+}
+
+func (t target) request(ctx context.Context) string {
+	method := http.MethodGet
+	if t.Post {
+		method = http.MethodPost
+	}
+	request, err := http.NewRequestWithContext(ctx, method, t.URL, http.NoBody)
+	if err != nil {
+		return err.Error()
+	}
+	// Whoever answers will do: an intruder checks no certificate.
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // see above
+	answer, err := client.Do(request)
+	if err != nil {
+		return trouble(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(answer.Body, 4<<20))
+	if err != nil {
+		return trouble(err)
+	}
+	told := fmt.Sprintf("HTTP %d", answer.StatusCode)
+	if t.Find != "" && bytes.Contains(body, []byte(t.Find)) {
+		told += " with " + t.Find
+	}
+	return told
+}
+
+// trouble is a word for why a connection failed.
+func trouble(err error) string {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "refused"
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return "unreachable"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "no answer"
+	default:
+		return err.Error()
+	}
+}
