@@ -71,6 +71,7 @@ func TestTLSOfTheURL(t *testing.T) {
 		{"bound to no channel", db, "", "sslmode=disable&channel_binding=require", failed, false, "channel binding"},
 		{"no CA file", db, "", "sslmode=verify-full&sslrootcert=/there/is/none", refused, false, "the file of sslrootcert can't be read (open /there/is/none: no such file or directory): name its Secret in the Workspace's runner.secrets"},
 		{"no key file", db, "", "sslmode=require&sslcert=" + certificate + "&sslkey=/there/is/none", refused, false, "the file of sslkey can't be read"},
+		{"a CA file without an end", db, "", "sslmode=verify-full&sslrootcert=/dev/zero", refused, false, "/dev/zero is longer than 1 MiB"},
 		{"a CA file without one", db, "", "sslmode=verify-full&sslrootcert=" + nothing, refused, false, "holds no certificate in PEM"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

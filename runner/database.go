@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"os"
@@ -120,7 +121,7 @@ func checkTLSFiles(query url.Values) error {
 		if path == "" || path == "system" && option == "sslrootcert" {
 			continue
 		}
-		text, err := os.ReadFile(path)
+		text, err := readCertificate(path)
 		if err != nil {
 			return usagef("%s: the file of %s can't be read (%s): name its Secret in the Workspace's runner.secrets, and in the URL the file %s/<secret>/<key>",
 				contract.EnvDatabaseURL, option, inOneLine(err.Error()), contract.SecretsPath)
@@ -130,6 +131,23 @@ func checkTLSFiles(query url.Values) error {
 		}
 	}
 	return nil
+}
+
+// maxCertificate is far more than a file of certificates has: a longer one, or a device,
+// would fill the memory.
+const maxCertificate = 1 << 20
+
+func readCertificate(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, maxCertificate+1))
+	if err == nil && len(text) > maxCertificate {
+		err = fmt.Errorf("%s is longer than 1 MiB", path)
+	}
+	return text, err
 }
 
 func badURL() error {

@@ -44,6 +44,10 @@ func secretsOf(databaseURL string) []string {
 		password, _ := parsed.User.Password()
 		query := parsed.Query()
 		secrets = append(secrets, password, query.Get("password"), query.Get("sslpassword"))
+		// The parser would read a file without an end for ever.
+		if checkTLSFiles(query) != nil {
+			return secrets
+		}
 	}
 	if config, err := pgxpool.ParseConfig(databaseURL); err == nil {
 		secrets = append(secrets, config.ConnConfig.Password)

@@ -3,6 +3,7 @@ package handlers
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -130,7 +131,10 @@ func nextOf(args *SyncArgs, address string, read response) (string, error) {
 	if args.Next == "" {
 		return resolve(current, linkNext(read.link))
 	}
-	value := cursorText(field(read.body, args.Next))
+	value, err := cursorText(field(read.body, args.Next))
+	if err != nil {
+		return "", fmt.Errorf("at %q: %w", args.Next, err)
+	}
 	if args.CursorParam == "" || value == "" {
 		return resolve(current, value)
 	}
@@ -144,17 +148,22 @@ func nextOf(args *SyncArgs, address string, read response) (string, error) {
 	return first.String(), nil
 }
 
-// cursorText is a JSON text or number as it goes into a URL.
-func cursorText(value json.RawMessage) string {
+// cursorText is a JSON text or number as it goes into a URL; "" for what sources say on
+// their last page: nothing, null or false. To take anything else for that would lose the
+// pages that follow.
+func cursorText(value json.RawMessage) (string, error) {
 	var text string
 	if json.Unmarshal(value, &text) == nil {
-		return text
+		return text, nil
 	}
 	var number json.Number
 	if json.Unmarshal(value, &number) == nil {
-		return number.String()
+		return number.String(), nil
 	}
-	return ""
+	if trimmed := string(bytes.TrimSpace(value)); trimmed != "" && trimmed != "false" {
+		return "", errors.New("the next page is told by neither a text nor a number")
+	}
+	return "", nil
 }
 
 func resolve(current *url.URL, reference string) (string, error) {

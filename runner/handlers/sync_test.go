@@ -244,6 +244,21 @@ func TestSyncOfTwins(t *testing.T) {
 	db.want(t, "last", `SELECT name FROM customers`)
 }
 
+// TestCursorText: what is neither a cursor nor the end is not taken for the end.
+func TestCursorText(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]string{``: "", `null`: "", `false`: "", `""`: "", `"p2"`: "p2", `7`: "7"} {
+		if got, err := cursorText([]byte(value)); err != nil || got != want {
+			t.Errorf("%s: %q, %v", value, got, err)
+		}
+	}
+	for _, value := range []string{`{"href":"/p2"}`, `["p2"]`, `true`} {
+		if got, err := cursorText([]byte(value)); err == nil {
+			t.Errorf("%s is taken for %q", value, got)
+		}
+	}
+}
+
 func TestLinkNext(t *testing.T) {
 	t.Parallel()
 	for header, want := range map[string]string{
