@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/openradius/workspace-jobs/controllers/recurring/schedule"
+	"github.com/openradius/workspace-jobs/api/schedule"
 )
 
 // live is an object while it is changed, and what is expected of it.

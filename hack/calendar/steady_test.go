@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/openradius/workspace-jobs/controllers/recurring/schedule"
+	"github.com/openradius/workspace-jobs/api/schedule"
 )
 
 // steady is a schedule that nobody touches. Where the law of daylight saving time

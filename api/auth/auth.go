@@ -1,0 +1,170 @@
+// Package auth knows who calls and what Kubernetes lets that caller do. The server that
+// uses it has no rights over jobs: it asks the Kubernetes API everything with the caller's
+// own bearer token, so that RBAC decides. Its one own right is to read Workspaces.
+package auth
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilcache "k8s.io/apimachinery/pkg/util/cache"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/openradius/workspace-jobs/api/client"
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+const (
+	// knownCallers is how many callers are remembered, and rememberFor how long. What a
+	// remembered one does is still decided by the API server at each call.
+	knownCallers = 4096
+	rememberFor  = 30 * time.Second
+	// answersFor is how long an answer of RBAC decides which buttons are offered and
+	// which workspaces are listed.
+	answersFor  = 10 * time.Second
+	knownRights = 1024
+)
+
+// ErrUnauthenticated: the token is none that the cluster takes, or not any more.
+var ErrUnauthenticated = errors.New("the cluster does not take this token: it is wrong, expired or revoked")
+
+// ErrNoWorkspace: there is no such workspace, or none that the caller may see; which of
+// the two is not told.
+var ErrNoWorkspace = errors.New("there is no such workspace, or you may not see it")
+
+// Directory knows the Workspaces.
+type Directory interface {
+	// All Workspaces, by name.
+	All(ctx context.Context) ([]v1alpha1.Workspace, error)
+}
+
+// Authenticator tells who calls.
+type Authenticator struct {
+	base      *rest.Config
+	directory Directory
+	callers   *utilcache.LRUExpireCache
+}
+
+// New takes where the cluster is from config, and none of its credentials.
+func New(config *rest.Config, directory Directory) *Authenticator {
+	base := rest.AnonymousClientConfig(config)
+	// The API server's priority and fairness limits each caller.
+	base.QPS = -1
+	return &Authenticator{base: base, directory: directory, callers: utilcache.NewLRUExpireCache(knownCallers)}
+}
+
+// Caller is whoever has sent a token.
+type Caller struct {
+	// Name and Groups as the cluster knows them.
+	Name   string
+	Groups []string
+
+	client    *client.Client
+	clientset *kubernetes.Clientset
+	directory Directory
+	rights    *utilcache.LRUExpireCache
+}
+
+// Caller whose token it is, or [ErrUnauthenticated].
+func (a *Authenticator) Caller(ctx context.Context, token string) (*Caller, error) {
+	if token == "" {
+		return nil, ErrUnauthenticated
+	}
+	key := sha256.Sum256([]byte(token))
+	if known, ok := a.callers.Get(key); ok {
+		if caller, ok := known.(*Caller); ok {
+			return caller, nil
+		}
+	}
+	caller, err := a.newCaller(token)
+	if err != nil {
+		return nil, err
+	}
+	review, err := caller.clientset.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	// Who is nobody may not even ask who it is.
+	if apierrors.IsUnauthorized(err) || apierrors.IsForbidden(err) {
+		return nil, ErrUnauthenticated
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ask the cluster who calls: %w", err)
+	}
+	caller.Name, caller.Groups = review.Status.UserInfo.Username, review.Status.UserInfo.Groups
+	a.callers.Add(key, caller, rememberFor)
+	return caller, nil
+}
+
+// Forget a caller: the cluster has refused its token.
+func (a *Authenticator) Forget(token string) { a.callers.Remove(sha256.Sum256([]byte(token))) }
+
+func (a *Authenticator) newCaller(token string) (*Caller, error) {
+	config := rest.CopyConfig(a.base)
+	config.BearerToken = token
+	clientset, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("make a client of the cluster: %w", err)
+	}
+	return &Caller{
+		client: client.New(config), clientset: clientset, directory: a.directory, rights: utilcache.NewLRUExpireCache(knownRights),
+	}, nil
+}
+
+// In is the client of jobs in a namespace, with the caller's rights.
+func (c *Caller) In(namespace string) *client.Workspace { return c.client.ForNamespace(namespace) }
+
+// Kubernetes is a client of everything else, with the caller's rights.
+func (c *Caller) Kubernetes() kubernetes.Interface { return c.clientset }
+
+// Right is what somebody may do or not.
+type Right struct {
+	// Verb such as create, and Resource: one of this API, such as workspacejobs, or pods or
+	// pods/log.
+	Verb, Resource string
+}
+
+// May asks RBAC. The answer decides what is offered; what is done is decided anew.
+func (c *Caller) May(ctx context.Context, namespace string, right Right) (bool, error) {
+	type question struct {
+		namespace string
+		right     Right
+	}
+	key := question{namespace, right}
+	if known, ok := c.rights.Get(key); ok {
+		return known == true, nil
+	}
+	attributes := &authorizationv1.ResourceAttributes{Namespace: namespace, Verb: right.Verb}
+	attributes.Resource, attributes.Subresource, _ = strings.Cut(right.Resource, "/")
+	if attributes.Resource != "pods" {
+		attributes.Group = v1alpha1.Group
+	}
+	review, err := c.clientset.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{
+		Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: attributes},
+	}, metav1.CreateOptions{})
+	if apierrors.IsUnauthorized(err) {
+		return false, ErrUnauthenticated
+	}
+	if err != nil {
+		return false, fmt.Errorf("ask what the caller may do: %w", err)
+	}
+	c.rights.Add(key, review.Status.Allowed, answersFor)
+	return review.Status.Allowed, nil
+}
+
+// Bearer is the token of a request's Authorization header; "" if it has none.
+func Bearer(request *http.Request) string {
+	const scheme = "Bearer "
+	header := request.Header.Get("Authorization")
+	if len(header) > len(scheme) && strings.EqualFold(header[:len(scheme)], scheme) {
+		return header[len(scheme):]
+	}
+	return ""
+}

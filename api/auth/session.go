@@ -1,0 +1,140 @@
+package auth
+
+import (
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/gorilla/securecookie"
+	utilcache "k8s.io/apimachinery/pkg/util/cache"
+)
+
+const (
+	// cookieName of a session. Browsers send a cookie whose name begins with __Host- only
+	// to the host that has set it, and take it only over TLS.
+	cookieName      = "workspace-jobs"
+	cookieNameOfTLS = "__Host-workspace-jobs"
+	// SessionLife is how long a session lasts at most, whatever its token.
+	SessionLife = 12 * time.Hour
+	// keySize of what the two keys are made from, in bytes.
+	keySize = 32
+	// signedOut is how many sessions that were ended before their time are remembered.
+	signedOut = 65536
+)
+
+// ErrNoSession: the request has no session that is worth anything.
+var ErrNoSession = errors.New("there is no session: sign in")
+
+// Sessions keep a caller's token in an encrypted cookie, and nothing here: any server with
+// the same key can read it.
+type Sessions struct {
+	sealer *securecookie.SecureCookie
+	forms  []byte
+	ended  *utilcache.LRUExpireCache
+}
+
+// Session is what the cookie holds.
+type Session struct {
+	ID      string
+	Token   string
+	Expires time.Time
+}
+
+// NewSessions with a key of at least 32 bytes; nil: one that is gone with the process.
+func NewSessions(key []byte) (*Sessions, error) {
+	if key == nil {
+		key = make([]byte, keySize)
+		if _, err := rand.Read(key); err != nil {
+			return nil, err
+		}
+	}
+	if len(key) < keySize {
+		return nil, fmt.Errorf("a session key of %d bytes is too short: it needs %d", len(key), keySize)
+	}
+	keys := map[string][]byte{"sign": nil, "encrypt": nil, "forms": nil}
+	for use := range keys {
+		derived, err := hkdf.Key(sha256.New, key, nil, "workspace-jobs sessions: "+use, keySize)
+		if err != nil {
+			return nil, err
+		}
+		keys[use] = derived
+	}
+	sealer := securecookie.New(keys["sign"], keys["encrypt"])
+	sealer.SetSerializer(securecookie.JSONEncoder{})
+	sealer.MaxAge(int(SessionLife / time.Second))
+	return &Sessions{sealer: sealer, forms: keys["forms"], ended: utilcache.NewLRUExpireCache(signedOut)}, nil
+}
+
+// Begin a session: the token goes into a cookie that scripts can't read and other sites
+// can't send.
+func (s *Sessions) Begin(w http.ResponseWriter, r *http.Request, token string) error {
+	session := Session{ID: rand.Text(), Token: token, Expires: time.Now().Add(SessionLife)}
+	sealed, err := s.sealer.Encode(cookieName, session)
+	if err != nil {
+		return fmt.Errorf("the token does not fit into a cookie: %w", err)
+	}
+	http.SetCookie(w, cookie(r, sealed, int(SessionLife/time.Second)))
+	return nil
+}
+
+// Of is the request's session, or [ErrNoSession].
+func (s *Sessions) Of(r *http.Request) (*Session, error) {
+	sealed, err := r.Cookie(nameOf(r))
+	if err != nil {
+		return nil, ErrNoSession
+	}
+	session := &Session{}
+	if err := s.sealer.Decode(cookieName, sealed.Value, session); err != nil {
+		return nil, ErrNoSession
+	}
+	if _, over := s.ended.Get(session.ID); over || !time.Now().Before(session.Expires) {
+		return nil, ErrNoSession
+	}
+	return session, nil
+}
+
+// End the request's session, if it has one. Its cookie, should somebody have kept it, is
+// worth nothing from now on, to this process.
+func (s *Sessions) End(w http.ResponseWriter, r *http.Request) {
+	if session, err := s.Of(r); err == nil {
+		s.ended.Add(session.ID, true, time.Until(session.Expires))
+	}
+	http.SetCookie(w, cookie(r, "", -1))
+}
+
+func cookie(r *http.Request, value string, age int) *http.Cookie {
+	return &http.Cookie{
+		Name: nameOf(r), Value: value, Path: "/", MaxAge: age, HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteStrictMode,
+	}
+}
+
+func nameOf(r *http.Request) string {
+	if r.TLS != nil {
+		return cookieNameOfTLS
+	}
+	return cookieName
+}
+
+// FormToken is the antiforgery token of the session's forms: who can't read a page of it
+// can't know the token.
+func (s *Sessions) FormToken(session *Session) string {
+	return base64.RawURLEncoding.EncodeToString(s.formTag(session))
+}
+
+// Genuine reports whether the token is the session's.
+func (s *Sessions) Genuine(session *Session, token string) bool {
+	tag, err := base64.RawURLEncoding.DecodeString(token)
+	return err == nil && hmac.Equal(tag, s.formTag(session))
+}
+
+func (s *Sessions) formTag(session *Session) []byte {
+	tag := hmac.New(sha256.New, s.forms)
+	tag.Write([]byte(session.ID))
+	return tag.Sum(nil)
+}

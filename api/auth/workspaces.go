@@ -1,0 +1,129 @@
+package auth
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+// questionsAtOnce is how many workspaces the API server is asked about at a time.
+const questionsAtOnce = 16
+
+// seeing a workspace is to list its jobs.
+var seeing = Right{Verb: "list", Resource: "workspacejobs"}
+
+// Workspaces that the caller may see, by name.
+func (c *Caller) Workspaces(ctx context.Context) ([]v1alpha1.Workspace, error) {
+	all, err := c.directory.All(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all = slices.DeleteFunc(all, func(ws v1alpha1.Workspace) bool { return ws.Status.Namespace == "" })
+	// A platform admin sees all of them, by one question.
+	if everything, err := c.May(ctx, "", seeing); err != nil || everything {
+		return all, err
+	}
+	seen := make([]bool, len(all))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(questionsAtOnce)
+	for i := range all {
+		group.Go(func() error {
+			var err error
+			seen[i], err = c.May(ctx, all[i].Status.Namespace, seeing)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	var mine []v1alpha1.Workspace
+	for i := range all {
+		if seen[i] {
+			mine = append(mine, all[i])
+		}
+	}
+	return mine, nil
+}
+
+// Workspace of this name, or [ErrNoWorkspace].
+func (c *Caller) Workspace(ctx context.Context, name string) (*v1alpha1.Workspace, error) {
+	return c.find(ctx, func(ws *v1alpha1.Workspace) bool { return ws.Name == name })
+}
+
+// Home is the workspace in whose namespace the caller, a ServiceAccount, lives; or
+// [ErrNoWorkspace].
+func (c *Caller) Home(ctx context.Context) (*v1alpha1.Workspace, error) {
+	account, ok := strings.CutPrefix(c.Name, "system:serviceaccount:")
+	if !ok {
+		return nil, ErrNoWorkspace
+	}
+	namespace, _, _ := strings.Cut(account, ":")
+	return c.find(ctx, func(ws *v1alpha1.Workspace) bool { return ws.Status.Namespace == namespace })
+}
+
+func (c *Caller) find(ctx context.Context, wanted func(*v1alpha1.Workspace) bool) (*v1alpha1.Workspace, error) {
+	all, err := c.directory.All(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		ws := &all[i]
+		if !wanted(ws) || ws.Status.Namespace == "" {
+			continue
+		}
+		allowed, err := c.May(ctx, ws.Status.Namespace, seeing)
+		if err != nil {
+			return nil, err
+		}
+		if allowed {
+			return ws, nil
+		}
+	}
+	return nil, ErrNoWorkspace
+}
+
+// Informer is the [Directory] that follows the API server.
+type Informer struct{ cache cache.Cache }
+
+// NewInformer reads Workspaces with config's credentials, once it runs.
+func NewInformer(config *rest.Config) (*Informer, error) {
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return nil, err
+	}
+	opened, err := cache.New(config, cache.Options{Scheme: scheme, DefaultTransform: cache.TransformStripManagedFields()})
+	if err != nil {
+		return nil, fmt.Errorf("set up the list of Workspaces: %w", err)
+	}
+	return &Informer{opened}, nil
+}
+
+// Run until ctx ends.
+func (i *Informer) Run(ctx context.Context) error {
+	// What nobody has asked for yet is not read.
+	if _, err := i.cache.GetInformer(ctx, &v1alpha1.Workspace{}, cache.BlockUntilSynced(false)); err != nil {
+		return fmt.Errorf("follow the Workspaces: %w", err)
+	}
+	return i.cache.Start(ctx)
+}
+
+// Ready waits until the list has been read once; false if ctx ends before.
+func (i *Informer) Ready(ctx context.Context) bool { return i.cache.WaitForCacheSync(ctx) }
+
+// All is part of [Directory].
+func (i *Informer) All(ctx context.Context) ([]v1alpha1.Workspace, error) {
+	var list v1alpha1.WorkspaceList
+	if err := i.cache.List(ctx, &list); err != nil {
+		return nil, fmt.Errorf("list the Workspaces: %w", err)
+	}
+	slices.SortFunc(list.Items, func(a, b v1alpha1.Workspace) int { return strings.Compare(a.Name, b.Name) })
+	return list.Items, nil
+}
