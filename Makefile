@@ -123,7 +123,8 @@ vulncheck: $(GOVULNCHECK) ## Look for known vulnerabilities in what is used of e
 images: image-tool ## Build the images and their SBOMs into dist/, without Docker; PUSH=1 sends them to REGISTRY
 	@$(GO_BUILD) -o dist/bin/manager ./controllers/manager
 	@$(GO_BUILD) -o dist/bin/runner ./runner/stock
-	@for image in manager runner; do \
+	@$(GO_BUILD) -o dist/bin/server ./api/server
+	@for image in manager runner server; do \
 		bin/image --binary dist/bin/$$image --name $(REGISTRY)/$$image:$(TAG) \
 			--version $(VERSION) --output dist/$$image.tar --sbom dist/$$image.cdx.json $(if $(PUSH),--push); \
 	done
@@ -138,16 +139,21 @@ install-yaml: $(KUSTOMIZE) ## Render all manifests into dist/install.yaml, with 
 		'images:' \
 		'- name: localhost/workspace-jobs/manager' \
 		'  newName: $(REGISTRY)/manager' \
+		'  newTag: "$(TAG)"' \
+		'- name: localhost/workspace-jobs/server' \
+		'  newName: $(REGISTRY)/server' \
 		'  newTag: "$(TAG)"' > dist/install/kustomization.yaml
 	@$(KUSTOMIZE) build dist/install > dist/install.yaml.new
 	@mv dist/install.yaml.new dist/install.yaml
 	@echo "dist/install.yaml is for: kubectl apply --server-side -f dist/install.yaml"
 
 .PHONY: deploy
-deploy: install-yaml ## Install the operator into the cluster that KUBECTL talks to
+deploy: install-yaml ## Install operator and server into the cluster that KUBECTL talks to
 	@$(KUBECTL) apply --server-side --force-conflicts -f dist/install.yaml
-	@$(KUBECTL) -n workspace-jobs-system rollout status deployment/workspace-jobs-manager --timeout=3m || \
-		{ $(KUBECTL) -n workspace-jobs-system describe pods; exit 1; }
+	@for part in manager server; do \
+		$(KUBECTL) -n workspace-jobs-system rollout status deployment/workspace-jobs-$$part --timeout=3m || \
+			{ $(KUBECTL) -n workspace-jobs-system describe pods; exit 1; }; \
+	done
 
 .PHONY: undeploy
 undeploy: install-yaml ## Remove the operator, and with its CRDs every Workspace and job

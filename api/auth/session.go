@@ -34,6 +34,9 @@ var ErrNoSession = errors.New("there is no session: sign in")
 // Sessions keep a caller's token in an encrypted cookie, and nothing here: any server with
 // the same key can read it.
 type Sessions struct {
+	// Proxied: browsers come by https to a proxy before the server.
+	Proxied bool
+
 	sealer *securecookie.SecureCookie
 	forms  []byte
 	ended  *utilcache.LRUExpireCache
@@ -79,13 +82,13 @@ func (s *Sessions) Begin(w http.ResponseWriter, r *http.Request, token string) e
 	if err != nil {
 		return fmt.Errorf("the token does not fit into a cookie: %w", err)
 	}
-	http.SetCookie(w, cookie(r, sealed, int(SessionLife/time.Second)))
+	http.SetCookie(w, s.cookie(r, sealed, int(SessionLife/time.Second)))
 	return nil
 }
 
 // Of is the request's session, or [ErrNoSession].
 func (s *Sessions) Of(r *http.Request) (*Session, error) {
-	sealed, err := r.Cookie(nameOf(r))
+	sealed, err := r.Cookie(s.nameFor(r))
 	if err != nil {
 		return nil, ErrNoSession
 	}
@@ -105,21 +108,23 @@ func (s *Sessions) End(w http.ResponseWriter, r *http.Request) {
 	if session, err := s.Of(r); err == nil {
 		s.ended.Add(session.ID, true, time.Until(session.Expires))
 	}
-	http.SetCookie(w, cookie(r, "", -1))
+	http.SetCookie(w, s.cookie(r, "", -1))
 }
 
-func cookie(r *http.Request, value string, age int) *http.Cookie {
+func (s *Sessions) cookie(r *http.Request, value string, age int) *http.Cookie {
 	return &http.Cookie{
-		Name: nameOf(r), Value: value, Path: "/", MaxAge: age, HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteStrictMode,
+		Name: s.nameFor(r), Value: value, Path: "/", MaxAge: age, HttpOnly: true, Secure: s.secure(r), SameSite: http.SameSiteStrictMode,
 	}
 }
 
-func nameOf(r *http.Request) string {
-	if r.TLS != nil {
+func (s *Sessions) nameFor(r *http.Request) string {
+	if s.secure(r) {
 		return cookieNameOfTLS
 	}
 	return cookieName
 }
+
+func (s *Sessions) secure(r *http.Request) bool { return r.TLS != nil || s.Proxied }
 
 // FormToken is the antiforgery token of the session's forms: who can't read a page of it
 // can't know the token.

@@ -86,7 +86,7 @@ func (d *demo) installOperator(ctx context.Context) error {
 	if err := d.show(ctx, "make", "images"); err != nil {
 		return err
 	}
-	if err := d.show(ctx, tool, "load", "--name", clusterName, "dist/manager.tar", "dist/runner.tar"); err != nil {
+	if err := d.show(ctx, tool, "load", "--name", clusterName, "dist/manager.tar", "dist/runner.tar", "dist/server.tar"); err != nil {
 		return err
 	}
 	earlier, err := d.quiet(ctx, "", tool, kubectlArgs("get", "deployments", "-A", "-o", "name",

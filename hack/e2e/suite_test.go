@@ -95,7 +95,7 @@ func imageFiles(root string) []string {
 	if folder == "" {
 		folder = filepath.Join(root, "dist")
 	}
-	return []string{filepath.Join(folder, "manager.tar"), filepath.Join(folder, "runner.tar")}
+	return []string{filepath.Join(folder, "manager.tar"), filepath.Join(folder, "runner.tar"), filepath.Join(folder, "server.tar")}
 }
 
 // waitTurn waits until no other run of these tests has the cluster; a run that was

@@ -27,7 +27,7 @@ func built(t *testing.T) string {
 // TestTheImagesHoldNothingElse: the binary and the CA roots, so no shell and no
 // package manager; nothing that gives rights, and nothing to write to.
 func TestTheImagesHoldNothingElse(t *testing.T) {
-	for _, image := range []string{"manager", "runner"} {
+	for _, image := range []string{"manager", "runner", "server"} {
 		t.Run(image, func(t *testing.T) {
 			config, err := imageOf(t, filepath.Join(built(t), image+".tar")).ConfigFile()
 			if err != nil {
@@ -112,7 +112,7 @@ func eachEntry(t *testing.T, archive io.Reader, do func(*tar.Header, io.Reader))
 }
 
 func TestTheImagesSBOMs(t *testing.T) {
-	for _, image := range []string{"manager", "runner"} {
+	for _, image := range []string{"manager", "runner", "server"} {
 		t.Run(image, func(t *testing.T) {
 			text, err := os.ReadFile(filepath.Join(built(t), image+".cdx.json"))
 			if err != nil {

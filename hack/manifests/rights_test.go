@@ -1,6 +1,7 @@
 package manifests
 
 import (
+	"maps"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 const (
 	operatorName      = "workspace-jobs-manager"
+	serverName        = "workspace-jobs-server"
 	operatorNamespace = "workspace-jobs-system"
 )
 
@@ -61,15 +63,31 @@ func TestNoRightIsTooWide(t *testing.T) {
 	}
 }
 
-// grantedRights are those of all roles that config/default binds to the operator.
+// TestTheServerHasOneRight: whatever else it does, it does with its callers' tokens.
+func TestTheServerHasOneRight(t *testing.T) {
+	t.Parallel()
+	want := map[right]bool{
+		{"everywhere", "workspaces.jobs.openradius.io", "", "list"}: true, {"everywhere", "workspaces.jobs.openradius.io", "", "watch"}: true,
+	}
+	if got := rightsOf(t, serverName); !maps.Equal(got, want) {
+		t.Errorf("it has %v", got)
+	}
+}
+
 func grantedRights(t *testing.T) map[right]bool {
+	t.Helper()
+	return rightsOf(t, operatorName)
+}
+
+// rightsOf are those of all roles that config/default binds to the account.
+func rightsOf(t *testing.T, account string) map[right]bool {
 	t.Helper()
 	roles := map[string][]rbacv1.PolicyRule{}
 	bound := map[string]bool{}
 	for path, document := range documents(t, "config") {
 		// Samples and add-ons are not applied with the operator.
 		folder := strings.Split(strings.TrimPrefix(path, filepath.Join(root, "config")+"/"), "/")[0]
-		if !slices.Contains([]string{"rbac", "manager", "policies", "crd"}, folder) {
+		if !slices.Contains([]string{"rbac", "manager", "server", "policies", "crd"}, folder) {
 			continue
 		}
 		switch kind := typeOf(t, path, document).Kind; kind {
@@ -80,10 +98,14 @@ func grantedRights(t *testing.T) map[right]bool {
 		case "ClusterRoleBinding", "RoleBinding":
 			var binding rbacv1.RoleBinding
 			strict(t, path, document, &binding)
-			for _, subject := range binding.Subjects {
-				if subject != (rbacv1.Subject{Kind: "ServiceAccount", Name: operatorName, Namespace: operatorNamespace}) {
-					t.Errorf("%s binds %v", path, subject)
-				}
+			accounts := []string{operatorName, serverName}
+			if len(binding.Subjects) != 1 || binding.Subjects[0].Kind != "ServiceAccount" ||
+				binding.Subjects[0].Namespace != operatorNamespace || !slices.Contains(accounts, binding.Subjects[0].Name) {
+				t.Errorf("%s binds %v", path, binding.Subjects)
+				continue
+			}
+			if binding.Subjects[0].Name != account {
+				continue
 			}
 			if kind == "RoleBinding" != (binding.RoleRef.Kind == "Role") {
 				t.Errorf("%s binds a %s by a %s", path, binding.RoleRef.Kind, kind)
@@ -111,7 +133,7 @@ func grantedRights(t *testing.T) map[right]bool {
 		}
 	}
 	if len(granted) == 0 {
-		t.Fatal("the operator has no rights at all")
+		t.Fatalf("%s has no rights at all", account)
 	}
 	return granted
 }

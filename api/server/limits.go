@@ -1,0 +1,162 @@
+package main
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/time/rate"
+	utilcache "k8s.io/apimachinery/pkg/util/cache"
+)
+
+const (
+	headerLimit = 32 << 10
+	// headerTimeout and readTimeout bound how slowly a request may arrive.
+	headerTimeout = 10 * time.Second
+	readTimeout   = 30 * time.Second
+	idleTimeout   = 2 * time.Minute
+	// countedCallers are how many callers' requests are counted, countedFor how long one
+	// is remembered who asks nothing.
+	countedCallers = 8192
+	countedFor     = 10 * time.Minute
+)
+
+// limits of what callers may ask for.
+type limits struct {
+	body  int64
+	rate  float64
+	burst int
+	write time.Duration
+}
+
+// guarded puts the limits before next, and a log of all requests.
+func guarded(next http.Handler, l limits, log *slog.Logger) http.Handler {
+	return logged(recovered(l.rated(l.bounded(next)), log), log)
+}
+
+// bounded: a body has its limit, and an answer its time. A stream of events has more: it
+// moves its deadline on with each event, by http.ResponseController.
+func (l limits) bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength > l.body {
+			refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a body may have at most %d bytes", l.body))
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, l.body)
+		if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(l.write)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+			refuse(w, http.StatusInternalServerError, "this connection can't be given a time limit")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// rated: each caller has a rate of its own, so that none uses up another's.
+func (l limits) rated(next http.Handler) http.Handler {
+	callers := utilcache.NewLRUExpireCache(countedCallers)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		key := callerKey(r)
+		limiter, ok := callers.Get(key)
+		if !ok {
+			limiter = rate.NewLimiter(rate.Limit(l.rate), l.burst)
+		}
+		callers.Add(key, limiter, countedFor)
+		if limiter, ok := limiter.(*rate.Limiter); ok && !limiter.Allow() {
+			w.Header().Set("Retry-After", "1")
+			refuse(w, http.StatusTooManyRequests, fmt.Sprintf("more than %g requests a second: try again in a second", l.rate))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// callerKey tells callers apart by what they present; who presents nothing, by address.
+func callerKey(r *http.Request) [sha256.Size]byte {
+	if presented := r.Header.Get("Authorization") + r.Header.Get("Cookie"); presented != "" {
+		return sha256.Sum256([]byte(presented))
+	}
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		host = r.RemoteAddr
+	}
+	return sha256.Sum256([]byte("address " + host))
+}
+
+// recovered: a fault in one request ends that one.
+func recovered(next http.Handler, log *slog.Logger) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			fault := recover()
+			if fault == nil {
+				return
+			}
+			if fault == http.ErrAbortHandler { //nolint:errorlint,err113 // net/http compares it so too
+				panic(fault)
+			}
+			log.Error("a request failed by a fault of the server", "method", r.Method, "path", r.URL.Path, "fault", fmt.Sprint(fault), "stack", string(debug.Stack()))
+			refuse(w, http.StatusInternalServerError, "this is a fault of the server; its log tells more")
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// logged writes a line for each request: who asked for it is not known here, and what it
+// presented is nobody's business.
+func logged(next http.Handler, log *slog.Logger) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begun := time.Now()
+		seen := &recorder{ResponseWriter: w, status: http.StatusOK}
+		defer func() {
+			log.Info("request", "method", r.Method, "path", r.URL.Path, "status", seen.status,
+				"milliseconds", time.Since(begun).Milliseconds(), "bytes", seen.bytes)
+		}()
+		next.ServeHTTP(seen, r)
+	})
+}
+
+// recorder remembers what was answered.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+	wrote  bool
+}
+
+func (r *recorder) WriteHeader(status int) {
+	if !r.wrote {
+		r.status, r.wrote = status, true
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(p []byte) (int, error) {
+	r.wrote = true
+	n, err := r.ResponseWriter.Write(p)
+	r.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap is for http.ResponseController.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// Flush is for those who ask for an http.Flusher.
+func (r *recorder) Flush() {
+	if flusher, ok := r.ResponseWriter.(http.Flusher); ok {
+		flusher.Flush()
+	}
+}
+
+// refuse answers with a problem of RFC 9457.
+func refuse(w http.ResponseWriter, status int, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	fmt.Fprintf(w, `{"title":%s,"status":%d,"detail":%s}`+"\n", strconv.Quote(http.StatusText(status)), status, strconv.Quote(strings.ToValidUTF8(detail, "?")))
+}

@@ -1,0 +1,105 @@
+// Command server is the way in for programs and people: the REST API and the dashboard in
+// one process, which calls the Kubernetes API with each caller's own token.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+)
+
+// version is set at build time.
+var version = "dev"
+
+// options are the command's flags.
+type options struct {
+	address, metricsAddress, probeAddress string
+	certFile, keyFile                     string
+	plain                                 bool
+	sessionKeyFile                        string
+	limits                                limits
+	grace                                 time.Duration
+	logLevel                              slog.Level
+}
+
+func (o options) tls() bool { return o.certFile != "" }
+
+func main() {
+	opts, err := parse(os.Args[1:], os.Stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "server: %v\n", err)
+		os.Exit(2)
+	}
+	handler := slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: opts.logLevel})
+	ctrl.SetLogger(logr.FromSlogHandler(handler))
+	klog.SetLogger(logr.FromSlogHandler(handler))
+	log := slog.New(handler)
+	if err := run(ctrl.SetupSignalHandler(), opts, log); err != nil {
+		log.Error("the server stops", "error", err.Error())
+		os.Exit(1)
+	}
+}
+
+func parse(args []string, output io.Writer) (options, error) {
+	var opts options
+	flags := flag.NewFlagSet("server", flag.ContinueOnError)
+	flags.SetOutput(output)
+	flags.Usage = func() {
+		fmt.Fprintf(output, "server %s: the REST API and the dashboard of Workspace Jobs.\n\nIt takes the cluster from KUBECONFIG, or from the pod that it runs in.\n\nFlags:\n", version)
+		flags.PrintDefaults()
+	}
+	flags.StringVar(&opts.address, "bind-address", "127.0.0.1:5000", "address of REST and dashboard; beyond the loopback it needs TLS")
+	flags.StringVar(&opts.metricsAddress, "metrics-bind-address", ":8080", "address of the Prometheus metrics; 0 turns them off")
+	flags.StringVar(&opts.probeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 turns them off")
+	flags.StringVar(&opts.certFile, "tls-cert-file", "", "file of the TLS certificate, read again when it changes")
+	flags.StringVar(&opts.keyFile, "tls-private-key-file", "", "file of the certificate's key")
+	flags.BoolVar(&opts.plain, "allow-plain-http", false, "without TLS listen beyond the loopback too, behind a proxy that ends TLS: browsers must come by https")
+	flags.StringVar(&opts.sessionKeyFile, "session-key-file", "", "file with at least 32 random bytes, the same for all replicas (default: a key that is gone with the process, and all sessions with it)")
+	flags.Int64Var(&opts.limits.body, "max-body-bytes", 1<<20, "largest body of a request")
+	flags.Float64Var(&opts.limits.rate, "requests-per-second", 50, "requests that each caller may make in a second")
+	flags.IntVar(&opts.limits.burst, "request-burst", 200, "requests that each caller may make at once")
+	flags.DurationVar(&opts.limits.write, "request-timeout", time.Minute, "how long a request may take that is no stream of events")
+	flags.DurationVar(&opts.grace, "shutdown-grace", 10*time.Second, "how long requests may go on after SIGTERM")
+	flags.TextVar(&opts.logLevel, "log-level", slog.LevelInfo, "DEBUG, INFO, WARN or ERROR")
+	if err := flags.Parse(args); err != nil {
+		return opts, err
+	}
+	if flags.NArg() > 0 {
+		return opts, fmt.Errorf("unexpected argument %q; see server --help", flags.Arg(0))
+	}
+	return opts, opts.check()
+}
+
+func (o options) check() error {
+	if (o.certFile == "") != (o.keyFile == "") {
+		return errors.New("--tls-cert-file and --tls-private-key-file go together")
+	}
+	if o.limits.body <= 0 || o.limits.rate <= 0 || o.limits.burst <= 0 || o.limits.write <= 0 || o.grace < 0 {
+		return errors.New("--max-body-bytes, --requests-per-second, --request-burst and --request-timeout must be more than 0")
+	}
+	host, _, err := net.SplitHostPort(o.address)
+	if err != nil {
+		return fmt.Errorf("--bind-address %q is no host:port", o.address)
+	}
+	if !o.tls() && !o.plain && !loopback(host) {
+		return fmt.Errorf("--bind-address %s would send tokens in the clear: give --tls-cert-file and --tls-private-key-file, listen on 127.0.0.1, or say --allow-plain-http behind a proxy that ends TLS", o.address)
+	}
+	return nil
+}
+
+func loopback(host string) bool {
+	address := net.ParseIP(host)
+	return host == "localhost" || address != nil && address.IsLoopback()
+}

@@ -1,0 +1,286 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestFlags(t *testing.T) {
+	t.Parallel()
+	for args, words := range map[string]string{
+		"":                              "",
+		"--bind-address=localhost:5000": "",
+		"--bind-address=[::1]:5000":     "",
+		"--bind-address=:5000":          "in the clear",
+		"--bind-address=0.0.0.0:5000":   "in the clear",
+		"--bind-address=10.0.0.1:5000":  "in the clear",
+		"--bind-address=5000":           "no host:port",
+		"--bind-address=:5000 --allow-plain-http=true":                    "",
+		"--bind-address=:5000 --tls-cert-file=a --tls-private-key-file=b": "",
+		"--tls-cert-file=a":       "go together",
+		"--requests-per-second=0": "must be more than 0",
+		"--no-such-flag":          "not defined",
+		"serve":                   "unexpected argument",
+	} {
+		_, err := parse(strings.Fields(args), io.Discard)
+		if (err == nil) != (words == "") || err != nil && !strings.Contains(err.Error(), words) {
+			t.Errorf("%q: %v", args, err)
+		}
+	}
+}
+
+// behind is next with these limits, and what it logs.
+func behind(next http.HandlerFunc, l limits) (http.Handler, *bytes.Buffer) {
+	var log bytes.Buffer
+	return guarded(next, l, slog.New(slog.NewJSONHandler(&log, nil))), &log
+}
+
+func usual() limits { return limits{body: 100, rate: 1000, burst: 1000, write: time.Minute} }
+
+func TestABodyHasItsLimit(t *testing.T) {
+	t.Parallel()
+	handler, _ := behind(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.ReadAll(r.Body); err != nil {
+			http.Error(w, err.Error(), http.StatusTeapot)
+		}
+	}, usual())
+	for size, want := range map[int]int{0: 200, 100: 200, 101: 413} {
+		answer := httptest.NewRecorder()
+		handler.ServeHTTP(answer, httptest.NewRequest(http.MethodPost, "/", strings.NewReader(strings.Repeat("x", size))))
+		if answer.Code != want {
+			t.Errorf("%d bytes are answered %d", size, answer.Code)
+		}
+	}
+	// Nor may a body lie about its length.
+	request := httptest.NewRequest(http.MethodPost, "/", io.LimitReader(forever{}, 1<<20))
+	request.ContentLength = -1
+	answer := httptest.NewRecorder()
+	handler.ServeHTTP(answer, request)
+	if answer.Code != http.StatusTeapot {
+		t.Errorf("a body of unknown length is answered %d", answer.Code)
+	}
+}
+
+type forever struct{}
+
+func (forever) Read(p []byte) (int, error) { return len(p), nil }
+
+func TestACallerHasItsRate(t *testing.T) {
+	t.Parallel()
+	l := usual()
+	l.rate, l.burst = 0.001, 3
+	handler, _ := behind(func(http.ResponseWriter, *http.Request) {}, l)
+	ask := func(token, address string) int {
+		request := httptest.NewRequest(http.MethodGet, "/", nil)
+		request.RemoteAddr = address
+		if token != "" {
+			request.Header.Set("Authorization", "Bearer "+token)
+		}
+		answer := httptest.NewRecorder()
+		handler.ServeHTTP(answer, request)
+		if answer.Code == http.StatusTooManyRequests && answer.Header().Get("Retry-After") == "" {
+			t.Error("it is not told when to try again")
+		}
+		return answer.Code
+	}
+	for i := range 5 {
+		want := 200
+		if i >= 3 {
+			want = 429
+		}
+		if got := ask("ana", "192.0.2.1:1000"); got != want {
+			t.Errorf("request %d is answered %d", i, got)
+		}
+	}
+	if got := ask("ben", "192.0.2.1:1000"); got != 200 {
+		t.Errorf("another caller is answered %d", got)
+	}
+	for range 3 {
+		ask("", "192.0.2.7:1000")
+	}
+	if got := ask("", "192.0.2.7:2000"); got != 429 {
+		t.Errorf("an address without a token is answered %d", got)
+	}
+}
+
+func TestAFaultEndsOneRequest(t *testing.T) {
+	t.Parallel()
+	handler, log := behind(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/fault" {
+			panic("a secret-word")
+		}
+	}, usual())
+	answer := httptest.NewRecorder()
+	request := httptest.NewRequest(http.MethodGet, "/fault?token=hidden-word", nil)
+	request.Header.Set("Authorization", "Bearer hidden-word")
+	handler.ServeHTTP(answer, request)
+	if answer.Code != 500 || strings.Contains(answer.Body.String(), "secret-word") {
+		t.Errorf("%d %s", answer.Code, answer.Body)
+	}
+	if text := log.String(); !strings.Contains(text, `"path":"/fault"`) || !strings.Contains(text, "secret-word") || strings.Contains(text, "hidden-word") {
+		t.Errorf("it logs %s", text)
+	}
+}
+
+// serving is the server on a free port, until stop.
+func serving(t *testing.T, opts options, handler http.Handler) (address string, stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	s := newServer(ctx, opts, handler, slog.New(slog.DiscardHandler))
+	listener, err := s.serve(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return listener.String(), func() error { cancel(); return s.group.Wait() }
+}
+
+func TestTLSIsServedAndItsCertificateRenewed(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	opts := options{address: "127.0.0.1:0", certFile: filepath.Join(folder, "tls.crt"), keyFile: filepath.Join(folder, "tls.key"), grace: time.Second}
+	writeCertificate(t, opts, "first.example")
+	address, stop := serving(t, opts, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.TLS != nil) }))
+	if name := certificateOf(t, address); name != "first.example" {
+		t.Errorf("the certificate is %s's", name)
+	}
+	if _, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11}); err == nil { //nolint:gosec,noctx // that is the question
+		t.Error("TLS 1.1 is taken")
+	}
+	writeCertificate(t, opts, "second.example")
+	deadline := time.Now().Add(3 * time.Minute)
+	for certificateOf(t, address) != "second.example" {
+		if time.Now().After(deadline) {
+			t.Fatal("the new certificate is not served")
+		}
+		<-time.After(100 * time.Millisecond)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+func certificateOf(t *testing.T, address string) string {
+	t.Helper()
+	conn, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(t.Context(), "tcp", address) //nolint:gosec // it is its own
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	secured, ok := conn.(*tls.Conn)
+	if !ok {
+		t.Fatalf("a %T", conn)
+	}
+	return secured.ConnectionState().PeerCertificates[0].Subject.CommonName
+}
+
+func writeCertificate(t *testing.T, opts options, name string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour), DNSNames: []string{name}}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoded, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, block := range map[string]*pem.Block{opts.keyFile: {Type: "EC PRIVATE KEY", Bytes: encoded}, opts.certFile: {Type: "CERTIFICATE", Bytes: certificate}} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestItStopsGracefully: a request has its grace to end in, a stream is ended.
+func TestItStopsGracefully(t *testing.T) {
+	t.Parallel()
+	entered, release := make(chan struct{}, 2), make(chan struct{})
+	address, stop := serving(t, options{address: "127.0.0.1:0", grace: 2 * time.Second}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusOK)
+		if err := http.NewResponseController(w).Flush(); err != nil {
+			t.Error(err)
+		}
+		entered <- struct{}{}
+		if r.URL.Path == "/stream" {
+			<-r.Context().Done()
+			return
+		}
+		<-release
+		fmt.Fprint(w, "done")
+	}))
+	answers := map[string]io.ReadCloser{}
+	for _, path := range []string{"/request", "/stream"} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+path, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answers[path] = answer.Body
+		t.Cleanup(func() { _ = answer.Body.Close() })
+	}
+	<-entered
+	<-entered
+	stopped := make(chan error, 1)
+	go func() { stopped <- stop() }()
+	close(release)
+	if text, err := io.ReadAll(answers["/request"]); err != nil || string(text) != "done" {
+		t.Errorf("the request ends with %q, %v", text, err)
+	}
+	if _, err := io.ReadAll(answers["/stream"]); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("the stream ends with %v", err)
+	}
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestASlowRequestIsCutOff: who sends its headers byte by byte does not hold a connection
+// for ever.
+func TestASlowRequestIsCutOff(t *testing.T) {
+	t.Parallel()
+	address, stop := serving(t, options{address: "127.0.0.1:0"}, http.NotFoundHandler())
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte("GET / HTTP/1.1\r\nHost: a")); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(3 * time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := io.ReadAll(conn); err != nil {
+		t.Errorf("%q, %v", text, err)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
