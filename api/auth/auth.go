@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
@@ -34,6 +35,12 @@ const (
 	answersFor  = 10 * time.Second
 	knownRights = 1024
 )
+
+// longestToken is more than a cluster's ServiceAccounts or OIDC providers give, in bytes.
+const longestToken = 16 << 10
+
+// wellFormed tokens are b64token of RFC 6750, section 2.1.
+var wellFormed = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`)
 
 // ErrUnauthenticated: the token is none that the cluster takes, or not any more.
 var ErrUnauthenticated = errors.New("the cluster does not take this token: it is wrong, expired or revoked")
@@ -77,7 +84,7 @@ type Caller struct {
 
 // Caller whose token it is, or [ErrUnauthenticated].
 func (a *Authenticator) Caller(ctx context.Context, token string) (*Caller, error) {
-	if token == "" {
+	if len(token) > longestToken || !wellFormed.MatchString(token) {
 		return nil, ErrUnauthenticated
 	}
 	key := sha256.Sum256([]byte(token))
