@@ -32,6 +32,7 @@ type demo struct {
 
 	host   string            // the host's address as pods see it
 	port   int               // the database server's
+	server string            // where REST and dashboard are served
 	urls   map[string]string // a tenant's database
 	source *source
 
@@ -44,7 +45,7 @@ type demo struct {
 func (d *demo) up(ctx context.Context) error {
 	phases := []func(context.Context) error{
 		d.startCluster, d.installOperator, d.removeSamples, d.startDatabases, d.startSource,
-		d.applyWorkspaces, d.applySchedule, d.applyJobs, d.watchJobs, d.showObjects, d.watchSchedule, d.showDatabases, d.verdict,
+		d.applyWorkspaces, d.applySchedule, d.applyJobs, d.watchJobs, d.showObjects, d.watchSchedule, d.showDatabases, d.serveDashboard, d.verdict,
 	}
 	for _, phase := range phases {
 		if err := phase(ctx); err != nil {
@@ -53,6 +54,7 @@ func (d *demo) up(ctx context.Context) error {
 		}
 	}
 	d.title("Done")
+	d.sayHowToSignIn()
 	d.say("Look around:    bin/cluster kubectl --name demo get ws,wj,wrj -A")
 	d.say("A database:     psql \"$(bin/cluster kubectl --name demo -n workspace-acme get secret database -o jsonpath={.data.url} | base64 -d)\"")
 	d.say("Clean up:       make demo-down")
@@ -101,7 +103,7 @@ func (d *demo) installOperator(ctx context.Context) error {
 		return nil
 	}
 	d.say("It was there already: it is restarted with the image that has just been loaded.")
-	if err := d.kubectl(ctx, "-n", "workspace-jobs-system", "rollout", "restart", "deployment/workspace-jobs-manager"); err != nil {
+	if err := d.kubectl(ctx, "-n", "workspace-jobs-system", "rollout", "restart", "deployment/workspace-jobs-manager", "deployment/workspace-jobs-server"); err != nil {
 		return err
 	}
 	return d.kubectl(ctx, "-n", "workspace-jobs-system", "rollout", "status", "deployment/workspace-jobs-manager", "--timeout=3m")
@@ -137,6 +139,9 @@ func (d *demo) applyWorkspaces(ctx context.Context) error {
 		if err := d.giveSecret(ctx, tenant); err != nil {
 			return err
 		}
+	}
+	if err := d.kubectl(ctx, "-n", "workspace-acme", "create", "serviceaccount", editorAccount); err != nil {
+		return err
 	}
 	if err := d.kubectl(ctx, "wait", "workspaces", "--all", "--for=condition=Ready", "--timeout=3m"); err != nil {
 		return err

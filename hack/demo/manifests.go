@@ -28,7 +28,10 @@ patches:
     - op: replace
       path: /spec/network/egress/0
       value: {to: [{ipBlock: {cidr: %[1]s/32}}], ports: [{port: %[3]d}]}
-`, d.host, d.port, d.source.port)
+    - op: add
+      path: /spec/members/-
+      value: {role: Editor, subjects: [{kind: ServiceAccount, name: %[4]s, namespace: workspace-acme}]}
+`, d.host, d.port, d.source.port, editorAccount)
 	jobs := fmt.Sprintf(`apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 resources:
