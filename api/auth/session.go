@@ -112,7 +112,7 @@ func (s *Sessions) End(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Sessions) cookie(r *http.Request, value string, age int) *http.Cookie {
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // without TLS a browser would not send a secure cookie back
 		Name: s.nameFor(r), Value: value, Path: "/", MaxAge: age, HttpOnly: true, Secure: s.secure(r), SameSite: http.SameSiteStrictMode,
 	}
 }

@@ -163,7 +163,7 @@ func TestTLSIsServedAndItsCertificateRenewed(t *testing.T) {
 	if name := certificateOf(t, address); name != "first.example" {
 		t.Errorf("the certificate is %s's", name)
 	}
-	if _, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11}); err == nil { //nolint:gosec,noctx // that is the question
+	if _, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11}); err == nil { //nolint:noctx // that is the question
 		t.Error("TLS 1.1 is taken")
 	}
 	writeCertificate(t, opts, "second.example")
@@ -181,7 +181,7 @@ func TestTLSIsServedAndItsCertificateRenewed(t *testing.T) {
 
 func certificateOf(t *testing.T, address string) string {
 	t.Helper()
-	conn, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(t.Context(), "tcp", address) //nolint:gosec // it is its own
+	conn, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(t.Context(), "tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}

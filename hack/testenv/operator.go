@@ -107,8 +107,9 @@ func (o *Operator) Start(ctx context.Context) error {
 	o.process = exec.Command(o.binary, args...)
 	o.process.Env = append(os.Environ(), "KUBECONFIG="+o.kubeconfig, memoryLimit)
 	o.process.Stdout, o.process.Stderr = log, log
-	// A session of its own: a terminal's interrupt is for us, and we stop it in turn.
-	o.process.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	// A session of its own: a terminal's interrupt is for us, and we stop it in turn. It
+	// does not outlive us, however we end.
+	o.process.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 	if err := o.process.Start(); err != nil {
 		return err
 	}

@@ -1,0 +1,312 @@
+package benchmark
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+)
+
+// apiResource is one that the API server tells of, or a subresource ("pods/exec").
+type apiResource struct {
+	schema.GroupVersion
+	name       string
+	namespaced bool
+	verbs      []string
+}
+
+// String is its name as RBAC's users write it.
+func (r apiResource) String() string {
+	if r.Group == "" {
+		return r.name
+	}
+	base, sub, found := strings.Cut(r.name, "/")
+	if found {
+		return base + "." + r.Group + "/" + sub
+	}
+	return base + "." + r.Group
+}
+
+// base is the resource that a subresource belongs to.
+func (r apiResource) base() string {
+	base, _, _ := strings.Cut(r.name, "/")
+	return base
+}
+
+func (r apiResource) isSub() bool { return strings.Contains(r.name, "/") }
+
+// discover lists what the API server has, each group and name once.
+func (c *clusterT) discover() []apiResource {
+	c.Helper()
+	d, err := discovery.NewDiscoveryClientForConfig(c.env.Config)
+	if err != nil {
+		c.Fatal(err)
+	}
+	_, lists, err := d.ServerGroupsAndResources()
+	if err != nil {
+		c.Fatal(err)
+	}
+	var all []apiResource
+	for _, list := range lists {
+		gv, err := schema.ParseGroupVersion(list.GroupVersion)
+		if err != nil {
+			c.Fatal(err)
+		}
+		for _, each := range list.APIResources {
+			known := slices.ContainsFunc(all, func(r apiResource) bool { return r.Group == gv.Group && r.name == each.Name })
+			if !known {
+				all = append(all, apiResource{GroupVersion: gv, name: each.Name, namespaced: each.Namespaced, verbs: each.Verbs})
+			}
+		}
+	}
+	return all
+}
+
+// family is a resource with its subresources.
+func (c *clusterT) family(group, name string) []apiResource {
+	c.Helper()
+	found := slices.DeleteFunc(slices.Clone(c.api), func(r apiResource) bool { return r.Group != group || r.base() != name })
+	if len(found) == 0 {
+		c.Fatalf("the API server has no %s in %q", name, group)
+	}
+	return found
+}
+
+func (c *clusterT) resource(group, name string) apiResource {
+	c.Helper()
+	for _, r := range c.family(group, name) {
+		if r.name == name {
+			return r
+		}
+	}
+	c.Fatalf("the API server has no %s in %q", name, group)
+	return apiResource{}
+}
+
+// request is one thing that somebody asks of the API server. Nothing is ever done:
+// what is not refused is a dry run.
+type request struct {
+	verb            string
+	resource        apiResource
+	namespace, name string
+	body            any
+	// lax has the API server drop fields that it doesn't know.
+	lax bool
+}
+
+// methods are HTTP's for RBAC's verbs.
+var methods = map[string]string{
+	"get": http.MethodGet, "list": http.MethodGet, "watch": http.MethodGet, "create": http.MethodPost, "update": http.MethodPut,
+	"patch": http.MethodPatch, "delete": http.MethodDelete, "deletecollection": http.MethodDelete,
+}
+
+func (r request) String() string {
+	return fmt.Sprintf("%s %s %q in %q", r.verb, r.resource, r.name, r.namespace)
+}
+
+func (r request) path() string {
+	parts := []string{"/api", r.resource.Version}
+	if r.resource.Group != "" {
+		parts = []string{"/apis", r.resource.Group, r.resource.Version}
+	}
+	if r.namespace != "" {
+		parts = append(parts, "namespaces", r.namespace)
+	}
+	base, sub, isSub := strings.Cut(r.resource.name, "/")
+	parts = append(parts, base)
+	if isSub || slices.Contains([]string{"get", "update", "patch", "delete"}, r.verb) {
+		parts = append(parts, r.name)
+	}
+	if isSub {
+		parts = append(parts, sub)
+	}
+	return strings.Join(parts, "/")
+}
+
+// clients are kept: a connection for each of thousands of requests would run out of
+// ports.
+var clients sync.Map
+
+func (c *clusterT) clientOf(user string) rest.Interface {
+	c.Helper()
+	if found, ok := clients.Load(user); ok {
+		return found.(rest.Interface)
+	}
+	config := rest.CopyConfig(c.env.Config)
+	if user != clusterAdmin {
+		config = c.env.As(user)
+	}
+	config.NegotiatedSerializer = scheme.Codecs.WithoutConversion()
+	made, err := rest.UnversionedRESTClientFor(config)
+	if err != nil {
+		c.Fatal(err)
+	}
+	clients.Store(user, made)
+	return made
+}
+
+// clusterAdmin is nobody else.
+const clusterAdmin = ""
+
+// ask does the request as the user, and returns what came back.
+func (c *clusterT) ask(user string, r request) ([]byte, error) {
+	c.Helper()
+	method, ok := methods[r.verb]
+	if !ok {
+		c.Fatalf("no request is a %q", r.verb)
+	}
+	call := c.clientOf(user).Verb(method).AbsPath(r.path()).SetHeader("Accept", "application/json")
+	switch r.verb {
+	case "watch":
+		call.Param("watch", "true").Param("timeoutSeconds", "1")
+	case "create", "update", "patch":
+		body := r.body
+		if body == nil {
+			body = map[string]any{}
+		}
+		content, err := json.Marshal(body)
+		if err != nil {
+			c.Fatal(err)
+		}
+		kind := "application/json"
+		if r.verb == "patch" {
+			kind = "application/merge-patch+json"
+		}
+		validation := "Strict"
+		if r.lax {
+			validation = "Ignore"
+		}
+		call.Param("dryRun", "All").Param("fieldValidation", validation).SetHeader("Content-Type", kind).Body(content)
+	case "delete", "deletecollection":
+		call.Param("dryRun", "All")
+	}
+	result := call.Do(c.Context())
+	// Raw alone does not read the Status that the API server refuses with.
+	if err := result.Error(); err != nil {
+		return nil, err
+	}
+	return result.Raw()
+}
+
+// Who stops a request.
+const (
+	byRBAC        = "RBAC"
+	byEscalation  = "RBAC's escalation check"
+	byPodSecurity = "Pod Security"
+	byQuota       = "quota"
+	bySchema      = "schema"
+	byValidation  = "validation"
+	byNobody      = "nobody"
+	byOther       = "something else"
+)
+
+// refusal is who stopped a request, and why.
+type refusal struct{ who, why string }
+
+func (r refusal) String() string { return r.who + ": " + r.why }
+
+var (
+	rbacSays        = regexp.MustCompile(`is forbidden: User "[^"]+" cannot (\S+) resource "([^"]+)" in API group "([^"]*)"`)
+	podSecuritySays = regexp.MustCompile(`(?s)is forbidden: violates PodSecurity "restricted:v[0-9.]+": (.*)$`)
+	quotaSays       = regexp.MustCompile(`exceeded quota: workspace-jobs, requested: (\S+), used: `)
+	quotaWants      = regexp.MustCompile(`=[^,]*`)
+	unknownField    = regexp.MustCompile(`unknown field "([^"]+)"`)
+)
+
+// judge reads an answer of the API server. Only the words that each of them has for
+// its refusals count: any other error is nobody's who should refuse.
+func judge(err error) refusal {
+	if err == nil {
+		return refusal{who: byNobody}
+	}
+	text := err.Error()
+	forbidden := apierrors.IsForbidden(err)
+	switch {
+	case forbidden && strings.Contains(text, "is attempting to grant RBAC permissions not currently held"):
+		return refusal{byEscalation, "permissions not currently held"}
+	case forbidden && rbacSays.MatchString(text):
+		said := rbacSays.FindStringSubmatch(text)
+		return refusal{byRBAC, said[1] + " " + said[2] + " in " + said[3]}
+	case forbidden && podSecuritySays.MatchString(text):
+		return refusal{byPodSecurity, podSecuritySays.FindStringSubmatch(text)[1]}
+	case forbidden && quotaSays.MatchString(text):
+		return refusal{byQuota, quotaWants.ReplaceAllString(quotaSays.FindStringSubmatch(text)[1], "")}
+	case apierrors.IsBadRequest(err) && strings.Contains(text, "strict decoding error"):
+		var fields []string
+		for _, field := range unknownField.FindAllStringSubmatch(text, -1) {
+			fields = append(fields, field[1])
+		}
+		return refusal{bySchema, strings.Join(fields, " ")}
+	case apierrors.IsInvalid(err):
+		return refusal{byValidation, text}
+	default:
+		return refusal{byOther, text}
+	}
+}
+
+// rbacRefusal is RBAC's refusal of just this request.
+func (r request) rbacRefusal() refusal {
+	return refusal{byRBAC, r.verb + " " + r.resource.name + " in " + r.resource.Group}
+}
+
+// refusedByRBAC does all requests as all users. It returns those that RBAC let
+// through, and how many there were.
+func (c *clusterT) refusedByRBAC(users []string, requests []request) (through []string, count int) {
+	c.Helper()
+	for _, user := range users {
+		for _, r := range requests {
+			count++
+			_, err := c.ask(user, r)
+			if judge(err) != r.rbacRefusal() {
+				through = append(through, fmt.Sprintf("%s as %s (%v)", r, user, err))
+			}
+		}
+	}
+	return through, count
+}
+
+// wantRBAC fails the test if RBAC lets one of the requests through.
+func (c *clusterT) wantRBAC(users []string, requests []request) int {
+	c.Helper()
+	through, count := c.refusedByRBAC(users, requests)
+	for i, each := range through {
+		if i == 5 {
+			c.Errorf("and %d more", len(through)-i)
+			break
+		}
+		c.Errorf("RBAC lets through: %s", each)
+	}
+	if count == 0 {
+		c.Error("nothing was asked")
+	}
+	return count
+}
+
+// every is every verb that the API server has for the resources.
+func every(resources []apiResource, namespace, name string) []request {
+	var all []request
+	for _, r := range resources {
+		for _, verb := range r.verbs {
+			all = append(all, request{verb: verb, resource: r, namespace: namespace, name: name})
+		}
+	}
+	return all
+}
+
+// writes are the requests that change something, and those to subresources, by which
+// one gets into a pod. Members may read logs.
+func writes(resources []apiResource, namespace, name string) []request {
+	return slices.DeleteFunc(every(resources, namespace, name), func(r request) bool {
+		reads := slices.Contains([]string{"get", "list", "watch"}, r.verb)
+		return reads && !r.resource.isSub() || r.resource.name == "pods/log"
+	})
+}
