@@ -83,7 +83,7 @@ test: cluster-tool images ## Run all tests, on a real API server, kubelet and Po
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME, as in: make fuzz FUZZTIME=10m
-	@FUZZTIME=$(FUZZTIME) hack/fuzz.sh
+	@GUIDED=1 FUZZTIME=$(FUZZTIME) hack/fuzz.sh
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## Run golangci-lint on every Go module
