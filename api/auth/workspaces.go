@@ -55,7 +55,7 @@ func (c *Caller) Workspaces(ctx context.Context) ([]v1alpha1.Workspace, error) {
 
 // Workspace of this name, or [ErrNoWorkspace].
 func (c *Caller) Workspace(ctx context.Context, name string) (*v1alpha1.Workspace, error) {
-	return c.find(ctx, func(ws *v1alpha1.Workspace) bool { return ws.Name == name })
+	return c.find(ctx, "workspace-"+name, func(ws *v1alpha1.Workspace) bool { return ws.Name == name })
 }
 
 // Home is the workspace in whose namespace the caller, a ServiceAccount, lives; or
@@ -66,28 +66,31 @@ func (c *Caller) Home(ctx context.Context) (*v1alpha1.Workspace, error) {
 		return nil, ErrNoWorkspace
 	}
 	namespace, _, _ := strings.Cut(account, ":")
-	return c.find(ctx, func(ws *v1alpha1.Workspace) bool { return ws.Status.Namespace == namespace })
+	return c.find(ctx, namespace, func(ws *v1alpha1.Workspace) bool { return ws.Status.Namespace == namespace })
 }
 
-func (c *Caller) find(ctx context.Context, wanted func(*v1alpha1.Workspace) bool) (*v1alpha1.Workspace, error) {
+// find the wanted workspace. If there is none RBAC is asked about a namespace all the
+// same, so that neither the answer nor its time tells one that is hidden from one that
+// is not there.
+func (c *Caller) find(ctx context.Context, namespace string, wanted func(*v1alpha1.Workspace) bool) (*v1alpha1.Workspace, error) {
 	all, err := c.directory.All(ctx)
 	if err != nil {
 		return nil, err
 	}
+	var found *v1alpha1.Workspace
 	for i := range all {
-		ws := &all[i]
-		if !wanted(ws) || ws.Status.Namespace == "" {
-			continue
-		}
-		allowed, err := c.May(ctx, ws.Status.Namespace, seeing)
-		if err != nil {
-			return nil, err
-		}
-		if allowed {
-			return ws, nil
+		if all[i].Status.Namespace != "" && wanted(&all[i]) {
+			found, namespace = &all[i], all[i].Status.Namespace
 		}
 	}
-	return nil, ErrNoWorkspace
+	allowed, err := c.May(ctx, namespace, seeing)
+	if err != nil {
+		return nil, err
+	}
+	if found == nil || !allowed {
+		return nil, ErrNoWorkspace
+	}
+	return found, nil
 }
 
 // Informer is the [Directory] that follows the API server.

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -67,24 +68,33 @@ func (w *Workspace) enqueue(ctx context.Context, handler string, args any, spec 
 // Create a job that is described in full. One of a name that is taken is returned as it
 // is there if it does the same, and is [ErrKeyUsed] if not.
 func (w *Workspace) Create(ctx context.Context, job *v1alpha1.WorkspaceJob) (*v1alpha1.WorkspaceJob, error) {
+	made, _, err := w.CreateOnce(ctx, job)
+	return made, err
+}
+
+// CreateOnce is Create, and reports whether it was this call that made the job.
+func (w *Workspace) CreateOnce(ctx context.Context, job *v1alpha1.WorkspaceJob) (made *v1alpha1.WorkspaceJob, created bool, err error) {
 	kube, err := w.kube()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	job.Namespace = w.namespace
-	var made *v1alpha1.WorkspaceJob
+	if job.Name == "" && job.GenerateName == "" {
+		job.GenerateName = prefixOf(cmp.Or(job.Spec.Handler, job.Series()))
+	}
 	// Creates that race for one ResourceQuota are answered with a conflict.
 	err = retry.OnError(backoff(), apierrors.IsConflict, func() error {
 		made = job.DeepCopy()
 		return kube.Create(ctx, made, fieldOwner)
 	})
 	if apierrors.IsAlreadyExists(err) && job.Name != "" {
-		return w.existing(ctx, job)
+		made, err = w.existing(ctx, job)
+		return made, false, err
 	}
 	if err != nil {
-		return nil, fmt.Errorf("create a job for handler %q: %w", job.Spec.Handler, err)
+		return nil, false, fmt.Errorf("create a job for handler %q: %w", job.Spec.Handler, err)
 	}
-	return made, nil
+	return made, true, nil
 }
 
 func (w *Workspace) existing(ctx context.Context, job *v1alpha1.WorkspaceJob) (*v1alpha1.WorkspaceJob, error) {

@@ -1,0 +1,40 @@
+package client
+
+import (
+	"context"
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+// WatchOptions say which jobs are watched, and since when.
+type WatchOptions struct {
+	// Name of one job; "": all.
+	Name string
+	// ResourceVersion after which changes are told: that of a job or of a list. "" begins
+	// with all jobs as they are.
+	ResourceVersion string
+}
+
+// Watch jobs until ctx ends or the API server ends the watch, which it does after some
+// while. Its events hold a [v1alpha1.WorkspaceJob]; a Bookmark has only a resource
+// version, and an Error is what apierrors.FromObject makes of it.
+func (w *Workspace) Watch(ctx context.Context, options WatchOptions) (watch.Interface, error) {
+	kube, err := w.kube()
+	if err != nil {
+		return nil, err
+	}
+	raw := &metav1.ListOptions{ResourceVersion: options.ResourceVersion, AllowWatchBookmarks: true}
+	if options.Name != "" {
+		raw.FieldSelector = "metadata.name=" + options.Name
+	}
+	watcher, err := kube.Watch(ctx, &v1alpha1.WorkspaceJobList{}, &client.ListOptions{Namespace: w.namespace, Raw: raw})
+	if err != nil {
+		return nil, fmt.Errorf("watch jobs: %w", err)
+	}
+	return watcher, nil
+}

@@ -1,0 +1,150 @@
+package rest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/openradius/workspace-jobs/api/auth"
+)
+
+const (
+	workspaceHeader = "X-Workspace"
+	keyHeader       = "Idempotency-Key"
+	// tokenLimit is longer than any token that a header takes.
+	tokenLimit = 16 << 10
+)
+
+var (
+	// workspaceName and the other names as the API server takes them.
+	workspaceName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?$`)
+	// bearerToken is RFC 6750's b64token.
+	bearerToken = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`)
+	// idempotencyKey is printable ASCII without spaces around it.
+	idempotencyKey = regexp.MustCompile(`^[!-~]([ -~]{0,253}[!-~])?$`)
+)
+
+// call is what is known of a request before its operation begins.
+type call struct {
+	caller *auth.Caller
+	token  string
+	// workspace of the header X-Workspace; "": none.
+	workspace string
+	// key of the header Idempotency-Key; "": none.
+	key string
+}
+
+type callKey struct{}
+
+func callOf(ctx context.Context) *call {
+	c, ok := ctx.Value(callKey{}).(*call)
+	if !ok {
+		panic("an operation is served without guarded")
+	}
+	return c
+}
+
+// guarded lets requests through whose form is right and whose caller the cluster knows.
+func (s *server) guarded(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Cache-Control", "no-store")
+		if r.URL.Path == "/api" || strings.HasPrefix(r.URL.Path, "/api/") {
+			c, err := s.admit(r)
+			if err == nil {
+				err = readBody(w, r)
+			}
+			if err != nil {
+				writeProblem(w, s.problem(c, err))
+				return
+			}
+			r = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
+		}
+		if _, pattern := mux.Handler(r); pattern == "" {
+			noRoute(mux, w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// admit a request whose headers and query can be read in one way only, and tell who sends
+// it.
+func (s *server) admit(r *http.Request) (*call, error) {
+	c := &call{workspace: r.Header.Get(workspaceHeader), key: r.Header.Get(keyHeader)}
+	for _, header := range []string{"Authorization", workspaceHeader, keyHeader, "Last-Event-Id"} {
+		if len(r.Header.Values(header)) > 1 {
+			return c, refused("header."+header, "the header "+header+" is there more than once: send one")
+		}
+	}
+	if _, there := r.Header[workspaceHeader]; there && !workspaceName.MatchString(c.workspace) {
+		return c, refused("header."+workspaceHeader, "the header X-Workspace must be the name of one workspace: lower-case letters, digits and '-'")
+	}
+	if _, there := r.Header[keyHeader]; there && !idempotencyKey.MatchString(c.key) {
+		return c, refused("header."+keyHeader, "the header Idempotency-Key must have 1 to 255 printable ASCII characters")
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return c, refused("query", "the query can't be read: "+err.Error())
+	}
+	for name, values := range query {
+		if len(values) > 1 {
+			return c, refused("query."+name, "the parameter is there more than once: send one")
+		}
+	}
+	c.token = auth.Bearer(r)
+	if len(c.token) > tokenLimit || !bearerToken.MatchString(c.token) {
+		return c, auth.ErrUnauthenticated
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), callLimit)
+	defer cancel()
+	c.caller, err = s.authenticator.Caller(ctx, c.token)
+	return c, err
+}
+
+// readBody whole, and within its limit, before anything is done about it.
+func readBody(w http.ResponseWriter, r *http.Request) error {
+	content, err := io.ReadAll(http.MaxBytesReader(w, r.Body, bodyLimit))
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return newProblem(http.StatusRequestEntityTooLarge, "a body may have at most 256 KiB, and a job's args 64 KiB: put the data into the database and pass a key to it")
+	}
+	if err != nil {
+		return newProblem(http.StatusBadRequest, "the body did not arrive whole")
+	}
+	r.Body = io.NopCloser(bytes.NewReader(content))
+	return nil
+}
+
+// noRoute answers as the mux would, by a problem.
+func noRoute(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
+	answer := &headOnly{header: http.Header{}}
+	mux.ServeHTTP(answer, r)
+	if allowed := answer.header.Get("Allow"); allowed != "" {
+		w.Header().Set("Allow", allowed)
+		writeProblem(w, newProblem(http.StatusMethodNotAllowed, "this route takes "+allowed))
+		return
+	}
+	writeProblem(w, newProblem(http.StatusNotFound, "there is no such route; /openapi.yaml describes those that there are"))
+}
+
+// headOnly is a ResponseWriter that keeps the headers and nothing else.
+type headOnly struct{ header http.Header }
+
+func (h *headOnly) Header() http.Header         { return h.header }
+func (h *headOnly) Write(p []byte) (int, error) { return len(p), nil }
+func (h *headOnly) WriteHeader(int)             {}
+
+// refused is a 400 that names what can't be read.
+func refused(location, message string) error {
+	problem := newProblem(http.StatusBadRequest, message)
+	problem.Errors = []*huma.ErrorDetail{{Location: location, Message: message}}
+	return problem
+}
