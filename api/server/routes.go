@@ -1,14 +1,20 @@
 package main
 
 import (
+	"log/slog"
 	"net/http"
 
 	"github.com/openradius/workspace-jobs/api/auth"
+	"github.com/openradius/workspace-jobs/api/rest"
 )
 
 // routes are all that is served on the main address.
-func routes(authenticator *auth.Authenticator, sessions *auth.Sessions) http.Handler {
+func routes(authenticator *auth.Authenticator, sessions *auth.Sessions, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
+	api := rest.Handler(authenticator, rest.WithLog(log))
+	mux.Handle("/api/", api)
+	mux.Handle("/openapi.json", api)
+	mux.Handle("/openapi.yaml", api)
 	mux.Handle("GET /{$}", http.RedirectHandler("/hangfire", http.StatusFound))
 	return mux
 }

@@ -39,7 +39,7 @@ func run(ctx context.Context, opts options, log *slog.Logger) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
-	handler := guarded(measured(registry, routes(auth.New(config, workspaces), sessions)), opts.limits, log)
+	handler := guarded(measured(registry, routes(auth.New(config, workspaces), sessions, log)), opts.limits, log)
 	s := newServer(ctx, opts, handler, log)
 	s.group.Go(func() error { return workspaces.Run(s.ctx) })
 	s.group.Go(func() error { s.ready.Store(workspaces.Ready(s.ctx)); return nil })
