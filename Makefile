@@ -20,8 +20,9 @@ CLUSTER_NAME ?= dev
 PUSH ?=
 # VULNDB is the database that vulncheck asks: a URL, also file:// with a copy's folder.
 VULNDB ?= https://vuln.go.dev
-# TESTFLAGS are given to every `go test`, as in: make test TESTFLAGS="-run TestX -v"
-TESTFLAGS ?= -count=1 -timeout=30m
+# TESTFLAGS are given to every `go test`, as in: make test TESTFLAGS="-run TestX -v". Most
+# tests wait for a control plane: more packages run at once than there are cores.
+TESTFLAGS ?= -count=1 -timeout=30m -p=4
 
 # FUZZTIME is how long each fuzz target runs: so many inputs, or a time such as 10m.
 # Empty leaves them out of `make test`, which runs their known inputs in any case.
