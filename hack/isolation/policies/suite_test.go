@@ -122,6 +122,13 @@ func (c *cluster) workspace(name, image string) string {
 	if err := c.admin.Create(c.Context(), ws); err != nil {
 		c.Fatal(err)
 	}
+	testenv.Eventually(c, "the policy on images knows Workspace "+name, func(ctx context.Context) error {
+		err := c.operator.Create(ctx, namespaceOf(name, ws.NamespaceName(), "unknown:0"), client.DryRunAll)
+		if err == nil || !strings.Contains(err.Error(), "workspace-jobs-runner-images") {
+			return errors.Join(errors.New("it does not"), err)
+		}
+		return nil
+	})
 	namespace := namespaceOf(name, ws.NamespaceName(), image)
 	namespace.OwnerReferences[0].UID = ws.UID
 	testenv.Eventually(c, "namespace "+namespace.Name, func(ctx context.Context) error {
