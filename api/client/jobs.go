@@ -146,6 +146,12 @@ type ListOptions struct {
 	State v1alpha1.JobState
 	// Handler that they run; "": any.
 	Handler string
+	// ConcurrencyKey that they have; "": any or none.
+	ConcurrencyKey string
+	// ScheduledBy is the recurring job whose schedule made them; "": any or none.
+	ScheduledBy string
+	// TriggeredOf is the recurring job that they run now, in recurringJobRef; "": any or none.
+	TriggeredOf string
 	// Limit of one page; 0: all at once.
 	Limit int64
 	// Continue is the metadata.continue of the page before; "": the first page.
@@ -158,15 +164,21 @@ func (w *Workspace) List(ctx context.Context, options ListOptions) (*v1alpha1.Wo
 	if err != nil {
 		return nil, err
 	}
-	selected := client.MatchingFields{}
-	if options.State != "" {
-		selected["status.state"] = string(options.State)
+	fields := client.MatchingFields{}
+	for field, value := range map[string]string{
+		"status.state": string(options.State), "spec.handler": options.Handler, "spec.concurrencyKey": options.ConcurrencyKey,
+		"spec.recurringJobRef.name": options.TriggeredOf,
+	} {
+		if value != "" {
+			fields[field] = value
+		}
 	}
-	if options.Handler != "" {
-		selected["spec.handler"] = options.Handler
+	labels := client.MatchingLabels{}
+	if options.ScheduledBy != "" {
+		labels[v1alpha1.LabelRecurringJob] = options.ScheduledBy
 	}
 	list := &v1alpha1.WorkspaceJobList{}
-	if err := kube.List(ctx, list, client.InNamespace(w.namespace), selected, client.Limit(options.Limit), client.Continue(options.Continue)); err != nil {
+	if err := kube.List(ctx, list, client.InNamespace(w.namespace), fields, labels, client.Limit(options.Limit), client.Continue(options.Continue)); err != nil {
 		return nil, fmt.Errorf("list jobs: %w", err)
 	}
 	return list, nil

@@ -24,6 +24,15 @@ type WatchOptions struct {
 // while. Its events hold a [v1alpha1.WorkspaceJob]; a Bookmark has only a resource
 // version, and an Error is what apierrors.FromObject makes of it.
 func (w *Workspace) Watch(ctx context.Context, options WatchOptions) (watch.Interface, error) {
+	return w.watchList(ctx, &v1alpha1.WorkspaceJobList{}, options)
+}
+
+// WatchRecurring watches recurring jobs as [Workspace.Watch] does jobs.
+func (w *Workspace) WatchRecurring(ctx context.Context, options WatchOptions) (watch.Interface, error) {
+	return w.watchList(ctx, &v1alpha1.WorkspaceRecurringJobList{}, options)
+}
+
+func (w *Workspace) watchList(ctx context.Context, list client.ObjectList, options WatchOptions) (watch.Interface, error) {
 	kube, err := w.kube()
 	if err != nil {
 		return nil, err
@@ -32,7 +41,7 @@ func (w *Workspace) Watch(ctx context.Context, options WatchOptions) (watch.Inte
 	if options.Name != "" {
 		raw.FieldSelector = "metadata.name=" + options.Name
 	}
-	watcher, err := kube.Watch(ctx, &v1alpha1.WorkspaceJobList{}, &client.ListOptions{Namespace: w.namespace, Raw: raw})
+	watcher, err := kube.Watch(ctx, list, &client.ListOptions{Namespace: w.namespace, Raw: raw})
 	if err != nil {
 		return nil, fmt.Errorf("watch jobs: %w", err)
 	}
