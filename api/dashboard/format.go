@@ -1,0 +1,105 @@
+package dashboard
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// moment is a time as pages show it.
+type moment struct {
+	// Machine is RFC 3339, Text for people.
+	Machine, Text string
+}
+
+// at is a time in UTC; nil and zero: none.
+func at(value any) *moment {
+	switch t := value.(type) {
+	case *metav1.Time:
+		if t != nil {
+			return momentOf(t.Time)
+		}
+	case metav1.Time:
+		return momentOf(t.Time)
+	case time.Time:
+		return momentOf(t)
+	}
+	return nil
+}
+
+func momentOf(t time.Time) *moment {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &moment{Machine: t.Format(time.RFC3339), Text: t.Format("2 Jan 2006 15:04:05")}
+}
+
+// dateTime with the zone that the time has.
+func dateTime(t time.Time) *moment {
+	if t.IsZero() {
+		return nil
+	}
+	return &moment{Machine: t.Format(time.RFC3339), Text: t.Format("Mon 2 Jan 2006 15:04 MST")}
+}
+
+func hourOf(t time.Time) string { return t.UTC().Format("2 Jan 15:04") }
+
+// between is how long it took; "" while one of the two is unknown.
+func between(from, to *metav1.Time) string {
+	if from == nil || to == nil {
+		return ""
+	}
+	return duration(to.Sub(from.Time))
+}
+
+func duration(d time.Duration) string {
+	if d < time.Minute {
+		return fmt.Sprintf("%d s", max(0, int(d/time.Second)))
+	}
+	d = d.Round(time.Second)
+	if d < time.Hour {
+		return fmt.Sprintf("%d min %d s", int(d/time.Minute), int(d%time.Minute/time.Second))
+	}
+	return fmt.Sprintf("%d h %d min", int(d/time.Hour), int(d%time.Hour/time.Minute))
+}
+
+// count with its noun: 1 job, 2 jobs.
+func count(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + one + "s"
+}
+
+func prettyJSON(raw *apiextensionsv1.JSON) string {
+	if raw == nil || len(raw.Raw) == 0 {
+		return ""
+	}
+	var buffer bytes.Buffer
+	if err := json.Indent(&buffer, raw.Raw, "", "  "); err != nil {
+		return printable(string(raw.Raw))
+	}
+	return printable(buffer.String())
+}
+
+// printable has no control characters but ends of lines and tabs: what a handler writes
+// must not move about what is beside it.
+func printable(text string) string {
+	text = strings.ToValidUTF8(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(text), "\uFFFD")
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || !unicode.Is(unicode.Cc, r) && !unicode.Is(unicode.Bidi_Control, r) {
+			return r
+		}
+		return '\uFFFD'
+	}, text)
+}
+
+func logLines(text string) string { return printable(text) }

@@ -1,0 +1,236 @@
+package dashboard
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/openradius/workspace-jobs/api/client"
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+// jobRow is a job in a list.
+type jobRow struct {
+	Name, URL, Handler, Message string
+	State                       v1alpha1.JobState
+	Attempts                    int32
+	Created, Started, Finished  *moment
+	// Next is when its next attempt is due, or it itself.
+	Next *moment
+	Took string
+}
+
+func jobRowOf(s *scope, job *v1alpha1.WorkspaceJob) jobRow {
+	row := jobRow{
+		Name: job.Name, URL: s.path("jobs", job.Name), Handler: handlerOf(job), State: job.Status.State, Attempts: job.Status.RunAttempts,
+		Message: printable(job.Status.Message), Created: at(job.CreationTimestamp), Started: at(job.Status.StartedAt), Finished: at(job.Status.FinishedAt),
+		Next: at(job.Status.NextAttemptAt), Took: between(job.Status.StartedAt, job.Status.FinishedAt),
+	}
+	if row.Next == nil && job.Status.State == v1alpha1.StateScheduled {
+		row.Next = at(job.Spec.RunAt)
+	}
+	return row
+}
+
+// handlerOf a job: its own or its recurring job's.
+func handlerOf(job *v1alpha1.WorkspaceJob) string {
+	if template := job.Template(); template != nil {
+		return template.Handler
+	}
+	return ""
+}
+
+// tab of the list of jobs.
+type tab struct {
+	Name    string
+	URL     string
+	Count   int32
+	Counted bool
+	Current bool
+}
+
+type jobsData struct {
+	base
+	paging
+	resourceVersion string
+	State           string
+	Handler, Key    string
+	Namespace       string
+	Tabs            []tab
+	Rows            []jobRow
+	Whole           bool
+	// Here is where to come back to after an action.
+	Here string
+}
+
+func (d *jobsData) version() string { return d.resourceVersion }
+
+// loadJobs lists a page of jobs. The API server orders by name; a list that is one page is
+// put in the order of time here, the newest first.
+func loadJobs(ctx context.Context, s *scope, _ rights) (pageData, error) {
+	query := s.request.URL.Query()
+	data := &jobsData{base: base{Title: "Jobs"}, Namespace: s.namespace(), Handler: query.Get("handler"), Key: query.Get("key")}
+	if state := v1alpha1.JobState(query.Get("state")); slices.Contains(v1alpha1.JobStates(), state) {
+		data.State, data.Title = string(state), string(state)+" jobs"
+	}
+	list, err := s.jobs.List(ctx, client.ListOptions{
+		State: v1alpha1.JobState(data.State), Handler: data.Handler, ConcurrencyKey: data.Key, Limit: pageSize, Continue: query.Get("continue"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	data.resourceVersion, data.paging = list.ResourceVersion, pagingOf(s, list.Continue)
+	data.Whole = data.Next == "" && data.First == ""
+	if data.Whole {
+		newestFirst(list.Items)
+	}
+	for i := range list.Items {
+		data.Rows = append(data.Rows, jobRowOf(s, &list.Items[i]))
+	}
+	data.Tabs, data.Here = tabs(s, data), s.request.URL.RequestURI()
+	data.Here = strings.Replace(data.Here, s.root()+"/live/", s.root()+"/", 1)
+	return data, nil
+}
+
+func newestFirst(jobs []v1alpha1.WorkspaceJob) {
+	slices.SortStableFunc(jobs, func(a, b v1alpha1.WorkspaceJob) int {
+		return cmp.Or(b.CreationTimestamp.Compare(a.CreationTimestamp.Time), strings.Compare(a.Name, b.Name))
+	})
+}
+
+// tabs of the states, with the operator's counts where nothing else is filtered.
+func tabs(s *scope, data *jobsData) []tab {
+	filter := url.Values{}
+	for key, value := range map[string]string{"handler": data.Handler, "key": data.Key} {
+		if value != "" {
+			filter.Set(key, value)
+		}
+	}
+	counts := countsOf(s.workspace)
+	all := []tab{{Name: "All", URL: pathWith(s.path("jobs"), filter), Current: data.State == ""}}
+	for _, state := range v1alpha1.JobStates() {
+		filter.Set("state", string(state))
+		t := tab{Name: string(state), URL: pathWith(s.path("jobs"), filter), Current: data.State == string(state)}
+		if counts != nil && data.Handler == "" && data.Key == "" {
+			t.Count, t.Counted = counts[state], true
+		}
+		all = append(all, t)
+	}
+	return all
+}
+
+// countsOf the workspace's jobs by state; nil while the operator has not counted.
+func countsOf(ws *v1alpha1.Workspace) map[v1alpha1.JobState]int32 {
+	c := ws.Status.Jobs
+	if c == nil {
+		return nil
+	}
+	return map[v1alpha1.JobState]int32{
+		v1alpha1.StateScheduled: c.Scheduled, v1alpha1.StateAwaiting: c.Awaiting, v1alpha1.StateEnqueued: c.Enqueued,
+		v1alpha1.StateProcessing: c.Processing, v1alpha1.StateSucceeded: c.Succeeded, v1alpha1.StateFailed: c.Failed, v1alpha1.StateDeleted: c.Deleted,
+	}
+}
+
+func pathWith(path string, query url.Values) string {
+	if len(query) == 0 {
+		return path
+	}
+	return path + "?" + query.Encode()
+}
+
+type retriesData struct {
+	base
+	paging
+	resourceVersion string
+	Rows            []jobRow
+	Here            string
+}
+
+func (d *retriesData) version() string { return d.resourceVersion }
+
+// scanned is how many Scheduled jobs are looked at for those that are between attempts,
+// in so many lists: the API server can't select them.
+const (
+	scanSize  = 500
+	scanLists = 4
+)
+
+// loadRetries are the Scheduled jobs that have attempts behind them.
+func loadRetries(ctx context.Context, s *scope, _ rights) (pageData, error) {
+	data := &retriesData{base: base{Title: "Retries"}, Here: s.path("retries")}
+	next := s.request.URL.Query().Get("continue")
+	for range scanLists {
+		list, err := s.jobs.List(ctx, client.ListOptions{State: v1alpha1.StateScheduled, Limit: scanSize, Continue: next})
+		if err != nil {
+			return nil, err
+		}
+		data.resourceVersion, next = list.ResourceVersion, list.Continue
+		for i := range list.Items {
+			if list.Items[i].Status.RunAttempts > 0 {
+				data.Rows = append(data.Rows, jobRowOf(s, &list.Items[i]))
+			}
+		}
+		if next == "" || len(data.Rows) >= pageSize {
+			break
+		}
+	}
+	data.paging = pagingOf(s, next)
+	return data, nil
+}
+
+// search goes to the job or recurring job of a name, or to the list of what has a handler
+// or a key.
+func (d *dashboard) search(w http.ResponseWriter, r *http.Request, s *scope) {
+	query := r.URL.Query()
+	text := strings.TrimSpace(query.Get("q"))
+	by := query.Get("by")
+	switch {
+	case text == "":
+		http.Redirect(w, r, s.path("jobs"), http.StatusSeeOther)
+		return
+	case by == "handler" || by == "key":
+		http.Redirect(w, r, pathWith(s.path("jobs"), url.Values{by: {text}}), http.StatusSeeOther)
+		return
+	}
+	target, err := s.find(r.Context(), text)
+	if err != nil {
+		d.fail(w, r, s.user, err)
+		return
+	}
+	if target == "" {
+		d.refuseTo(w, r, s.user, http.StatusNotFound, "No job or recurring job in this workspace is called "+printable(text)+". The search by name takes a whole name; by handler it finds all jobs that run one.")
+		return
+	}
+	http.Redirect(w, r, target, http.StatusSeeOther)
+}
+
+// find what has a name; "": nothing.
+func (s *scope) find(ctx context.Context, name string) (string, error) {
+	if !validName.MatchString(name) {
+		return "", nil
+	}
+	_, err := s.jobs.Get(ctx, name)
+	if err == nil {
+		return s.path("jobs", name), nil
+	}
+	if !apierrors.IsNotFound(err) {
+		return "", err
+	}
+	_, err = s.jobs.GetRecurring(ctx, name)
+	if err == nil {
+		return s.path("recurring", name), nil
+	}
+	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
+		return "", nil
+	}
+	return "", err
+}
+
+// errNotAllowed is what every [notAllowed] is.
+var errNotAllowed = errors.New("not allowed")

@@ -1,0 +1,225 @@
+package dashboard
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"html/template"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+const (
+	// shownLines of a log are shown on the job's page; all of it is a text of its own.
+	shownLines = 500
+	shownBytes = 256 << 10
+	// followedLines are added to a page at most: a browser would choke on more.
+	followedLines = 10_000
+	// lineLimit cuts what has no end of line.
+	lineLimit = 16 << 10
+	// gather lines for so long before they are sent.
+	gather = 200 * time.Millisecond
+)
+
+// errNoLog: there is no pod any more, or not yet.
+var errNoLog = errors.New("the log is gone: the attempt's pod was deleted, as retention.pods of the workspace says")
+
+// logData is the log of one attempt.
+type logData struct {
+	Number  int32
+	Text    string
+	Problem string
+	// URL of the whole log.
+	URL string
+	// Follow: more lines will come.
+	Follow bool
+}
+
+// podOf an attempt: that of this very job, not of another one that had its name before.
+func (s *scope) podOf(ctx context.Context, job *v1alpha1.WorkspaceJob, number int32) (*corev1.Pod, error) {
+	list, err := s.caller.Kubernetes().CoreV1().Pods(s.namespace()).List(ctx, metav1.ListOptions{
+		LabelSelector: fmt.Sprintf("%s=%s,%s=%d", v1alpha1.LabelJob, job.Name, v1alpha1.LabelAttempt, number),
+	})
+	if err != nil {
+		return nil, err
+	}
+	var newest *corev1.Pod
+	for i := range list.Items {
+		pod := &list.Items[i]
+		if pod.Annotations[v1alpha1.AnnotationJobUID] != string(job.UID) {
+			continue
+		}
+		if newest == nil || newest.CreationTimestamp.Before(&pod.CreationTimestamp) {
+			newest = pod
+		}
+	}
+	if newest == nil {
+		return nil, errNoLog
+	}
+	return newest, nil
+}
+
+func (s *scope) openLog(ctx context.Context, job *v1alpha1.WorkspaceJob, number int32, options corev1.PodLogOptions) (io.ReadCloser, error) {
+	pod, err := s.podOf(ctx, job, number)
+	if err != nil {
+		return nil, err
+	}
+	options.Container = v1alpha1.RunnerContainer
+	return s.caller.Kubernetes().CoreV1().Pods(s.namespace()).GetLogs(pod.Name, &options).Stream(ctx)
+}
+
+// logOf an attempt as it is now: its last lines.
+func (s *scope) logOf(ctx context.Context, job *v1alpha1.WorkspaceJob, a *v1alpha1.Attempt) *logData {
+	data := &logData{Number: a.Number, URL: s.path("jobs", job.Name, "attempts", strconv.Itoa(int(a.Number)), "log"), Follow: a.FinishedAt == nil}
+	if a.StartedAt == nil && a.FinishedAt == nil {
+		data.Problem = "The attempt has not started: its log appears here when it does."
+		return data
+	}
+	stream, err := s.openLog(ctx, job, a.Number, corev1.PodLogOptions{TailLines: new(int64(shownLines)), LimitBytes: new(int64(shownBytes))})
+	if err == nil {
+		defer stream.Close()
+		var text []byte
+		text, err = io.ReadAll(io.LimitReader(stream, shownBytes))
+		data.Text = printable(string(text))
+	}
+	if err != nil {
+		data.Problem = logProblem(err)
+	}
+	return data
+}
+
+func logProblem(err error) string {
+	switch {
+	case errors.Is(err, errNoLog), apierrors.IsNotFound(err):
+		return "The log is gone: the attempt's pod was deleted, as the workspace's retention says, or never was."
+	case apierrors.IsForbidden(err):
+		return "Your role does not allow you to read logs here."
+	case apierrors.IsBadRequest(err):
+		return "There is no log yet: " + told(err)
+	default:
+		return "The log can't be read now: the node that has it does not answer."
+	}
+}
+
+// logText is the whole log, as text.
+func (d *dashboard) logText(w http.ResponseWriter, r *http.Request, s *scope) {
+	number, err := strconv.ParseInt(r.PathValue("attempt"), 10, 32)
+	if err != nil || number < 1 {
+		d.fail(w, r, s.user, errNoSuchName)
+		return
+	}
+	job, err := s.jobs.Get(r.Context(), r.PathValue("job"))
+	if err != nil {
+		d.fail(w, r, s.user, err)
+		return
+	}
+	stream, err := s.openLog(r.Context(), job, int32(number), corev1.PodLogOptions{Timestamps: r.URL.Query().Has("timestamps")})
+	if err != nil && (errors.Is(err, errNoLog) || !apierrors.IsForbidden(err) && !apierrors.IsUnauthorized(err)) {
+		d.refuseTo(w, r, s.user, http.StatusNotFound, logProblem(err))
+		return
+	}
+	if err != nil {
+		d.fail(w, r, s.user, err)
+		return
+	}
+	defer stream.Close()
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = io.Copy(w, stream)
+}
+
+// followLog sends the log of the attempt that runs, and then of the next one.
+func followLog(ctx context.Context, s *scope, may rights, emit func(event)) func(pageData) {
+	var followed int32
+	var stop context.CancelFunc = func() {}
+	return func(data pageData) {
+		page, ok := data.(*jobData)
+		if !ok || !may.Logs || s.request.URL.Query().Has("attempt") {
+			return
+		}
+		attempt := chosenAttempt(s, page.job)
+		if attempt == nil || attempt.Number == followed || attempt.StartedAt == nil {
+			return
+		}
+		followed = attempt.Number
+		stop()
+		var following context.Context
+		following, stop = context.WithCancel(ctx) //nolint:gosec // ends with ctx too
+		go s.follow(following, page.job, attempt.Number, emit)
+	}
+}
+
+// follow a log from its last lines to its end.
+func (s *scope) follow(ctx context.Context, job *v1alpha1.WorkspaceJob, number int32, emit func(event)) {
+	data := logData{Number: number, URL: s.path("jobs", job.Name, "attempts", strconv.Itoa(int(number)), "log"), Follow: true}
+	stream, err := s.openLog(ctx, job, number, corev1.PodLogOptions{Follow: true, TailLines: new(int64(shownLines))})
+	if err != nil {
+		data.Problem = logProblem(err)
+	}
+	text, renderErr := render("log", data)
+	if renderErr != nil {
+		return
+	}
+	emit(event{"log", text})
+	if err != nil {
+		return
+	}
+	defer stream.Close()
+	sent := sendLines(ctx, stream, func(lines []byte) { emit(event{"log-lines", lines}) })
+	if sent >= followedLines {
+		emit(event{"log-lines", []byte("\n… more than a page can hold: open the whole log.\n")})
+	}
+}
+
+// sendLines sends lines as HTML, gathered, and returns how many there were.
+func sendLines(ctx context.Context, stream io.Reader, send func([]byte)) int {
+	lines := make(chan string)
+	go func() {
+		defer close(lines)
+		reader := bufio.NewReaderSize(stream, lineLimit)
+		for {
+			line, err := reader.ReadSlice('\n')
+			if len(line) > 0 {
+				select {
+				case lines <- string(line):
+				case <-ctx.Done():
+					return
+				}
+			}
+			if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+				return
+			}
+		}
+	}()
+	var pending bytes.Buffer
+	tick := time.NewTicker(gather)
+	defer tick.Stop()
+	for sent := 0; ; {
+		select {
+		case line, open := <-lines:
+			if open && sent < followedLines {
+				template.HTMLEscape(&pending, []byte(printable(line)))
+				sent++
+				continue
+			}
+			send(pending.Bytes())
+			return sent
+		case <-tick.C:
+			if pending.Len() > 0 {
+				send(bytes.Clone(pending.Bytes()))
+				pending.Reset()
+			}
+		case <-ctx.Done():
+			return sent
+		}
+	}
+}

@@ -1,0 +1,202 @@
+package dashboard
+
+import (
+	"context"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/openradius/workspace-jobs/api/client"
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+// stateCount is a state, how many jobs are in it, and where they are listed.
+type stateCount struct {
+	State, URL string
+	Count      int32
+}
+
+type overviewData struct {
+	base
+	Counts  []stateCount
+	Counted bool
+	// Jobs: there is or was one.
+	Any         bool
+	Namespace   string
+	Suspended   bool
+	Concurrency int32
+	Processing  int32
+	// Problem says why the workspace is not ready.
+	Problem       string
+	Day, Week     []bar
+	LiveGraph     []bar
+	SchemaVersion int64
+}
+
+func loadOverview(_ context.Context, s *scope, _ rights) (pageData, error) {
+	ws := s.workspace
+	data := &overviewData{
+		base: base{Title: "Overview"}, Namespace: ws.Status.Namespace, Suspended: ws.Spec.Suspend, Concurrency: ws.Limit(), SchemaVersion: ws.Status.SchemaVersion,
+		Day: history(ws.Status.History, time.Now(), 24, time.Hour), Week: history(ws.Status.History, time.Now(), 28, 6*time.Hour),
+		LiveGraph: newFinished(time.Now()).bars(time.Now()),
+	}
+	counts := countsOf(ws)
+	data.Counted = counts != nil
+	for _, state := range v1alpha1.JobStates() {
+		data.Counts = append(data.Counts, stateCount{string(state), s.path("jobs") + "?state=" + string(state), counts[state]})
+		data.Any = data.Any || counts[state] > 0
+	}
+	data.Any = data.Any || len(ws.Status.History) > 0
+	data.Processing = counts[v1alpha1.StateProcessing]
+	if ready := meta.FindStatusCondition(ws.Status.Conditions, v1alpha1.ConditionReady); ready != nil && ready.Status != "True" {
+		data.Problem = printable(ready.Message)
+	}
+	return data, nil
+}
+
+// history gathers the hours of a Workspace's status into so many bars of a width, the last
+// of which holds now.
+func history(hours []v1alpha1.HourCount, now time.Time, bars int, width time.Duration) []bar {
+	last := now.UTC().Truncate(width)
+	all := make([]bar, bars)
+	for i := range all {
+		all[i].From = last.Add(-time.Duration(bars-1-i) * width)
+	}
+	for _, hour := range hours {
+		i := bars - 1 - int(last.Sub(hour.Hour.UTC().Truncate(width))/width)
+		if i >= 0 && i < bars {
+			all[i].Succeeded += int(hour.Succeeded)
+			all[i].Failed += int(hour.Failed)
+		}
+	}
+	return all
+}
+
+const (
+	// liveBars of the live graph, each so long.
+	liveBars  = 60
+	liveWidth = 5 * time.Second
+	// liveEvery is how often the live graph is sent when something has changed.
+	liveEvery = 2 * time.Second
+)
+
+// run of a job.
+type run struct {
+	uid    types.UID
+	number int32
+}
+
+// finished counts the runs that end, from when it begins.
+type finished struct {
+	since time.Time
+	runs  map[run]v1alpha1.JobState
+	ends  map[run]time.Time
+}
+
+func newFinished(since time.Time) *finished {
+	return &finished{since: since, runs: map[run]v1alpha1.JobState{}, ends: map[run]time.Time{}}
+}
+
+// saw a job; a run is counted once.
+func (f *finished) saw(job *v1alpha1.WorkspaceJob) bool {
+	key := run{job.UID, job.Status.Run}
+	_, known := f.runs[key]
+	state, end := job.Status.State, job.Status.FinishedAt
+	// The API keeps whole seconds.
+	if known || end == nil || end.Time.Before(f.since.Truncate(time.Second)) || state != v1alpha1.StateSucceeded && state != v1alpha1.StateFailed {
+		return false
+	}
+	f.runs[key], f.ends[key] = state, end.Time
+	return true
+}
+
+// bars of the last minutes; what is older is forgotten.
+func (f *finished) bars(now time.Time) []bar {
+	last := now.UTC().Truncate(liveWidth)
+	all := make([]bar, liveBars)
+	for i := range all {
+		all[i].From = last.Add(-time.Duration(liveBars-1-i) * liveWidth)
+	}
+	for key, end := range f.ends {
+		i := liveBars - 1 - int(last.Sub(end.UTC().Truncate(liveWidth))/liveWidth)
+		switch {
+		case i < 0:
+			delete(f.ends, key)
+			delete(f.runs, key)
+			f.since = later(f.since, end.Add(time.Second))
+		case i >= liveBars:
+			// Its clock is ahead: it is counted when ours has come there.
+		case f.runs[key] == v1alpha1.StateSucceeded:
+			all[i].Succeeded++
+		default:
+			all[i].Failed++
+		}
+	}
+	return all
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// followFinished sends the live graph: the jobs that finish while the page is open.
+func followFinished(ctx context.Context, s *scope, _ rights, emit func(event)) func(pageData) {
+	go func() {
+		seen := newFinished(time.Now())
+		for ctx.Err() == nil {
+			s.watchFinished(ctx, seen, emit)
+			wait(ctx, time.Second)
+		}
+	}()
+	return func(pageData) {}
+}
+
+// watchFinished until the API server ends the watch.
+func (s *scope) watchFinished(ctx context.Context, seen *finished, emit func(event)) {
+	list, err := s.jobs.List(ctx, client.ListOptions{Limit: 1})
+	if err != nil {
+		return
+	}
+	watcher, err := s.jobs.Watch(ctx, client.WatchOptions{ResourceVersion: list.ResourceVersion})
+	if err != nil {
+		return
+	}
+	defer watcher.Stop()
+	tick := time.NewTicker(liveEvery)
+	defer tick.Stop()
+	var sent string
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case e, open := <-watcher.ResultChan():
+			if !open || e.Type == watch.Error {
+				return
+			}
+			if job, ok := e.Object.(*v1alpha1.WorkspaceJob); ok && e.Type != watch.Deleted {
+				seen.saw(job)
+			}
+		case now := <-tick.C:
+			text, err := render("live-graph", seen.bars(now))
+			if err == nil && string(text) != sent {
+				sent = string(text)
+				emit(event{"graph", text})
+			}
+		}
+	}
+}
+
+// wait for a while, or until ctx ends.
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}

@@ -1,0 +1,172 @@
+package dashboard
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/openradius/workspace-jobs/api/auth"
+	"github.com/openradius/workspace-jobs/api/client"
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+// watches that tell of changes of what a page shows.
+type watches []watch.Interface
+
+func (w watches) stop() {
+	for _, each := range w {
+		each.Stop()
+	}
+}
+
+// pages of a workspace, by their path.
+func pages() map[string]page {
+	return map[string]page{
+		"":                       {name: "overview", section: "overview", load: loadOverview, watch: watchNothing, companion: followFinished},
+		"/jobs":                  {name: "jobs", section: "jobs", load: loadJobs, watch: watchJobs},
+		"/jobs/{job}":            {name: "job", section: "jobs", load: loadJob, watch: watchJob, companion: followLog},
+		"/retries":               {name: "retries", section: "retries", load: loadRetries, watch: watchJobs},
+		"/recurring":             {name: "recurring-jobs", section: "recurring", load: loadRecurringJobs, watch: watchRecurringJobs},
+		"/recurring/{recurring}": {name: "recurring-job", section: "recurring", load: loadRecurringJob, watch: watchRecurringJob},
+		"/pods":                  {name: "pods", section: "pods", load: loadPods, watch: watchPods},
+	}
+}
+
+// versioned data knows as of when it is.
+type versioned interface{ version() string }
+
+func versionOf(data pageData) string {
+	if v, ok := data.(versioned); ok {
+		return v.version()
+	}
+	return ""
+}
+
+// watchNothing: what the Workspace itself says is looked at all the time.
+func watchNothing(context.Context, *scope, pageData) (watches, error) { return nil, nil }
+
+func watchJobs(ctx context.Context, s *scope, data pageData) (watches, error) {
+	return one(s.jobs.Watch(ctx, client.WatchOptions{ResourceVersion: versionOf(data)}))
+}
+
+func watchJob(ctx context.Context, s *scope, data pageData) (watches, error) {
+	return one(s.jobs.Watch(ctx, client.WatchOptions{Name: s.request.PathValue("job"), ResourceVersion: versionOf(data)}))
+}
+
+func watchRecurringJobs(ctx context.Context, s *scope, data pageData) (watches, error) {
+	return one(s.jobs.WatchRecurring(ctx, client.WatchOptions{ResourceVersion: versionOf(data)}))
+}
+
+// watchRecurringJob: it changes whenever one of its runs begins or ends.
+func watchRecurringJob(ctx context.Context, s *scope, data pageData) (watches, error) {
+	return one(s.jobs.WatchRecurring(ctx, client.WatchOptions{Name: s.request.PathValue("recurring"), ResourceVersion: versionOf(data)}))
+}
+
+func watchPods(ctx context.Context, s *scope, data pageData) (watches, error) {
+	return one(s.caller.Kubernetes().CoreV1().Pods(s.namespace()).Watch(ctx, metav1.ListOptions{
+		LabelSelector: v1alpha1.LabelJob, ResourceVersion: versionOf(data), AllowWatchBookmarks: true,
+	}))
+}
+
+func one(w watch.Interface, err error) (watches, error) {
+	if err != nil {
+		return nil, err
+	}
+	return watches{w}, nil
+}
+
+// pageSize of all lists.
+const pageSize = 50
+
+// paging of a list that the API server pages.
+type paging struct {
+	// Next is the URL of the next page; "": this is the last. First is that of the first
+	// page; "": this is it.
+	Next, First string
+}
+
+// pagingOf a list whose next page is next.
+func pagingOf(s *scope, next string) paging {
+	query := s.request.URL.Query()
+	for _, other := range []string{"notice", "n"} {
+		query.Del(other)
+	}
+	var p paging
+	if query.Has("continue") {
+		query.Del("continue")
+		p.First = pathWith(s.request.URL.Path, query)
+	}
+	if next != "" {
+		query.Set("continue", next)
+		p.Next = pathWith(s.request.URL.Path, query)
+	}
+	return p
+}
+
+// podRow is a pod in the list of those that run.
+type podRow struct {
+	Name, Job, Attempt, Node, Phase string
+	JobURL                          string
+	Since                           *moment
+}
+
+type podsData struct {
+	base
+	paging
+	resourceVersion string
+	Allowed         bool
+	Rows            []podRow
+}
+
+func (d *podsData) version() string { return d.resourceVersion }
+
+// loadPods lists the pods of attempts that have not ended.
+func loadPods(ctx context.Context, s *scope, may rights) (pageData, error) {
+	data := &podsData{base: base{Title: "Running pods"}, Allowed: may.Pods}
+	if !may.Pods {
+		return data, errNotAllowedTo(listPods)
+	}
+	list, err := s.caller.Kubernetes().CoreV1().Pods(s.namespace()).List(ctx, metav1.ListOptions{
+		LabelSelector: v1alpha1.LabelJob, FieldSelector: "status.phase!=Succeeded,status.phase!=Failed",
+		Limit: pageSize, Continue: s.request.URL.Query().Get("continue"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	data.resourceVersion, data.paging = list.ResourceVersion, pagingOf(s, list.Continue)
+	for i := range list.Items {
+		data.Rows = append(data.Rows, podRowOf(s, &list.Items[i]))
+	}
+	return data, nil
+}
+
+func podRowOf(s *scope, pod *corev1.Pod) podRow {
+	row := podRow{
+		Name: pod.Name, Job: pod.Labels[v1alpha1.LabelJob], Attempt: pod.Labels[v1alpha1.LabelAttempt], Node: pod.Spec.NodeName,
+		Phase: string(pod.Status.Phase), Since: at(pod.CreationTimestamp),
+	}
+	if pod.Status.StartTime != nil {
+		row.Since = at(pod.Status.StartTime)
+	}
+	if pod.DeletionTimestamp != nil {
+		row.Phase = "Stopping"
+	}
+	if row.Job != "" {
+		row.JobURL = s.path("jobs", row.Job)
+	}
+	return row
+}
+
+// notAllowed is an action or a page that the user's role does not allow.
+type notAllowed struct{ right auth.Right }
+
+func (n notAllowed) Error() string {
+	return "Your role does not allow this: you may not " + n.right.Verb + " " + n.right.Resource + " in this workspace. Ask its admin for another role."
+}
+
+// Is lets errors.Is find it by [errNotAllowed].
+func (n notAllowed) Is(target error) bool { return target == errNotAllowed } //nolint:errorlint // that is how Is is made
+
+func errNotAllowedTo(right auth.Right) error { return notAllowed{right} }

@@ -1,0 +1,196 @@
+package dashboard
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/openradius/workspace-jobs/api/client"
+	"github.com/openradius/workspace-jobs/api/schedule"
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+// recurringRow is a recurring job in the list.
+type recurringRow struct {
+	Name, URL, Schedule, Zone, Handler string
+	Next, Last                         *moment
+	LastState                          v1alpha1.JobState
+	LastURL, LastName                  string
+	Failures                           int32
+	Active                             int
+	Paused                             bool
+	// Problem says why its schedule is not in place.
+	Problem string
+}
+
+func recurringRowOf(s *scope, r *v1alpha1.WorkspaceRecurringJob) recurringRow {
+	row := recurringRow{
+		Name: r.Name, URL: s.path("recurring", r.Name), Schedule: printable(r.Spec.Schedule), Zone: printable(zoneOf(r)), Handler: r.Spec.Template.Handler,
+		Next: inZone(r.Status.NextScheduledAt, zoneOf(r)), Failures: r.Status.ConsecutiveFailures, Active: len(r.Status.Active), Paused: r.Spec.Suspend,
+		Last: at(r.Status.LastScheduledAt),
+	}
+	if last := r.Status.LastRun; last != nil {
+		row.LastState, row.LastName, row.LastURL, row.Last = last.State, last.Name, s.path("jobs", last.Name), at(last.FinishedAt)
+	}
+	ready := meta.FindStatusCondition(r.Status.Conditions, v1alpha1.ConditionReady)
+	if ready != nil && ready.Status == "False" && !r.Spec.Suspend && ready.Reason != v1alpha1.ReasonSuspended {
+		row.Problem = printable(ready.Message)
+	}
+	return row
+}
+
+func zoneOf(r *v1alpha1.WorkspaceRecurringJob) string { return cmp.Or(r.Spec.TimeZone, "Etc/UTC") }
+
+// inZone shows a time as people there do.
+func inZone(t *metav1.Time, zone string) *moment {
+	if t == nil {
+		return nil
+	}
+	location, err := time.LoadLocation(zone)
+	if err != nil {
+		location = time.UTC
+	}
+	return dateTime(t.In(location))
+}
+
+type recurringJobsData struct {
+	base
+	paging
+	resourceVersion string
+	Namespace       string
+	Rows            []recurringRow
+}
+
+func (d *recurringJobsData) version() string { return d.resourceVersion }
+
+func loadRecurringJobs(ctx context.Context, s *scope, may rights) (pageData, error) {
+	if !may.Recurring {
+		return nil, errNotAllowedTo(listRecurring)
+	}
+	list, err := s.jobs.ListRecurring(ctx, pageSize, s.request.URL.Query().Get("continue"))
+	if err != nil {
+		return nil, err
+	}
+	data := &recurringJobsData{base: base{Title: "Recurring jobs"}, Namespace: s.namespace(), resourceVersion: list.ResourceVersion, paging: pagingOf(s, list.Continue)}
+	for i := range list.Items {
+		data.Rows = append(data.Rows, recurringRowOf(s, &list.Items[i]))
+	}
+	return data, nil
+}
+
+type recurringJobData struct {
+	base
+	resourceVersion string
+	Row             recurringRow
+	Policy          string
+	Deadline        string
+	Args            string
+	Missed, Skipped int64
+	LastSucceeded   *moment
+	Runs            []jobRow
+	Preview         preview
+}
+
+func (d *recurringJobData) version() string { return d.resourceVersion }
+
+func loadRecurringJob(ctx context.Context, s *scope, _ rights) (pageData, error) {
+	name := s.request.PathValue("recurring")
+	r, err := s.jobs.GetRecurring(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	runs, err := s.runsOf(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	data := &recurringJobData{
+		base: base{Title: name}, resourceVersion: r.ResourceVersion, Row: recurringRowOf(s, r), Policy: string(cmp.Or(r.Spec.ConcurrencyPolicy, v1alpha1.PolicyForbid)),
+		Args: prettyJSON(r.Spec.Template.Args), Missed: r.Status.MissedRuns, Skipped: r.Status.SkippedRuns, LastSucceeded: at(r.Status.LastSucceededAt),
+	}
+	if r.Spec.StartingDeadline != nil {
+		data.Deadline = duration(r.Spec.StartingDeadline.Duration)
+	}
+	for i := range runs {
+		data.Runs = append(data.Runs, jobRowOf(s, &runs[i]))
+	}
+	query := s.request.URL.Query()
+	data.Preview = *previewOf(s, name, cmp.Or(query.Get("schedule"), r.Spec.Schedule), cmp.Or(query.Get("zone"), zoneOf(r)))
+	return data, nil
+}
+
+// runsOf a recurring job, scheduled and triggered, the newest first.
+func (s *scope) runsOf(ctx context.Context, name string) ([]v1alpha1.WorkspaceJob, error) {
+	scheduled, err := s.jobs.List(ctx, client.ListOptions{ScheduledBy: name, Limit: pageSize})
+	if err != nil {
+		return nil, err
+	}
+	triggered, err := s.jobs.List(ctx, client.ListOptions{TriggeredOf: name, Limit: pageSize})
+	if err != nil {
+		return nil, err
+	}
+	all := append(scheduled.Items, triggered.Items...)
+	newestFirst(all)
+	// A triggered run may have the label too.
+	all = slices.CompactFunc(all, func(a, b v1alpha1.WorkspaceJob) bool { return a.UID == b.UID })
+	return all[:min(len(all), pageSize)], nil
+}
+
+// previewed is how many of the next runs are shown.
+const previewed = 5
+
+// preview of a schedule that may not be the recurring job's yet.
+type preview struct {
+	base
+	URL            string
+	Schedule, Zone string
+	// Expanded is the schedule with a number for each H; "" if it has none.
+	Expanded string
+	Problem  string
+	Runs     []*moment
+}
+
+// PreviewHere has the base of the page that it is in.
+func (d *recurringJobData) PreviewHere() *preview {
+	d.Preview.base = d.base
+	return &d.Preview
+}
+
+func previewOf(s *scope, name, expression, zone string) *preview {
+	p := &preview{URL: s.path("recurring", name), Schedule: printable(strings.TrimSpace(expression)), Zone: printable(strings.TrimSpace(zone))}
+	parsed, err := schedule.Parse(p.Schedule, p.Zone, s.namespace()+"/"+name)
+	if err != nil {
+		p.Problem = scheduleProblem(err)
+		return p
+	}
+	if parsed.String() != p.Schedule {
+		p.Expanded = parsed.String()
+	}
+	location, err := time.LoadLocation(p.Zone)
+	if err != nil {
+		location = time.UTC
+	}
+	for t := parsed.Next(time.Now().In(location)); !t.IsZero() && len(p.Runs) < previewed; t = parsed.Next(t) {
+		p.Runs = append(p.Runs, dateTime(t))
+	}
+	return p
+}
+
+// preview answers while somebody types.
+func (d *dashboard) preview(w http.ResponseWriter, r *http.Request, s *scope) {
+	query := r.URL.Query()
+	p := previewOf(s, r.PathValue("recurring"), query.Get("schedule"), query.Get("zone"))
+	may, err := s.may(r.Context())
+	if err != nil {
+		d.fail(w, r, s.user, err)
+		return
+	}
+	p.fill(d, s.user)
+	p.inScope(s, page{}, may)
+	d.write(w, r, http.StatusOK, "preview", p)
+}

@@ -1,0 +1,213 @@
+package dashboard
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"errors"
+	"html/template"
+	"net/http"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/openradius/workspace-jobs/api/auth"
+	"github.com/openradius/workspace-jobs/api/client"
+)
+
+//go:embed templates
+var templateFiles embed.FS
+
+var templates = template.Must(template.New("").Funcs(template.FuncMap{
+	"asset": asset, "at": at, "between": between, "count": count, "json": prettyJSON, "lower": strings.ToLower, "date": dateTime,
+	"hour": hourOf, "log": logLines, "signInPath": func() string { return own + "/sign-in" }, "signOutPath": func() string { return own + "/sign-out" },
+	"switchPath": func() string { return own + "/switch" }, "homePath": func() string { return Root },
+	"graph": func(bars []bar, what string) graph { return newGraph(bars, what) },
+}).ParseFS(templateFiles, "templates/*.html"))
+
+// base is what every page has.
+type base struct {
+	Title, Section string
+	// Back is where an error's page leads to.
+	Back string
+	// User who has signed in; "": nobody.
+	User      string
+	FormToken string
+	// Workspace that the page is of, and those that the user may see.
+	Workspace  string
+	Workspaces []string
+	// Root of the workspace's paths.
+	Root   string
+	May    rights
+	Notice string
+	// Live is the part that is rendered again when something has changed, and LiveURL
+	// the stream that says so; "": none.
+	Live    template.HTML
+	LiveURL string
+}
+
+func (b *base) page() *base { return b }
+
+func (b *base) fill(d *dashboard, u *user) {
+	b.User, b.FormToken = u.caller.Name, d.sessions.FormToken(u.session)
+}
+
+type pageData interface{ page() *base }
+
+// page of a workspace.
+type page struct {
+	// name of its templates: page-<name> and, for what is live in it, live-<name>.
+	name, section string
+	load          func(ctx context.Context, s *scope, may rights) (pageData, error)
+	// watch what the page shows, from the data on: nil if nothing of it is live.
+	watch func(ctx context.Context, s *scope, data pageData) (watches, error)
+	// companion sends more events than the live part; it is told of each data.
+	companion func(ctx context.Context, s *scope, may rights, emit func(event)) func(pageData)
+}
+
+// show renders a page as it is now.
+func (d *dashboard) show(p page) scopeHandler {
+	return func(w http.ResponseWriter, r *http.Request, s *scope) {
+		may, err := s.may(r.Context())
+		if err != nil {
+			d.fail(w, r, s.user, err)
+			return
+		}
+		data, err := p.load(r.Context(), s, may)
+		if err != nil {
+			d.fail(w, r, s.user, err)
+			return
+		}
+		if err := d.complete(r.Context(), p, s, may, data); err != nil {
+			d.fail(w, r, s.user, err)
+			return
+		}
+		d.write(w, r, http.StatusOK, "page-"+p.name, data)
+	}
+}
+
+// complete the data of a page that is shown.
+func (d *dashboard) complete(ctx context.Context, p page, s *scope, may rights, data pageData) error {
+	all, err := s.caller.Workspaces(ctx)
+	if err != nil {
+		return err
+	}
+	b := data.page()
+	b.fill(d, s.user)
+	for i := range all {
+		b.Workspaces = append(b.Workspaces, all[i].Name)
+	}
+	b.inScope(s, p, may)
+	b.Notice = noticeOf(s.request.URL.Query())
+	if p.watch != nil && s.request.URL.Query().Get("continue") == "" {
+		b.LiveURL = strings.Replace(s.request.URL.RequestURI(), s.root(), s.root()+"/live", 1)
+	}
+	if p.watch == nil {
+		return nil
+	}
+	b.Live, err = renderLive(p, data)
+	return err
+}
+
+func (b *base) inScope(s *scope, p page, may rights) {
+	b.Workspace, b.Root, b.Section, b.May = s.workspace.Name, s.root(), p.section, may
+}
+
+func renderLive(p page, data pageData) (template.HTML, error) {
+	text, err := render("live-"+p.name, data)
+	return template.HTML(text), err //nolint:gosec // html/template has made it
+}
+
+func render(name string, data any) ([]byte, error) {
+	var buffer bytes.Buffer
+	err := templates.ExecuteTemplate(&buffer, name, data)
+	return buffer.Bytes(), err
+}
+
+func (d *dashboard) write(w http.ResponseWriter, _ *http.Request, status int, name string, data any) {
+	text, err := render(name, data)
+	if err != nil {
+		d.log.Error("a page can't be rendered", "page", name, "error", err.Error())
+		http.Error(w, "This is a fault of the server; its log tells more.", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(text)
+}
+
+// errorData is the page of an error.
+type errorData struct {
+	base
+	Status  int
+	Message string
+	Details []string
+}
+
+// refuse without knowing who asks.
+func (d *dashboard) refuse(w http.ResponseWriter, r *http.Request, status int, message string) {
+	d.write(w, r, status, "error", &errorData{base: base{Title: http.StatusText(status), Back: Root}, Status: status, Message: message})
+}
+
+func (d *dashboard) refuseTo(w http.ResponseWriter, r *http.Request, u *user, status int, message string, details ...string) {
+	data := &errorData{base: base{Title: http.StatusText(status), Back: Root}, Status: status, Message: message, Details: details}
+	data.fill(d, u)
+	d.write(w, r, status, "error", data)
+}
+
+// fail tells why a page can't be shown, or why something was not done.
+func (d *dashboard) fail(w http.ResponseWriter, r *http.Request, u *user, err error) {
+	if errors.Is(err, context.Canceled) {
+		return // nobody waits for an answer
+	}
+	if errors.Is(err, auth.ErrUnauthenticated) || apierrors.IsUnauthorized(err) {
+		d.authenticator.Forget(u.session.Token)
+		d.noUser(w, r, auth.ErrUnauthenticated)
+		return
+	}
+	status, message := explain(err)
+	if status >= http.StatusInternalServerError {
+		d.log.Error("a request failed", "path", r.URL.Path, "error", err.Error())
+	}
+	d.refuseTo(w, r, u, status, message)
+}
+
+// explain an error to who has caused it.
+func explain(err error) (status int, message string) {
+	switch {
+	case errors.Is(err, auth.ErrNoWorkspace):
+		return http.StatusNotFound, noSuchPage
+	case errors.Is(err, errNoSuchName), apierrors.IsNotFound(err):
+		return http.StatusNotFound, "There is no such job, recurring job or log here. It may have been deleted."
+	case errors.Is(err, errNotAllowed):
+		return http.StatusForbidden, err.Error()
+	case apierrors.IsForbidden(err):
+		return http.StatusForbidden, "Your role does not allow this: " + told(err)
+	case errors.Is(err, client.ErrNotFinished):
+		return http.StatusConflict, "Only a finished job can be requeued: " + told(err) + "."
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
+		return http.StatusUnprocessableEntity, "The cluster does not take this: " + told(err)
+	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
+		return http.StatusConflict, "Somebody else changed it at the same time. Look again and repeat it."
+	case apierrors.IsResourceExpired(err), apierrors.IsGone(err):
+		return http.StatusGone, "The list has changed too much to go on from there: begin at its first page."
+	case apierrors.IsTooManyRequests(err):
+		return http.StatusTooManyRequests, "The cluster has too much to do: try again in a moment."
+	default:
+		return http.StatusServiceUnavailable, "The cluster does not answer as it should: try again in a moment. If this goes on, ask who runs it."
+	}
+}
+
+// told is what the API server says, without what this program put before it.
+func told(err error) string {
+	var status apierrors.APIStatus
+	if errors.As(err, &status) {
+		return status.Status().Message
+	}
+	return err.Error()
+}
+
+func (d *dashboard) unavailable(w http.ResponseWriter, r *http.Request, err error) {
+	d.log.Error("the cluster can't be asked", "path", r.URL.Path, "error", err.Error())
+	d.refuse(w, r, http.StatusServiceUnavailable, "The cluster does not answer: try again in a moment.")
+}

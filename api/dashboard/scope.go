@@ -1,0 +1,165 @@
+package dashboard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/openradius/workspace-jobs/api/auth"
+	"github.com/openradius/workspace-jobs/api/client"
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+// scope is one user's request in one workspace.
+type scope struct {
+	*user
+	workspace *v1alpha1.Workspace
+	jobs      *client.Workspace
+	request   *http.Request
+}
+
+type scopeHandler func(w http.ResponseWriter, r *http.Request, s *scope)
+
+// inWorkspace: one that the user may not see is answered as if it were not there.
+func (d *dashboard) inWorkspace(next scopeHandler) userHandler {
+	return func(w http.ResponseWriter, r *http.Request, u *user) {
+		s, err := newScope(r, u)
+		if err != nil {
+			d.fail(w, r, u, err)
+			return
+		}
+		next(w, r, s)
+	}
+}
+
+func newScope(r *http.Request, u *user) (*scope, error) {
+	workspace, err := u.caller.Workspace(r.Context(), r.PathValue("workspace"))
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range []string{"job", "recurring"} {
+		if name := r.PathValue(id); name != "" && !validName.MatchString(name) {
+			return nil, errNoSuchName
+		}
+	}
+	return &scope{user: u, workspace: workspace, jobs: u.caller.In(workspace.Status.Namespace), request: r}, nil
+}
+
+// validName is what a job or a recurring job can be called. Nothing else is asked for.
+var validName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+var errNoSuchName = errors.New("no object has this name")
+
+func (s *scope) namespace() string { return s.workspace.Status.Namespace }
+
+// root of the workspace's paths.
+func (s *scope) root() string { return Root + "/" + s.workspace.Name }
+
+// path below the workspace's root, of parts that may hold anything.
+func (s *scope) path(parts ...string) string {
+	path := s.root()
+	for _, part := range parts {
+		path += "/" + url.PathEscape(part)
+	}
+	return path
+}
+
+// rights are what the user may do in the workspace: what is offered.
+type rights struct {
+	// Trigger is to create a job, Change to requeue or cancel one, Delete to delete one.
+	Trigger, Change, Delete bool
+	// Edit is to pause, resume or reschedule a recurring job, Remove to remove one.
+	Edit, Remove bool
+	// Recurring, Pods and Logs are to see these.
+	Recurring, Pods, Logs bool
+}
+
+var (
+	createJob       = auth.Right{Verb: "create", Resource: "workspacejobs"}
+	patchJob        = auth.Right{Verb: "patch", Resource: "workspacejobs"}
+	deleteJob       = auth.Right{Verb: "delete", Resource: "workspacejobs"}
+	patchRecurring  = auth.Right{Verb: "patch", Resource: "workspacerecurringjobs"}
+	deleteRecurring = auth.Right{Verb: "delete", Resource: "workspacerecurringjobs"}
+	listRecurring   = auth.Right{Verb: "list", Resource: "workspacerecurringjobs"}
+	listPods        = auth.Right{Verb: "list", Resource: "pods"}
+	getLogs         = auth.Right{Verb: "get", Resource: "pods/log"}
+)
+
+// may asks RBAC for all of them at once.
+func (s *scope) may(ctx context.Context) (rights, error) {
+	var all rights
+	group, ctx := errgroup.WithContext(ctx)
+	for right, answer := range map[auth.Right]*bool{
+		createJob: &all.Trigger, patchJob: &all.Change, deleteJob: &all.Delete, patchRecurring: &all.Edit, deleteRecurring: &all.Remove,
+		listRecurring: &all.Recurring, listPods: &all.Pods, getLogs: &all.Logs,
+	} {
+		group.Go(func() error {
+			var err error
+			*answer, err = s.caller.May(ctx, s.namespace(), right)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return rights{}, fmt.Errorf("ask what may be done here: %w", err)
+	}
+	return all, nil
+}
+
+// home is the first workspace that the user may see, mostly the only one.
+func (d *dashboard) home(w http.ResponseWriter, r *http.Request, u *user) {
+	all, err := u.caller.Workspaces(r.Context())
+	if err != nil {
+		d.fail(w, r, u, err)
+		return
+	}
+	if len(all) == 1 {
+		http.Redirect(w, r, Root+"/"+all[0].Name, http.StatusSeeOther)
+		return
+	}
+	data := &homeData{base: base{Title: "Workspaces"}}
+	data.fill(d, u)
+	for i := range all {
+		data.Workspaces = append(data.Workspaces, all[i].Name)
+		data.All = append(data.All, summaryOf(&all[i]))
+	}
+	d.write(w, r, http.StatusOK, "home", data)
+}
+
+type homeData struct {
+	base
+	All []summary
+}
+
+// summary of a workspace in the list of all.
+type summary struct {
+	Name                       string
+	Enqueued, Processing, Fail int32
+	Suspended                  bool
+}
+
+func summaryOf(ws *v1alpha1.Workspace) summary {
+	s := summary{Name: ws.Name, Suspended: ws.Spec.Suspend}
+	if counts := ws.Status.Jobs; counts != nil {
+		s.Enqueued, s.Processing, s.Fail = counts.Enqueued, counts.Processing, counts.Failed
+	}
+	return s
+}
+
+// switchWorkspace goes where the form of the header says.
+func (d *dashboard) switchWorkspace(w http.ResponseWriter, r *http.Request, u *user) {
+	workspace, err := u.caller.Workspace(r.Context(), r.URL.Query().Get("workspace"))
+	if err != nil {
+		d.fail(w, r, u, err)
+		return
+	}
+	http.Redirect(w, r, Root+"/"+workspace.Name, http.StatusSeeOther)
+}
+
+func (d *dashboard) noPage(w http.ResponseWriter, r *http.Request, u *user) {
+	d.refuseTo(w, r, u, http.StatusNotFound, noSuchPage)
+}

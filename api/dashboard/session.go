@@ -1,0 +1,161 @@
+package dashboard
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+
+	"github.com/openradius/workspace-jobs/api/auth"
+)
+
+// user is who has signed in.
+type user struct {
+	session *auth.Session
+	caller  *auth.Caller
+}
+
+type userHandler func(w http.ResponseWriter, r *http.Request, u *user)
+
+// user is the only way to a page: who has no session is sent to sign in, and comes back.
+func (d *dashboard) user(next userHandler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		u, err := d.userOf(r)
+		if err == nil {
+			next(w, r, u)
+			return
+		}
+		d.noUser(w, r, err)
+	}
+}
+
+func (d *dashboard) userOf(r *http.Request) (*user, error) {
+	session, err := d.sessions.Of(r)
+	if err != nil {
+		return nil, err
+	}
+	caller, err := d.authenticator.Caller(r.Context(), session.Token)
+	if err != nil {
+		return nil, err
+	}
+	return &user{session, caller}, nil
+}
+
+// noUser: sign in first, or again.
+func (d *dashboard) noUser(w http.ResponseWriter, r *http.Request, err error) {
+	query := url.Values{}
+	switch {
+	case errors.Is(err, auth.ErrUnauthenticated):
+		d.sessions.End(w, r)
+		query.Set("why", "refused")
+	case !errors.Is(err, auth.ErrNoSession):
+		d.unavailable(w, r, err)
+		return
+	case r.Method != http.MethodGet:
+		query.Set("why", "ended")
+	}
+	if r.Method == http.MethodGet {
+		query.Set("next", r.URL.RequestURI())
+	}
+	http.Redirect(w, r, own+"/sign-in?"+query.Encode(), http.StatusSeeOther)
+}
+
+// reasons why somebody is asked to sign in, by the query's word.
+var reasons = map[string]string{
+	"refused": "The cluster does not take your token any more: it has expired or was revoked. Sign in with a new one.",
+	"ended":   "Your session has ended, so what you sent was not done. Sign in again.",
+	"out":     "You have signed out.",
+}
+
+// signInData is what the sign-in page shows.
+type signInData struct {
+	base
+	Next    string
+	Problem string
+	Notice  string
+}
+
+func (d *dashboard) signInPage(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	d.writeSignIn(w, r, http.StatusOK, signInData{Next: localPath(query.Get("next")), Notice: reasons[query.Get("why")]})
+}
+
+func (d *dashboard) writeSignIn(w http.ResponseWriter, r *http.Request, status int, data signInData) {
+	data.Title = "Sign in"
+	d.write(w, r, status, "sign-in", &data)
+}
+
+// signIn begins a session for whoever has sent a token that the cluster takes. The form has
+// no antiforgery token: there is no session yet. It must come from this server's own page.
+func (d *dashboard) signIn(w http.ResponseWriter, r *http.Request) {
+	next := localPath(r.PostFormValue("next"))
+	token := strings.TrimSpace(r.PostFormValue("token"))
+	if token == "" {
+		d.writeSignIn(w, r, http.StatusUnprocessableEntity, signInData{Next: next, Problem: "Paste a token: the field is empty."})
+		return
+	}
+	_, err := d.authenticator.Caller(r.Context(), token)
+	switch {
+	case errors.Is(err, auth.ErrUnauthenticated):
+		d.writeSignIn(w, r, http.StatusUnauthorized, signInData{Next: next, Problem: "The cluster does not take this token: it is wrong, expired, revoked, or another cluster's. Make a new one and try again."})
+		return
+	case err != nil:
+		d.unavailable(w, r, err)
+		return
+	}
+	// What another browser may have planted is not gone on with.
+	d.sessions.End(w, r)
+	if err := d.sessions.Begin(w, r, token); err != nil {
+		d.writeSignIn(w, r, http.StatusUnprocessableEntity, signInData{Next: next, Problem: "This token is too long for a browser's cookie, which takes about 2,800 characters. Use a ServiceAccount's token, or one with fewer claims."})
+		return
+	}
+	http.Redirect(w, r, next, http.StatusSeeOther)
+}
+
+func (d *dashboard) signOut(w http.ResponseWriter, r *http.Request) {
+	session, err := d.sessions.Of(r)
+	if err == nil && !d.genuine(r, session) {
+		d.refuse(w, r, http.StatusForbidden, notGenuine)
+		return
+	}
+	if err == nil {
+		d.authenticator.Forget(session.Token)
+	}
+	d.sessions.End(w, r)
+	http.Redirect(w, r, own+"/sign-in?why=out", http.StatusSeeOther)
+}
+
+const notGenuine = "This form was not made for your session, so it was not done. Open the page again and repeat it."
+
+// genuine: the request has the session's antiforgery token.
+func (d *dashboard) genuine(r *http.Request, session *auth.Session) bool {
+	token := r.Header.Get("X-Antiforgery-Token")
+	if token == "" {
+		token = r.PostFormValue("antiforgery")
+	}
+	return d.sessions.Genuine(session, token)
+}
+
+// localPath keeps a path of the dashboard to come back to, and nothing that leads elsewhere.
+func localPath(next string) string {
+	parsed, err := url.Parse(next)
+	if err != nil || parsed.IsAbs() || parsed.Host != "" || parsed.User != nil || strings.ContainsAny(next, "\\\r\n\t\x00") {
+		return Root
+	}
+	clean := path.Clean(parsed.Path)
+	if clean != Root && !strings.HasPrefix(clean, Root+"/") || strings.HasPrefix(clean, own+"/") {
+		return Root
+	}
+	return (&url.URL{Path: clean, RawQuery: parsed.RawQuery}).RequestURI()
+}
+
+// over reports whether the user's session has ended, or the cluster takes the token no more.
+func (d *dashboard) over(ctx context.Context, r *http.Request, u *user) bool {
+	if _, err := d.sessions.Of(r); err != nil {
+		return true
+	}
+	_, err := d.authenticator.Caller(ctx, u.session.Token)
+	return errors.Is(err, auth.ErrUnauthenticated)
+}
