@@ -5,6 +5,7 @@ import (
 	"context"
 	"embed"
 	"errors"
+	"fmt"
 	"html/template"
 	"net/http"
 	"strings"
@@ -19,7 +20,7 @@ import (
 var templateFiles embed.FS
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	"asset": asset, "at": at, "between": between, "count": count, "json": prettyJSON, "lower": strings.ToLower, "date": dateTime,
+	"asset": asset, "at": at, "between": between, "count": count, "json": prettyJSON, "lower": func(state any) string { return strings.ToLower(fmt.Sprint(state)) }, "date": dateTime,
 	"hour": hourOf, "log": logLines, "signInPath": func() string { return own + "/sign-in" }, "signOutPath": func() string { return own + "/sign-out" },
 	"switchPath": func() string { return own + "/switch" }, "homePath": func() string { return Root },
 	"graph": func(bars []bar, what string) graph { return newGraph(bars, what) },
@@ -120,8 +121,10 @@ func renderLive(p page, data pageData) (template.HTML, error) {
 
 func render(name string, data any) ([]byte, error) {
 	var buffer bytes.Buffer
-	err := templates.ExecuteTemplate(&buffer, name, data)
-	return buffer.Bytes(), err
+	if err := templates.ExecuteTemplate(&buffer, name, data); err != nil {
+		return nil, fmt.Errorf("%w: %w", errFault, err)
+	}
+	return buffer.Bytes(), nil
 }
 
 func (d *dashboard) write(w http.ResponseWriter, _ *http.Request, status int, name string, data any) {
@@ -135,6 +138,9 @@ func (d *dashboard) write(w http.ResponseWriter, _ *http.Request, status int, na
 	w.WriteHeader(status)
 	_, _ = w.Write(text)
 }
+
+// errFault: a template and its data don't fit.
+var errFault = errors.New("a page can't be rendered")
 
 // errorData is the page of an error.
 type errorData struct {
@@ -177,6 +183,8 @@ func explain(err error) (status int, message string) {
 	switch {
 	case errors.Is(err, auth.ErrNoWorkspace):
 		return http.StatusNotFound, noSuchPage
+	case errors.Is(err, errFault):
+		return http.StatusInternalServerError, "This page has a fault; the server's log tells more."
 	case errors.Is(err, errNoSuchName), apierrors.IsNotFound(err):
 		return http.StatusNotFound, "There is no such job, recurring job or log here. It may have been deleted."
 	case errors.Is(err, errNotAllowed):

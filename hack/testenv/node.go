@@ -29,6 +29,8 @@ const (
 	// that it is there.
 	nodeLook = 100 * time.Millisecond
 	nodeBeat = 10 * time.Second
+	// sigterm is the exit code of what was told to stop.
+	sigterm = 143
 )
 
 // Part is what a job does on a [Node]: it is the job's arguments.
@@ -131,6 +133,11 @@ func (n *Node) play(ctx context.Context) {
 // advance a pod by one step. What fails is tried again at the next look.
 func (n *Node) advance(ctx context.Context, pod *corev1.Pod) {
 	switch {
+	case pod.DeletionTimestamp != nil && pod.Status.Phase == corev1.PodRunning:
+		now := metav1.Now()
+		n.status(ctx, pod, corev1.PodFailed, corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+			ExitCode: sigterm, StartedAt: pod.CreationTimestamp, FinishedAt: now,
+		}})
 	case pod.DeletionTimestamp != nil:
 		_ = n.env.Client.Delete(ctx, pod, client.GracePeriodSeconds(0))
 	case pod.Spec.NodeName == "":
