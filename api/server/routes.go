@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/openradius/workspace-jobs/api/auth"
+	"github.com/openradius/workspace-jobs/api/dashboard"
 	"github.com/openradius/workspace-jobs/api/rest"
 )
 
@@ -15,6 +16,9 @@ func routes(authenticator *auth.Authenticator, sessions *auth.Sessions, log *slo
 	mux.Handle("/api/", api)
 	mux.Handle("/openapi.json", api)
 	mux.Handle("/openapi.yaml", api)
+	pages := dashboard.Handler(authenticator, sessions, dashboard.WithLog(log))
+	mux.Handle("/hangfire", pages)
+	mux.Handle("/hangfire/", pages)
 	mux.Handle("GET /{$}", http.RedirectHandler("/hangfire", http.StatusFound))
 	return mux
 }
