@@ -17,6 +17,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // serverPort is the node's, where the demo serves REST and dashboard.
@@ -123,39 +125,48 @@ func (d *demo) askServer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, tenant := range tenants {
+	for tenant, want := range map[string]int{"acme": http.StatusOK, "globex": http.StatusNotFound} {
 		path := "/api/workspaces/" + tenant + "/jobs?limit=1"
-		status, err := d.ask(ctx, path, token)
-		if err != nil {
-			return err
+		var status int
+		err := wait.PollUntilContextTimeout(ctx, time.Second, time.Minute, true, func(ctx context.Context) (bool, error) {
+			// The node may still send a connection to the pod that was replaced.
+			var err error
+			status, err = d.ask(ctx, path, token)
+			return err == nil, nil
+		})
+		if err == nil && status != want {
+			err = fmt.Errorf("it answers %d, not %d", status, want)
 		}
-		d.say("  GET %s as acme's editor: %s", path, status)
+		if err != nil {
+			return fmt.Errorf("GET https://%s%s as acme's editor: %w", d.server, path, err)
+		}
+		d.say("  GET %s as acme's editor: %d %s", path, status, http.StatusText(status))
 	}
 	return nil
 }
 
-func (d *demo) ask(ctx context.Context, path, token string) (status string, err error) {
+func (d *demo) ask(ctx context.Context, path, token string) (status int, err error) {
 	trusted, err := os.ReadFile(filepath.Join(d.overlay(), "server", "tls.crt"))
 	if err != nil {
-		return "", err
+		return 0, err
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(trusted)
-	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}
+	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+d.server+path, http.NoBody)
 	if err != nil {
-		return "", err
+		return 0, err
 	}
 	request.Header.Set("Authorization", "Bearer "+token)
 	answer, err := client.Do(request)
 	if err != nil {
-		return "", fmt.Errorf("ask the server: %w", err)
+		return 0, fmt.Errorf("ask the server: %w", err)
 	}
 	defer answer.Body.Close()
 	if _, err := io.Copy(io.Discard, answer.Body); err != nil {
-		return "", err
+		return 0, err
 	}
-	return answer.Status, nil
+	return answer.StatusCode, nil
 }
 
 // sayHowToSignIn is the end of the demo.
