@@ -22,6 +22,8 @@ import (
 type front struct {
 	address string
 	off     atomic.Bool
+	// cut turns Kubernetes off, and ends what it was answering.
+	cut func()
 
 	lock  sync.Mutex
 	asked []string
@@ -59,6 +61,10 @@ func newFront(t *testing.T) *front {
 		kubernetes.Close()
 	})
 	f.address = server.URL
+	f.cut = func() {
+		f.off.Store(true)
+		kubernetes.CloseClientConnections()
+	}
 	return f
 }
 

@@ -10,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kube "sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/rest"
@@ -28,8 +30,14 @@ type sent struct {
 // server ends it.
 func listen(t *testing.T, as account, path, after string) (events <-chan sent, stop func()) {
 	t.Helper()
+	return listenAt(t, address, as, path, after)
+}
+
+// listenAt a server.
+func listenAt(t *testing.T, server string, as account, path, after string) (events <-chan sent, stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address+path, nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, server+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,6 +214,35 @@ func TestAStreamEndsWithTheRightToIt(t *testing.T) {
 		request{method: http.MethodGet, path: acme + "/events", as: leaver}.send(t).wantProblem(t, 404, "", "no such workspace")
 		return nil
 	})
+}
+
+func TestAStreamEndsWithItsToken(t *testing.T) {
+	t.Parallel()
+	events, _ := listen(t, fired, acme+"/events", "")
+	next(t, events, "a heartbeat", func(e sent) bool { return e.comment })
+	if err := env.Client.Delete(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: fired.namespace, Name: fired.name}}); err != nil {
+		t.Fatal(err)
+	}
+	end := next(t, events, "the end", func(e sent) bool { return e.name == "end" })
+	if !strings.Contains(end.data, "does not take this token") {
+		t.Errorf("%+v", end)
+	}
+	request{method: http.MethodGet, path: acme + "/jobs", as: fired}.send(t).wantProblem(t, 401, "", "does not take this token")
+}
+
+func TestAStreamOutlivesAnOutage(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	events, _ := listenAt(t, f.address, app, acme+"/events", "")
+	next(t, events, "a heartbeat", func(e sent) bool { return e.comment })
+	f.cut()
+	job := makeJob(t, app, acme+"/jobs", `{"handler":"report","name":"made-meanwhile","delay":"1h"}`)
+	next(t, events, "a heartbeat meanwhile", func(e sent) bool { return e.comment })
+	f.off.Store(false)
+	told := jobEvent(t, next(t, events, "what happened meanwhile", func(e sent) bool { return jobEvent(t, e).Name == job.Name }))
+	if told.Type != "Created" {
+		t.Errorf("%+v", told)
+	}
 }
 
 func TestALogThatIsNotThere(t *testing.T) {

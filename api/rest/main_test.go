@@ -41,11 +41,12 @@ var (
 	reader    = account{"workspace-acme", "reader"}
 	neighbour = account{"workspace-globex", "neighbour"}
 	// The others live elsewhere. single is a member of acme, several of acme and globex,
-	// stranger of none; leaver and full have tests of their own.
+	// stranger of none; leaver, fired and full have tests of their own.
 	single   = account{"people", "single"}
 	several  = account{"people", "several"}
 	stranger = account{"people", "stranger"}
 	leaver   = account{"people", "leaver"}
+	fired    = account{"people", "fired"}
 	full     = account{"people", "full"}
 
 	// Tests share a control plane with a simulated node, on which every job succeeds, the
@@ -142,7 +143,7 @@ func makeTenants(ctx context.Context) error {
 		return err
 	}
 	members := map[string][]v1alpha1.Member{
-		"acme":    {member(v1alpha1.RoleEditor, app, single, several, leaver), member(v1alpha1.RoleViewer, reader)},
+		"acme":    {member(v1alpha1.RoleEditor, app, single, several, leaver, fired), member(v1alpha1.RoleViewer, reader)},
 		"globex":  {member(v1alpha1.RoleEditor, neighbour, several)},
 		"initech": {member(v1alpha1.RoleEditor, full)},
 	}
@@ -155,7 +156,7 @@ func makeTenants(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, who := range []account{app, reader, neighbour, single, several, stranger, leaver, full} {
+	for _, who := range []account{app, reader, neighbour, single, several, stranger, leaver, fired, full} {
 		object := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: who.namespace, Name: who.name}}
 		if err := env.Client.Create(ctx, object); err != nil {
 			return err
