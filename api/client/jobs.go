@@ -276,9 +276,9 @@ func (w *Workspace) Requeue(ctx context.Context, name string) (*v1alpha1.Workspa
 	return w.RequeueAt(ctx, name, at)
 }
 
-// RequeueAt has a finished job run again at this time.
+// RequeueAt has a finished job run again at this time, which counts in whole seconds.
 func (w *Workspace) RequeueAt(ctx context.Context, name string, at time.Time) (*v1alpha1.WorkspaceJob, error) {
-	return w.patchJob(ctx, name, map[string]any{"requeueAt": at.UTC().Format(time.RFC3339Nano), "cancelled": nil})
+	return w.patchJob(ctx, name, map[string]any{"requeueAt": at.UTC().Format(time.RFC3339), "cancelled": nil})
 }
 
 func (w *Workspace) patchJob(ctx context.Context, name string, spec map[string]any) (*v1alpha1.WorkspaceJob, error) {

@@ -41,6 +41,12 @@ func (m *jobMaker) delay(d time.Duration) *jobMaker {
 func (m *jobMaker) runAt(seconds int) *jobMaker     { m.Spec.RunAt = when(seconds); return m }
 func (m *jobMaker) cancelled() *jobMaker            { m.Spec.Cancelled = true; return m }
 func (m *jobMaker) requeueAt(seconds int) *jobMaker { m.Spec.RequeueAt = when(seconds); return m }
+
+// requeueWithin the second, as a person's clock has it.
+func (m *jobMaker) requeueWithin(second int) *jobMaker {
+	m.Spec.RequeueAt = new(metav1.NewTime(at(second).Add(84 * time.Millisecond)))
+	return m
+}
 func (m *jobMaker) args(raw string) *jobMaker {
 	m.Spec.Args = &apiextensionsv1.JSON{Raw: []byte(raw)}
 	return m

@@ -158,7 +158,9 @@ func requeue(o observed, d *decision) bool {
 		d.status.FinishedAt = new(metav1.NewTime(o.now))
 	}
 	spec, finished := o.job.Spec, d.status.FinishedAt
-	if again := spec.RequeueAt; again != nil && !spec.Cancelled && finished.Before(again) {
+	// The status keeps whole seconds: a run that is asked for at 8.1 s and ends at 8.9 s has
+	// finished at 8, which is not before it was asked for.
+	if again := spec.RequeueAt; again != nil && !spec.Cancelled && finished.Time.Before(again.Truncate(time.Second)) {
 		if o.now.Before(again.Time) {
 			d.look(again.Sub(o.now))
 			return false

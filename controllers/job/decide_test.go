@@ -227,6 +227,10 @@ func TestDecide(t *testing.T) {
 			observed{job: makeJob().finished("Succeeded", 5).requeueAt(4).obj(), now: at(10)},
 			outline{State: "Succeeded"},
 		},
+		"requeueAt within the second of the end is history": {
+			observed{job: makeJob().finished("Succeeded", 5).requeueWithin(5).obj(), now: at(10)},
+			outline{State: "Succeeded"},
+		},
 		"requeued, but cancelled": {
 			observed{job: makeJob().finished("Deleted", 5).requeueAt(7).cancelled().obj(), now: at(10)},
 			outline{State: "Deleted"},
