@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/openradius/workspace-jobs/hack/debian"
 )
 
 // PgBouncer is a connection pooler in transaction mode before a Server.
@@ -68,7 +70,7 @@ func findPgBouncer(ctx context.Context) (string, error) {
 		if _, err := os.Stat(debianPath); err == nil {
 			return debianPath, nil
 		}
-		if err := install(ctx, "pgbouncer"); err != nil {
+		if err := debian.Install(ctx, "pgbouncer"); err != nil {
 			return "", err
 		}
 	}

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/openradius/workspace-jobs/hack/debian"
 )
 
 // programs is where PostgreSQL's programs are and who runs them: PostgreSQL
@@ -26,7 +28,7 @@ type programs struct {
 func findPrograms(ctx context.Context) (programs, error) {
 	found := programs{dir: programDir()}
 	if found.dir == "" {
-		if err := install(ctx, "postgresql"); err != nil {
+		if err := debian.Install(ctx, "postgresql"); err != nil {
 			return found, err
 		}
 		if found.dir = programDir(); found.dir == "" {

@@ -1,4 +1,6 @@
-package postgres
+// Package debian installs the packages that tests and demonstrations need, where they run
+// as root on Debian.
+package debian
 
 import (
 	"context"
@@ -7,12 +9,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
 
-// install gets a Debian package without letting it start a service.
-func install(ctx context.Context, name string) error {
+// Install gets a package without letting it start a service.
+func Install(ctx context.Context, name string) error {
 	apt, err := exec.LookPath("apt-get")
 	if err != nil || os.Geteuid() != 0 {
 		return fmt.Errorf("%s is missing: install Debian's package %q (it is installed by itself only for root on Debian)", name, name)
@@ -98,4 +101,9 @@ func forbidServices() (func(), error) {
 		made = append(made, path)
 	}
 	return restore, nil
+}
+
+func lastLines(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(lines[max(0, len(lines)-5):], " | ")
 }

@@ -1,0 +1,245 @@
+// Package examples holds tests of docs/examples: what people start their own from does
+// what its pages say.
+package examples_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/openradius/workspace-jobs/runner/contract"
+)
+
+// TestMigrate: as often as one likes, by many at once, and into no schema of others.
+func TestMigrate(t *testing.T) {
+	t.Parallel()
+	db := emptyTenant(t)
+	var procs []*proc
+	for range 4 {
+		procs = append(procs, db.start(t, attempt{command: contract.CommandMigrate}))
+	}
+	for _, p := range procs {
+		p.wantExit(contract.ExitDone)
+		if got := string(p.answer().Result); got != `{"schemaVersion":1}` {
+			t.Errorf("result %s", got)
+		}
+	}
+	other := emptyTenant(t)
+	other.exec(t, `CREATE TABLE hangfire.job (id int)`)
+	p := other.start(t, attempt{command: contract.CommandMigrate})
+	p.wantError(contract.ExitPermanent, "the schema hangfire holds job, which is not this runner's")
+	other.eventually(t, "job", `SELECT string_agg(tablename, ' ') FROM pg_tables WHERE schemaname = 'hangfire'`)
+}
+
+// TestEndings: each exit code, its message, and whether the effect is there.
+func TestEndings(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		attempt attempt
+		code    int
+		want    string
+	}{
+		"unknown command":   {attempt{command: "walk"}, contract.ExitUsage, "the one argument is run or migrate"},
+		"unknown handler":   {attempt{handler: "nothing"}, contract.ExitUsage, "this image has no handler 'nothing'; it has broken"},
+		"arguments":         {attempt{handler: "done", args: "[1]"}, contract.ExitUsage, "JOB_ARGS is no JSON object"},
+		"no run":            {attempt{handler: "done", env: []string{"JOB_RUN=0"}}, contract.ExitUsage, "JOB_RUN is '0'"},
+		"a time-out of 5":   {attempt{handler: "done", env: []string{"JOB_TIMEOUT=5"}}, contract.ExitUsage, "'5' is no duration such as 1h30m"},
+		"no URL":            {attempt{handler: "done", url: "postgres://acme:hunter2@[::1/acme"}, contract.ExitUsage, "DATABASE_URL is no PostgreSQL connection URL"},
+		"no server":         {attempt{handler: "done", url: "postgres://acme:hunter2@127.0.0.1:1/acme"}, contract.ExitFailed, "connection failed"},
+		"a superuser":       {attempt{handler: "done", url: server.AdminURL()}, contract.ExitUsage, "the database role postgres is refused"},
+		"permanent":         {attempt{handler: "permanent"}, contract.ExitPermanent, "no such customer"},
+		"an exception":      {attempt{handler: "broken"}, contract.ExitFailed, "ValueError: xxx"},
+		"a leak":            {attempt{handler: "leak"}, contract.ExitFailed, "can't connect to [redacted]"},
+		"a large result":    {attempt{handler: "large"}, contract.ExitPermanent, "the result is 4002 bytes long"},
+		"a handler commits": {attempt{handler: "commits"}, contract.ExitPermanent, "the handler has ended its transaction"},
+		"a time-out":        {attempt{handler: "wait", env: []string{"JOB_TIMEOUT=500ms"}}, contract.ExitTimeout, "the attempt took longer than its timeout, 500ms"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := newTenant(t)
+			db.start(t, test.attempt).wantError(test.code, test.want)
+			db.effects(t, "0")
+			db.eventually(t, "0", `SELECT count(finished_at)::text FROM hangfire.python_runs`)
+		})
+	}
+}
+
+func TestLater(t *testing.T) {
+	t.Parallel()
+	db := newTenant(t)
+	p := db.start(t, attempt{handler: "later"})
+	p.wantError(contract.ExitLater, "the other side is busy")
+	if delay, ok := p.answer().Delay(); !ok || delay.Seconds() != 90 {
+		t.Errorf("%+v", p.answer())
+	}
+	db.effects(t, "0")
+}
+
+// TestOnce: a run that has succeeded does nothing more; a requeue is a new run.
+func TestOnce(t *testing.T) {
+	t.Parallel()
+	for _, pooled := range []bool{false, true} {
+		t.Run(fmt.Sprintf("pooled=%v", pooled), func(t *testing.T) {
+			t.Parallel()
+			db := newTenant(t)
+			a := attempt{handler: "done"}
+			if pooled {
+				var err error
+				if a.url, err = server.pooler.URL(db.url); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for number := range 3 {
+				a.number = number + 1
+				p := db.start(t, a)
+				p.wantExit(contract.ExitDone)
+				if got := string(p.answer().Result); got != `{"attempt":1,"text":"žluťoučký"}` {
+					t.Errorf("result %s", got)
+				}
+				db.effects(t, "1")
+			}
+			a.run, a.number = 2, 4
+			db.start(t, a).wantExit(contract.ExitDone)
+			db.effects(t, "2")
+		})
+	}
+}
+
+// TestOlderRun: what a requeue has ended has no effect any more.
+func TestOlderRun(t *testing.T) {
+	t.Parallel()
+	db := newTenant(t)
+	db.start(t, attempt{handler: "broken", run: 2, number: 2}).wantExit(contract.ExitFailed)
+	db.start(t, attempt{handler: "done", run: 1}).wantError(contract.ExitPermanent, "run 2 of this job has begun; this is run 1")
+	db.effects(t, "0")
+}
+
+// waiting is how many processes wait for a lock of the job.
+const waiting = `SELECT count(*)::text FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+	AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
+
+// TestTwoAtOnce: the second waits for the first, and then has nothing to do.
+func TestTwoAtOnce(t *testing.T) {
+	t.Parallel()
+	db := newTenant(t)
+	until := filepath.Join(t.TempDir(), "go on")
+	a := attempt{handler: "think", args: fmt.Sprintf(`{"until":%q}`, until)}
+	first := db.start(t, a)
+	first.waitFor("thinking")
+	a.number = 2
+	second := db.start(t, a)
+	db.eventually(t, "1", waiting)
+	if err := os.WriteFile(until, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	first.wantExit(contract.ExitDone)
+	second.wantExit(contract.ExitDone)
+	if strings.Contains(second.read(second.log), "thinking") {
+		t.Error("the second has run the handler too")
+	}
+	db.effects(t, "1")
+}
+
+// TestFrozen: a process that hangs in its transaction is overtaken, and has no effect when
+// it wakes.
+func TestFrozen(t *testing.T) {
+	t.Parallel()
+	db := newTenant(t)
+	until := filepath.Join(t.TempDir(), "go on")
+	a := attempt{handler: "think", args: fmt.Sprintf(`{"until":%q}`, until), env: []string{"TEST_IDLE_LIMIT=1000"}}
+	frozen := db.start(t, a)
+	frozen.waitFor("thinking")
+	frozen.signal(syscall.SIGSTOP)
+	if err := os.WriteFile(until, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a.number = 2
+	db.start(t, a).wantExit(contract.ExitDone)
+	frozen.signal(syscall.SIGCONT)
+	frozen.wantExit(contract.ExitFailed)
+	db.eventually(t, "2", `SELECT string_agg(attempt::text, ' ') FROM effects`)
+}
+
+// TestSignal: SIGTERM undoes what is not committed, in the database and in Python, and
+// also while the process waits for another one.
+func TestSignal(t *testing.T) {
+	t.Parallel()
+	for _, handler := range []string{"wait", "think"} {
+		t.Run(handler, func(t *testing.T) {
+			t.Parallel()
+			db := newTenant(t)
+			a := attempt{handler: handler, args: `{"until":"/nonexistent"}`}
+			first := db.start(t, a)
+			first.waitFor(handler + "ing")
+			a.number = 2
+			second := db.start(t, a)
+			db.eventually(t, "1", waiting)
+			for _, p := range []*proc{second, first} {
+				p.signal(syscall.SIGTERM)
+				p.wantError(contract.ExitInterrupted, "interrupted by SIGTERM")
+			}
+			db.eventually(t, "0", `SELECT count(*)::text FROM pg_stat_activity WHERE application_name LIKE 'workspace-jobs/%' AND datname = current_database()`)
+			db.effects(t, "0")
+		})
+	}
+}
+
+// TestKilled: after a process that was killed in its transaction the next one does it all.
+func TestKilled(t *testing.T) {
+	t.Parallel()
+	db := newTenant(t)
+	first := db.start(t, attempt{handler: "think", args: `{"until":"/nonexistent"}`})
+	first.waitFor("thinking")
+	first.signal(syscall.SIGKILL)
+	db.start(t, attempt{handler: "done", number: 2}).wantExit(contract.ExitDone)
+	db.effects(t, "1")
+}
+
+// TestHandlers: the handlers of the example itself.
+func TestHandlers(t *testing.T) {
+	t.Parallel()
+	db := newTenant(t)
+	db.exec(t, `CREATE TABLE radacct (acctupdatetime timestamptz, acctstoptime timestamptz)`)
+	db.exec(t, `INSERT INTO radacct VALUES (now(), NULL), (now() - interval '3 hours', NULL), (now() - interval '3 hours', now())`)
+	answers := []int{http.StatusServiceUnavailable, http.StatusNotFound, http.StatusOK}
+	var keys []string
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		keys = append(keys, r.Header.Get("Idempotency-Key"))
+		w.Header().Set("Retry-After", "7")
+		w.WriteHeader(answers[len(keys)-1])
+	}))
+	t.Cleanup(receiver.Close)
+	program := filepath.Join(example, "runner.py")
+	run := func(number int, handler, args string) *proc {
+		return db.start(t, attempt{program: program, run: number, number: number, handler: handler, args: args})
+	}
+
+	p := run(1, "close-sessions", `{"idle":"2h"}`)
+	p.wantExit(contract.ExitDone)
+	if got := string(p.answer().Result); got != `{"closed":1}` {
+		t.Errorf("result %s", got)
+	}
+	run(2, "close-sessions", `{"idle":"2 hours"}`).wantError(contract.ExitUsage, "'2 hours' is no duration")
+	run(2, "close-sessions", `{"idl":"2h"}`).wantError(contract.ExitUsage, "the arguments are")
+
+	url := fmt.Sprintf(`{"url":%q}`, receiver.URL)
+	p = run(3, "notify", url)
+	p.wantError(contract.ExitLater, "the receiver answers 503")
+	if p.answer().RetryAfter != "7000ms" {
+		t.Errorf("%+v", p.answer())
+	}
+	run(4, "notify", url).wantError(contract.ExitPermanent, "the receiver answers 404")
+	p = run(5, "notify", url)
+	p.wantExit(contract.ExitDone)
+	if got := string(p.answer().Result); got != `{"status":200,"open":1}` {
+		t.Errorf("result %s", got)
+	}
+	if keys[2] != "00000000-0000-4000-8000-000000000001/5" {
+		t.Errorf("keys %q", keys)
+	}
+}
