@@ -94,12 +94,13 @@ lint: $(GOLANGCI_LINT) ## Run golangci-lint on every Go module
 	done; exit $$failed
 
 .PHONY: generate
-generate: $(CONTROLLER_GEN) ## Generate deepcopy, CRDs and the manager's role from markers, Argo CD's ConfigMap from Lua, docs/openapi.yaml
+generate: $(CONTROLLER_GEN) ## Generate deepcopy, CRDs, the manager's role, docs/reference.md and docs/openapi.yaml from code, Argo CD's ConfigMap from Lua
 	@$(CONTROLLER_GEN) object paths=./api/...
 	@$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
 	@$(CONTROLLER_GEN) rbac:roleName=workspace-jobs-manager,fileName=manager-role.yaml \
 		paths=./controllers/... output:rbac:dir=config/rbac
 	@go -C hack/argocd run . -update
+	@go run ./hack/reference > docs/reference.md.new && mv docs/reference.md.new docs/reference.md
 	@go run ./api/rest/openapi > docs/openapi.yaml.new && mv docs/openapi.yaml.new docs/openapi.yaml
 
 .PHONY: verify

@@ -33,9 +33,10 @@ current() {
 current "$scratch/object" api/v1alpha1
 current "$scratch/crd" config/crd/bases
 current "$scratch/rbac" config/rbac
-mkdir -p "$scratch/openapi"
-go run ./api/rest/openapi > "$scratch/openapi/openapi.yaml"
-current "$scratch/openapi" docs
+mkdir -p "$scratch/docs"
+go run ./api/rest/openapi > "$scratch/docs/openapi.yaml"
+go run ./hack/reference > "$scratch/docs/reference.md"
+current "$scratch/docs" docs
 go -C hack/argocd run . || fault "config/argocd is not made of its Lua files"
 for file in config/crd/bases/*; do
 	[[ -e $scratch/crd/$(basename "$file") ]] ||
