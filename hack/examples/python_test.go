@@ -29,6 +29,9 @@ func TestMigrate(t *testing.T) {
 			t.Errorf("result %s", got)
 		}
 	}
+	db.held(t, "python_runs migrate hangfire", func() *proc {
+		return db.start(t, attempt{command: contract.CommandMigrate})
+	}).wantExit(contract.ExitDone)
 	other := emptyTenant(t)
 	other.exec(t, `CREATE TABLE hangfire.job (id int)`)
 	p := other.start(t, attempt{command: contract.CommandMigrate})
@@ -122,6 +125,23 @@ func TestOlderRun(t *testing.T) {
 // waiting is how many processes wait for a lock of the job.
 const waiting = `SELECT count(*)::text FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
 	AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
+
+// held starts a process while another session has the lock that it takes, and lets it go on
+// once it waits for that.
+func (db tenant) held(t *testing.T, lock string, start func() *proc) *proc {
+	t.Helper()
+	tx, err := db.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(t.Context()) }()
+	if _, err := tx.Exec(t.Context(), `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, lock); err != nil {
+		t.Fatal(err)
+	}
+	p := start()
+	db.eventually(t, "1", waiting)
+	return p
+}
 
 // TestTwoAtOnce: the second waits for the first, and then has nothing to do.
 func TestTwoAtOnce(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -56,25 +57,46 @@ func constants(t *testing.T, path, prefix string) []string {
 	return values
 }
 
-var link = regexp.MustCompile(`\]\(([^)#]+)(#[^)]*)?\)`)
+var (
+	link    = regexp.MustCompile(`\]\(([^)#]*)(?:#([^)]*))?\)`)
+	code    = regexp.MustCompile("(?s)\n```.*?\n```|`[^`\n]+`")
+	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	slugged = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+)
 
-// TestLinks: a page's links to files of this repository lead somewhere.
+// TestLinks: a page's links to files of this repository, and to their sections, lead
+// somewhere.
 func TestLinks(t *testing.T) {
 	t.Parallel()
-	pages, err := filepath.Glob(filepath.Join(root, "docs/*.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, page := range append(pages, filepath.Join(root, "README.md")) {
-		for _, found := range link.FindAllStringSubmatch(string(read(t, page)), -1) {
-			if strings.Contains(found[1], "://") {
+	for _, page := range pages(t) {
+		text := string(read(t, page))
+		for _, found := range link.FindAllStringSubmatch(code.ReplaceAllString(text, ""), -1) {
+			path, section := found[1], found[2]
+			if strings.Contains(path, "://") {
 				continue
 			}
-			if _, err := os.Stat(filepath.Join(filepath.Dir(page), found[1])); err != nil {
+			to := page
+			if path != "" {
+				to = filepath.Join(filepath.Dir(page), path)
+			}
+			if _, err := os.Stat(to); err != nil {
 				t.Errorf("%s: %v", page, err)
+				continue
+			}
+			if section != "" && !slices.Contains(sections(string(read(t, to))), section) {
+				t.Errorf("%s: %s has no section #%s", page, to, section)
 			}
 		}
 	}
+}
+
+// sections are the names by which links know a page's headings.
+func sections(page string) []string {
+	var all []string
+	for _, found := range heading.FindAllStringSubmatch(page, -1) {
+		all = append(all, strings.ReplaceAll(slugged.ReplaceAllString(strings.ToLower(found[1]), ""), " ", "-"))
+	}
+	return all
 }
 
 // TestDatabasePageShowsTheSQL: what admins run is what the tests and the demo run.
@@ -94,12 +116,8 @@ var fence = regexp.MustCompile("(?s)\n```yaml\n(.*?)\n```")
 // TestExamplesAreStrict: an example in a page has no field that its kind lacks.
 func TestExamplesAreStrict(t *testing.T) {
 	t.Parallel()
-	pages, err := filepath.Glob(filepath.Join(root, "docs/*.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	count := 0
-	for _, page := range append(pages, filepath.Join(root, "README.md")) {
+	for _, page := range pages(t) {
 		for _, block := range fence.FindAllStringSubmatch(string(read(t, page)), -1) {
 			for _, document := range splitText(t, page, []byte(block[1])) {
 				count += strictIfOurs(t, page, document)
