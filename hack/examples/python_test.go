@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/openradius/workspace-jobs/runner"
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
@@ -32,6 +33,9 @@ func TestMigrate(t *testing.T) {
 	db.held(t, "python_runs migrate hangfire", func() *proc {
 		return db.start(t, attempt{command: contract.CommandMigrate})
 	}).wantExit(contract.ExitDone)
+	if outcome := runner.Migrate(t.Context(), runner.Description{DatabaseURL: db.url}); outcome.Kind == runner.Done {
+		t.Error("the Go library makes its ledger beside the example's")
+	}
 	other := emptyTenant(t)
 	other.exec(t, `CREATE TABLE hangfire.job (id int)`)
 	p := other.start(t, attempt{command: contract.CommandMigrate})
