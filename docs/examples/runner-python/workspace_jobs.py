@@ -107,7 +107,7 @@ def main(handlers):
     except Exception as error:  # a fault of the handler, or of the database: try again
         log("exception", traceback=traceback.format_exc())
         code, message = FAILED, {"error": f"{type(error).__name__}: {error}".strip()}
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGALRM})
+    _ignore_signals()
     log("succeeded" if code == DONE else "failed", exitCode=code, **message)
     _write(message)
     sys.exit(code)
@@ -122,6 +122,11 @@ def _on_signal(number, _frame):
     if number == signal.SIGALRM:
         raise Stop(TIMEOUT, f"the attempt took longer than its timeout, {os.environ['JOB_TIMEOUT']}")
     raise Stop(INTERRUPTED, "interrupted by SIGTERM; what was not committed is undone")
+
+
+def _ignore_signals():
+    """From here on it is decided how the process ends."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGALRM})
 
 
 def _command(handlers):
@@ -171,6 +176,7 @@ def _run(connection, job, handler):
     )
     (_, started_at, finished, result), *newer = cursor.fetchall()
     if finished:
+        _ignore_signals()
         log("this run has succeeded before; nothing is run", run=job.run)
         return _message(result)
     if newer:
@@ -189,7 +195,7 @@ def _run(connection, job, handler):
     )
     # Once told to commit, the database decides: a signal between here and its answer must
     # not make us say that nothing has happened.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGALRM})
+    _ignore_signals()
     connection.commit()
     return message
 
