@@ -40,14 +40,9 @@ func (f *freshness) reached(ctx context.Context, cache, live client.Reader, name
 	f.mutex.Unlock()
 	var err error
 	if !asked {
-		if missing, err = sightings(ctx, live, namespace); err != nil {
+		if missing, err = compare(ctx, cache, live, namespace); err != nil {
 			return false, err
 		}
-		gone, err := leftovers(ctx, cache, namespace, missing)
-		if err != nil {
-			return false, err
-		}
-		missing = append(missing, gone...)
 	}
 	left := missing[:0]
 	for _, seen := range missing {
@@ -66,6 +61,21 @@ func (f *freshness) reached(ctx context.Context, cache, live client.Reader, name
 	}
 	f.missing[namespace] = left
 	return len(left) == 0, nil
+}
+
+// compare the cache with the API server. The cache is read first: what is in it and then
+// not there has gone, and has not come in between.
+func compare(ctx context.Context, cache, live client.Reader, namespace string) ([]sighting, error) {
+	var cached v1alpha1.WorkspaceJobList
+	if err := cache.List(ctx, &cached, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return nil, err
+	}
+	seen, err := sightings(ctx, live, namespace)
+	if err != nil {
+		return nil, err
+	}
+	gone, err := leftovers(cached.Items, seen)
+	return append(seen, gone...), err
 }
 
 // sightings of all that bears on a queue.
@@ -96,27 +106,23 @@ func sightings(ctx context.Context, live client.Reader, namespace string) ([]sig
 	return all, nil
 }
 
-// leftovers are the WorkspaceJobs that the cache still has and the API server has no
-// more: each as a version that the cache can only reach by losing it.
-func leftovers(ctx context.Context, cache client.Reader, namespace string, seen []sighting) ([]sighting, error) {
+// leftovers are the WorkspaceJobs that the cache had and the API server has no more: each
+// as a version that the cache can only reach by losing it.
+func leftovers(cached []v1alpha1.WorkspaceJob, seen []sighting) ([]sighting, error) {
 	exists := map[string]bool{}
 	for _, one := range seen {
 		if one.kind.Kind == "WorkspaceJob" {
 			exists[one.name] = true
 		}
 	}
-	var jobs v1alpha1.WorkspaceJobList
-	if err := cache.List(ctx, &jobs, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
-		return nil, err
-	}
 	var gone []sighting
-	for i := range jobs.Items {
-		version, err := versionOf(&jobs.Items[i])
+	for i := range cached {
+		version, err := versionOf(&cached[i])
 		if err != nil {
 			return nil, err
 		}
-		if !exists[jobs.Items[i].Name] {
-			gone = append(gone, sighting{kind: v1alpha1.GroupVersion.WithKind("WorkspaceJob"), name: jobs.Items[i].Name, version: version + 1})
+		if !exists[cached[i].Name] {
+			gone = append(gone, sighting{kind: v1alpha1.GroupVersion.WithKind("WorkspaceJob"), name: cached[i].Name, version: version + 1})
 		}
 	}
 	return gone, nil

@@ -6,17 +6,21 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/admission"
 	"github.com/openradius/workspace-jobs/hack/testenv"
 )
 
@@ -411,4 +415,48 @@ func TestAnAttemptThatNeverHadAPodGivesItsPlaceBack(t *testing.T) {
 	c.submit("next", nil)
 	c.waitFor("no-pod", v1alpha1.StateFailed, v1alpha1.ReasonRetriesExhausted)
 	c.attempt("next", 1)
+}
+
+// busyReader has something happen after each of its lists of WorkspaceJobs.
+type busyReader struct {
+	client.Reader
+	happens func()
+}
+
+func (r busyReader) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+	err := r.Reader.List(ctx, list, options...)
+	if list.GetObjectKind().GroupVersionKind().Kind == "WorkspaceJobList" {
+		r.happens()
+	}
+	return err
+}
+
+// TestAJobThatComesDuringTheFirstLookStopsNoQueue: the operator looks what the API server
+// has before it admits anybody. A job that comes while it does is no leftover that the
+// cache has yet to lose; taken for one, it kept a workspace's queue shut for ever.
+func TestAJobThatComesDuringTheFirstLookStopsNoQueue(t *testing.T) {
+	t.Parallel()
+	c := inWorkspace(t, "first-look")
+	come := sync.OnceFunc(func() {
+		// One that nobody changes any more once the cache has it.
+		c.submit("later", func(spec *v1alpha1.WorkspaceJobSpec) { spec.RunAt = new(metav1.NewTime(time.Now().Add(time.Hour))) })
+		testenv.Eventually(c, "the cache has the job, and its state", func(ctx context.Context) error {
+			cached := &v1alpha1.WorkspaceJob{}
+			err := operator.reconciler.Client.Get(ctx, client.ObjectKey{Namespace: c.namespace, Name: "later"}, cached)
+			if err == nil && cached.Status.State != v1alpha1.StateScheduled {
+				err = errors.New("it has not")
+			}
+			return err
+		})
+	})
+	places := &admission.Cluster{
+		Client: operator.reconciler.Client, APIReader: busyReader{operator.reconciler.APIReader, come}, Clock: clock.RealClock{},
+	}
+	testenv.Eventually(c, "the cache is as new as the API server was", func(ctx context.Context) error {
+		fresh, err := places.Fresh(ctx, c.namespace)
+		if err == nil && !fresh {
+			err = errors.New("it is not")
+		}
+		return err
+	})
 }
