@@ -46,10 +46,17 @@ const (
 	recurringKind = "WorkspaceRecurringJob"
 )
 
-// makeControl runs a job that tries nothing; its pod is admitted.
+// makeControl runs a job that tries nothing. Its pod is there, so nothing refuses it,
+// nor any that is the same.
 func (c *clusterT) makeControl() {
 	c.Helper()
-	control = c.submit(plainJob(jobKind), false)
+	object := plainJob(jobKind)
+	c.createAs(editor(acme), object, false)
+	defer c.remove(object)
+	child := &batchv1.Job{}
+	c.waitFor(child, object.GetName()+"-1")
+	c.env.PodOf(c, child)
+	control = child.Spec.Template
 	if name := control.Labels[v1alpha1.LabelWorkspace]; name != acme {
 		c.Fatalf("the control's pods are of workspace %q", name)
 	}
@@ -84,7 +91,7 @@ func (c *clusterT) createAs(user string, object client.Object, lax bool) {
 }
 
 // submit creates the object as a tenant's editor, and returns the pod template that the
-// operator makes of it. The pod of a WorkspaceJob is there: nothing refuses it.
+// operator makes of it.
 func (c *clusterT) submit(object *unstructured.Unstructured, lax bool) corev1.PodTemplateSpec {
 	c.Helper()
 	c.createAs(editor(acme), object, lax)
@@ -96,10 +103,6 @@ func (c *clusterT) submit(object *unstructured.Unstructured, lax bool) corev1.Po
 	}
 	child := &batchv1.Job{}
 	c.waitFor(child, object.GetName()+"-1")
-	pod := c.env.PodOf(c, child)
-	if pod.Spec.HostNetwork || pod.Spec.ServiceAccountName != v1alpha1.RunnerServiceAccount {
-		c.Errorf("the pod of %s is not as its Job says", object.GetName())
-	}
 	return child.Spec.Template
 }
 

@@ -132,7 +132,7 @@ func (c *clusterT) makerIsStopped(s *seen, violations []violation) {
 		reasons = append(reasons, strings.ReplaceAll(v.why, "CONTAINER", "…"))
 		c.liveStaysCompliant(live, v)
 	}
-	s.say(maker, "Pod Security refuses, when it is made and for a running pod: %s", code(distinct(reasons)...))
+	s.say(maker, "Pod Security refuses %s; a running pod can't be changed to it", code(distinct(reasons)...))
 }
 
 // liveStaysCompliant: a pod that runs can't be made to break the rule.
