@@ -35,7 +35,7 @@ type row struct {
 // fails the test, and then no table is written or compared.
 type seen struct{ by [3][]string }
 
-// Who tried.
+// Who tried: a member, somebody who may make pods, or a member through our kinds.
 const (
 	members = iota
 	maker

@@ -101,7 +101,11 @@ func checkPlatformObjects(c *clusterT, s *seen) {
 		}
 		for _, object := range c.managed(r) {
 			found = append(found, object.GetKind())
-			count += c.wantRBAC(users, writes(c.family(r.Group, r.name), acmeSpace, object.GetName()))
+			requests := writes(c.family(r.Group, r.name), acmeSpace, object.GetName())
+			count += c.wantRBAC(users, requests)
+			if r.name != "pods" && r.name != "jobs" {
+				c.wantRBAC([]string{deployer}, requests)
+			}
 			annotate := request{verb: "patch", resource: r, namespace: acmeSpace, name: object.GetName(), body: map[string]any{"metadata": map[string]any{"annotations": map[string]any{"a": "b"}}}}
 			if _, err := c.ask(clusterAdmin, annotate); err != nil {
 				c.Errorf("even a cluster admin can't %s: %v", annotate, err)
@@ -115,6 +119,7 @@ func checkPlatformObjects(c *clusterT, s *seen) {
 	}
 	count += c.wantRBAC(users, writes(c.family("", "namespaces"), "", acmeSpace))
 	s.say(members, "RBAC refuses all %d requests to change the namespace, or in it each %s that the operator made", count, code(distinct(found)...))
+	s.say(maker, "the same, but for Jobs and pods")
 	c.membersWriteTheirOwn(s)
 	c.migrationIsNotTaken(s)
 }
@@ -133,7 +138,8 @@ func (c *clusterT) managed(r apiResource) []unstructured.Unstructured {
 	}
 	return slices.DeleteFunc(list.Items, func(o unstructured.Unstructured) bool {
 		_, ofJob := o.GetLabels()[v1alpha1.LabelJob]
-		return ofJob || o.GetLabels()[v1alpha1.LabelManagedBy] != v1alpha1.ManagedBy
+		_, ofSchedule := o.GetLabels()[v1alpha1.LabelRecurringJob]
+		return ofJob || ofSchedule || o.GetLabels()[v1alpha1.LabelManagedBy] != v1alpha1.ManagedBy
 	})
 }
 
@@ -184,7 +190,6 @@ func (c *clusterT) migrationIsNotTaken(s *seen) {
 			c.Errorf("a job %s has got at the migration: %v", what, after.ObjectMeta)
 		}
 	}
-	s.say(maker, "not asked: a cluster admin who hands out rights over these objects hands out the border")
 	s.say(kinds, "a job whose attempt has the name of the operator's own Job is refused, and the Job stays as it is")
 }
 
@@ -252,7 +257,7 @@ func (c *clusterT) refersToNobodyElse(s *seen) {
 		})
 		c.remove(job)
 	}
-	s.say(kinds, "%s and %s name jobs of the own namespace only: another tenant's is %s, %s", code("after"), code("recurringJobRef"), code(v1alpha1.ReasonParentMissing), code(v1alpha1.ReasonRecurringJobNotFound))
+	s.say(kinds, "%s and %s name jobs of the own namespace only: another tenant's is %s, %s; neither has a field for another namespace", code("after"), code("recurringJobRef"), code(v1alpha1.ReasonParentMissing), code(v1alpha1.ReasonRecurringJobNotFound))
 	for field, spec := range map[string]any{
 		"spec.after[0].namespace":        map[string]any{"handler": "sql", "after": []any{map[string]any{"name": "theirs", "namespace": globexSpace}}},
 		"spec.recurringJobRef.namespace": map[string]any{"recurringJobRef": map[string]any{"name": "theirs", "namespace": globexSpace}},
@@ -272,7 +277,7 @@ func ownRows() []row {
 	return []row{
 		{
 			id: "MTB-PL2-BC-OPS-3", what: "Role bindings", asks: "tenants manage roles and role bindings of their namespace",
-			differs: "who is a member is the platform's to say, on the Workspace. A tenant's own bindings would let others in, past it, and with them what runs in its pods",
+			differs: "who is a member is the platform's to say, on the Workspace. A tenant's own bindings would let others in past it, and could give rights to the ServiceAccount of its pods",
 			check:   checkRoleBindings,
 		},
 		{

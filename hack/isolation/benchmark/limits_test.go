@@ -2,6 +2,7 @@ package benchmark
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -182,20 +183,28 @@ func (c *clusterT) nothingLeft(s *seen) {
 		{editor(roomy), request{resource: c.ours(recurringKind), body: inRoomy(recurringKind)}, "count/workspacerecurringjobs.jobs.openradius.io"},
 	} {
 		each.r.verb, each.r.namespace = "create", roomySpace
-		_, err := c.ask(each.user, each.r)
-		if got, want := judge(err), (refusal{byQuota, each.why}); got != want {
-			c.Errorf("%s makes %s: %s, not %s", each.user, each.r.resource, got, want)
-		}
+		c.settlesOn(each.user, each.r, refusal{byQuota, each.why})
 		reasons = append(reasons, strings.Split(each.why, ",")...)
 	}
 	s.say(kinds, "at the limit the quota refuses one more: %s", code(distinct(reasons)...))
 	c.withQuota(roomy, roomyQuota())
 	for _, kind := range []string{jobKind, recurringKind} {
 		r := request{verb: "create", resource: c.ours(kind), namespace: roomySpace, body: inRoomy(kind)}
-		if _, err := c.ask(editor(roomy), r); err != nil {
-			c.Errorf("below the limit a %s is refused: %v", kind, err)
-		}
+		c.settlesOn(editor(roomy), r, refusal{who: byNobody})
 	}
+}
+
+// settlesOn waits until the request is answered so: what refuses by the quota hears of
+// its change a moment later.
+func (c *clusterT) settlesOn(user string, r request, want refusal) {
+	c.Helper()
+	testenv.Eventually(c, user+" asks to "+r.String(), func(context.Context) error {
+		_, err := c.ask(user, r)
+		if got := judge(err); got != want {
+			return fmt.Errorf("%s, not %s", got, want)
+		}
+		return nil
+	})
 }
 
 func checkNodePorts(c *clusterT, s *seen) {

@@ -132,7 +132,7 @@ func (c *clusterT) makerIsStopped(s *seen, violations []violation) {
 		reasons = append(reasons, strings.ReplaceAll(v.why, "CONTAINER", "…"))
 		c.liveStaysCompliant(live, v)
 	}
-	s.say(maker, "Pod Security refuses, when it is made and for a running pod: %s", code(distinct(reasons)...))
+	s.say(maker, "Pod Security refuses %s; a running pod can't be changed to it", code(distinct(reasons)...))
 }
 
 // liveStaysCompliant: a pod that runs can't be made to break the rule.
@@ -176,9 +176,7 @@ func (c *clusterT) operatorIsStopped(s *seen, violations []violation) {
 	for i, v := range violations {
 		job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{GenerateName: fmt.Sprintf("spoiled-%d-", i), Namespace: acmeSpace}}
 		job.Spec.Template.Spec = v.spoiled("", "")[mainContainer].Spec
-		if err := operator.Create(c.Context(), job); err != nil {
-			c.Fatalf("the operator can't make a Job: %v", err)
-		}
+		c.retryConflict(job, operator)
 		want := v.reason(mainContainer)
 		testenv.Eventually(c, "the pod of a Job with "+v.what+" is refused", func(ctx context.Context) error {
 			var pods corev1.PodList

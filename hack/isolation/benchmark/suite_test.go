@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-logr/logr"
 	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -54,10 +55,21 @@ func (c *clusterT) of(t *testing.T) *clusterT {
 
 func (c *clusterT) create(object client.Object) {
 	c.Helper()
-	if err := c.Create(c.Context(), object); err != nil {
-		c.Fatalf("create %T %q: %v", object, object.GetName(), err)
-	}
+	c.retryConflict(object, c.Client)
 	c.Cleanup(func() { c.remove(object) })
+}
+
+// retryConflict creates the object. The API server answers with a conflict when the
+// quota's counts change meanwhile.
+func (c *clusterT) retryConflict(object client.Object, as client.Client) {
+	c.Helper()
+	testenv.Eventually(c, fmt.Sprintf("%T %q is created", object, object.GetName()), func(ctx context.Context) error {
+		err := as.Create(ctx, object)
+		if err != nil && !apierrors.IsConflict(err) {
+			c.Fatalf("create %T %q: %v", object, object.GetName(), err)
+		}
+		return err
+	})
 }
 
 func (c *clusterT) remove(object client.Object) {
