@@ -19,6 +19,8 @@ import (
 
 	"github.com/go-logr/logr"
 	"golang.org/x/net/html"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/openradius/workspace-jobs/api/auth"
@@ -302,4 +304,14 @@ func jsonOf(t *testing.T, value any) json.RawMessage {
 		t.Fatal(err)
 	}
 	return text
+}
+
+// bind a ServiceAccount of a namespace to a role there.
+func (l lab) bind(t *testing.T, account, namespace, role string) error {
+	t.Helper()
+	return l.env.Client.Create(t.Context(), &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: account},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "workspace-jobs-" + role},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: account}},
+	})
 }
