@@ -51,7 +51,7 @@ func listenAt(t *testing.T, server string, as account, path, after string) (even
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cancel(); _ = response.Body.Close() })
-	if response.StatusCode != 200 {
+	if response.StatusCode != http.StatusOK {
 		t.Fatalf("%s: %d", path, response.StatusCode)
 	}
 	if err := described.check(http.MethodGet, path, 200, response.Header.Get("Content-Type"), nil); err != nil {

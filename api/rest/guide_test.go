@@ -77,10 +77,10 @@ func TestTheGuidesExamples(t *testing.T) {
 		}
 		path, _, _ := strings.Cut(q.path, "?")
 		shown[q.method+" "+described.pathOf(path)] = true
-		send(t, q)
+		sendExample(t, q)
 	}
-	for path, item := range dig(described.document, "paths").(map[string]any) { //nolint:errcheck // a wrong type fails the test
-		for method := range item.(map[string]any) { //nolint:errcheck // a wrong type fails the test
+	for path, item := range dig(described.document, "paths").(map[string]any) {
+		for method := range item.(map[string]any) {
 			if name := strings.ToUpper(method) + " " + path; !shown[name] {
 				t.Errorf("docs/rest.md has no example of %s", name)
 			}
@@ -88,8 +88,8 @@ func TestTheGuidesExamples(t *testing.T) {
 	}
 }
 
-// send an example, which has to succeed.
-func send(t *testing.T, q request) {
+// sendExample, which has to succeed.
+func sendExample(t *testing.T, q request) {
 	t.Helper()
 	if strings.HasSuffix(q.path, "/events") {
 		events, stop := listen(t, q.as, q.path, "")

@@ -116,6 +116,9 @@ func (a answer) wantProblem(t testing.TB, status int, location, says string) {
 	if !found || p.Status != status || !strings.Contains(string(a.body), says) {
 		t.Errorf("want %d, %q and %q: %s", status, location, says, a.body)
 	}
+	if strings.Contains(string(a.body), `"value"`) {
+		t.Errorf("what was sent is sent back: %s", a.body)
+	}
 	if (status == 429 || status == 503) != (a.header.Get("Retry-After") != "") {
 		t.Errorf("%d with Retry-After %q", status, a.header.Get("Retry-After"))
 	}

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -76,7 +77,7 @@ func (r *reader) err() error {
 	if len(r.faults) == 0 {
 		return nil
 	}
-	problem := newProblem(422, "what is asked for is not right")
+	problem := newProblem(http.StatusUnprocessableEntity, "what is asked for is not right")
 	problem.Errors = r.faults
 	return problem
 }
