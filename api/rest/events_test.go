@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kube "sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/openradius/workspace-jobs/api/auth"
 	"github.com/openradius/workspace-jobs/api/rest"
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/hack/testenv"
@@ -243,6 +245,19 @@ func TestAStreamOutlivesAnOutage(t *testing.T) {
 	if told.Type != "Created" {
 		t.Errorf("%+v", told)
 	}
+}
+
+// TestAStreamOutlivesTheServersLimits: those are for answers that do not last.
+func TestAStreamOutlivesTheServersLimits(t *testing.T) {
+	t.Parallel()
+	const limit = 15 * time.Second
+	server := httptest.NewUnstartedServer(rest.Handler(auth.New(env.Config, directory), rest.WithHeartbeat(heartbeat)))
+	server.Config.ReadTimeout, server.Config.WriteTimeout = limit, limit
+	server.Start()
+	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
+	begun := time.Now()
+	events, _ := listenAt(t, server.URL, app, acme+"/events", "")
+	next(t, events, "a heartbeat after the limits", func(e sent) bool { return e.comment && time.Since(begun) > limit+2*time.Second })
 }
 
 func TestALogThatIsNotThere(t *testing.T) {

@@ -167,15 +167,9 @@ func (s *server) syncRecurring(ctx context.Context, c *call, in *syncInput) (*ap
 		wanted.ID = dailySync
 	}
 	if wanted.Args == nil {
-		// As it is: to say nothing of the arguments is no wish to be rid of them.
-		there, err := c.caller.In(ws.Status.Namespace).GetRecurring(ctx, wanted.ID)
-		if apierrors.IsNotFound(err) {
-			return nil, oneField("body.args", syncNeedsArgs)
-		}
-		if err != nil {
+		if wanted.Args, err = argsThere(ctx, c, ws, wanted.ID); err != nil {
 			return nil, err
 		}
-		wanted.Args = new(Object(raw(there.Spec.Template.Args)))
 	}
 	if wanted.Schedule == "" {
 		wanted.Schedule = cron.Daily(dailySyncHour)
@@ -189,6 +183,22 @@ func (s *server) syncRecurring(ctx context.Context, c *call, in *syncInput) (*ap
 		return nil, err
 	}
 	return apply(ctx, c, ws, recurring)
+}
+
+// argsThere are those of the synchronisation as it is: to say nothing of the arguments is
+// no wish to be rid of them.
+func argsThere(ctx context.Context, c *call, ws *v1alpha1.Workspace, id string) (*Object, error) {
+	there, err := c.caller.In(ws.Status.Namespace).GetRecurring(ctx, id)
+	if apierrors.IsNotFound(err) {
+		return nil, oneField("body.args", syncNeedsArgs)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if handler := there.Spec.Template.Handler; handler != syncHandler {
+		return nil, oneField("body.id", "this recurring job runs "+handler+", and its arguments are not for external-sync: take another id, or send args to change it")
+	}
+	return new(Object(raw(there.Spec.Template.Args))), nil
 }
 
 func (s *server) syncNow(ctx context.Context, c *call, in *argsInput) (*madeOutput, error) {

@@ -61,6 +61,13 @@ func TestTheRecurringSync(t *testing.T) {
 	send(http.MethodPost, setup, `{"schedule":"now and then"}`).wantProblem(t, 422, "body.schedule", "now and then")
 	send(http.MethodPost, setup, `{"timeZone":"Mars/Olympus"}`).wantProblem(t, 422, "body.timeZone", "Mars/Olympus")
 
+	send(http.MethodPut, "/api/workspaces/globex/recurring/no-sync", `{"handler":"report","schedule":"@daily"}`).want(t, 201, nil)
+	send(http.MethodPost, setup, `{"id":"no-sync"}`).wantProblem(t, 422, "body.id", "runs report")
+	send(http.MethodPost, setup, `{"id":"no-args","args":{}}`).want(t, 201, nil)
+	send(http.MethodPost, setup, `{"id":"no-args"}`).want(t, 200, nil)
+	send(http.MethodPut, "/api/workspaces/globex/recurring/bare", `{"handler":"external-sync","schedule":"@daily"}`).want(t, 201, nil)
+	send(http.MethodPost, setup, `{"id":"bare"}`).want(t, 200, nil)
+
 	job := makeJob(t, neighbour, now, "")
 	if job.RecurringJob != "daily-sync" {
 		t.Errorf("%+v", job)

@@ -94,7 +94,7 @@ func (r *reader) duration(field, text string) *metav1.Duration {
 }
 
 func (r *reader) args(location string, args *Object) *apiextensionsv1.JSON {
-	if args == nil {
+	if args == nil || len(*args) == 0 {
 		return nil
 	}
 	if len(*args) > argsLimit {
