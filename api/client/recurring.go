@@ -40,6 +40,11 @@ func (w *Workspace) ApplyRecurring(ctx context.Context, recurring *v1alpha1.Work
 	if err != nil {
 		return nil, fmt.Errorf("encode recurring job %q: %w", recurring.Name, err)
 	}
+	// Arguments that become {} would be applied as null, which is no object; and to a handler
+	// none are the same.
+	if args, there, err := unstructured.NestedMap(content, "spec", "template", "args"); err == nil && there && len(args) == 0 {
+		unstructured.RemoveNestedField(content, "spec", "template", "args")
+	}
 	config := &unstructured.Unstructured{Object: map[string]any{"spec": content["spec"]}}
 	config.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("WorkspaceRecurringJob"))
 	config.SetNamespace(w.namespace)

@@ -251,6 +251,25 @@ func TestRecurringJobs(t *testing.T) {
 	}
 }
 
+func TestARecurringJobsArgumentsComeAndGo(t *testing.T) {
+	t.Parallel()
+	for i, args := range []string{`{"a":{"b":1}}`, ``, `{"a":1,"c":[1]}`, `{}`, `{"c":{}}`, `{"c":{"d":null}}`, `{}`, ``, `{}`} {
+		body := `{"handler":"report","schedule":"@daily","args":` + args + `}`
+		if args == "" {
+			body = `{"handler":"report","schedule":"@daily"}`
+		}
+		var recurring rest.RecurringJob
+		a := request{method: http.MethodPut, path: acme + "/recurring/args", as: app, body: body}.send(t)
+		if a.status >= 300 {
+			t.Errorf("%d. %s: %s", i, args, a.body)
+			continue
+		}
+		if a.want(t, a.status, &recurring); string(recurring.Args) != args && args+string(recurring.Args) != "{}" {
+			t.Errorf("%d. %s: %s", i, args, recurring.Args)
+		}
+	}
+}
+
 func TestWorkspacesThatOneMaySee(t *testing.T) {
 	t.Parallel()
 	for who, want := range map[account]string{app: "acme", several: "acme globex", stranger: ""} {
