@@ -278,7 +278,9 @@ func (w *Workspace) Requeue(ctx context.Context, name string) (*v1alpha1.Workspa
 
 // RequeueAt has a finished job run again at this time.
 func (w *Workspace) RequeueAt(ctx context.Context, name string, at time.Time) (*v1alpha1.WorkspaceJob, error) {
-	return w.patchJob(ctx, name, map[string]any{"requeueAt": at.UTC().Format(time.RFC3339Nano), "cancelled": nil})
+	// A job's end is told in whole seconds. With a fraction here a run that ends within the
+	// same second would seem to have ended before, and would run once more.
+	return w.patchJob(ctx, name, map[string]any{"requeueAt": at.UTC().Format(time.RFC3339), "cancelled": nil})
 }
 
 func (w *Workspace) patchJob(ctx context.Context, name string, spec map[string]any) (*v1alpha1.WorkspaceJob, error) {

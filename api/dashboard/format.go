@@ -101,5 +101,3 @@ func printable(text string) string {
 		return '\uFFFD'
 	}, text)
 }
-
-func logLines(text string) string { return printable(text) }

@@ -264,7 +264,7 @@ func TestRecurringJobs(t *testing.T) {
 		t.Errorf("%+v, %v", r.Spec, err)
 	}
 	v.get("/hangfire/acme/recurring").want(http.StatusOK, "Paused")
-	p := v.press(path + "/trigger").want(http.StatusOK, "triggered just now")
+	p := v.press(path+"/trigger").want(http.StatusOK, "triggered just now")
 	job := strings.TrimPrefix(strings.Split(p.path, "?")[0], "/hangfire/acme/jobs/")
 	l.until(t, job, v1alpha1.StateSucceeded)
 	v.get(path).want(http.StatusOK, job)
