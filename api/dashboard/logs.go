@@ -155,7 +155,7 @@ func followLog(ctx context.Context, s *scope, may rights, emit func(event)) func
 		followed = attempt.Number
 		stop()
 		var following context.Context
-		following, stop = context.WithCancel(ctx) //nolint:gosec // ends with ctx too
+		following, stop = context.WithCancel(ctx)
 		go s.follow(following, page.job, attempt, emit)
 	}
 }

@@ -155,8 +155,8 @@ func (d *dashboard) refuse(w http.ResponseWriter, r *http.Request, status int, m
 	d.write(w, r, status, "error", &errorData{base: base{Title: http.StatusText(status), Back: Root}, Status: status, Message: message})
 }
 
-func (d *dashboard) refuseTo(w http.ResponseWriter, r *http.Request, u *user, status int, message string, details ...string) {
-	data := &errorData{base: base{Title: http.StatusText(status), Back: Root}, Status: status, Message: message, Details: details}
+func (d *dashboard) refuseTo(w http.ResponseWriter, r *http.Request, u *user, status int, message string) {
+	data := &errorData{base: base{Title: http.StatusText(status), Back: Root}, Status: status, Message: message}
 	data.fill(d, u)
 	d.write(w, r, status, "error", data)
 }

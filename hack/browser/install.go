@@ -50,8 +50,8 @@ func find() (string, error) {
 	return "", exec.ErrNotFound
 }
 
-// alone waits until no other process of ours installs anything: it is the lock of
-// hack/postgres too.
+// alone waits until no other process of ours installs anything. Package postgres has the
+// same lock.
 func alone(ctx context.Context) (release func(), err error) {
 	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "workspace-jobs-install.lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -59,7 +59,7 @@ func alone(ctx context.Context) (release func(), err error) {
 	}
 	release = func() { _ = lock.Close() }
 	for {
-		err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a descriptor fits
+		err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
 			return release, nil
 		}

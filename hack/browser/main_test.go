@@ -97,13 +97,13 @@ func open(env *testenv.Env) error {
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.Flag("disable-dev-shm-usage", true), chromedp.WSURLReadTimeout(testenv.PollLimit))
 	allocated, _ := chromedp.NewExecAllocator(ctx, options...)
-	var closeBrowser context.CancelFunc
-	opened.browser, closeBrowser = chromedp.NewContext(allocated)
+	chromium, closeBrowser := chromedp.NewContext(allocated)
+	opened.browser = chromium
 	opened.stop = func() {
 		closeBrowser()
 		stop()
 	}
-	return chromedp.Do(opened.browser)
+	return chromedp.Do(chromium)
 }
 
 // tab of the browser, with cookies of its own.
