@@ -144,7 +144,7 @@ func selected(notice string, do func(ctx context.Context, s *scope, name string)
 		failures := doAll(r.Context(), s, names, do)
 		if len(failures) == 0 {
 			fallback := s.path("jobs")
-			http.Redirect(w, r, s.back(r, fallback, notice, len(names)), http.StatusSeeOther)
+			http.Redirect(w, r, s.back(r, fallback, notice, len(names)), http.StatusSeeOther) //nolint:gosec // back is a path of this workspace
 			return
 		}
 		if len(names) == 1 || apierrors.IsUnauthorized(failures[0].err) {
@@ -282,7 +282,7 @@ func onRecurring(notice string, do func(ctx context.Context, s *scope, name stri
 		if notice == "removed" {
 			target = s.path("recurring")
 		}
-		http.Redirect(w, r, s.back(r, target, notice, 0), http.StatusSeeOther)
+		http.Redirect(w, r, s.back(r, target, notice, 0), http.StatusSeeOther) //nolint:gosec // back is a path of this workspace
 	}
 }
 
@@ -299,7 +299,7 @@ func (d *dashboard) trigger(w http.ResponseWriter, r *http.Request, s *scope) {
 		d.fail(w, r, s.user, err)
 		return
 	}
-	http.Redirect(w, r, s.path("jobs", job.Name)+"?notice=triggered", http.StatusSeeOther)
+	http.Redirect(w, r, s.path("jobs", job.Name)+"?notice=triggered", http.StatusSeeOther) //nolint:gosec // a path of this workspace
 }
 
 // reschedule says what is wrong with a schedule as the operator would.

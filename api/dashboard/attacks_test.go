@@ -78,7 +78,7 @@ func TestAViewerHasNoButtonsAndCantSendWhatTheyDo(t *testing.T) {
 				t.Errorf("%q has the form %s", path, form)
 			}
 		}
-		p.without("Requeue", ">Delete", ">Cancel<", "Trigger now", ">Pause<", ">Remove<", "Save this schedule", `type="checkbox"`, "formaction")
+		p.without("Requeue", ">Delete<", "Delete selected", ">Cancel<", "Trigger now", ">Pause<", ">Remove<", "Save this schedule", `type="checkbox"`, "formaction")
 	}
 	token := v.antiforgery()
 	for _, action := range actionsOn("viewed", "viewed") {

@@ -39,7 +39,11 @@ func momentOf(t time.Time) *moment {
 		return nil
 	}
 	t = t.UTC()
-	return &moment{Machine: t.Format(time.RFC3339), Text: t.Format("2 Jan 2006 15:04:05")}
+	layout := "2 Jan 15:04:05"
+	if t.Year() != time.Now().UTC().Year() {
+		layout = "2 Jan 2006 15:04:05"
+	}
+	return &moment{Machine: t.Format(time.RFC3339), Text: t.Format(layout)}
 }
 
 // dateTime with the zone that the time has.
@@ -101,5 +105,3 @@ func printable(text string) string {
 		return '\uFFFD'
 	}, text)
 }
-
-func logLines(text string) string { return printable(text) }

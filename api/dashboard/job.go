@@ -177,14 +177,18 @@ func timelineOf(job *v1alpha1.WorkspaceJob) []step {
 	if due, ok := job.ScheduledAt(); ok {
 		steps = append(steps, step{When: at(due), Text: "Due by its schedule", State: string(v1alpha1.StateScheduled)})
 	}
+	enqueued := step{When: at(status.EnqueuedAt), Text: "Enqueued", State: string(v1alpha1.StateEnqueued)}
+	if status.Run > 1 {
+		enqueued.Text = "Enqueued, run " + strconv.Itoa(int(status.Run))
+	}
+	told := status.EnqueuedAt == nil
 	for i := range status.Attempts {
+		if !told && status.Attempts[i].Run == status.Run {
+			steps, told = append(steps, enqueued), true
+		}
 		steps = append(steps, stepsOfAttempt(&status.Attempts[i])...)
 	}
-	if status.EnqueuedAt != nil {
-		enqueued := step{When: at(status.EnqueuedAt), Text: "Enqueued", State: string(v1alpha1.StateEnqueued)}
-		if status.Run > 1 {
-			enqueued.Text = "Enqueued, run " + strconv.Itoa(int(status.Run))
-		}
+	if !told {
 		steps = append(steps, enqueued)
 	}
 	if status.State.Final() && status.FinishedAt != nil {

@@ -43,6 +43,8 @@ type logData struct {
 	URL string
 	// Follow: more lines will come.
 	Follow bool
+	// Sent: its lines come as events.
+	Sent bool
 }
 
 // podOf an attempt: that of this very job, not of another one that had its name before.
@@ -153,14 +155,18 @@ func followLog(ctx context.Context, s *scope, may rights, emit func(event)) func
 		followed = attempt.Number
 		stop()
 		var following context.Context
-		following, stop = context.WithCancel(ctx) //nolint:gosec // ends with ctx too
-		go s.follow(following, page.job, attempt.Number, emit)
+		following, stop = context.WithCancel(ctx)
+		go s.follow(following, page.job, attempt, emit)
 	}
 }
 
-// follow a log from its last lines to its end.
-func (s *scope) follow(ctx context.Context, job *v1alpha1.WorkspaceJob, number int32, emit func(event)) {
-	data := logData{Number: number, URL: s.path("jobs", job.Name, "attempts", strconv.Itoa(int(number)), "log"), Follow: true}
+// follow a log from its last lines to its end. That of an attempt that has ended ends at
+// once: the page may have been opened before the attempt began.
+func (s *scope) follow(ctx context.Context, job *v1alpha1.WorkspaceJob, attempt *v1alpha1.Attempt, emit func(event)) {
+	number := attempt.Number
+	data := logData{
+		Number: number, URL: s.path("jobs", job.Name, "attempts", strconv.Itoa(int(number)), "log"), Follow: attempt.FinishedAt == nil, Sent: true,
+	}
 	stream, err := s.openLog(ctx, job, number, corev1.PodLogOptions{Follow: true, TailLines: new(int64(shownLines))})
 	if err != nil {
 		data.Problem = logProblem(err)
@@ -175,6 +181,9 @@ func (s *scope) follow(ctx context.Context, job *v1alpha1.WorkspaceJob, number i
 	}
 	defer stream.Close()
 	sent := sendLines(ctx, stream, func(lines []byte) { emit(event{"log-lines", lines}) })
+	if sent == 0 && ctx.Err() == nil {
+		emit(event{"log-lines", []byte("The attempt has written nothing.")})
+	}
 	if sent >= followedLines {
 		emit(event{"log-lines", []byte("\n… more than a page can hold: open the whole log.\n")})
 	}

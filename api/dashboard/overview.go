@@ -150,7 +150,7 @@ func followFinished(ctx context.Context, s *scope, _ rights, emit func(event)) f
 		seen := newFinished(time.Now())
 		for ctx.Err() == nil {
 			s.watchFinished(ctx, seen, emit)
-			wait(ctx, time.Second)
+			pauseFor(ctx)
 		}
 	}()
 	return func(pageData) {}
@@ -191,9 +191,9 @@ func (s *scope) watchFinished(ctx context.Context, seen *finished, emit func(eve
 	}
 }
 
-// wait for a while, or until ctx ends.
-func wait(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
+// pause before something is tried again, or until ctx ends.
+func pauseFor(ctx context.Context) {
+	timer := time.NewTimer(again)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

@@ -167,6 +167,6 @@ func (n notAllowed) Error() string {
 }
 
 // Is lets errors.Is find it by [errNotAllowed].
-func (n notAllowed) Is(target error) bool { return target == errNotAllowed } //nolint:errorlint // that is how Is is made
+func (n notAllowed) Is(target error) bool { return target == errNotAllowed }
 
 func errNotAllowedTo(right auth.Right) error { return notAllowed{right} }

@@ -21,7 +21,7 @@ var templateFiles embed.FS
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"asset": asset, "at": at, "between": between, "count": count, "json": prettyJSON, "lower": func(state any) string { return strings.ToLower(fmt.Sprint(state)) }, "date": dateTime,
-	"hour": hourOf, "log": logLines, "signInPath": func() string { return own + "/sign-in" }, "signOutPath": func() string { return own + "/sign-out" },
+	"hour": hourOf, "printable": printable, "signInPath": func() string { return own + "/sign-in" }, "signOutPath": func() string { return own + "/sign-out" },
 	"switchPath": func() string { return own + "/switch" }, "homePath": func() string { return Root },
 	"graph": func(bars []bar, what string) graph { return newGraph(bars, what) },
 }).ParseFS(templateFiles, "templates/*.html"))
@@ -155,8 +155,8 @@ func (d *dashboard) refuse(w http.ResponseWriter, r *http.Request, status int, m
 	d.write(w, r, status, "error", &errorData{base: base{Title: http.StatusText(status), Back: Root}, Status: status, Message: message})
 }
 
-func (d *dashboard) refuseTo(w http.ResponseWriter, r *http.Request, u *user, status int, message string, details ...string) {
-	data := &errorData{base: base{Title: http.StatusText(status), Back: Root}, Status: status, Message: message, Details: details}
+func (d *dashboard) refuseTo(w http.ResponseWriter, r *http.Request, u *user, status int, message string) {
+	data := &errorData{base: base{Title: http.StatusText(status), Back: Root}, Status: status, Message: message}
 	data.fill(d, u)
 	d.write(w, r, status, "error", data)
 }

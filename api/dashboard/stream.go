@@ -26,7 +26,7 @@ const (
 	heartbeat = 15 * time.Second
 	// patience with a browser that does not read.
 	patience = 30 * time.Second
-	// again is the pause before a watch is begun anew.
+	// again is the pause before something is tried again.
 	again = time.Second
 )
 
@@ -189,7 +189,7 @@ func (l *liveStream) run(ctx context.Context) string {
 		}
 		watching, err := l.p.watch(ctx, l.s, data)
 		if err != nil {
-			wait(ctx, again)
+			pauseFor(ctx)
 			continue
 		}
 		message = l.follow(ctx, watching)
@@ -267,7 +267,7 @@ func (l *liveStream) explain(ctx context.Context, err error) string {
 		_, message := explain(err)
 		return message
 	default:
-		wait(ctx, again)
+		pauseFor(ctx)
 		return ""
 	}
 }
@@ -303,7 +303,7 @@ func (l *liveStream) follow(ctx context.Context, watching watches) string {
 				return gone
 			}
 		case <-ended:
-			wait(ctx, again)
+			pauseFor(ctx)
 			return ""
 		}
 		if message != "" {

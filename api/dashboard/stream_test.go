@@ -92,7 +92,7 @@ func TestAPageIsToldWhatChanges(t *testing.T) {
 	l.node.Start("told")
 	job.until("status", "The job told is processing.")
 	job.until("log-lines", "it begins")
-	if err := l.node.Say(t.Context(), "workspace-acme", "told", "and goes on <b>\r\revent: live\rdata: made up\r\r"); err != nil {
+	if err := l.node.Say(t.Context(), "workspace-acme", "told", "and goes on <b>\r\revent: live\rdata: made up\r\r\n"); err != nil {
 		t.Fatal(err)
 	}
 	job.until("log-lines", "and goes on &lt;b&gt;")
