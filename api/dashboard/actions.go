@@ -313,7 +313,7 @@ func (d *dashboard) reschedule(w http.ResponseWriter, r *http.Request, s *scope)
 		d.fail(w, r, s.user, err)
 		return
 	}
-	http.Redirect(w, r, s.path("recurring", name)+"?notice=rescheduled", http.StatusSeeOther)
+	http.Redirect(w, r, s.path("recurring", name)+"?notice=rescheduled", http.StatusSeeOther) //nolint:gosec // a path of this workspace
 }
 
 func scheduleProblem(err error) string {

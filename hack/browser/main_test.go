@@ -98,7 +98,7 @@ func open(env *testenv.Env) error {
 		chromedp.Flag("disable-dev-shm-usage", true), chromedp.WSURLReadTimeout(testenv.PollLimit))
 	allocated, _ := chromedp.NewExecAllocator(ctx, options...)
 	chromium, closeBrowser := chromedp.NewContext(allocated)
-	opened.browser = chromium
+	opened.browser = chromium //nolint:fatcontext // it lives as long as the tests
 	opened.stop = func() {
 		closeBrowser()
 		stop()
