@@ -207,7 +207,7 @@ func (d *dashboard) search(w http.ResponseWriter, r *http.Request, s *scope) {
 		d.refuseTo(w, r, s.user, http.StatusNotFound, "No job or recurring job in this workspace is called "+printable(text)+". The search by name takes a whole name; by handler it finds all jobs that run one.")
 		return
 	}
-	http.Redirect(w, r, target, http.StatusSeeOther)
+	http.Redirect(w, r, target, http.StatusSeeOther) //nolint:gosec // a path of this workspace
 }
 
 // find what has a name; "": nothing.

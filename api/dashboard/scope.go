@@ -118,7 +118,7 @@ func (d *dashboard) home(w http.ResponseWriter, r *http.Request, u *user) {
 		return
 	}
 	if len(all) == 1 {
-		http.Redirect(w, r, Root+"/"+all[0].Name, http.StatusSeeOther)
+		http.Redirect(w, r, Root+"/"+all[0].Name, http.StatusSeeOther) //nolint:gosec // a path of a workspace
 		return
 	}
 	data := &homeData{base: base{Title: "Workspaces"}}
@@ -157,7 +157,7 @@ func (d *dashboard) switchWorkspace(w http.ResponseWriter, r *http.Request, u *u
 		d.fail(w, r, u, err)
 		return
 	}
-	http.Redirect(w, r, Root+"/"+workspace.Name, http.StatusSeeOther)
+	http.Redirect(w, r, Root+"/"+workspace.Name, http.StatusSeeOther) //nolint:gosec // a path of a workspace
 }
 
 func (d *dashboard) noPage(w http.ResponseWriter, r *http.Request, u *user) {
