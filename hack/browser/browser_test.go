@@ -265,8 +265,9 @@ func TestHowPagesLook(t *testing.T) {
 		if err := l.env.Client.Get(ctx, ctrlclient.ObjectKey{Name: "acme"}, &ws); err != nil {
 			return err
 		}
+		before := ws.DeepCopy()
 		ws.Status.History = history()
-		return operator.Status().Update(ctx, &ws)
+		return operator.Status().Patch(ctx, &ws, ctrlclient.MergeFrom(before))
 	})
 	b.open("/hangfire/acme")
 	b.picture("overview")
