@@ -111,7 +111,7 @@ func (d *dashboard) signIn(w http.ResponseWriter, r *http.Request) {
 		d.writeSignIn(w, r, http.StatusUnprocessableEntity, signInData{Next: next, Problem: "This token is too long for a browser's cookie, which takes about 2,800 characters. Use a ServiceAccount's token, or one with fewer claims."})
 		return
 	}
-	http.Redirect(w, r, next, http.StatusSeeOther)
+	http.Redirect(w, r, next, http.StatusSeeOther) //nolint:gosec // localPath has made it a path of this server
 }
 
 func (d *dashboard) signOut(w http.ResponseWriter, r *http.Request) {
