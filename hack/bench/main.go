@@ -37,6 +37,7 @@ func commands() []command {
 		{"idle", "what an operator does that has much to watch and nothing to do", time.Hour, idleCommand},
 		{"memory", "what finished jobs cost the operator", 45 * time.Minute, memoryCommand},
 		{"noisy", "how much later a tenant's jobs are while another one floods the operator", 45 * time.Minute, noisyCommand},
+		{"pages", "how long the server's pages take with many jobs, and what it needs for them and for many streams", 30 * time.Minute, pagesCommand},
 		{"start", "how much later than a raw Job's process a handler starts, on a cluster of `make demo`", 15 * time.Minute, startCommand},
 	}
 }

@@ -97,8 +97,10 @@ type usage struct {
 // ticks of /proc are a hundred a second on every Linux that Go runs on (sysconf(3)).
 const ticks = 100
 
-func (l *lab) usage() (usage, error) {
-	folder := fmt.Sprintf("/proc/%d/", l.operator.Process())
+func (l *lab) usage() (usage, error) { return usageOf(l.operator.Process()) }
+
+func usageOf(process int) (usage, error) {
+	folder := fmt.Sprintf("/proc/%d/", process)
 	status, err := os.ReadFile(folder + "status")
 	if err != nil {
 		return usage{}, err

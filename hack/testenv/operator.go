@@ -15,7 +15,6 @@ import (
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
@@ -48,13 +47,18 @@ type Operator struct {
 
 // BuildOperator builds the manager's binary, as its image has it, in the folder scratch.
 func BuildOperator(ctx context.Context, scratch string) (string, error) {
+	return Build(ctx, scratch, "./controllers/manager")
+}
+
+// Build a program of this repository, as its image has it, in the folder scratch.
+func Build(ctx context.Context, scratch, program string) (string, error) {
 	root, err := moduleRoot()
 	if err != nil {
 		return "", err
 	}
-	binary := filepath.Join(scratch, "manager")
+	binary := filepath.Join(scratch, filepath.Base(program))
 	build := exec.CommandContext(ctx, "go", "build", "-C", root, "-trimpath", "-buildvcs=false", "-tags=timetzdata",
-		"-ldflags", "-s -w", "-o", binary, "./controllers/manager")
+		"-ldflags", "-s -w", "-o", binary, program)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if output, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%s: %w\n%s", build, err, output)
@@ -65,30 +69,42 @@ func BuildOperator(ctx context.Context, scratch string) (string, error) {
 // NewOperator prepares the manager's binary, with more arguments than it needs to run
 // here, to work on e. Its log and kubeconfig are written to the folder scratch.
 func NewOperator(ctx context.Context, e *Env, binary, scratch string, args ...string) (*Operator, error) {
-	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: operatorAccount}}
-	if err := e.Client.Create(ctx, account); err != nil {
-		return nil, err
-	}
-	clientset, err := kubernetes.NewForConfig(e.Config)
-	if err != nil {
-		return nil, err
-	}
-	token, err := clientset.CoreV1().ServiceAccounts(operatorNamespace).CreateToken(ctx, operatorAccount, &authenticationv1.TokenRequest{
-		Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: new(int64(tokenLife / time.Second))},
-	}, metav1.CreateOptions{})
-	if err != nil {
-		return nil, err
-	}
-	const name = "operator"
-	config := clientcmdapi.NewConfig()
-	config.Clusters[name] = &clientcmdapi.Cluster{Server: e.Config.Host, CertificateAuthorityData: e.Config.CAData}
-	config.AuthInfos[name] = &clientcmdapi.AuthInfo{Token: token.Status.Token}
-	config.Contexts[name] = &clientcmdapi.Context{Cluster: name, AuthInfo: name}
-	config.CurrentContext = name
 	o := &Operator{
 		binary: binary, args: args, kubeconfig: filepath.Join(scratch, "kubeconfig"), logFile: filepath.Join(scratch, "manager.log"),
 	}
-	return o, clientcmd.WriteToFile(*config, o.kubeconfig)
+	return o, WriteKubeconfig(ctx, e, operatorAccount, o.kubeconfig)
+}
+
+// WriteKubeconfig makes a ServiceAccount in the operator's namespace, and a kubeconfig of it.
+func WriteKubeconfig(ctx context.Context, e *Env, account, path string) error {
+	if err := e.MakeAccount(ctx, operatorNamespace, account); err != nil {
+		return err
+	}
+	token, err := e.longToken(ctx, operatorNamespace, account)
+	if err != nil {
+		return err
+	}
+	config := clientcmdapi.NewConfig()
+	config.Clusters[account] = &clientcmdapi.Cluster{Server: e.Config.Host, CertificateAuthorityData: e.Config.CAData}
+	config.AuthInfos[account] = &clientcmdapi.AuthInfo{Token: token}
+	config.Contexts[account] = &clientcmdapi.Context{Cluster: account, AuthInfo: account}
+	config.CurrentContext = account
+	return clientcmd.WriteToFile(*config, path)
+}
+
+// longToken lasts longer than any test or measurement.
+func (e *Env) longToken(ctx context.Context, namespace, account string) (string, error) {
+	clientset, err := kubernetes.NewForConfig(e.Config)
+	if err != nil {
+		return "", err
+	}
+	made, err := clientset.CoreV1().ServiceAccounts(namespace).CreateToken(ctx, account, &authenticationv1.TokenRequest{
+		Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: new(int64(tokenLife / time.Second))},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		return "", err
+	}
+	return made.Status.Token, nil
 }
 
 // Start returns once the operator serves its metrics.
