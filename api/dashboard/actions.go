@@ -2,7 +2,6 @@ package dashboard
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -14,7 +13,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/openradius/workspace-jobs/api/auth"
-	"github.com/openradius/workspace-jobs/api/schedule"
 )
 
 // action is what a POST does, and which right it takes.
@@ -257,70 +255,4 @@ func withoutNotice(target string) string {
 	query.Del("notice")
 	query.Del("n")
 	return pathWith(path, query)
-}
-
-func pause(ctx context.Context, s *scope, name string) error {
-	_, err := s.jobs.PauseRecurring(ctx, name)
-	return err
-}
-func resume(ctx context.Context, s *scope, name string) error {
-	_, err := s.jobs.ResumeRecurring(ctx, name)
-	return err
-}
-func removeRecurring(ctx context.Context, s *scope, name string) error {
-	return s.jobs.RemoveRecurring(ctx, name)
-}
-
-func onRecurring(notice string, do func(ctx context.Context, s *scope, name string) error) func(*dashboard, http.ResponseWriter, *http.Request, *scope) {
-	return func(d *dashboard, w http.ResponseWriter, r *http.Request, s *scope) {
-		name := r.PathValue("recurring")
-		if err := do(r.Context(), s, name); err != nil {
-			d.fail(w, r, s.user, err)
-			return
-		}
-		target := s.path("recurring", name)
-		if notice == "removed" {
-			target = s.path("recurring")
-		}
-		http.Redirect(w, r, s.back(r, target, notice, 0), http.StatusSeeOther) //nolint:gosec // back is a path of this workspace
-	}
-}
-
-// trigger a run now, and go to it.
-func (d *dashboard) trigger(w http.ResponseWriter, r *http.Request, s *scope) {
-	name := r.PathValue("recurring")
-	// A run of none would wait for it to appear.
-	if _, err := s.jobs.GetRecurring(r.Context(), name); err != nil {
-		d.fail(w, r, s.user, err)
-		return
-	}
-	job, err := s.jobs.Trigger(r.Context(), name)
-	if err != nil {
-		d.fail(w, r, s.user, err)
-		return
-	}
-	http.Redirect(w, r, s.path("jobs", job.Name)+"?notice=triggered", http.StatusSeeOther) //nolint:gosec // a path of this workspace
-}
-
-// reschedule says what is wrong with a schedule as the operator would.
-func (d *dashboard) reschedule(w http.ResponseWriter, r *http.Request, s *scope) {
-	name, expression, zone := r.PathValue("recurring"), strings.TrimSpace(r.PostFormValue("schedule")), strings.TrimSpace(r.PostFormValue("zone"))
-	if _, err := schedule.Parse(expression, zone, s.namespace()+"/"+name); err != nil {
-		d.refuseTo(w, r, s.user, http.StatusUnprocessableEntity, scheduleProblem(err))
-		return
-	}
-	if _, err := s.jobs.Reschedule(r.Context(), name, expression, zone); err != nil {
-		d.fail(w, r, s.user, err)
-		return
-	}
-	http.Redirect(w, r, s.path("recurring", name)+"?notice=rescheduled", http.StatusSeeOther) //nolint:gosec // a path of this workspace
-}
-
-func scheduleProblem(err error) string {
-	var wrong *schedule.ScheduleError
-	var zone *schedule.TimeZoneError
-	if errors.As(err, &wrong) || errors.As(err, &zone) {
-		return err.Error()
-	}
-	return "This schedule can't be read."
 }
