@@ -122,7 +122,7 @@ func TestTheDashboardInABrowser(t *testing.T) {
 	p.says("[data-log]", `"msg":"succeeded"`)
 
 	p.open("/hangfire/" + other.name + "/jobs")
-	p.says("main", "no such workspace")
+	p.says("main", "no such page")
 	if p.is(fmt.Sprintf("document.documentElement.textContent.replaceAll(location.pathname, '').includes(%q)", other.namespace)) {
 		t.Error("the page names the other tenant's namespace")
 	}
