@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// Install gets a package without letting it start a service.
-func Install(ctx context.Context, name string) error {
+// Install gets a package, and what it needs beside, without letting it start a service.
+func Install(ctx context.Context, name string, beside ...string) error {
 	apt, err := exec.LookPath("apt-get")
 	if err != nil || os.Geteuid() != 0 {
 		return fmt.Errorf("%s is missing: install Debian's package %q (it is installed by itself only for root on Debian)", name, name)
@@ -31,7 +31,8 @@ func Install(ctx context.Context, name string) error {
 	}
 	defer restore()
 	attempt := func() error {
-		cmd := exec.CommandContext(ctx, apt, "install", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300", name)
+		args := append([]string{"install", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300", name}, beside...)
+		cmd := exec.CommandContext(ctx, apt, args...)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 		if output, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("apt-get install %s: %w: %s", name, err, lastLines(string(output)))
