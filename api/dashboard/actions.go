@@ -142,7 +142,7 @@ func selected(notice string, do func(ctx context.Context, s *scope, name string)
 		failures := doAll(r.Context(), s, names, do)
 		if len(failures) == 0 {
 			fallback := s.path("jobs")
-			http.Redirect(w, r, s.back(r, fallback, notice, len(names)), http.StatusSeeOther) //nolint:gosec // back is a path of this workspace
+			seeOther(w, r, s.back(r, fallback, notice, len(names)))
 			return
 		}
 		if len(names) == 1 || apierrors.IsUnauthorized(failures[0].err) {

@@ -192,10 +192,10 @@ func (d *dashboard) search(w http.ResponseWriter, r *http.Request, s *scope) {
 	by := query.Get("by")
 	switch {
 	case text == "":
-		http.Redirect(w, r, s.path("jobs"), http.StatusSeeOther) //nolint:gosec // a path of this workspace
+		seeOther(w, r, s.path("jobs"))
 		return
 	case by == "handler" || by == "key":
-		http.Redirect(w, r, pathWith(s.path("jobs"), url.Values{by: {text}}), http.StatusSeeOther) //nolint:gosec // a path of this workspace
+		seeOther(w, r, pathWith(s.path("jobs"), url.Values{by: {text}}))
 		return
 	}
 	target, err := s.find(r.Context(), text)
@@ -207,7 +207,7 @@ func (d *dashboard) search(w http.ResponseWriter, r *http.Request, s *scope) {
 		d.refuseTo(w, r, s.user, http.StatusNotFound, "No job or recurring job in this workspace is called "+printable(text)+". The search by name takes a whole name; by handler it finds all jobs that run one.")
 		return
 	}
-	http.Redirect(w, r, target, http.StatusSeeOther) //nolint:gosec // a path of this workspace
+	seeOther(w, r, target)
 }
 
 // find what has a name; "": nothing.

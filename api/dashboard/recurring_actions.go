@@ -32,7 +32,7 @@ func onRecurring(notice string, do func(ctx context.Context, s *scope, name stri
 		if notice == "removed" {
 			target = s.path("recurring")
 		}
-		http.Redirect(w, r, s.back(r, target, notice, 0), http.StatusSeeOther) //nolint:gosec // back is a path of this workspace
+		seeOther(w, r, s.back(r, target, notice, 0))
 	}
 }
 
@@ -49,7 +49,7 @@ func (d *dashboard) trigger(w http.ResponseWriter, r *http.Request, s *scope) {
 		d.fail(w, r, s.user, err)
 		return
 	}
-	http.Redirect(w, r, s.path("jobs", job.Name)+"?notice=triggered", http.StatusSeeOther) //nolint:gosec // a path of this workspace
+	seeOther(w, r, s.path("jobs", job.Name)+"?notice=triggered")
 }
 
 // reschedule says what is wrong with a schedule as the operator would.
@@ -63,7 +63,7 @@ func (d *dashboard) reschedule(w http.ResponseWriter, r *http.Request, s *scope)
 		d.fail(w, r, s.user, err)
 		return
 	}
-	http.Redirect(w, r, s.path("recurring", name)+"?notice=rescheduled", http.StatusSeeOther) //nolint:gosec // a path of this workspace
+	seeOther(w, r, s.path("recurring", name)+"?notice=rescheduled")
 }
 
 func scheduleProblem(err error) string {

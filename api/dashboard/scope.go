@@ -118,7 +118,7 @@ func (d *dashboard) home(w http.ResponseWriter, r *http.Request, u *user) {
 		return
 	}
 	if len(all) == 1 {
-		http.Redirect(w, r, Root+"/"+all[0].Name, http.StatusSeeOther) //nolint:gosec // a path of a workspace
+		seeOther(w, r, Root+"/"+all[0].Name)
 		return
 	}
 	data := &homeData{base: base{Title: "Workspaces"}}
@@ -157,9 +157,15 @@ func (d *dashboard) switchWorkspace(w http.ResponseWriter, r *http.Request, u *u
 		d.fail(w, r, u, err)
 		return
 	}
-	http.Redirect(w, r, Root+"/"+workspace.Name, http.StatusSeeOther) //nolint:gosec // a path of a workspace
+	seeOther(w, r, Root+"/"+workspace.Name)
 }
 
 func (d *dashboard) noPage(w http.ResponseWriter, r *http.Request, u *user) {
 	d.refuseTo(w, r, u, http.StatusNotFound, noSuchPage)
+}
+
+// seeOther sends the browser on to a path of this server: one that is made here, or that
+// localPath or back has looked at.
+func seeOther(w http.ResponseWriter, r *http.Request, path string) {
+	http.Redirect(w, r, path, http.StatusSeeOther) //nolint:gosec // as said
 }

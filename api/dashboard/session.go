@@ -59,7 +59,7 @@ func (d *dashboard) noUser(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Method == http.MethodGet {
 		query.Set("next", r.URL.RequestURI())
 	}
-	http.Redirect(w, r, own+"/sign-in?"+query.Encode(), http.StatusSeeOther)
+	seeOther(w, r, own+"/sign-in?"+query.Encode())
 }
 
 // reasons why somebody is asked to sign in, by the query's word.
@@ -111,7 +111,7 @@ func (d *dashboard) signIn(w http.ResponseWriter, r *http.Request) {
 		d.writeSignIn(w, r, http.StatusUnprocessableEntity, signInData{Next: next, Problem: "This token is too long for a browser's cookie, which takes about 2,800 characters. Use a ServiceAccount's token, or one with fewer claims."})
 		return
 	}
-	http.Redirect(w, r, next, http.StatusSeeOther) //nolint:gosec // localPath has made it a path of this server
+	seeOther(w, r, next)
 }
 
 func (d *dashboard) signOut(w http.ResponseWriter, r *http.Request) {
@@ -124,7 +124,7 @@ func (d *dashboard) signOut(w http.ResponseWriter, r *http.Request) {
 		d.authenticator.Forget(session.Token)
 	}
 	d.sessions.End(w, r)
-	http.Redirect(w, r, own+"/sign-in?why=out", http.StatusSeeOther)
+	seeOther(w, r, own+"/sign-in?why=out")
 }
 
 const notGenuine = "This form was not made for your session, so it was not done. Open the page again and repeat it."
