@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/netpol"
 )
 
 const (
@@ -79,7 +80,7 @@ func TestCompromisedRunnerIsNobodyToKubernetes(t *testing.T) {
 		}
 	}
 	for _, port := range []int32{6443, 10250, 2379} {
-		if policyAllows(t, flow{from: pod, address: node, port: port}) {
+		if policyAllows(t, pod, end{address: node, port: port}) {
 			t.Errorf("the NetworkPolicies let it reach port %d of the node", port)
 		}
 	}
@@ -107,28 +108,26 @@ func TestCompromisedRunnerReachesNoOtherByPolicy(t *testing.T) {
 	hostPort, accepted := listenOnHost(t)
 	database := int32(shared.server.Port)
 
-	flows := map[string]flow{
+	ends := map[string]end{
 		"the database":              {address: shared.host, port: database},
-		"another tenant's pod":      {to: listener, port: listenPort},
-		"the operator's metrics":    {to: operator, port: metricsPort},
-		"the operator's health":     {to: operator, port: healthPort},
+		"another tenant's pod":      {pod: listener, port: listenPort},
+		"the operator's metrics":    {pod: operator, port: metricsPort},
+		"the operator's health":     {pod: operator, port: healthPort},
 		"a listener on the machine": {address: shared.host, port: hostPort},
 	}
 	targets := map[string]target{}
-	for name, f := range flows {
-		address := net.JoinHostPort(f.target(), strconv.Itoa(int(f.port)))
+	for name, f := range ends {
+		address := net.JoinHostPort(f.asked().Address, strconv.Itoa(int(f.port)))
 		targets[name] = target{Address: address}
-		if f.to == operator {
+		if f.pod == operator {
 			targets[name] = target{URL: "http://" + address + map[int32]string{metricsPort: "/metrics", healthPort: "/healthz"}[f.port],
 				Find: v1alpha1.QueueName(other.name)}
 		}
 	}
 	told := reach(tn, "reach", targets)
 	pod := tn.podOf("reach")
-	for _, name := range slices.Sorted(maps.Keys(flows)) {
-		f := flows[name]
-		f.from = pod
-		allowed := policyAllows(t, f)
+	for _, name := range slices.Sorted(maps.Keys(ends)) {
+		allowed := policyAllows(t, pod, ends[name])
 		t.Logf("%-28s allowed by policy: %-5t here: %s", name, allowed, told[name])
 		if wanted := name == "the database"; allowed != wanted {
 			t.Errorf("%s: the NetworkPolicies say %t, not %t", name, allowed, wanted)
@@ -139,6 +138,30 @@ func TestCompromisedRunnerReachesNoOtherByPolicy(t *testing.T) {
 	}
 	t.Logf("connections to the listener on the machine: %d", accepted.Load())
 	other.change("listen", func(spec *v1alpha1.WorkspaceJobSpec) { spec.Cancelled = true })
+}
+
+// end of a TCP connection that a pod may want: another pod, or an address of none.
+type end struct {
+	pod     *corev1.Pod
+	address string
+	port    int32
+}
+
+func (e end) asked() netpol.End {
+	if e.pod != nil {
+		return netpol.Pod(e.pod)
+	}
+	return netpol.End{Name: e.address, Address: e.address}
+}
+
+// policyAllows says what a network plugin that enforces NetworkPolicy makes of it.
+func policyAllows(t *testing.T, from *corev1.Pod, to end) bool {
+	t.Helper()
+	world, err := netpol.Read(t.Context(), shared.client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return world.Allows(netpol.Dial{From: netpol.Pod(from), To: to.asked(), Protocol: corev1.ProtocolTCP, Port: to.port})
 }
 
 func reach(tn *tenant, name string, targets map[string]target) map[string]string {
