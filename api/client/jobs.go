@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -184,72 +183,6 @@ func (w *Workspace) List(ctx context.Context, options ListOptions) (*v1alpha1.Wo
 	return list, nil
 }
 
-// Wait until the job has finished, and return it: its status.state says how. It is an
-// error if it is deleted meanwhile, or ctx ends.
-func (w *Workspace) Wait(ctx context.Context, name string) (*v1alpha1.WorkspaceJob, error) {
-	for {
-		job, err := w.Get(ctx, name)
-		if err != nil || Finished(job) {
-			return job, err
-		}
-		job, err = w.watch(ctx, job)
-		if err != nil || job != nil {
-			return job, err
-		}
-	}
-}
-
-// Finished: the job's state is final and its status speaks of the spec as it is.
-func Finished(job *v1alpha1.WorkspaceJob) bool {
-	return job.Status.State.Final() && job.Status.ObservedGeneration == job.Generation
-}
-
-// watch returns nil if the API server ends the watch before the job has finished.
-func (w *Workspace) watch(ctx context.Context, job *v1alpha1.WorkspaceJob) (*v1alpha1.WorkspaceJob, error) {
-	kube, err := w.kube()
-	if err != nil {
-		return nil, err
-	}
-	watcher, err := kube.Watch(ctx, &v1alpha1.WorkspaceJobList{}, &client.ListOptions{
-		Namespace: w.namespace,
-		Raw:       &metav1.ListOptions{FieldSelector: "metadata.name=" + job.Name, ResourceVersion: job.ResourceVersion},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("watch job %q: %w", job.Name, err)
-	}
-	defer watcher.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("wait for job %q, which is %s: %w", job.Name, stateOf(job), ctx.Err())
-		case event, open := <-watcher.ResultChan():
-			if !open {
-				return nil, nil
-			}
-			switch object := event.Object.(type) {
-			case *v1alpha1.WorkspaceJob:
-				job = object
-				if event.Type == "DELETED" {
-					return nil, apierrors.NewNotFound(v1alpha1.GroupVersion.WithResource("workspacejobs").GroupResource(), job.Name)
-				}
-				if Finished(job) {
-					return job, nil
-				}
-			default:
-				// The API server has forgotten what came since: ask anew.
-				return nil, nil
-			}
-		}
-	}
-}
-
-func stateOf(job *v1alpha1.WorkspaceJob) string {
-	if job.Status.State == "" {
-		return "not looked at yet"
-	}
-	return string(job.Status.State)
-}
-
 // Cancel a job: it must not run, or not any more. One that has finished stays as it is.
 func (w *Workspace) Cancel(ctx context.Context, name string) (*v1alpha1.WorkspaceJob, error) {
 	return w.patchJob(ctx, name, map[string]any{"cancelled": true})
@@ -317,40 +250,6 @@ func (w *Workspace) delete(ctx context.Context, object client.Object) error {
 		return fmt.Errorf("delete %s %q: %w", kindOf(object), object.GetName(), err)
 	}
 	return nil
-}
-
-// encode arguments: a JSON object, or nothing.
-func encode(args any) (*apiextensionsv1.JSON, error) {
-	if args == nil {
-		return nil, nil
-	}
-	text, err := json.Marshal(args)
-	if err != nil {
-		return nil, fmt.Errorf("encode the job's arguments: %w", err)
-	}
-	if len(text) == 0 || text[0] != '{' {
-		return nil, fmt.Errorf("a job's arguments are a JSON object, and a %T is none", args)
-	}
-	return &apiextensionsv1.JSON{Raw: text}, nil
-}
-
-// prefixOf a name that the API server completes: the handler's, as far as a name allows.
-func prefixOf(handler string) string {
-	name := strings.Trim(strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
-			return r
-		case r >= 'A' && r <= 'Z':
-			return r + 'a' - 'A'
-		default:
-			return '-'
-		}
-	}, handler), "-")
-	if name == "" {
-		name = "job"
-	}
-	// The API server adds five characters.
-	return strings.TrimRight(name[:min(len(name), 52)], "-") + "-"
 }
 
 func backoff() wait.Backoff {

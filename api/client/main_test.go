@@ -49,39 +49,8 @@ func run(m *testing.M) int {
 }
 
 func start(ctx context.Context) (stop func() error, err error) {
-	stop = func() error { return nil }
-	tool := os.Getenv("CLUSTER")
-	if tool == "" {
-		return stop, errors.New("CLUSTER must hold the path of the cluster tool: run `make test`, or `make cluster-tool` and CLUSTER=$PWD/bin/cluster go test …")
-	}
-	scratch, err := os.MkdirTemp("", "workspace-jobs-client-")
-	if err != nil {
-		return stop, err
-	}
-	stops := []func() error{func() error { return os.RemoveAll(scratch) }}
-	stop = func() error {
-		var all error
-		for i := len(stops) - 1; i >= 0; i-- {
-			all = errors.Join(all, stops[i]())
-		}
-		return all
-	}
-	started, stopPlane, err := testenv.Start(ctx, tool, testenv.Options{SimulatedNode: true, Policies: true})
-	if err != nil {
-		return stop, err
-	}
-	env = started
-	stops = append(stops, stopPlane)
-	binary, err := testenv.BuildOperator(ctx, scratch)
-	if err != nil {
-		return stop, err
-	}
-	operator, err := testenv.NewOperator(ctx, env, binary, scratch)
-	if err != nil {
-		return stop, err
-	}
-	stops = append(stops, operator.Stop)
-	if err := operator.Start(ctx); err != nil {
+	var operator *testenv.Operator
+	if env, operator, stop, err = testenv.StartOperated(ctx, testenv.Options{SimulatedNode: true, Policies: true}); err != nil {
 		return stop, err
 	}
 	config = env.As("ana", "system:authenticated")

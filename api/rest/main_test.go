@@ -92,33 +92,12 @@ func start(ctx context.Context) (stop func() error, err error) {
 	if described, err = newDescription("../../docs/openapi.yaml"); err != nil {
 		return stop, err
 	}
-	tool := os.Getenv("CLUSTER")
-	if tool == "" {
-		return stop, errors.New("CLUSTER must hold the path of the cluster tool: run `make test`, or `make cluster-tool` and CLUSTER=$PWD/bin/cluster go test …")
-	}
-	scratch, err := os.MkdirTemp("", "workspace-jobs-rest-")
-	if err != nil {
-		return stop, err
-	}
-	stops = append(stops, func() error { return os.RemoveAll(scratch) })
-	started, stopPlane, err := testenv.Start(ctx, tool, testenv.Options{SimulatedNode: true, Policies: true})
+	started, operator, end, err := testenv.StartOperated(ctx, testenv.Options{SimulatedNode: true, Policies: true})
+	stops = append(stops, end)
 	if err != nil {
 		return stop, err
 	}
 	env = started
-	stops = append(stops, stopPlane)
-	binary, err := testenv.BuildOperator(ctx, scratch)
-	if err != nil {
-		return stop, err
-	}
-	operator, err := testenv.NewOperator(ctx, env, binary, scratch)
-	if err != nil {
-		return stop, err
-	}
-	stops = append(stops, operator.Stop)
-	if err := operator.Start(ctx); err != nil {
-		return stop, err
-	}
 	if err := makeTenants(ctx); err != nil {
 		return stop, errors.Join(err, operator.Alive())
 	}

@@ -126,17 +126,23 @@ func (s *Shared) Operator(t testing.TB, args ...string) *Operator {
 
 func (s *Shared) startOperator(ctx context.Context, env *Env, args []string) error {
 	var err error
-	if s.scratch, err = os.MkdirTemp("", "workspace-jobs-operator-"); err != nil {
-		return err
+	s.operator, s.scratch, err = operate(ctx, env, args)
+	return err
+}
+
+// operate builds the operator and has it work on env. Its files are in the folder scratch.
+func operate(ctx context.Context, env *Env, args []string) (operator *Operator, scratch string, err error) {
+	if scratch, err = os.MkdirTemp("", "workspace-jobs-operator-"); err != nil {
+		return nil, "", err
 	}
-	binary, err := BuildOperator(ctx, s.scratch)
+	binary, err := BuildOperator(ctx, scratch)
 	if err != nil {
-		return err
+		return nil, scratch, err
 	}
-	if s.operator, err = NewOperator(ctx, env, binary, s.scratch, args...); err != nil {
-		return err
+	if operator, err = NewOperator(ctx, env, binary, scratch, args...); err != nil {
+		return nil, scratch, err
 	}
-	return s.operator.Start(ctx)
+	return operator, scratch, operator.Start(ctx)
 }
 
 func (s *Shared) stopOperator() error {
@@ -148,11 +154,43 @@ func (s *Shared) stopOperator() error {
 }
 
 func start(options Options) (*Env, *plane, error) {
-	tool := os.Getenv("CLUSTER")
-	if tool == "" {
-		return nil, nil, errors.New("CLUSTER must hold the path of the cluster tool: run `make test`, or `make cluster-tool` and CLUSTER=$PWD/bin/cluster go test …")
+	tool, err := clusterTool()
+	if err != nil {
+		return nil, nil, err
 	}
 	return startWith(context.Background(), tool, options)
+}
+
+func clusterTool() (string, error) {
+	tool := os.Getenv("CLUSTER")
+	if tool == "" {
+		return "", errors.New("CLUSTER must hold the path of the cluster tool: run `make test`, or `make cluster-tool` and CLUSTER=$PWD/bin/cluster go test …")
+	}
+	return tool, nil
+}
+
+// StartOperated starts a control plane and the operator for a TestMain: for tests of which
+// some are examples, and so can't ask for either. stop is never nil, and ends what was
+// started.
+func StartOperated(ctx context.Context, options Options) (env *Env, operator *Operator, stop func() error, err error) {
+	stop = func() error { return nil }
+	tool, err := clusterTool()
+	if err != nil {
+		return nil, nil, stop, err
+	}
+	env, plane, err := startWith(ctx, tool, options)
+	if err != nil {
+		return nil, nil, stop, err
+	}
+	operator, scratch, err := operate(ctx, env, nil)
+	stop = func() error {
+		var all error
+		if operator != nil {
+			all = operator.Stop()
+		}
+		return errors.Join(all, plane.stop(), os.RemoveAll(scratch))
+	}
+	return env, operator, stop, err
 }
 
 // Start starts a control plane for a program that is no test; stop ends it. tool is

@@ -17,14 +17,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
-	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
-	"github.com/openradius/workspace-jobs/controllers/workspace"
 	"github.com/openradius/workspace-jobs/hack/testenv"
 )
 
@@ -38,7 +34,7 @@ func TestMain(m *testing.M) {
 	quiet := logr.FromSlogHandler(slog.DiscardHandler)
 	ctrl.SetLogger(quiet)
 	klog.SetLogger(quiet)
-	os.Exit(shared.Run(m, tenant.stop))
+	os.Exit(shared.Run(m))
 }
 
 const (
@@ -83,23 +79,19 @@ func person(name string) identity {
 	return identity{name: name, user: name + "@example.net", groups: []string{"system:authenticated"}}
 }
 
-// tenants are two workspaces in a cluster where the operator's Workspace controller
-// runs, with the operator's own rights: what a member gets is what it binds.
+// tenants are two workspaces in a cluster where the operator runs, with its own rights:
+// what a member gets is what it binds.
 type tenants struct {
-	once   sync.Once
-	env    *testenv.Env
-	cancel context.CancelFunc
-	ended  chan struct{}
+	once sync.Once
+	env  *testenv.Env
 }
 
 // get makes them, once for all tests.
 func (s *tenants) get(t *testing.T) *testenv.Env {
 	t.Helper()
 	env := shared.Env(t)
+	shared.Operator(t)
 	s.once.Do(func() {
-		if err := s.startOperator(env); err != nil {
-			t.Fatal(err)
-		}
 		create(t, env, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: staff}})
 		create(t, env, &rbacv1.ClusterRoleBinding{
 			ObjectMeta: metav1.ObjectMeta{Name: "for-comparison"},
@@ -116,45 +108,6 @@ func (s *tenants) get(t *testing.T) *testenv.Env {
 	return s.env
 }
 
-func (s *tenants) startOperator(env *testenv.Env) error {
-	byObject, err := workspace.CacheByObject()
-	if err != nil {
-		return err
-	}
-	mgr, err := ctrl.NewManager(env.As(testenv.ManagerUser), ctrl.Options{
-		Scheme:  env.Scheme,
-		Metrics: server.Options{BindAddress: "0"},
-		Cache:   cache.Options{ByObject: byObject},
-	})
-	if err != nil {
-		return err
-	}
-	reconciler := &workspace.Reconciler{
-		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(),
-		Recorder: mgr.GetEventRecorder(v1alpha1.ManagedBy), Clock: clock.RealClock{},
-	}
-	if err := reconciler.SetupWithManager(mgr); err != nil {
-		return err
-	}
-	var ctx context.Context
-	ctx, s.cancel = context.WithCancel(context.Background())
-	s.ended = make(chan struct{})
-	go func() {
-		defer close(s.ended)
-		if err := mgr.Start(ctx); err != nil {
-			fmt.Fprintf(os.Stderr, "the operator ended: %v\n", err)
-		}
-	}()
-	return nil
-}
-
-func (s *tenants) stop() {
-	if s.cancel != nil {
-		s.cancel()
-		<-s.ended
-	}
-}
-
 // makeWorkspace brings a workspace with its members to Ready. Each member is a user,
 // and a ServiceAccount that a test has a token of.
 func makeWorkspace(t *testing.T, env *testenv.Env, name string, members []identity) {
@@ -164,6 +117,8 @@ func makeWorkspace(t *testing.T, env *testenv.Env, name string, members []identi
 		Spec: v1alpha1.WorkspaceSpec{
 			Database: v1alpha1.Database{SecretRef: v1alpha1.SecretKeyRef{Name: "database"}, Egress: []v1alpha1.EgressRule{{}}},
 			Runner:   v1alpha1.Runner{Image: "registry.example.net/runner:1"},
+			// The jobs that are tried are not run.
+			Suspend: true,
 		},
 	}
 	for i, role := range []v1alpha1.MemberRole{v1alpha1.RoleViewer, v1alpha1.RoleEditor, v1alpha1.RoleAdmin}[:len(members)] {

@@ -1,0 +1,43 @@
+package client
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+)
+
+// encode arguments: a JSON object, or nothing.
+func encode(args any) (*apiextensionsv1.JSON, error) {
+	if args == nil {
+		return nil, nil
+	}
+	text, err := json.Marshal(args)
+	if err != nil {
+		return nil, fmt.Errorf("encode the job's arguments: %w", err)
+	}
+	if len(text) == 0 || text[0] != '{' {
+		return nil, fmt.Errorf("a job's arguments are a JSON object, and a %T is none", args)
+	}
+	return &apiextensionsv1.JSON{Raw: text}, nil
+}
+
+// prefixOf a name that the API server completes: the handler's, as far as a name allows.
+func prefixOf(handler string) string {
+	name := strings.Trim(strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		default:
+			return '-'
+		}
+	}, handler), "-")
+	if name == "" {
+		name = "job"
+	}
+	// The API server adds five characters.
+	return strings.TrimRight(name[:min(len(name), 52)], "-") + "-"
+}
