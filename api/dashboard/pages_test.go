@@ -42,7 +42,7 @@ func TestTokensThatAreNotTaken(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	good := l.token(t, "viewer")
-	expired, err := l.env.ExpiredToken(good)
+	expired, err := testenv.ExpiredToken(l.env.Kubeconfig, good)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,134 +3,300 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"strings"
 	"testing"
 
-	"github.com/chromedp/chromedp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/hack/browser"
+	"github.com/openradius/workspace-jobs/hack/testenv"
 )
 
-// page is a tab of a real browser on the dashboard.
-type page struct {
-	t   *testing.T
-	ctx context.Context
-	url string
+// dashboard of a tenant, as its members use it.
+type dashboard struct {
+	tn             *tenant
+	url            string
+	editor, viewer string
 }
 
-func openBrowser(t *testing.T, url string) page {
+func (d dashboard) as(t *testing.T, token string) *browser.Tab {
 	t.Helper()
-	path, err := browser.Chromium(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("disable-dev-shm-usage", true), chromedp.WSURLReadTimeout(pollLimit))
-	allocated, stop := chromedp.NewExecAllocator(context.Background(), options...)
-	ctx, closeBrowser := chromedp.NewContext(allocated)
-	t.Cleanup(func() { closeBrowser(); stop() })
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatal(err)
-	}
-	return page{t, ctx, url}
+	return signedIn(t, d.url, token)
 }
 
-func (p page) open(path string) {
-	p.t.Helper()
-	if err := chromedp.Do(p.ctx, chromedp.Navigate(p.url+path), chromedp.WaitReady(chromedp.CSS("main"))); err != nil {
-		p.t.Fatal(err)
-	}
-}
-
-func (p page) press(selector string) {
-	p.t.Helper()
-	if _, err := chromedp.RunResponse(p.ctx, chromedp.Evaluate[chromedp.Void](fmt.Sprintf("document.querySelector(%q).click()", selector))); err != nil {
-		p.t.Fatalf("press %s: %v", selector, err)
-	}
-}
-
-func (p page) signIn(token string) {
-	p.t.Helper()
-	p.open("/hangfire")
-	if err := chromedp.Do(p.ctx, chromedp.SetValue(chromedp.CSS("#token"), token)); err != nil {
-		p.t.Fatal(err)
-	}
-	p.press("form.stack button")
-}
-
-// says waits until the element has the text.
-func (p page) says(selector, text string) {
-	p.t.Helper()
-	script := fmt.Sprintf("(document.querySelector(%q)||{textContent:''}).textContent", selector)
-	eventually(p.t, fmt.Sprintf("%s says %q", selector, text), func(context.Context) error {
-		got, err := chromedp.Run(p.ctx, chromedp.Evaluate[string](script))
-		if err == nil && !strings.Contains(got, text) {
-			err = fmt.Errorf("it says %.600q", strings.Join(strings.Fields(got), " "))
-		}
-		return err
-	})
-}
-
-func (p page) is(script string) bool {
-	p.t.Helper()
-	yes, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool](script))
-	if err != nil {
-		p.t.Fatalf("%s: %v", script, err)
-	}
-	return yes
-}
-
-// TestTheDashboardInABrowser, on the real cluster: a job is watched from the queue to its
-// end, with its log, without the page being loaded anew.
+// TestTheDashboardInABrowser: all that people do in it, on the real cluster.
 func TestTheDashboardInABrowser(t *testing.T) {
 	t.Parallel()
-	tn := newTenantWithEffects(t, "dash-own", withAccount("app"))
-	other := newTenant(t, "dash-other")
-	p := openBrowser(t, forward(t))
-	p.signIn("no-token")
-	p.says("main", "does not take this token")
-	p.signIn(tn.token("app"))
-	p.says("h1", "Overview")
+	tn := newTenantWithEffects(t, "dash-own", withAccount("editor"), withViewer("viewer"))
+	d := dashboard{tn: tn, url: forward(t), editor: tn.token("editor"), viewer: tn.token("viewer")}
+	for name, part := range map[string]func(*testing.T, dashboard){
+		"a job is watched to its end":  watchAJob,
+		"a failed job is requeued":     requeueAFailedJob,
+		"many are deleted":             deleteMany,
+		"a recurring job":              useARecurringJob,
+		"signing in and out":           signInAndOut,
+		"the end of a session is told": endASession,
+		"a viewer sees no buttons":     lookAsViewer,
+		"the keyboard is enough":       useTheKeyboard,
+		"a search":                     search,
+		"the border of another tenant": lookOverTheBorder,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			part(t, dashboard{d.tn.in(t), d.url, d.editor, d.viewer})
+		})
+	}
+}
 
-	barrier := tn.closeBarrier()
-	tn.start(tn.makeSQL("watched", passBarrier, insertEffect))
-	p.open("/hangfire/dash-own/jobs/watched")
-	p.is("window.marked = true")
-	p.says(".head .state", "Processing")
-	p.says("[data-log]", "attempt started")
+// watchAJob from the queue to its end, with its log, without the page being loaded anew.
+func watchAJob(t *testing.T, d dashboard) {
+	barrier := d.tn.closeBarrier()
+	d.tn.start(d.tn.makeSQL("before", passBarrier).key("watched"))
+	barrier.waitFor(1)
+	d.tn.start(d.tn.makeSQL("watched", "SELECT 'begun'", passBarrier, insertEffect).key("watched"))
+	b := d.as(t, d.editor)
+	b.Open("/hangfire/dash-own/jobs/watched")
+	b.See(".head .state", "Enqueued")
+	b.See("#log", "No attempt has begun")
+	b.Mark()
+	d.tn.change("before", func(spec *v1alpha1.WorkspaceJobSpec) { spec.Cancelled = true })
+	b.See(".head .state", "Processing")
+	b.See("[data-log]", `"statement":1`)
+	b.See("[role=status][sse-swap]", "processing")
 	barrier.waitFor(1)
 	barrier.lift()
-	p.says(".head .state", "Succeeded")
-	p.says("[data-log]", `"msg":"succeeded"`)
-	if !p.is("window.marked === true") {
+	b.See(".head .state", "Succeeded")
+	b.See("[data-log]", `"msg":"succeeded"`)
+	b.See("[aria-label=Result]", `"rows": 3`)
+	b.See("[role=status][sse-swap]", "succeeded")
+	if !b.Marked() {
 		t.Error("the page was loaded anew")
 	}
-	tn.wantEffects(1)
-	p.press("#requeue")
-	p.says("main", "run 2")
-	p.says(".head .state", "Succeeded")
-	// Once for each run, and a log that has ended is shown as it is.
-	eventually(t, "it has run twice", func(ctx context.Context) error {
-		job, err := tn.job(ctx, "watched")
-		if err == nil && (job.Status.Run != 2 || !job.Status.State.Final()) {
-			err = fmt.Errorf("%+v", job.Status)
+	if !b.Has("#requeue") || b.Has("#cancel") {
+		t.Error("its buttons are those of a job that runs")
+	}
+	d.tn.wantEffects(1)
+	// A log that has ended is shown as it is.
+	b.Open("/hangfire/dash-own/jobs/watched")
+	b.See("[data-log]", `"msg":"succeeded"`)
+}
+
+// requeueAFailedJob once what it needs is there.
+func requeueAFailedJob(t *testing.T, d dashboard) {
+	d.tn.start(d.tn.makeSQL("again", "INSERT INTO made_later DEFAULT VALUES").retries(0))
+	d.tn.waitFinal("again", v1alpha1.StateFailed)
+	b := d.as(t, d.editor)
+	b.Open("/hangfire/dash-own/jobs/again")
+	b.See("td.error", `relation "made_later" does not exist`)
+	d.tn.exec("CREATE TABLE made_later (at timestamptz NOT NULL DEFAULT now())")
+	b.Press("#requeue")
+	b.See(".notice", "The job was requeued.")
+	b.See("main", "run 2")
+	b.See(".head .state", "Succeeded")
+	if n := d.tn.count("SELECT count(*) FROM made_later"); n != 1 {
+		t.Errorf("its effect is there %d times", n)
+	}
+}
+
+func deleteMany(t *testing.T, d dashboard) {
+	for i := range 7 {
+		d.tn.start(d.tn.makeSQL(fmt.Sprintf("mass-%d", i), "SELECT 1").key("mass"))
+	}
+	for i := range 7 {
+		d.tn.waitFinal(fmt.Sprintf("mass-%d", i), v1alpha1.StateSucceeded)
+	}
+	b := d.as(t, d.editor)
+	b.Open("/hangfire/dash-own/jobs?key=mass")
+	b.See("main", "mass-6")
+	b.Click("#select-mass-3")
+	b.See("[data-selected]", "1 selected")
+	b.Mark()
+	// What is selected stays so when the list is drawn again.
+	d.tn.start(d.tn.makeSQL("mass-7", "SELECT 1").key("mass"))
+	b.See("main", "mass-7")
+	checked := browser.Eval[bool](b, `document.querySelector("#select-mass-3").checked`)
+	if !checked || !b.Marked() {
+		t.Errorf("selected: %t, the same page: %t", checked, b.Marked())
+	}
+	d.tn.waitFinal("mass-7", v1alpha1.StateSucceeded)
+	b.Click("#select-all")
+	b.See("[data-selected]", "8 selected")
+	b.Press("#delete-selected")
+	b.See("main", "Delete 8 jobs?")
+	picture(b, "confirm")
+	b.Press("button.danger")
+	b.See(".notice", "8 jobs were deleted.")
+	eventually(t, "they are gone", func(ctx context.Context) error {
+		for i := range 8 {
+			if _, err := d.tn.job(ctx, fmt.Sprintf("mass-%d", i)); wantNotFound(err) != nil {
+				return fmt.Errorf("mass-%d: %w", i, wantNotFound(err))
+			}
+		}
+		return nil
+	})
+}
+
+// useARecurringJob: its schedule is changed with a look at what it gives, it is paused,
+// triggered, resumed and removed.
+func useARecurringJob(t *testing.T, d dashboard) {
+	d.tn.exec("CREATE TABLE triggered (at timestamptz NOT NULL DEFAULT now())")
+	nightly := d.tn.makeRecurring("nightly-cleanup", "H 2 * * *", "INSERT INTO triggered DEFAULT VALUES")
+	nightly.Spec.TimeZone = "Asia/Kolkata"
+	if err := create(t.Context(), shared.client, nightly); err != nil {
+		t.Fatal(err)
+	}
+	b := d.as(t, d.editor)
+	b.Open("/hangfire/dash-own/recurring/nightly-cleanup")
+	b.See(".head .state", "In place")
+	// The next runs follow what is typed.
+	b.Mark()
+	b.Do(`document.querySelector("#schedule").select()`)
+	b.Type("30 4 * * 1-5")
+	b.See("#preview", "04:30 IST")
+	b.Type(" x")
+	b.See("#preview", "schedule ")
+	b.Type("\b\b")
+	b.See("#preview", "04:30 IST")
+	if !b.Marked() {
+		t.Error("the page was loaded anew")
+	}
+	b.Press("#save")
+	b.See(".notice", "The schedule was changed.")
+	b.See("dl", "30 4 * * 1-5")
+	b.Press("#pause")
+	b.See(".head .state", "Paused")
+	d.tn.wantCronJob("nightly-cleanup", "30 4 * * 1-5", true)
+	b.Press("#trigger")
+	b.See(".notice", "triggered")
+	b.See(".head .state", "Succeeded")
+	if n := d.tn.count("SELECT count(*) FROM triggered"); n != 1 {
+		t.Errorf("it has run %d times", n)
+	}
+	b.Open("/hangfire/dash-own/recurring/nightly-cleanup")
+	b.See("table", "Succeeded")
+	picture(b, "recurring-job")
+	b.Press("#resume")
+	b.See(".head .state", "In place")
+	d.tn.wantCronJob("nightly-cleanup", "30 4 * * 1-5", false)
+	b.Open("/hangfire/dash-own/recurring")
+	b.See("table", "nightly-cleanup")
+	picture(b, "recurring")
+	b.Open("/hangfire/dash-own/recurring/nightly-cleanup")
+	b.Press("#remove")
+	b.See("main", "Remove the recurring job nightly-cleanup?")
+	b.Press("button.danger")
+	b.See(".notice", "The recurring job was removed.")
+	eventually(t, "it is gone", func(ctx context.Context) error {
+		return wantNotFound(shared.client.Get(ctx, keyOf(nightly), &v1alpha1.WorkspaceRecurringJob{}))
+	})
+}
+
+// wantCronJob waits until Kubernetes keeps this schedule, or keeps it suspended.
+func (tn *tenant) wantCronJob(name, schedule string, suspended bool) {
+	tn.t.Helper()
+	eventually(tn.t, "the CronJob "+name, func(ctx context.Context) error {
+		found, err := shared.clientset.BatchV1().CronJobs(tn.namespace).Get(ctx, name, metav1.GetOptions{})
+		if err == nil && (found.Spec.Schedule != schedule || *found.Spec.Suspend != suspended) {
+			err = fmt.Errorf("it is %q, suspended: %t", found.Spec.Schedule, *found.Spec.Suspend)
 		}
 		return err
 	})
-	tn.wantEffects(2)
-	p.open("/hangfire/dash-own/jobs/watched")
-	p.says("[data-log]", `"msg":"succeeded"`)
+}
 
-	p.open("/hangfire/" + other.name + "/jobs")
-	p.says("main", "no such page")
-	if p.is(fmt.Sprintf("document.documentElement.textContent.replaceAll(location.pathname, '').includes(%q)", other.namespace)) {
-		t.Error("the page names the other tenant's namespace")
+func signInAndOut(t *testing.T, d dashboard) {
+	expired, err := testenv.ExpiredToken(shared.kubeconfig, d.editor)
+	if err != nil {
+		t.Fatal(err)
 	}
-	p.open("/hangfire")
-	p.press("form[action$='/-/sign-out'] button")
-	p.says("main", "token")
-	p.open("/hangfire/dash-own/jobs/watched")
-	if p.is("document.documentElement.textContent.includes('attempt 1')") {
-		t.Error("who has signed out reads on")
+	foreign, err := testenv.ForeignToken(d.editor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := tab(t, d.url)
+	b.Open("/hangfire/dash-own/jobs")
+	picture(b, "sign-in")
+	for _, token := range []string{"let-me-in", expired, foreign} {
+		b.SignIn(token)
+		b.See("[role=alert]", "The cluster does not take this token")
+	}
+	picture(b, "sign-in-refused")
+	b.SignIn(d.editor)
+	b.See("h1", "Overview")
+	b.Press("form.out button")
+	b.See(".notice", "You have signed out.")
+	for _, path := range []string{"/hangfire/dash-own", "/hangfire/dash-own/jobs/watched"} {
+		b.Open(path)
+		b.See("h1", "Sign in")
+	}
+}
+
+func endASession(t *testing.T, d dashboard) {
+	b := d.as(t, d.editor)
+	b.Open("/hangfire/dash-own/retries")
+	b.Do(`fetch("/hangfire/-/sign-out", {method: "POST", redirect: "manual", body: new URLSearchParams({antiforgery: document.querySelector("form.out [name=antiforgery]").value})}).then(() => 1)`)
+	b.See(".warning:not(#connection)", "Your session has ended.")
+}
+
+func lookAsViewer(t *testing.T, d dashboard) {
+	d.tn.start(d.tn.makeSQL("only-seen", "SELECT 1/0").retries(0))
+	if err := create(t.Context(), shared.client, d.tn.makeRecurring("only-seen", "@yearly", "SELECT 1")); err != nil {
+		t.Fatal(err)
+	}
+	d.tn.waitFinal("only-seen", v1alpha1.StateFailed)
+	b := d.as(t, d.viewer)
+	for _, path := range []string{"", "/jobs", "/jobs/only-seen", "/recurring", "/recurring/only-seen", "/retries", "/pods"} {
+		b.Open("/hangfire/dash-own" + path)
+		for _, selector := range []string{"main button", "main input", "main form"} {
+			if b.Has(selector) {
+				t.Errorf("%s has a %s", path, selector)
+			}
+		}
+	}
+	b.Open("/hangfire/dash-own/jobs/only-seen")
+	b.See("[data-log]", "division by zero")
+	picture(b, "job-viewer")
+}
+
+func useTheKeyboard(t *testing.T, d dashboard) {
+	d.tn.start(d.tn.makeSQL("by-keyboard", "SELECT 1").key("keyboard"))
+	d.tn.waitFinal("by-keyboard", v1alpha1.StateSucceeded)
+	b := d.as(t, d.editor)
+	b.Open("/hangfire/dash-own/jobs?key=keyboard")
+	b.Type("\t")
+	if focused := browser.Eval[string](b, "document.activeElement.className"); focused != "skip" {
+		t.Errorf("the first stop is %q, not the way to the content", focused)
+	}
+	const focus = "document.activeElement.id"
+	focused := ""
+	for range 60 {
+		b.Type("\t")
+		if focused = browser.Eval[string](b, focus); focused == "open-by-keyboard" {
+			break
+		}
+	}
+	outlined := browser.Eval[string](b, "getComputedStyle(document.activeElement).outlineStyle")
+	if focused != "open-by-keyboard" || outlined != "solid" {
+		t.Fatalf("the focus is on %q, outline %s", focused, outlined)
+	}
+	// It stays there when the list is drawn again.
+	d.tn.start(d.tn.makeSQL("by-keyboard-2", "SELECT 1").key("keyboard"))
+	b.See("main", "by-keyboard-2")
+	if focused := browser.Eval[string](b, focus); focused != "open-by-keyboard" {
+		t.Errorf("the focus went to %q", focused)
+	}
+	b.Type("\r")
+	b.See("h1", "by-keyboard")
+}
+
+// search by name, handler and key.
+func search(t *testing.T, d dashboard) {
+	d.tn.start(d.tn.makeSQL("searched-for", "SELECT 1").key("search/1"))
+	b := d.as(t, d.editor)
+	for by, text := range map[string]string{"name": "searched-for", "handler": "sql", "key": "search/1"} {
+		b.Open("/hangfire/dash-own/jobs?state=Deleted")
+		b.Fill("#by", by)
+		b.Fill("#q", text)
+		b.Press("form.search button")
+		b.See("main", "searched-for")
 	}
 }

@@ -57,6 +57,11 @@ func (w *jobWrapper) timeout(limit time.Duration) *jobWrapper {
 	return w
 }
 
+func (w *jobWrapper) key(key string) *jobWrapper {
+	w.Spec.ConcurrencyKey = key
+	return w
+}
+
 func (w *jobWrapper) delay(delay time.Duration) *jobWrapper {
 	w.Spec.Delay = &metav1.Duration{Duration: delay}
 	return w

@@ -24,9 +24,18 @@ import (
 
 // withAccount makes a ServiceAccount of the workspace's namespace its editor.
 func withAccount(name string) func(*v1alpha1.Workspace) {
+	return func(ws *v1alpha1.Workspace) { withMember(v1alpha1.RoleEditor, ws.NamespaceName(), name)(ws) }
+}
+
+// withViewer makes a ServiceAccount of the workspace's namespace its viewer.
+func withViewer(name string) func(*v1alpha1.Workspace) {
+	return func(ws *v1alpha1.Workspace) { withMember(v1alpha1.RoleViewer, ws.NamespaceName(), name)(ws) }
+}
+
+func withMember(role v1alpha1.MemberRole, namespace, name string) func(*v1alpha1.Workspace) {
 	return func(ws *v1alpha1.Workspace) {
 		ws.Spec.Members = append(ws.Spec.Members, v1alpha1.Member{
-			Role: v1alpha1.RoleEditor, Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Name: name, Namespace: ws.NamespaceName()}},
+			Role: role, Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Name: name, Namespace: namespace}},
 		})
 	}
 }

@@ -24,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/browser"
 	"github.com/openradius/workspace-jobs/hack/postgres"
 )
 
@@ -43,9 +44,10 @@ const (
 type suite struct {
 	root, tool string
 	// host is the machine's address that pods can reach.
-	host   string
-	config *rest.Config
-	scheme *runtime.Scheme
+	host       string
+	kubeconfig string
+	config     *rest.Config
+	scheme     *runtime.Scheme
 	// client and clientset have a cluster admin's rights, and read live.
 	client    client.Client
 	clientset *kubernetes.Clientset
@@ -53,6 +55,10 @@ type suite struct {
 	// turn is locked by the one run that has the cluster: its owner.
 	turn  *os.File
 	owner bool
+
+	// chromium is started by the first test that needs it.
+	chromium     *browser.Browser
+	openChromium sync.Once
 
 	mutex sync.Mutex
 	// secrets must be found in no object and in no log.
@@ -140,14 +146,14 @@ func (s *suite) startCluster(ctx context.Context) error {
 
 func (s *suite) connect(ctx context.Context) error {
 	log.SetLogger(logr.Discard()) // what the client warns of, the tests look at themselves
-	kubeconfig, err := s.command(ctx, s.tool, "kubeconfig", "--name", clusterName)
-	if err != nil {
+	var err error
+	if s.kubeconfig, err = s.command(ctx, s.tool, "kubeconfig", "--name", clusterName); err != nil {
 		return err
 	}
 	if s.host, err = s.command(ctx, s.tool, "host-address", "--name", clusterName); err != nil {
 		return err
 	}
-	if s.config, err = clientcmd.BuildConfigFromFlags("", kubeconfig); err != nil {
+	if s.config, err = clientcmd.BuildConfigFromFlags("", s.kubeconfig); err != nil {
 		return err
 	}
 	s.config.QPS = -1
@@ -207,6 +213,9 @@ func (s *suite) removeLeftovers(ctx context.Context) error {
 // stop is called also after a start that failed.
 func (s *suite) stop(ctx context.Context) error {
 	var err error
+	if s.chromium != nil {
+		s.chromium.Stop()
+	}
 	if s.server != nil {
 		err = s.server.Stop()
 	}

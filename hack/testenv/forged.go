@@ -18,9 +18,9 @@ import (
 )
 
 // ExpiredToken is token as it will be after its end: its times lie in the past, and the
-// cluster's own key has signed it.
-func (e *Env) ExpiredToken(token string) (string, error) {
-	text, err := os.ReadFile(filepath.Join(filepath.Dir(e.Kubeconfig), "pki", "service-account.key"))
+// own key of the cluster with this kubeconfig, one of hack/cluster, has signed it.
+func ExpiredToken(kubeconfig, token string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(filepath.Dir(kubeconfig), "pki", "service-account.key"))
 	if err != nil {
 		return "", err
 	}

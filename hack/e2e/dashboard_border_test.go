@@ -1,0 +1,109 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+// Every name that the other tenant has begins with this.
+const hidden = "veiled"
+
+// lookOverTheBorder: what another tenant has is in no page, answer, error or stream.
+func lookOverTheBorder(t *testing.T, d dashboard) {
+	other := newTenantWithEffects(t, hidden)
+	other.start(other.makeSQL(hidden+"-job", insertEffect).key(hidden + "-key"))
+	if err := create(t.Context(), shared.client, other.makeRecurring(hidden+"-recurring", "@yearly", insertEffect)); err != nil {
+		t.Fatal(err)
+	}
+	other.waitFinal(hidden+"-job", v1alpha1.StateSucceeded)
+
+	b := d.as(t, d.editor)
+	for _, path := range []string{"", "/jobs", "/jobs?key=" + hidden + "-key", "/recurring", "/retries", "/pods", "/jobs/" + hidden + "-job", "/recurring/" + hidden + "-recurring"} {
+		b.Open("/hangfire/dash-own" + path)
+		if tells(b.HTML(), path) {
+			t.Errorf("the page %s tells of the other tenant:\n%s", path, b.HTML())
+		}
+	}
+	for _, path := range []string{"", "/jobs", "/jobs/veiled-job", "/recurring", "/recurring/veiled-recurring", "/retries", "/pods", "/jobs/veiled-job/attempts/1/log", "/live", "/live/jobs", "/search?by=name&q=veiled-job"} {
+		there, nowhere := b.Fetch("/hangfire/"+hidden+path), b.Fetch("/hangfire/nowhere"+path)
+		if there != nowhere || !strings.Contains(there, "no such page") {
+			t.Errorf("%s answers\n%s\nand one that is not there\n%s", path, there, nowhere)
+		}
+	}
+	b.Open("/hangfire/-/switch?workspace=" + hidden)
+	b.See("main", "no such page")
+
+	c := caller{t, d.url, d.editor}
+	c.refusedOverTheBorder()
+	d.streamsStayOnTheirSide(c, other)
+	if status, text := c.ask(http.MethodGet, "/api/workspaces", ""); status != http.StatusOK || tells(text, "") {
+		t.Errorf("the list of workspaces: %d %s", status, text)
+	}
+}
+
+// tells whether a text has a name of the other tenant's that was not in what was asked.
+func tells(text, asked string) bool {
+	_, name, _ := strings.Cut(asked, hidden)
+	return strings.Contains(strings.ReplaceAll(text, hidden+name, ""), hidden)
+}
+
+// refusedOverTheBorder: REST answers as if the other's workspace were not there.
+func (c caller) refusedOverTheBorder() {
+	c.t.Helper()
+	const job = `{"handler": "sql", "args": {"statements": ["SELECT 1"]}}`
+	for _, asked := range []struct{ method, path, body string }{
+		{http.MethodGet, "", ""},
+		{http.MethodGet, "/jobs", ""},
+		{http.MethodPost, "/jobs", job},
+		{http.MethodGet, "/jobs/veiled-job", ""},
+		{http.MethodDelete, "/jobs/veiled-job", ""},
+		{http.MethodPost, "/jobs/veiled-job/requeue", ""},
+		{http.MethodPost, "/jobs/veiled-job/cancel", ""},
+		{http.MethodGet, "/jobs/veiled-job/logs", ""},
+		{http.MethodGet, "/jobs/veiled-job/events", ""},
+		{http.MethodGet, "/events", ""},
+		{http.MethodGet, "/recurring", ""},
+		{http.MethodGet, "/recurring/veiled-recurring", ""},
+		{http.MethodPut, "/recurring/veiled-recurring", `{"handler": "sql", "schedule": "@daily"}`},
+		{http.MethodPost, "/recurring/veiled-recurring/trigger", ""},
+		{http.MethodDelete, "/recurring/veiled-recurring", ""},
+	} {
+		status, there := c.ask(asked.method, "/api/workspaces/"+hidden+asked.path, asked.body)
+		statusOfNone, nowhere := c.ask(asked.method, "/api/workspaces/nowhere"+asked.path, asked.body)
+		if status != http.StatusNotFound || statusOfNone != status || there != strings.ReplaceAll(nowhere, "nowhere", hidden) {
+			c.t.Errorf("%s %s: %d %s, and of none %d %s", asked.method, asked.path, status, there, statusOfNone, nowhere)
+		}
+	}
+	status, there := c.ask(http.MethodPost, "/api/jobs/cleanup", `{}`, "X-Workspace", hidden)
+	statusOfNone, nowhere := c.ask(http.MethodPost, "/api/jobs/cleanup", `{}`, "X-Workspace", "nowhere")
+	if status != statusOfNone || there != nowhere || status/100 != 4 {
+		c.t.Errorf("by the header: %d %s, and of none %d %s", status, there, statusOfNone, nowhere)
+	}
+}
+
+// streamsStayOnTheirSide: a stream tells of its own workspace's jobs only.
+func (d dashboard) streamsStayOnTheirSide(c caller, other *tenant) {
+	d.tn.t.Helper()
+	ctx, stop := context.WithCancel(d.tn.t.Context())
+	defer stop()
+	events := c.open(ctx, http.MethodGet, "/api/workspaces/dash-own/events", "", "Accept", "text/event-stream")
+	defer events.Body.Close()
+	other.start(other.makeSQL(hidden+"-live", insertEffect))
+	other.waitFinal(hidden+"-live", v1alpha1.StateSucceeded)
+	d.tn.start(d.tn.makeSQL("told-last", "SELECT 1"))
+	var text strings.Builder
+	lines := bufio.NewScanner(io.TeeReader(events.Body, &text))
+	for lines.Scan() && !strings.Contains(lines.Text(), `"name":"told-last"`) {
+		continue
+	}
+	if told := text.String(); !strings.Contains(told, "told-last") || tells(told, "") {
+		d.tn.t.Error(fmt.Sprintf("the stream of events has told\n%s", told))
+	}
+}
