@@ -64,8 +64,9 @@ func (tab *Tab) heard(message chromedp.ConsoleMessage) {
 	default:
 		return
 	}
-	// A page that says no is what a test asks for.
-	if strings.Contains(message.Text, "the server responded with a status of 4") {
+	// A page that says no is what a test asks for; a file of a page's that is not there is a
+	// fault.
+	if strings.Contains(message.Text, "the server responded with a status of 4") && !strings.Contains(message.URL, "/static/") {
 		return
 	}
 	tab.mutex.Lock()

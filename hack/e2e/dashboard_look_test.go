@@ -50,6 +50,9 @@ func TestHowPagesLook(t *testing.T) {
 		"retries": "/retries", "pods": "/pods", "not-found": "/jobs/no-such", "jobs-none": "/jobs?handler=none",
 	} {
 		b.Open("/hangfire/fibre" + path)
+		if name == "job-running" {
+			b.See("[data-log]", "attempt started")
+		}
 		picture(b, name)
 	}
 	barrier.lift()
