@@ -51,6 +51,8 @@ type Reconciler struct {
 	Places *admission.Cluster
 	// Limits of waiting.
 	Limits Limits
+
+	written *written
 }
 
 // Limits of waiting for what may never come.
@@ -74,6 +76,7 @@ func (r *Reconciler) step(ctx context.Context, req ctrl.Request) (ctrl.Result, e
 	job := &v1alpha1.WorkspaceJob{}
 	err := r.Client.Get(ctx, req.NamespacedName, job)
 	if apierrors.IsNotFound(err) || err == nil && !job.DeletionTimestamp.IsZero() {
+		r.written.forget(req.NamespacedName)
 		left, err := r.leave(ctx, req.Namespace, req.Name, admission.Entry{})
 		if left {
 			return ctrl.Result{RequeueAfter: placeLook}, err
@@ -82,6 +85,10 @@ func (r *Reconciler) step(ctx context.Context, req ctrl.Request) (ctrl.Result, e
 	}
 	if err != nil {
 		return ctrl.Result{}, err
+	}
+	if r.written.unseen(job, r.Clock.Now()) {
+		// What the cache is about to show brings it back here.
+		return ctrl.Result{RequeueAfter: time.Second}, nil
 	}
 	o, err := r.observe(ctx, job)
 	if err != nil {
@@ -120,6 +127,7 @@ func (r *Reconciler) report(ctx context.Context, o observed, status v1alpha1.Wor
 		}
 		return fmt.Errorf("write the status: %w", err)
 	}
+	r.written.note(patched, r.Clock.Now())
 	r.tell(patched, &before.Status)
 	r.Metrics.count(o.workspace, measuresOf(o.job, &before.Status, &status))
 	return nil

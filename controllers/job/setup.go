@@ -31,6 +31,7 @@ const workers = 16
 // WorkspaceJob. The indexes of admission, continuation, runnerjob and
 // workspace must be in place.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
+	r.written = newWritten()
 	indexer := mgr.GetFieldIndexer()
 	if err := indexer.IndexField(ctx, &corev1.Pod{}, indexPodOwner, controllerUID); err != nil {
 		return err

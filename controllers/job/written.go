@@ -1,0 +1,82 @@
+package job
+
+import (
+	"strconv"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+// catchUp is how long the cache may take to show what was written. After that it is
+// believed again: a status that it has no right to overwrite is refused in any case.
+const catchUp = 5 * time.Second
+
+// written remembers each job's status that the cache does not show yet. What is decided
+// from an older one is refused as a conflict: a write for nothing, at each job's every step.
+// A nil one remembers nothing.
+type written struct {
+	mutex sync.Mutex
+	jobs  map[types.NamespacedName]version
+}
+
+// version of a job, when it was written.
+type version struct {
+	uid    types.UID
+	number uint64
+	at     time.Time
+}
+
+func newWritten() *written { return &written{jobs: map[types.NamespacedName]version{}} }
+
+// note what the API server has answered to a write.
+func (w *written) note(job *v1alpha1.WorkspaceJob, now time.Time) {
+	number, err := numberOf(job)
+	if err != nil || w == nil {
+		return
+	}
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	w.jobs[keyOf(job)] = version{job.UID, number, now}
+}
+
+// unseen reports whether the job, as the cache has it, is older than what was written.
+func (w *written) unseen(job *v1alpha1.WorkspaceJob, now time.Time) bool {
+	if w == nil {
+		return false
+	}
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	last, ok := w.jobs[keyOf(job)]
+	if !ok {
+		return false
+	}
+	number, err := numberOf(job)
+	if err == nil && last.uid == job.UID && number < last.number && now.Sub(last.at) < catchUp {
+		return true
+	}
+	delete(w.jobs, keyOf(job))
+	return false
+}
+
+// forget a job that is gone.
+func (w *written) forget(name types.NamespacedName) {
+	if w == nil {
+		return
+	}
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	delete(w.jobs, name)
+}
+
+func keyOf(job *v1alpha1.WorkspaceJob) types.NamespacedName {
+	return types.NamespacedName{Namespace: job.Namespace, Name: job.Name}
+}
+
+// numberOf a resource version: Kubernetes promises since 1.35 that they compare as numbers.
+// https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
+func numberOf(job *v1alpha1.WorkspaceJob) (uint64, error) {
+	return strconv.ParseUint(job.ResourceVersion, 10, 64)
+}
