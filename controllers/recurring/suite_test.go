@@ -4,23 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/admission"
@@ -31,77 +25,34 @@ import (
 	"github.com/openradius/workspace-jobs/hack/testenv"
 )
 
-var (
-	shared   = testenv.Shared{Options: testenv.Options{ControllerManager: true}}
-	operator runningOperator
-)
+// manager runs this package's controller; it dies all the time: see testenv.DyingClient.
+// Runs are played by the tests.
+var manager = testenv.Manager{Shared: testenv.Shared{Options: testenv.Options{ControllerManager: true}}}
 
-func TestMain(m *testing.M) {
-	quiet := logr.FromSlogHandler(slog.DiscardHandler)
-	ctrl.SetLogger(quiet)
-	klog.SetLogger(quiet)
-	os.Exit(shared.Run(m, operator.stop))
-}
+func TestMain(m *testing.M) { os.Exit(manager.Run(m)) }
 
-// runningOperator is the manager with this package's controller, once for all
-// tests. It has the rights of config/rbac and no others, and it dies all the time:
-// see testenv.DyingClient. Runs are played by the tests.
-type runningOperator struct {
-	once       sync.Once
-	err        error
-	cancel     context.CancelFunc
-	ended      chan error
+// operator is what runs in the manager.
+var operator struct {
 	reconciler *Reconciler
 	registry   *prometheus.Registry
 }
 
-func (o *runningOperator) start(env *testenv.Env) error {
-	byObject, err := workspace.CacheByObject()
+func setUp(ctx context.Context, mgr ctrl.Manager) error {
+	operator.registry = prometheus.NewRegistry()
+	metrics, err := NewMetrics(operator.registry)
 	if err != nil {
 		return err
 	}
-	mgr, err := ctrl.NewManager(env.As(testenv.ManagerUser), ctrl.Options{
-		Scheme: env.Scheme, Metrics: server.Options{BindAddress: "0"}, Cache: cache.Options{ByObject: byObject},
-	})
-	if err != nil {
-		return err
-	}
-	o.registry = prometheus.NewRegistry()
-	metrics, err := NewMetrics(o.registry)
-	if err != nil {
-		return err
-	}
-	var ctx context.Context
-	ctx, o.cancel = context.WithCancel(context.Background())
 	for _, index := range []func(context.Context, client.FieldIndexer) error{admission.Index, continuation.Index, runnerjob.Index, workspace.Index} {
 		if err := index(ctx, mgr.GetFieldIndexer()); err != nil {
 			return err
 		}
 	}
-	o.reconciler = &Reconciler{
+	operator.reconciler = &Reconciler{
 		Client: testenv.DyingClient(mgr.GetClient()), APIReader: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("workspace-jobs"),
 		Clock: clock.RealClock{}, Metrics: metrics,
 	}
-	if err := o.reconciler.SetupWithManager(mgr); err != nil {
-		return err
-	}
-	o.ended = make(chan error, 1)
-	go func() { o.ended <- mgr.Start(ctx) }()
-	filled, stopWaiting := context.WithTimeout(ctx, testenv.PollLimit)
-	defer stopWaiting()
-	if !mgr.GetCache().WaitForCacheSync(filled) {
-		return errors.New("the cache did not fill")
-	}
-	return nil
-}
-
-func (o *runningOperator) stop() {
-	if o.cancel != nil {
-		o.cancel()
-		if err := <-o.ended; err != nil {
-			fmt.Fprintf(os.Stderr, "the operator ended: %v\n", err)
-		}
-	}
+	return operator.reconciler.SetupWithManager(mgr)
 }
 
 // clusterT is a cluster, in which the operator runs, as one test sees it.
@@ -114,11 +65,7 @@ type clusterT struct {
 // inWorkspace gives the test a namespace that a workspace holds.
 func inWorkspace(t *testing.T, namespace string) *clusterT {
 	t.Helper()
-	env := shared.Env(t)
-	operator.once.Do(func() { operator.err = operator.start(env) })
-	if operator.err != nil {
-		t.Fatal(operator.err)
-	}
+	env := manager.Start(t, workspace.CacheByObject, setUp)
 	c := &clusterT{T: t, Client: env.Client, namespace: namespace}
 	c.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
 	ws := &v1alpha1.Workspace{

@@ -3,91 +3,39 @@ package workspace
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr"
 	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/hack/testenv"
 )
 
-var (
-	shared   = testenv.Shared{Options: testenv.Options{ControllerManager: true}}
-	operator runningOperator
-)
+// manager runs this package's controllers.
+var manager = testenv.Manager{Shared: testenv.Shared{Options: testenv.Options{ControllerManager: true}}}
 
-func TestMain(m *testing.M) {
-	quiet := logr.FromSlogHandler(slog.DiscardHandler)
-	ctrl.SetLogger(quiet)
-	klog.SetLogger(quiet)
-	os.Exit(shared.Run(m, operator.stop))
-}
+func TestMain(m *testing.M) { os.Exit(manager.Run(m)) }
 
-// runningOperator is the manager with this package's controllers, once for all
-// tests. It has the rights of config/rbac and no others.
-type runningOperator struct {
-	once   sync.Once
-	err    error
-	cancel context.CancelFunc
-	ended  chan struct{}
-	// reconciler is the one that runs.
-	reconciler *Reconciler
-}
+// operator is what runs in the manager.
+var operator struct{ reconciler *Reconciler }
 
-func (o *runningOperator) start(env *testenv.Env) error {
-	byObject, err := CacheByObject()
-	if err != nil {
-		return err
-	}
-	mgr, err := ctrl.NewManager(env.As(testenv.ManagerUser), ctrl.Options{
-		Scheme:  env.Scheme,
-		Metrics: server.Options{BindAddress: "0"},
-		Cache:   cache.Options{ByObject: byObject},
-	})
-	if err != nil {
-		return err
-	}
-	o.reconciler = &Reconciler{
+func setUp(_ context.Context, mgr ctrl.Manager) error {
+	operator.reconciler = &Reconciler{
 		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(),
 		Recorder: mgr.GetEventRecorder("workspace-jobs"), Clock: clock.RealClock{},
 	}
-	if err := o.reconciler.SetupWithManager(mgr); err != nil {
+	if err := operator.reconciler.SetupWithManager(mgr); err != nil {
 		return err
 	}
 	counter := NewCounter(mgr.GetClient(), clock.RealClock{})
 	counter.interval = testCountInterval
-	if err := counter.SetupWithManager(mgr); err != nil {
-		return err
-	}
-	var ctx context.Context
-	ctx, o.cancel = context.WithCancel(context.Background())
-	o.ended = make(chan struct{})
-	go func() {
-		defer close(o.ended)
-		if err := mgr.Start(ctx); err != nil {
-			fmt.Fprintf(os.Stderr, "the operator ended: %v\n", err)
-		}
-	}()
-	return nil
-}
-
-func (o *runningOperator) stop() {
-	if o.cancel != nil {
-		o.cancel()
-		<-o.ended
-	}
+	return counter.SetupWithManager(mgr)
 }
 
 // testCountInterval is short, so that the test needn't wait.
@@ -97,11 +45,7 @@ const testCountInterval = 2 * time.Second
 // runs.
 func cluster(t *testing.T) *clusterT {
 	t.Helper()
-	env := shared.Env(t)
-	operator.once.Do(func() { operator.err = operator.start(env) })
-	if operator.err != nil {
-		t.Fatal(operator.err)
-	}
+	env := manager.Start(t, CacheByObject, setUp)
 	return &clusterT{t: t, Client: env.Client, env: env}
 }
 

@@ -1,0 +1,86 @@
+package testenv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"testing"
+
+	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+)
+
+// Manager runs a package's controllers in the tests' own process, once for all of them,
+// with the rights of config/rbac and no others. [Operator] is the whole operator as a
+// process of its own.
+type Manager struct {
+	Shared
+
+	once   sync.Once
+	err    error
+	cancel context.CancelFunc
+	ended  chan error
+}
+
+// Run is [Shared.Run], and keeps Kubernetes' libraries quiet.
+func (m *Manager) Run(tests *testing.M) int {
+	quiet := logr.FromSlogHandler(slog.DiscardHandler)
+	ctrl.SetLogger(quiet)
+	klog.SetLogger(quiet)
+	return m.Shared.Run(tests, m.stop)
+}
+
+// Start the manager, if it does not run yet, with a cache of these kinds; setUp adds to it
+// what it is to do.
+func (m *Manager) Start(t *testing.T, kinds func() (map[client.Object]cache.ByObject, error), setUp func(context.Context, ctrl.Manager) error) *Env {
+	t.Helper()
+	env := m.Env(t)
+	m.once.Do(func() { m.err = m.start(env, kinds, setUp) })
+	if m.err != nil {
+		t.Fatal(m.err)
+	}
+	return env
+}
+
+func (m *Manager) start(env *Env, kinds func() (map[client.Object]cache.ByObject, error), setUp func(context.Context, ctrl.Manager) error) error {
+	byObject, err := kinds()
+	if err != nil {
+		return err
+	}
+	mgr, err := ctrl.NewManager(env.As(ManagerUser), ctrl.Options{
+		Scheme: env.Scheme, Metrics: server.Options{BindAddress: "0"}, Cache: cache.Options{ByObject: byObject},
+	})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	if err := setUp(ctx, mgr); err != nil {
+		cancel()
+		return err
+	}
+	m.cancel, m.ended = cancel, make(chan error, 1)
+	go func() { m.ended <- mgr.Start(ctx) }()
+	filled, stopWaiting := context.WithTimeout(ctx, PollLimit)
+	defer stopWaiting()
+	if !mgr.GetCache().WaitForCacheSync(filled) {
+		return errors.New("the cache did not fill")
+	}
+	return nil
+}
+
+func (m *Manager) stop() {
+	if m.cancel == nil {
+		return
+	}
+	m.cancel()
+	if err := <-m.ended; err != nil {
+		fmt.Fprintf(os.Stderr, "the operator ended: %v\n", err)
+	}
+}
