@@ -20,6 +20,9 @@ import (
 // engine: its packages are this machine's, installed first if they are missing. It is for
 // tests, with less in it than the real one: of Debian no more than the packages need. The
 // archive is an OCI layout, as containerd imports it.
+//
+// What the project gives out is made by hack/image: one static binary, all of which its
+// list of parts names. It could not say what Debian's files are made of.
 func WriteImage(ctx context.Context, folder, name, archive string) error {
 	r, err := readDockerfile(folder)
 	if err != nil {

@@ -64,7 +64,7 @@ func withDependencies(ctx context.Context, packages []string) ([]string, error) 
 		name := queue[0]
 		depends, installed := needs[name]
 		if slices.Contains(packages, name) && !installed {
-			return nil, fmt.Errorf("Debian's package %s is not installed", name)
+			return nil, fmt.Errorf("the package %s is not installed", name)
 		}
 		if installed && !slices.Contains(all, name) {
 			all = append(all, name)

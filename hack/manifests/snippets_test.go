@@ -90,8 +90,8 @@ func TestGoSnippetsCompile(t *testing.T) {
 	}
 }
 
-// TestProgramsAreTheExamples: a whole program in a page is one of docs/examples, which
-// hack/e2e runs.
+// TestProgramsAreTheExamples: a whole program in a page is one of docs/examples, and the
+// end-to-end tests run those.
 func TestProgramsAreTheExamples(t *testing.T) {
 	t.Parallel()
 	paths, err := filepath.Glob(filepath.Join(root, "docs/examples/*/main.go"))
@@ -104,7 +104,7 @@ func TestProgramsAreTheExamples(t *testing.T) {
 	}
 	for _, page := range pages(t) {
 		for _, found := range goFence.FindAllStringSubmatch(string(read(t, page)), -1) {
-			if !strings.HasPrefix(found[1], "package main\n") {
+			if !goPackage.MatchString(found[1]) {
 				continue
 			}
 			if _, known := examples[found[1]]; !known {

@@ -1,3 +1,4 @@
+// Command runner-go is a runner with one handler. Take it as the start of your own.
 package main
 
 import (
