@@ -140,6 +140,11 @@ func TestWorkspaceJobImmutability(t *testing.T) {
 		{"requeueAt can change", ``, `spec: {requeueAt: "2026-01-01T00:00:00Z"}`, ""},
 		{"requeueAt can go", `spec: {requeueAt: "2026-01-01T00:00:00Z"}`, `spec: {requeueAt: null}`, ""},
 		{"ttlAfterFinished can change", `spec: {ttlAfterFinished: 1h}`, `spec: {ttlAfterFinished: 2h}`, ""},
+		{"durations in other words", `spec: {delay: 90m, timeout: 10m, retry: {minDelay: 60s}}`,
+			`spec: {delay: 1h30m0s, timeout: 10m0s, retry: {limit: 10, minDelay: 1m0s, maxDelay: 2h0m0s, factor: 2}}`, ""},
+		{"retry's delays", `spec: {retry: {minDelay: 1s}}`, `spec: {retry: {minDelay: 2s}}`, "retry " + anew},
+		{"retry's longest delay", `spec: {retry: {maxDelay: 1h}}`, `spec: {retry: {maxDelay: 2h}}`, "retry " + anew},
+		{"retry's factor", `spec: {retry: {factor: 1}}`, `spec: {retry: {factor: 2}}`, "retry " + anew},
 		{"labels can change", `spec: {args: {a: 1}, retry: {limit: 3}, delay: 1h, timeout: 1h}`, `metadata: {labels: {a: b}}`, ""},
 	})
 }

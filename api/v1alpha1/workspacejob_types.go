@@ -74,7 +74,8 @@ type JobTemplate struct {
 
 // WorkspaceJobSpec says what to run, when, and how often to try. What defines
 // the run can't change once the job exists; priority, cancelled, requeueAt and
-// ttlAfterFinished can.
+// ttlAfterFinished can. Durations are compared by what they mean: Go programs write 10m
+// back as 10m0s.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.handler) != has(self.recurringJobRef)",message="set handler, or recurringJobRef to run a recurring job's template now: one of the two"
 // +kubebuilder:validation:XValidation:rule="!has(self.recurringJobRef) || !(has(self.args) || has(self.concurrencyKey) || has(self.retry) || has(self.timeout) || has(self.resources))",message="a job with recurringJobRef takes args, concurrencyKey, retry, timeout and resources from the recurring job's template: remove them here, or set handler instead of recurringJobRef"
@@ -82,11 +83,11 @@ type JobTemplate struct {
 // +kubebuilder:validation:XValidation:rule="has(self.handler) == has(oldSelf.handler) && (!has(self.handler) || self.handler == oldSelf.handler)",message="handler can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
 // +kubebuilder:validation:XValidation:rule="has(self.args) == has(oldSelf.args) && (!has(self.args) || self.args == oldSelf.args)",message="args can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
 // +kubebuilder:validation:XValidation:rule="has(self.concurrencyKey) == has(oldSelf.concurrencyKey) && (!has(self.concurrencyKey) || self.concurrencyKey == oldSelf.concurrencyKey)",message="concurrencyKey can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
-// +kubebuilder:validation:XValidation:rule="has(self.delay) == has(oldSelf.delay) && (!has(self.delay) || self.delay == oldSelf.delay) && has(self.runAt) == has(oldSelf.runAt) && (!has(self.runAt) || self.runAt == oldSelf.runAt)",message="delay and runAt can't change once the job exists: to run it at another time set cancelled and create another WorkspaceJob; to run it again set requeueAt"
+// +kubebuilder:validation:XValidation:rule="has(self.delay) == has(oldSelf.delay) && (!has(self.delay) || duration(self.delay) == duration(oldSelf.delay)) && has(self.runAt) == has(oldSelf.runAt) && (!has(self.runAt) || self.runAt == oldSelf.runAt)",message="delay and runAt can't change once the job exists: to run it at another time set cancelled and create another WorkspaceJob; to run it again set requeueAt"
 // +kubebuilder:validation:XValidation:rule="(has(self.after) ? self.after : []) == (has(oldSelf.after) ? oldSelf.after : [])",message="after can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
 // +kubebuilder:validation:XValidation:rule="has(self.recurringJobRef) == has(oldSelf.recurringJobRef) && (!has(self.recurringJobRef) || self.recurringJobRef == oldSelf.recurringJobRef)",message="recurringJobRef can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
-// +kubebuilder:validation:XValidation:rule="has(self.retry) == has(oldSelf.retry) && (!has(self.retry) || self.retry == oldSelf.retry)",message="retry can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
-// +kubebuilder:validation:XValidation:rule="has(self.timeout) == has(oldSelf.timeout) && (!has(self.timeout) || self.timeout == oldSelf.timeout)",message="timeout can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
+// +kubebuilder:validation:XValidation:rule="has(self.retry) == has(oldSelf.retry) && (!has(self.retry) || self.retry.limit == oldSelf.retry.limit && self.retry.factor == oldSelf.retry.factor && duration(self.retry.minDelay) == duration(oldSelf.retry.minDelay) && duration(self.retry.maxDelay) == duration(oldSelf.retry.maxDelay))",message="retry can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
+// +kubebuilder:validation:XValidation:rule="has(self.timeout) == has(oldSelf.timeout) && (!has(self.timeout) || duration(self.timeout) == duration(oldSelf.timeout))",message="timeout can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
 // +kubebuilder:validation:XValidation:rule="has(self.resources) == has(oldSelf.resources) && (!has(self.resources) || self.resources == oldSelf.resources)",message="resources can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
 type WorkspaceJobSpec struct {
 	JobTemplate `json:",inline"`

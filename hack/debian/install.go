@@ -1,5 +1,5 @@
 // Package debian installs the packages that tests and demonstrations need, where they run
-// as root on Debian.
+// as root on Debian, and makes images of them for tests.
 package debian
 
 import (

@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -23,22 +22,18 @@ const (
 // loadIntruder builds the image of hack/e2e/intruder and loads it into the cluster. It
 // is for tests only, so nothing else builds it.
 var loadIntruder = sync.OnceValue(func() error {
-	folder, err := os.MkdirTemp("", "workspace-jobs-intruder-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(folder)
-	binary, archive := filepath.Join(folder, "intruder"), filepath.Join(folder, "intruder.tar")
-	for _, command := range [][]string{
-		{"env", "CGO_ENABLED=0", "go", "build", "-C", shared.root, "-o", binary, "./hack/e2e/intruder"},
-		{"go", "-C", filepath.Join(shared.root, "hack", "image"), "run", ".", "--binary", binary, "--name", intruderImage, "--output", archive},
-		{shared.tool, "load", "--name", clusterName, archive},
-	} {
-		if _, err := shared.command(context.Background(), command[0], command[1:]...); err != nil {
-			return err
+	return inFolder(func(ctx context.Context, folder string) error {
+		binary, archive := filepath.Join(folder, "intruder"), filepath.Join(folder, "intruder.tar")
+		for _, command := range [][]string{
+			{"env", "CGO_ENABLED=0", "go", "build", "-C", shared.root, "-o", binary, "./hack/e2e/intruder"},
+			{"go", "-C", filepath.Join(shared.root, "hack", "image"), "run", ".", "--binary", binary, "--name", intruderImage, "--output", archive},
+		} {
+			if _, err := shared.command(ctx, command[0], command[1:]...); err != nil {
+				return err
+			}
 		}
-	}
-	return nil
+		return shared.load(ctx, archive)
+	})
 })
 
 // withIntruder gives a workspace that image, and lets its pods reach the database's

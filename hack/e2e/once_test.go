@@ -9,13 +9,13 @@ import (
 
 // newTenantBehind makes a tenant whose runners reach PostgreSQL through a proxy,
 // with the table that counts effects.
-func newTenantBehind(t *testing.T, name string, start func(*tenant) *proxy) (*tenant, *proxy) {
+func newTenantBehind(t *testing.T, name string, start func(*tenant) *proxy, options ...func(*v1alpha1.Workspace)) (*tenant, *proxy) {
 	t.Helper()
 	tn := newDatabase(t, name)
 	p := start(tn)
 	tn.adoptable()
 	tn.giveSecret(p.urlOf(t, tn.url))
-	tn.create()
+	tn.create(options...)
 	tn.waitReady()
 	tn.exec(createEffects)
 	return tn, p

@@ -215,7 +215,8 @@ func readMessage(from io.Reader, first bool) ([]byte, error) {
 	return message, err
 }
 
-// isCommit: a simple query that says COMMIT.
+// isCommit: a simple query that says COMMIT, or the first message of an extended one, such
+// as psycopg sends. The server answers that only with the rest, which follows at once.
 func isCommit(message []byte) bool {
-	return message[0] == 'Q' && strings.EqualFold(strings.Trim(string(message[5:]), "\x00; "), "commit")
+	return (message[0] == 'Q' || message[0] == 'P') && strings.EqualFold(strings.Trim(string(message[5:]), "\x00; "), "commit")
 }

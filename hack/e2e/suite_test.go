@@ -140,7 +140,12 @@ func (s *suite) startCluster(ctx context.Context) error {
 	if _, err := s.command(ctx, s.tool, "up", "--name", clusterName); err != nil {
 		return err
 	}
-	_, err := s.command(ctx, s.tool, append([]string{"load", "--name", clusterName}, imageFiles(s.root)...)...)
+	return s.load(ctx, imageFiles(s.root)...)
+}
+
+// load brings images into the cluster.
+func (s *suite) load(ctx context.Context, archives ...string) error {
+	_, err := s.command(ctx, s.tool, append([]string{"load", "--name", clusterName}, archives...)...)
 	return err
 }
 

@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"regexp"
 	"strings"
 	"sync/atomic"
@@ -118,24 +116,14 @@ func TestSyncThatFailsTwiceTellsOfEachAttempt(t *testing.T) {
 func startSource(t *testing.T, refusals int32) string {
 	t.Helper()
 	var asked atomic.Int32
-	listener, err := net.Listen("tcp", net.JoinHostPort(shared.host, "0"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := &httptest.Server{Listener: listener, Config: &http.Server{
-		ReadHeaderTimeout: time.Minute,
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			if asked.Add(1) <= refusals {
-				http.Error(w, "down for a while", http.StatusServiceUnavailable)
-				return
-			}
-			w.Header().Set("Content-Type", "application/json")
-			fmt.Fprint(w, `{"items": [{"plan": "small", "cents": 100}, {"plan": "large", "cents": 200}]}`)
-		}),
-	}}
-	server.Start()
-	t.Cleanup(server.Close)
-	return server.URL
+	return startReceiver(t, func(w http.ResponseWriter, _ *http.Request) {
+		if asked.Add(1) <= refusals {
+			http.Error(w, "down for a while", http.StatusServiceUnavailable)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"items": [{"plan": "small", "cents": 100}, {"plan": "large", "cents": 200}]}`)
+	})
 }
 
 func TestDelayedJobRunsNotBeforeItsTime(t *testing.T) {

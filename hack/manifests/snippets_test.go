@@ -90,6 +90,36 @@ func TestGoSnippetsCompile(t *testing.T) {
 	}
 }
 
+// TestProgramsAreTheExamples: a whole program in a page is one of docs/examples, and the
+// end-to-end tests run those.
+func TestProgramsAreTheExamples(t *testing.T) {
+	t.Parallel()
+	paths, err := filepath.Glob(filepath.Join(root, "docs/examples/*/main.go"))
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("there is no example in Go: %v", err)
+	}
+	examples := map[string]bool{}
+	for _, path := range paths {
+		examples[string(read(t, path))] = false
+	}
+	for _, page := range pages(t) {
+		for _, found := range goFence.FindAllStringSubmatch(string(read(t, page)), -1) {
+			if !goPackage.MatchString(found[1]) {
+				continue
+			}
+			if _, known := examples[found[1]]; !known {
+				t.Errorf("%s: the program is no main.go of docs/examples, letter by letter:\n%s", page, found[1])
+			}
+			examples[found[1]] = true
+		}
+	}
+	for text, shown := range examples {
+		if !shown {
+			t.Errorf("no page shows this program of docs/examples:\n%s", text)
+		}
+	}
+}
+
 // given is what a page's text has introduced before its statements.
 const given = `
 type args struct{ Table string }
