@@ -3,7 +3,6 @@ package e2e
 import (
 	"bufio"
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -104,6 +103,6 @@ func (d dashboard) streamsStayOnTheirSide(c caller, other *tenant) {
 		continue
 	}
 	if told := text.String(); !strings.Contains(told, "told-last") || tells(told, "") {
-		d.tn.t.Error(fmt.Sprintf("the stream of events has told\n%s", told))
+		d.tn.t.Errorf("the stream of events has told\n%s", told)
 	}
 }

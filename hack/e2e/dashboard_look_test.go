@@ -83,7 +83,7 @@ func (tn *tenant) makeHistory() {
 	now := time.Now().UTC().Truncate(time.Hour)
 	var hours []v1alpha1.HourCount
 	for i := 160; i > 0; i-- {
-		n := int32((i*37+11)%23) + 3 //nolint:gosec // it is less than 26
+		n := int32((i*37+11)%23) + 3
 		hours = append(hours, v1alpha1.HourCount{Hour: metav1.NewTime(now.Add(-time.Duration(i) * time.Hour)), Succeeded: n, Failed: n / 9})
 	}
 	eventually(tn.t, "the history is there", func(ctx context.Context) error {
