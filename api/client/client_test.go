@@ -117,6 +117,50 @@ func TestABurstMeetsTheQuota(t *testing.T) {
 	}
 }
 
+func TestJobsThatWaitForAnotherAttempt(t *testing.T) {
+	t.Parallel()
+	acme := client.New(config).For("acme")
+	for _, name := range []string{"between-1", "between-2", "between-3"} {
+		enqueueLater(t, acme, name)
+		if err := env.AwaitRetry(t.Context(), "workspace-acme", name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	enqueueLater(t, acme, "not-begun")
+	testenv.Eventually(t, "it is Scheduled", func(ctx context.Context) error {
+		job, err := acme.Get(ctx, "not-begun")
+		if err == nil && job.Status.State != v1alpha1.StateScheduled {
+			err = fmt.Errorf("it is %q", job.Status.State)
+		}
+		return err
+	})
+	var names []string
+	options := client.ListOptions{Retrying: true, Handler: "report", Limit: 2}
+	for page := 1; ; page++ {
+		list, err := acme.List(t.Context(), options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range list.Items {
+			names = append(names, list.Items[i].Name)
+		}
+		if options.Continue = list.Continue; options.Continue == "" {
+			if page != 2 {
+				t.Errorf("%d pages", page)
+			}
+			break
+		}
+	}
+	if got := strings.Join(names, " "); got != "between-1 between-2 between-3" {
+		t.Errorf("these wait for another attempt: %s", got)
+	}
+	for _, options := range []client.ListOptions{{Retrying: true, State: v1alpha1.StateFailed}, {Retrying: true, Handler: "none"}} {
+		if list, err := acme.List(t.Context(), options); err != nil || len(list.Items) > 0 {
+			t.Errorf("%+v: %d jobs, %v", options, len(list.Items), err)
+		}
+	}
+}
+
 func TestAJobIsRequeuedAndCancelled(t *testing.T) {
 	t.Parallel()
 	acme := client.New(config).For("acme")

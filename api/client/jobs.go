@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/util/retry"
@@ -143,6 +144,9 @@ func (w *Workspace) Get(ctx context.Context, name string) (*v1alpha1.WorkspaceJo
 type ListOptions struct {
 	// State that the jobs are in; "": any.
 	State v1alpha1.JobState
+	// Retrying: only jobs that wait for another attempt. They are Scheduled, so with any
+	// other State there are none.
+	Retrying bool
 	// Handler that they run; "": any.
 	Handler string
 	// ConcurrencyKey that they have; "": any or none.
@@ -163,24 +167,46 @@ func (w *Workspace) List(ctx context.Context, options ListOptions) (*v1alpha1.Wo
 	if err != nil {
 		return nil, err
 	}
-	fields := client.MatchingFields{}
-	for field, value := range map[string]string{
-		"status.state": string(options.State), "spec.handler": options.Handler, "spec.concurrencyKey": options.ConcurrencyKey,
-		"spec.recurringJobRef.name": options.TriggeredOf,
-	} {
-		if value != "" {
-			fields[field] = value
-		}
+	list := &v1alpha1.WorkspaceJobList{}
+	if err := kube.List(ctx, list, w.selected(options)...); err != nil {
+		return nil, fmt.Errorf("list jobs: %w", err)
 	}
+	return list, nil
+}
+
+// selected is what the API server is asked for.
+func (w *Workspace) selected(options ListOptions) []client.ListOption {
+	selectors := options.fields()
 	labels := client.MatchingLabels{}
 	if options.ScheduledBy != "" {
 		labels[v1alpha1.LabelRecurringJob] = options.ScheduledBy
 	}
-	list := &v1alpha1.WorkspaceJobList{}
-	if err := kube.List(ctx, list, client.InNamespace(w.namespace), fields, labels, client.Limit(options.Limit), client.Continue(options.Continue)); err != nil {
-		return nil, fmt.Errorf("list jobs: %w", err)
+	return []client.ListOption{
+		client.InNamespace(w.namespace), client.MatchingFieldsSelector{Selector: fields.AndSelectors(selectors...)}, labels,
+		client.Limit(options.Limit), client.Continue(options.Continue),
 	}
-	return list, nil
+}
+
+// runAttempts is the field that tells who has attempts behind them.
+const runAttempts = "status.runAttempts"
+
+// fields that the jobs must have.
+func (o ListOptions) fields() []fields.Selector {
+	var all []fields.Selector
+	for field, value := range map[string]string{
+		"status.state": string(o.State), "spec.handler": o.Handler, "spec.concurrencyKey": o.ConcurrencyKey,
+		"spec.recurringJobRef.name": o.TriggeredOf,
+	} {
+		if value != "" {
+			all = append(all, fields.OneTermEqualSelector(field, value))
+		}
+	}
+	if o.Retrying {
+		// To the API server a number that is not set is the empty text, and no 0.
+		all = append(all, fields.OneTermEqualSelector("status.state", string(v1alpha1.StateScheduled)),
+			fields.OneTermNotEqualSelector(runAttempts, "0"), fields.OneTermNotEqualSelector(runAttempts, ""))
+	}
+	return all
 }
 
 // Cancel a job: it must not run, or not any more. One that has finished stays as it is.

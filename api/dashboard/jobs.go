@@ -154,33 +154,16 @@ type retriesData struct {
 
 func (d *retriesData) version() string { return d.resourceVersion }
 
-// scanned is how many Scheduled jobs are looked at for those that are between attempts,
-// in so many lists: the API server can't select them.
-const (
-	scanSize  = 500
-	scanLists = 4
-)
-
-// loadRetries are the Scheduled jobs that have attempts behind them.
+// loadRetries are the jobs between two attempts.
 func loadRetries(ctx context.Context, s *scope, _ rights) (pageData, error) {
-	data := &retriesData{base: base{Title: "Retries"}, Here: s.path("retries")}
-	next := s.request.URL.Query().Get("continue")
-	for range scanLists {
-		list, err := s.jobs.List(ctx, client.ListOptions{State: v1alpha1.StateScheduled, Limit: scanSize, Continue: next})
-		if err != nil {
-			return nil, err
-		}
-		data.resourceVersion, next = list.ResourceVersion, list.Continue
-		for i := range list.Items {
-			if list.Items[i].Status.RunAttempts > 0 {
-				data.Rows = append(data.Rows, jobRowOf(s, &list.Items[i]))
-			}
-		}
-		if next == "" || len(data.Rows) >= pageSize {
-			break
-		}
+	list, err := s.jobs.List(ctx, client.ListOptions{Retrying: true, Limit: pageSize, Continue: s.request.URL.Query().Get("continue")})
+	if err != nil {
+		return nil, err
 	}
-	data.paging = pagingOf(s, next)
+	data := &retriesData{base: base{Title: "Retries"}, Here: s.path("retries"), resourceVersion: list.ResourceVersion, paging: pagingOf(s, list.Continue)}
+	for i := range list.Items {
+		data.Rows = append(data.Rows, jobRowOf(s, &list.Items[i]))
+	}
 	return data, nil
 }
 

@@ -293,10 +293,44 @@ func TestRetriesAndRunningPods(t *testing.T) {
 		return err
 	})
 	l.until(t, "runs", v1alpha1.StateProcessing)
+	// The time of this one has not come yet.
+	if _, err := l.acme.Schedule(t.Context(), "play", nil, time.Hour, client.WithName("not-begun")); err != nil {
+		t.Fatal(err)
+	}
+	l.until(t, "not-begun", v1alpha1.StateScheduled)
 	v := l.as(t, "viewer")
-	v.get("/hangfire/acme/retries").want(http.StatusOK, "retried", "not today", "due").without(">runs<", "paged-")
+	v.get("/hangfire/acme/retries").want(http.StatusOK, "retried", "not today", "due").without(">runs<", "not-begun", "paged-")
 	v.get("/hangfire/acme/pods").want(http.StatusOK, ">runs<", "played", "Running").without(">retried<")
 	v.get("/hangfire/acme").want(http.StatusOK, "Queue open", "of at most <b>20</b>", "Last 24 hours", "<svg")
+}
+
+func TestRetriesArePaged(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	want := map[string]bool{}
+	for i := range 55 {
+		name := fmt.Sprintf("waits-again-%02d", i)
+		if _, err := l.acme.Schedule(t.Context(), "play", nil, time.Hour, client.WithName(name)); err != nil {
+			t.Fatal(err)
+		}
+		want[name] = true
+	}
+	for name := range want {
+		if err := l.env.AwaitRetry(t.Context(), "workspace-acme", name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v := l.as(t, "editor")
+	first := v.get("/hangfire/acme/retries").want(http.StatusOK, "waits-again-00", "Next page")
+	second := v.get(linkOf(t, first)).want(http.StatusOK, "waits-again-54", "First page").without("Next page")
+	if rows := strings.Count(first.body, `id="open-`); rows != 50 {
+		t.Errorf("the first page has %d rows", rows)
+	}
+	for name := range want {
+		if strings.Contains(first.body, ">"+name+"<") == strings.Contains(second.body, ">"+name+"<") {
+			t.Errorf("%s is not on one of two pages", name)
+		}
+	}
 }
 
 func TestEmptyPagesSayWhatToDo(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 type jobsInput struct {
 	WorkspacePath
 	State    v1alpha1.JobState `query:"state" enum:"Scheduled,Awaiting,Enqueued,Processing,Succeeded,Failed,Deleted" doc:"Only jobs in this state"`
+	Retrying bool              `query:"retrying" doc:"Only jobs that wait for another attempt; they are Scheduled"`
 	Handler  string            `query:"handler" maxLength:"100" pattern:"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$" doc:"Only jobs of this handler"`
 	Limit    int64             `query:"limit" minimum:"1" maximum:"500" default:"50"`
 	Continue string            `query:"continue" maxLength:"4096" doc:"Of the page before"`
@@ -124,7 +125,7 @@ func (s *server) listJobs(ctx context.Context, c *call, in *jobsInput) (*jobsOut
 	if err != nil {
 		return nil, err
 	}
-	list, err := c.caller.In(ws.Status.Namespace).List(ctx, client.ListOptions{State: in.State, Handler: in.Handler, Limit: in.Limit, Continue: in.Continue})
+	list, err := c.caller.In(ws.Status.Namespace).List(ctx, client.ListOptions{State: in.State, Retrying: in.Retrying, Handler: in.Handler, Limit: in.Limit, Continue: in.Continue})
 	if err != nil {
 		return nil, err
 	}

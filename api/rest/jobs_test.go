@@ -149,9 +149,34 @@ func TestJobsAreListedInPages(t *testing.T) {
 	})
 	for query, location := range map[string]string{
 		"limit=0": "query.limit", "limit=501": "query.limit", "limit=x": "query.limit", "state=Odd": "query.state",
-		"handler=a%20b": "query.handler", "continue=nonsense": "query.continue", "sort=age": "query.sort",
+		"handler=a%20b": "query.handler", "retrying=perhaps": "query.retrying", "continue=nonsense": "query.continue", "sort=age": "query.sort",
 	} {
 		request{method: http.MethodGet, path: acme + "/jobs?" + query, as: reader}.send(t).wantProblem(t, 422, location, "")
+	}
+}
+
+func TestJobsThatWaitForAnotherAttempt(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"between", "not-begun"} {
+		makeJob(t, app, acme+"/jobs", `{"handler":"tried","delay":"1h","name":"`+name+`"}`)
+		untilState(t, app, acme+"/jobs/"+name, v1alpha1.StateScheduled)
+	}
+	if err := env.AwaitRetry(t.Context(), "workspace-acme", "between"); err != nil {
+		t.Fatal(err)
+	}
+	for query, want := range map[string]string{
+		"retrying=true": "between", "retrying=true&state=Scheduled": "between", "retrying=true&state=Failed": "",
+		"retrying=true&handler=tried": "between", "retrying=true&handler=listed": "", "retrying=false&handler=tried": "between not-begun",
+	} {
+		var list rest.JobList
+		request{method: http.MethodGet, path: acme + "/jobs?" + query, as: reader}.send(t).want(t, 200, &list)
+		names := make([]string, 0, len(list.Items))
+		for _, each := range list.Items {
+			names = append(names, each.Name)
+		}
+		if got := strings.Join(names, " "); got != want {
+			t.Errorf("%s lists %q instead of %q", query, got, want)
+		}
 	}
 }
 

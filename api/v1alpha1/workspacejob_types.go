@@ -269,6 +269,7 @@ type Resources struct {
 // +kubebuilder:selectablefield:JSONPath=`.spec.concurrencyKey`
 // +kubebuilder:selectablefield:JSONPath=`.spec.recurringJobRef.name`
 // +kubebuilder:selectablefield:JSONPath=`.status.state`
+// +kubebuilder:selectablefield:JSONPath=`.status.runAttempts`
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 58",message="a WorkspaceJob's name must be at most 58 characters long, so that its attempts' Jobs can add a number"
 // +kubebuilder:validation:XValidation:rule="!has(self.spec.after) || self.spec.after.all(p, p.name != self.metadata.name)",message="after must not name the job itself"
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?$')",message="a WorkspaceJob's name must be a DNS label: lower-case letters, digits and '-'"

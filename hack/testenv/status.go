@@ -1,0 +1,32 @@
+package testenv
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+// AwaitRetry has a job that waits for its time wait for its second attempt, in an hour. It
+// writes what the operator writes once the first has failed, and the operator leaves it so.
+func (e *Env) AwaitRetry(ctx context.Context, namespace, name string) error {
+	operator, err := client.New(e.As(ManagerUser, "system:authenticated"), client.Options{Scheme: e.Scheme})
+	if err != nil {
+		return err
+	}
+	job := &v1alpha1.WorkspaceJob{}
+	err = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, PollLimit, true, func(ctx context.Context) (bool, error) {
+		err := e.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, job)
+		return err == nil && job.Status.State == v1alpha1.StateScheduled, err
+	})
+	if err != nil {
+		return fmt.Errorf("job %q is not Scheduled: %w", name, err)
+	}
+	status := fmt.Sprintf(`{"status":{"runAttempts":1,"nextAttemptAt":%q}}`, time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
+	return operator.Status().Patch(ctx, job, client.RawPatch(types.MergePatchType, []byte(status)))
+}
