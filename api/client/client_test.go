@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -158,6 +159,37 @@ func TestJobsThatWaitForAnotherAttempt(t *testing.T) {
 		if list, err := acme.List(t.Context(), options); err != nil || len(list.Items) > 0 {
 			t.Errorf("%+v: %d jobs, %v", options, len(list.Items), err)
 		}
+	}
+}
+
+func TestMetadataIsListedInPages(t *testing.T) {
+	t.Parallel()
+	acme := client.New(config).For("acme")
+	for _, name := range []string{"named-1", "named-2", "named-3"} {
+		enqueueLater(t, acme, name, client.WithConcurrencyKey("named"))
+	}
+	if _, err := acme.AddOrUpdateRecurring(t.Context(), "named-yearly", "report", nil, "@yearly"); err != nil {
+		t.Fatal(err)
+	}
+	options := client.ListOptions{ConcurrencyKey: "named", Limit: 2}
+	first, err := acme.ListMetadata(t.Context(), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.Continue = first.Continue
+	second, err := acme.ListMetadata(t.Context(), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(first.Items) != 2 || len(second.Items) != 1 || second.Items[0].Name != "named-3" || second.Continue != "" {
+		t.Errorf("%+v, %+v", first, second)
+	}
+	recurring, err := acme.ListRecurringMetadata(t.Context(), 500, "")
+	if err != nil || !slices.ContainsFunc(recurring.Items, func(item metav1.PartialObjectMetadata) bool { return item.Name == "named-yearly" }) {
+		t.Errorf("%+v, %v", recurring, err)
+	}
+	if _, err := client.New(config).For("globex").ListMetadata(t.Context(), options); !apierrors.IsForbidden(err) {
+		t.Errorf("another workspace's names: %v", err)
 	}
 }
 

@@ -174,6 +174,25 @@ func (w *Workspace) List(ctx context.Context, options ListOptions) (*v1alpha1.Wo
 	return list, nil
 }
 
+// ListMetadata lists the metadata of jobs, by name: the API server sends their names and
+// labels, and nothing of what they are or did.
+func (w *Workspace) ListMetadata(ctx context.Context, options ListOptions) (*metav1.PartialObjectMetadataList, error) {
+	return w.listMetadata(ctx, "WorkspaceJobList", w.selected(options)...)
+}
+
+func (w *Workspace) listMetadata(ctx context.Context, kind string, options ...client.ListOption) (*metav1.PartialObjectMetadataList, error) {
+	kube, err := w.kube()
+	if err != nil {
+		return nil, err
+	}
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(kind))
+	if err := kube.List(ctx, list, options...); err != nil {
+		return nil, fmt.Errorf("list the metadata of a %s: %w", kind, err)
+	}
+	return list, nil
+}
+
 // selected is what the API server is asked for.
 func (w *Workspace) selected(options ListOptions) []client.ListOption {
 	selectors := options.fields()

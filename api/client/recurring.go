@@ -98,6 +98,11 @@ func (w *Workspace) ListRecurring(ctx context.Context, limit int64, next string)
 	return list, nil
 }
 
+// ListRecurringMetadata is ListRecurring with the metadata only.
+func (w *Workspace) ListRecurringMetadata(ctx context.Context, limit int64, next string) (*metav1.PartialObjectMetadataList, error) {
+	return w.listMetadata(ctx, "WorkspaceRecurringJobList", client.InNamespace(w.namespace), client.Limit(limit), client.Continue(next))
+}
+
 // PauseRecurring: no run becomes due until ResumeRecurring. It can still be triggered.
 func (w *Workspace) PauseRecurring(ctx context.Context, id string) (*v1alpha1.WorkspaceRecurringJob, error) {
 	return w.patchRecurring(ctx, id, map[string]any{"suspend": true})

@@ -71,7 +71,7 @@ func TestAViewerHasNoButtonsAndCantSendWhatTheyDo(t *testing.T) {
 	l := newLab(t)
 	untouched := l.target(t, "viewed")
 	v := l.as(t, "viewer")
-	for _, path := range []string{"", "/jobs", "/jobs?state=Failed", "/jobs/viewed", "/recurring", "/recurring/viewed", "/retries", "/pods"} {
+	for _, path := range []string{"", "/jobs", "/jobs?state=Failed", "/jobs/viewed", "/recurring", "/recurring/viewed", "/retries", "/pods", "/search?q=viewe&by=name"} {
 		p := v.get("/hangfire/acme" + path).want(http.StatusOK)
 		for _, form := range formsOf(t, p.body) {
 			if form != "post /hangfire/-/sign-out" && form != "get /hangfire/acme/search" {
@@ -240,7 +240,7 @@ func TestAnotherTenantIsNotThere(t *testing.T) {
 	v := l.as(t, "editor")
 	missing, hidden := map[string]*answer{}, map[string]*answer{}
 	for _, path := range []string{
-		"", "/jobs", "/jobs/globex-secret-job", "/recurring", "/recurring/x", "/retries", "/pods", "/search?q=globex-secret-job&by=name",
+		"", "/jobs", "/jobs/globex-secret-job", "/recurring", "/recurring/x", "/retries", "/pods", "/search?q=globex-secret-job&by=name", "/search?q=secret&by=name",
 		"/live", "/live/jobs", "/live/jobs/globex-secret-job", "/jobs/globex-secret-job/attempts/1/log", "/recurring/x/preview?schedule=@daily&zone=UTC",
 	} {
 		missing[path], hidden[path] = v.get("/hangfire/initech"+path), v.get("/hangfire/globex"+path)
@@ -256,7 +256,7 @@ func TestAnotherTenantIsNotThere(t *testing.T) {
 			t.Errorf("%s: what is hidden is told: %d, %d", path, missing[path].status, hidden[path].status)
 		}
 	}
-	for _, path := range []string{"/hangfire/acme", "/hangfire/acme/jobs", "/hangfire/acme/recurring", "/hangfire/acme/pods", "/hangfire/acme/jobs/globex-secret-job", "/hangfire/acme/search?by=handler&q=globex-handler"} {
+	for _, path := range []string{"/hangfire/acme", "/hangfire/acme/jobs", "/hangfire/acme/recurring", "/hangfire/acme/pods", "/hangfire/acme/jobs/globex-secret-job", "/hangfire/acme/search?by=handler&q=globex-handler", "/hangfire/acme/search?by=name&q=secret-jo"} {
 		for _, name := range []string{"globex-secret", "workspace-globex", ">globex<"} {
 			if p := v.get(path); strings.Contains(strings.ReplaceAll(p.body, "globex-secret-job", ""), name) {
 				t.Errorf("%s tells of %s", path, name)
@@ -314,7 +314,7 @@ func TestWhatOthersWroteIsText(t *testing.T) {
 	for _, path := range []string{
 		"/jobs", "/jobs?state=Failed", "/jobs/evil-fails", "/jobs/evil-works", "/recurring", "/recurring/evil-recurring", "/recurring/evil-recurring?schedule=" + escaped + "&zone=" + escaped,
 		"/recurring/evil-recurring/preview?schedule=" + escaped + "&zone=" + escaped, "/jobs?handler=" + escaped, "/jobs?key=" + escaped, "/jobs?state=" + escaped,
-		"/search?by=name&q=" + escaped, "/jobs?notice=" + escaped + "&n=" + escaped, "/jobs/evil-works?attempt=" + escaped, "/jobs?continue=" + escaped, "/pods?continue=" + escaped,
+		"/search?by=name&q=" + escaped, "/search?by=name&q=evil&in=jobs&after=" + escaped, "/search?by=name&q=evil&in=jobs&continue=" + escaped, "/jobs?notice=" + escaped + "&n=" + escaped, "/jobs/evil-works?attempt=" + escaped, "/jobs?continue=" + escaped, "/pods?continue=" + escaped,
 	} {
 		p := v.get("/hangfire/acme" + path)
 		p.without("<script>alert", "<img src=x", "<b>made up", "\x1b", "\u202e")
@@ -373,7 +373,7 @@ func TestEveryPageIsInert(t *testing.T) {
 	inert(t, "sign-in", l.visitor(t).get("/hangfire"))
 	inert(t, "refused", l.visitor(t).signIn("x", "/hangfire"))
 	v := l.as(t, "editor")
-	for _, path := range []string{"", "/jobs", "/jobs/inert", "/recurring", "/recurring/inert", "/retries", "/pods", "/no-such", "/jobs/no-such"} {
+	for _, path := range []string{"", "/jobs", "/jobs/inert", "/recurring", "/recurring/inert", "/retries", "/pods", "/search?q=iner&by=name", "/search?q=no-such&by=name", "/no-such", "/jobs/no-such"} {
 		inert(t, path, v.get("/hangfire/acme"+path))
 	}
 	inert(t, "confirm", v.press("/hangfire/acme/jobs/inert/delete"))

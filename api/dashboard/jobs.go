@@ -4,12 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/openradius/workspace-jobs/api/client"
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
@@ -165,54 +162,6 @@ func loadRetries(ctx context.Context, s *scope, _ rights) (pageData, error) {
 		data.Rows = append(data.Rows, jobRowOf(s, &list.Items[i]))
 	}
 	return data, nil
-}
-
-// search goes to the job or recurring job of a name, or to the list of what has a handler
-// or a key.
-func (d *dashboard) search(w http.ResponseWriter, r *http.Request, s *scope) {
-	query := r.URL.Query()
-	text := strings.TrimSpace(query.Get("q"))
-	by := query.Get("by")
-	switch {
-	case text == "":
-		seeOther(w, r, s.path("jobs"))
-		return
-	case by == "handler" || by == "key":
-		seeOther(w, r, pathWith(s.path("jobs"), url.Values{by: {text}}))
-		return
-	}
-	target, err := s.find(r.Context(), text)
-	if err != nil {
-		d.fail(w, r, s.user, err)
-		return
-	}
-	if target == "" {
-		d.refuseTo(w, r, s.user, http.StatusNotFound, "No job or recurring job in this workspace is called "+printable(text)+". The search by name takes a whole name; by handler it finds all jobs that run one.")
-		return
-	}
-	seeOther(w, r, target)
-}
-
-// find what has a name; "": nothing.
-func (s *scope) find(ctx context.Context, name string) (string, error) {
-	if !validName.MatchString(name) {
-		return "", nil
-	}
-	_, err := s.jobs.Get(ctx, name)
-	if err == nil {
-		return s.path("jobs", name), nil
-	}
-	if !apierrors.IsNotFound(err) {
-		return "", err
-	}
-	_, err = s.jobs.GetRecurring(ctx, name)
-	if err == nil {
-		return s.path("recurring", name), nil
-	}
-	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
-		return "", nil
-	}
-	return "", err
 }
 
 // errNotAllowed is what every [notAllowed] is.

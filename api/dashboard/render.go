@@ -41,6 +41,8 @@ type base struct {
 	Root   string
 	May    rights
 	Notice string
+	// Search is what was searched for last; "": nothing.
+	Search string
 	// Live is the part that is rendered again when something has changed, and LiveURL
 	// the stream that says so; "": none.
 	Live    template.HTML
