@@ -47,28 +47,33 @@ type logData struct {
 	Sent bool
 }
 
-// podOf an attempt: that of this very job, not of another one that had its name before.
+// podOf an attempt: the newest of this very job, not of another one that had its name
+// before. Each drained node leaves one more.
 func (s *scope) podOf(ctx context.Context, job *v1alpha1.WorkspaceJob, number int32) (*corev1.Pod, error) {
-	list, err := s.caller.Kubernetes().CoreV1().Pods(s.namespace()).List(ctx, metav1.ListOptions{
-		LabelSelector: fmt.Sprintf("%s=%s,%s=%d", v1alpha1.LabelJob, job.Name, v1alpha1.LabelAttempt, number),
-	})
-	if err != nil {
-		return nil, err
+	options := metav1.ListOptions{
+		LabelSelector: fmt.Sprintf("%s=%s,%s=%d", v1alpha1.LabelJob, job.Name, v1alpha1.LabelAttempt, number), Limit: pageSize,
 	}
 	var newest *corev1.Pod
-	for i := range list.Items {
-		pod := &list.Items[i]
-		if pod.Annotations[v1alpha1.AnnotationJobUID] != string(job.UID) {
+	for {
+		list, err := s.caller.Kubernetes().CoreV1().Pods(s.namespace()).List(ctx, options)
+		if err != nil {
+			return nil, err
+		}
+		for i := range list.Items {
+			pod := &list.Items[i]
+			ours := pod.Annotations[v1alpha1.AnnotationJobUID] == string(job.UID)
+			if ours && (newest == nil || newest.CreationTimestamp.Before(&pod.CreationTimestamp)) {
+				newest = pod
+			}
+		}
+		if options.Continue = list.Continue; options.Continue != "" {
 			continue
 		}
-		if newest == nil || newest.CreationTimestamp.Before(&pod.CreationTimestamp) {
-			newest = pod
+		if newest == nil {
+			return nil, errNoLog
 		}
+		return newest, nil
 	}
-	if newest == nil {
-		return nil, errNoLog
-	}
-	return newest, nil
 }
 
 func (s *scope) openLog(ctx context.Context, job *v1alpha1.WorkspaceJob, number int32, options corev1.PodLogOptions) (io.ReadCloser, error) {

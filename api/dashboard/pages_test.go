@@ -3,6 +3,7 @@ package dashboard_test
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"html"
 	"net/http"
@@ -276,6 +277,40 @@ func TestRecurringJobs(t *testing.T) {
 	v.press(path+"/remove", "confirmed", "yes").want(http.StatusOK, "The recurring job was removed.")
 	v.get(path).want(http.StatusNotFound)
 	v.press(path + "/trigger").want(http.StatusNotFound)
+}
+
+func TestTheNewestRunsAreShown(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	if _, err := l.acme.AddOrUpdateRecurring(t.Context(), "often-run", "play", testenv.Part{}, "@yearly"); err != nil {
+		t.Fatal(err)
+	}
+	trigger := func(name string) time.Time {
+		job, err := l.acme.Trigger(t.Context(), "often-run", client.WithName(name), client.After("no-such-parent"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return job.CreationTimestamp.Time
+	}
+	trigger("often-00-oldest")
+	var last time.Time
+	for i := range 49 {
+		last = trigger(fmt.Sprintf("often-%02d", i+1))
+	}
+	// What is last by its name is the newest.
+	testenv.Eventually(t, "a run is a second younger than the others", func(context.Context) error {
+		if time.Since(last) < 2*time.Second {
+			return errors.New("it is not yet time")
+		}
+		return nil
+	})
+	if newest := trigger("often-zz-newest"); !newest.After(last) {
+		t.Fatalf("it is of %s, and the others of %s", newest, last)
+	}
+	p := l.as(t, "viewer").get("/hangfire/acme/recurring/often-run").want(http.StatusOK, "often-zz-newest")
+	if runs := strings.Count(p.body, "/hangfire/acme/jobs/often-"); runs != 50 {
+		t.Errorf("%d runs are shown", runs)
+	}
 }
 
 func TestRetriesAndRunningPods(t *testing.T) {

@@ -126,19 +126,50 @@ func loadRecurringJob(ctx context.Context, s *scope, _ rights) (pageData, error)
 
 // runsOf a recurring job, scheduled and triggered, the newest first.
 func (s *scope) runsOf(ctx context.Context, name string) ([]v1alpha1.WorkspaceJob, error) {
-	scheduled, err := s.jobs.List(ctx, client.ListOptions{ScheduledBy: name, Limit: pageSize})
-	if err != nil {
-		return nil, err
+	var all []v1alpha1.WorkspaceJob
+	for _, options := range []client.ListOptions{{ScheduledBy: name}, {TriggeredOf: name}} {
+		runs, err := s.newest(ctx, options)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, runs...)
 	}
-	triggered, err := s.jobs.List(ctx, client.ListOptions{TriggeredOf: name, Limit: pageSize})
-	if err != nil {
-		return nil, err
-	}
-	all := append(scheduled.Items, triggered.Items...)
 	newestFirst(all)
 	// A triggered run may have the label too.
 	all = slices.CompactFunc(all, func(a, b v1alpha1.WorkspaceJob) bool { return a.UID == b.UID })
 	return all[:min(len(all), pageSize)], nil
+}
+
+// newest jobs, as many as a page shows. The API server orders by name, so that what a page
+// of a longer list has may be the oldest: then the names are looked at first.
+func (s *scope) newest(ctx context.Context, options client.ListOptions) ([]v1alpha1.WorkspaceJob, error) {
+	options.Limit = pageSize
+	list, err := s.jobs.List(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	if list.Continue == "" {
+		return list.Items, nil
+	}
+	var items []metav1.PartialObjectMetadata
+	for options.Limit = namesAtOnce; len(items) < namesAtMost; {
+		page, err := s.jobs.ListMetadata(ctx, options)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, page.Items...)
+		if options.Continue = page.Continue; options.Continue == "" {
+			break
+		}
+	}
+	slices.SortStableFunc(items, func(a, b metav1.PartialObjectMetadata) int {
+		return b.CreationTimestamp.Compare(a.CreationTimestamp.Time)
+	})
+	var names []string
+	for i := range items[:min(len(items), pageSize)] {
+		names = append(names, items[i].Name)
+	}
+	return readAll(ctx, names, s.jobs.Get)
 }
 
 // previewed is how many of the next runs are shown.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -100,15 +99,35 @@ func podOf(ctx context.Context, c *call, ws *v1alpha1.Workspace, pods corev1clie
 	if attempt == nil {
 		return "", newProblem(http.StatusNotFound, "there is no log yet: no attempt has begun")
 	}
-	list, err := pods.List(ctx, metav1.ListOptions{LabelSelector: batchv1.ControllerUidLabel + "=" + string(attempt.JobUID)})
-	if err != nil {
-		return "", err
+	return newestPod(ctx, pods, batchv1.ControllerUidLabel+"="+string(attempt.JobUID))
+}
+
+// podsAtOnce are read by one list. An attempt has one pod, and one more for each drained
+// node.
+const podsAtOnce = 50
+
+// newestPod is the name of the one that was created last.
+func newestPod(ctx context.Context, pods corev1client.PodInterface, selector string) (string, error) {
+	var newest *corev1.Pod
+	options := metav1.ListOptions{LabelSelector: selector, Limit: podsAtOnce}
+	for {
+		list, err := pods.List(ctx, options)
+		if err != nil {
+			return "", err
+		}
+		for i := range list.Items {
+			if pod := &list.Items[i]; newest == nil || newest.CreationTimestamp.Before(&pod.CreationTimestamp) {
+				newest = pod
+			}
+		}
+		if options.Continue = list.Continue; options.Continue != "" {
+			continue
+		}
+		if newest == nil {
+			return "", newProblem(http.StatusNotFound, logGone)
+		}
+		return newest.Name, nil
 	}
-	if len(list.Items) == 0 {
-		return "", newProblem(http.StatusNotFound, logGone)
-	}
-	newest := slices.MaxFunc(list.Items, func(a, b corev1.Pod) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
-	return newest.Name, nil
 }
 
 // attemptOf this number, 0 for the newest; nil: none.
