@@ -172,6 +172,8 @@ func (s *pageServer) lookAt(ctx context.Context, t *table) error {
 	const ws = "/hangfire/bench-0"
 	for _, path := range []string{
 		ws, ws + "/jobs", ws + "/jobs?state=Scheduled", ws + "/jobs?handler=none", ws + "/jobs/bench-00042", ws + "/recurring", ws + "/retries", ws + "/pods",
+		// A whole name, a part of many names, and one of none.
+		ws + "/search?by=name&q=bench-00042", ws + "/search?by=name&q=ench", ws + "/search?by=name&q=none",
 		"/api/workspaces/bench-0/jobs?state=Scheduled", "/api/workspaces/bench-0/jobs/bench-00042",
 	} {
 		took := make([]time.Duration, 0, looks)
