@@ -92,6 +92,10 @@ func TestSearchByAPartOfAName(t *testing.T) {
 	}
 	l.as(t, "viewer").get("/hangfire/acme/search?q=of-fees&by=name").want(http.StatusOK, "report-of-fees").without("checkbox", "Delete selected")
 	l.as(t, "editor").get("/hangfire/acme/search?q=of-fees&by=name").want(http.StatusOK, "Delete selected", `value="/hangfire/acme/search?q=of-fees&amp;by=name"`)
+	p := l.as(t, "editor").press("/hangfire/acme/jobs/delete", "job", "report-of-fees", "confirmed", "yes", "back", "/hangfire/acme/search?q=of-fees&by=name")
+	if p.want(http.StatusOK, "The job was deleted."); !strings.HasPrefix(p.path, "/hangfire/acme/search?") {
+		t.Errorf("it leads back to %s", p.path)
+	}
 }
 
 func TestSearchIsForWhoMayListJobsOnly(t *testing.T) {
