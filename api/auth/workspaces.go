@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 
@@ -31,26 +32,43 @@ func (c *Caller) Workspaces(ctx context.Context) ([]v1alpha1.Workspace, error) {
 	if everything, err := c.May(ctx, "", seeing); err != nil || everything {
 		return all, err
 	}
-	seen := make([]bool, len(all))
+	seen, err := c.seen(ctx, all)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(all, func(ws v1alpha1.Workspace) bool { return !seen[ws.UID] }), nil
+}
+
+// seen are those that the caller may see, by UID. They are remembered together: of many
+// workspaces the single answers would throw each other out.
+func (c *Caller) seen(ctx context.Context, all []v1alpha1.Workspace) (map[types.UID]bool, error) {
+	type question struct{}
+	if known, ok := c.rights.Get(question{}); ok {
+		if seen, ok := known.(map[types.UID]bool); ok {
+			return seen, nil
+		}
+	}
+	answers := make([]bool, len(all))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(questionsAtOnce)
 	for i := range all {
 		group.Go(func() error {
 			var err error
-			seen[i], err = c.May(ctx, all[i].Status.Namespace, seeing)
+			answers[i], err = c.May(ctx, all[i].Status.Namespace, seeing)
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	var mine []v1alpha1.Workspace
+	seen := map[types.UID]bool{}
 	for i := range all {
-		if seen[i] {
-			mine = append(mine, all[i])
+		if answers[i] {
+			seen[all[i].UID] = true
 		}
 	}
-	return mine, nil
+	c.rights.Add(question{}, seen, answersFor)
+	return seen, nil
 }
 
 // Workspace of this name, or [ErrNoWorkspace].

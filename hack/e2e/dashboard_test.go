@@ -288,15 +288,29 @@ func useTheKeyboard(t *testing.T, d dashboard) {
 	b.See("h1", "by-keyboard")
 }
 
-// search by name, handler and key.
+// search by name, a part of one, handler and key.
 func search(t *testing.T, d dashboard) {
 	d.tn.start(d.tn.makeSQL("searched-for", "SELECT 1").key("search/1"))
+	d.tn.waitFinal("searched-for", v1alpha1.StateSucceeded)
 	b := d.as(t, d.editor)
-	for by, text := range map[string]string{"name": "searched-for", "handler": "sql", "key": "search/1"} {
+	for _, asked := range []struct{ by, text, heading string }{
+		{"name", "searched-for", "searched-for"}, {"name", "ARCHED", "Search"}, {"handler", "sql", "Jobs"}, {"key", "search/1", "Jobs"},
+	} {
 		b.Open("/hangfire/dash-own/jobs?state=Deleted")
-		b.Fill("#by", by)
-		b.Fill("#q", text)
+		b.Fill("#by", asked.by)
+		b.Fill("#q", asked.text)
 		b.Press("form.search button")
+		b.See("h1", asked.heading)
 		b.See("main", "searched-for")
 	}
+	b.Open("/hangfire/dash-own/search?by=name&q=arched-for")
+	picture(b, "search")
+	b.Click("#select-searched-for")
+	b.See("[data-selected]", "1 selected")
+	b.Press("#requeue-selected")
+	b.See(".notice", "The job was requeued.")
+	d.tn.waitJob("searched-for", "it runs again", func(job *v1alpha1.WorkspaceJob) bool { return job.Status.Run == 2 && job.Status.State.Final() })
+	b.Open("/hangfire/dash-own/search?by=name&q=never-seen")
+	b.See("main", "No job here has")
+	picture(b, "search-none")
 }
