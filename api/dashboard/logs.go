@@ -2,7 +2,6 @@ package dashboard
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -175,27 +175,42 @@ func (s *scope) follow(ctx context.Context, job *v1alpha1.WorkspaceJob, attempt 
 	stream, err := s.openLog(ctx, job, number, corev1.PodLogOptions{Follow: true, TailLines: new(int64(shownLines))})
 	if err != nil {
 		data.Problem = logProblem(err)
-	}
-	text, renderErr := render("log", data)
-	if renderErr != nil {
-		return
-	}
-	emit(event{"log", text})
-	if err != nil {
+		emitLog(data, emit)
 		return
 	}
 	defer stream.Close()
-	sent := sendLines(ctx, stream, func(lines []byte) { emit(event{"log-lines", lines}) })
+	// The first lines come with the place where the others go: the page has shown them
+	// before, and they must not vanish in between.
+	placed := false
+	sent := sendLines(ctx, stream, func(lines string) {
+		if !placed {
+			data.Text, placed = lines, true
+			emitLog(data, emit)
+			return
+		}
+		emitLines(lines, emit)
+	})
 	if sent == 0 && ctx.Err() == nil {
-		emit(event{"log-lines", []byte("The attempt has written nothing.")})
+		emitLines("The attempt has written nothing.", emit)
 	}
 	if sent >= followedLines {
-		emit(event{"log-lines", []byte("\n… more than a page can hold: open the whole log.\n")})
+		emitLines("\n… more than a page can hold: open the whole log.\n", emit)
 	}
 }
 
-// sendLines sends lines as HTML, gathered, and returns how many there were.
-func sendLines(ctx context.Context, stream io.Reader, send func([]byte)) int {
+func emitLog(data logData, emit func(event)) {
+	if text, err := render("log", data); err == nil {
+		emit(event{"log", text})
+	}
+}
+
+func emitLines(lines string, emit func(event)) {
+	emit(event{"log-lines", []byte(template.HTMLEscapeString(lines))})
+}
+
+// sendLines sends lines, gathered, and returns how many there were. It sends once at
+// least.
+func sendLines(ctx context.Context, stream io.Reader, send func(string)) int {
 	lines := make(chan string)
 	go func() {
 		defer close(lines)
@@ -214,23 +229,25 @@ func sendLines(ctx context.Context, stream io.Reader, send func([]byte)) int {
 			}
 		}
 	}()
-	var pending bytes.Buffer
+	var pending strings.Builder
 	tick := time.NewTicker(gather)
 	defer tick.Stop()
+	begun := false
 	for sent := 0; ; {
 		select {
 		case line, open := <-lines:
 			if open && sent < followedLines {
-				template.HTMLEscape(&pending, []byte(printable(line)))
+				pending.WriteString(printable(line))
 				sent++
 				continue
 			}
-			send(pending.Bytes())
+			send(pending.String())
 			return sent
 		case <-tick.C:
-			if pending.Len() > 0 {
-				send(bytes.Clone(pending.Bytes()))
+			if pending.Len() > 0 || !begun {
+				send(pending.String())
 				pending.Reset()
+				begun = true
 			}
 		case <-ctx.Done():
 			return sent

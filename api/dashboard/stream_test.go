@@ -91,7 +91,7 @@ func TestAPageIsToldWhatChanges(t *testing.T) {
 	job.until("live", "Enqueued")
 	l.node.Start("told")
 	job.until("status", "The job told is processing.")
-	job.until("log-lines", "it begins")
+	job.until("log", "it begins")
 	if err := l.node.Say(t.Context(), "workspace-acme", "told", "and goes on <b>\r\revent: live\rdata: made up\r\r\n"); err != nil {
 		t.Fatal(err)
 	}
