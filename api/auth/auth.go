@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/singleflight"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -34,6 +35,8 @@ const (
 	// which workspaces are listed.
 	answersFor  = 10 * time.Second
 	knownRights = 1024
+	// askLimit is how long the API server has to tell who calls.
+	askLimit = 25 * time.Second
 )
 
 // longestToken is more than a cluster's ServiceAccounts or OIDC providers give, in bytes.
@@ -60,6 +63,8 @@ type Authenticator struct {
 	base      *rest.Config
 	directory Directory
 	callers   *utilcache.LRUExpireCache
+	// asking: a program that opens a hundred streams at once is asked about once.
+	asking singleflight.Group
 }
 
 // New takes where the cluster is from config, and none of its credentials.
@@ -80,6 +85,7 @@ type Caller struct {
 	clientset *kubernetes.Clientset
 	directory Directory
 	rights    *utilcache.LRUExpireCache
+	asking    singleflight.Group
 }
 
 // Caller whose token it is, or [ErrUnauthenticated].
@@ -93,6 +99,31 @@ func (a *Authenticator) Caller(ctx context.Context, token string) (*Caller, erro
 			return caller, nil
 		}
 	}
+	return shared(ctx, &a.asking, string(key[:]), func(ctx context.Context) (*Caller, error) { return a.ask(ctx, token) })
+}
+
+// shared asks what others ask too at the same time, and waits for the one answer. Asking goes
+// on when whoever was first has gone.
+func shared[T any](ctx context.Context, group *singleflight.Group, question string, ask func(context.Context) (T, error)) (T, error) {
+	asked := group.DoChan(question, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askLimit)
+		defer cancel()
+		return ask(ctx)
+	})
+	var none T
+	select {
+	case answer := <-asked:
+		if value, ok := answer.Val.(T); ok {
+			return value, answer.Err
+		}
+		return none, answer.Err
+	case <-ctx.Done():
+		return none, ctx.Err()
+	}
+}
+
+// ask the cluster whose token it is.
+func (a *Authenticator) ask(ctx context.Context, token string) (*Caller, error) {
 	caller, err := a.newCaller(token)
 	if err != nil {
 		return nil, err
@@ -106,7 +137,7 @@ func (a *Authenticator) Caller(ctx context.Context, token string) (*Caller, erro
 		return nil, fmt.Errorf("ask the cluster who calls: %w", err)
 	}
 	caller.Name, caller.Groups = review.Status.UserInfo.Username, review.Status.UserInfo.Groups
-	a.callers.Add(key, caller, rememberFor)
+	a.callers.Add(sha256.Sum256([]byte(token)), caller, rememberFor)
 	return caller, nil
 }
 
@@ -148,6 +179,16 @@ func (c *Caller) May(ctx context.Context, namespace string, right Right) (bool, 
 	if known, ok := c.rights.Get(key); ok {
 		return known == true, nil
 	}
+	return shared(ctx, &c.asking, fmt.Sprintf("%q", key), func(ctx context.Context) (bool, error) {
+		allowed, err := c.review(ctx, namespace, right)
+		if err == nil {
+			c.rights.Add(key, allowed, answersFor)
+		}
+		return allowed, err
+	})
+}
+
+func (c *Caller) review(ctx context.Context, namespace string, right Right) (bool, error) {
 	attributes := &authorizationv1.ResourceAttributes{Namespace: namespace, Verb: right.Verb}
 	attributes.Resource, attributes.Subresource, _ = strings.Cut(right.Resource, "/")
 	if attributes.Resource != "pods" {
@@ -162,7 +203,6 @@ func (c *Caller) May(ctx context.Context, namespace string, right Right) (bool, 
 	if err != nil {
 		return false, fmt.Errorf("ask what the caller may do: %w", err)
 	}
-	c.rights.Add(key, review.Status.Allowed, answersFor)
 	return review.Status.Allowed, nil
 }
 

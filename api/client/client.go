@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -39,7 +40,7 @@ func New(config *rest.Config) *Client {
 	if config == nil {
 		return &Client{err: errors.New("there is no configuration of a Kubernetes client: rest.InClusterConfig gives a pod's")}
 	}
-	kube, err := client.NewWithWatch(config, client.Options{Scheme: scheme(), Mapper: mapper()})
+	kube, err := client.NewWithWatch(config, client.Options{Scheme: knownKinds(), Mapper: whereServed()})
 	return &Client{kube: kube, err: err}
 }
 
@@ -102,7 +103,8 @@ func kindOf(object client.Object) string {
 	}
 }
 
-func scheme() *runtime.Scheme {
+// knownKinds are the same for all clients: a server that has many does not make them anew.
+var knownKinds = sync.OnceValue(func() *runtime.Scheme {
 	s := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{v1alpha1.AddToScheme, batchv1.AddToScheme, corev1.AddToScheme} {
 		if err := add(s); err != nil {
@@ -110,10 +112,10 @@ func scheme() *runtime.Scheme {
 		}
 	}
 	return s
-}
+})
 
-// mapper knows where the kinds are served, so that no call has to ask before it.
-func mapper() meta.RESTMapper {
+// whereServed knows where the kinds are served, so that no call has to ask before it.
+var whereServed = sync.OnceValue(func() meta.RESTMapper {
 	m := meta.NewDefaultRESTMapper([]schema.GroupVersion{v1alpha1.GroupVersion})
 	m.Add(v1alpha1.GroupVersion.WithKind("Workspace"), meta.RESTScopeRoot)
 	m.Add(v1alpha1.GroupVersion.WithKind("WorkspaceJob"), meta.RESTScopeNamespace)
@@ -122,4 +124,4 @@ func mapper() meta.RESTMapper {
 	m.Add(corev1.SchemeGroupVersion.WithKind("Pod"), meta.RESTScopeNamespace)
 	m.Add(corev1.SchemeGroupVersion.WithKind("Event"), meta.RESTScopeNamespace)
 	return m
-}
+})

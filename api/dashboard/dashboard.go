@@ -8,6 +8,7 @@ package dashboard
 
 import (
 	"log/slog"
+	"math"
 	"net/http"
 	"strings"
 
@@ -23,17 +24,25 @@ type Option func(*dashboard)
 // WithLog is where faults are told that a user can do nothing about; else nowhere.
 func WithLog(log *slog.Logger) Option { return func(d *dashboard) { d.log = log } }
 
+// WithStreams sets who may have how many streams open; without it each caller may have
+// [auth.StreamsEach], and all of them [auth.StreamsAll].
+func WithStreams(streams *auth.Streams) Option { return func(d *dashboard) { d.streams = streams } }
+
 // dashboard serves the pages.
 type dashboard struct {
 	authenticator *auth.Authenticator
 	sessions      *auth.Sessions
-	streams       *streams
-	log           *slog.Logger
+	// pages are a session's open ones, streams what a caller has open, here and by REST.
+	pages, streams *auth.Streams
+	log            *slog.Logger
 }
 
 // Handler of everything at and below /hangfire.
 func Handler(authenticator *auth.Authenticator, sessions *auth.Sessions, options ...Option) http.Handler {
-	d := &dashboard{authenticator: authenticator, sessions: sessions, streams: newStreams(), log: slog.New(slog.DiscardHandler)}
+	d := &dashboard{
+		authenticator: authenticator, sessions: sessions, log: slog.New(slog.DiscardHandler),
+		pages: auth.NewStreams(streamsEach, math.MaxInt), streams: auth.NewStreams(auth.StreamsEach, auth.StreamsAll),
+	}
 	for _, option := range options {
 		option(d)
 	}

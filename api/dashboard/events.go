@@ -3,34 +3,8 @@ package dashboard
 import (
 	"bytes"
 	"net/http"
-	"sync"
 	"time"
 )
-
-// streams counts the open ones by session.
-type streams struct {
-	mutex sync.Mutex
-	open  map[string]int
-}
-
-func newStreams() *streams { return &streams{open: map[string]int{}} }
-
-// take a place; release gives it back. false: the session has as many as it may.
-func (s *streams) take(session string) (release func(), ok bool) {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	if s.open[session] >= streamsEach {
-		return nil, false
-	}
-	s.open[session]++
-	return func() {
-		s.mutex.Lock()
-		defer s.mutex.Unlock()
-		if s.open[session]--; s.open[session] == 0 {
-			delete(s.open, session)
-		}
-	}, true
-}
 
 // event that a page's stream sends: htmx puts its HTML where the page says.
 type event struct {

@@ -49,13 +49,18 @@ func (d *dashboard) live(p page) http.HandlerFunc {
 			d.fail(w, r, u, err)
 			return
 		}
-		release, ok := d.streams.take(u.session.ID)
-		if !ok {
-			w.Header().Set("Retry-After", "60")
-			d.refuseTo(w, r, u, http.StatusTooManyRequests, "This session has too many open pages that update themselves. Close some.")
+		if d.pages.Take(r.Context(), u.session.ID) != nil {
+			d.noStream(w, r, u, http.StatusTooManyRequests, "This session has too many open pages that update themselves. Close some.")
 			return
 		}
-		defer release()
+		switch err := d.streams.Take(r.Context(), u.caller.Name); {
+		case errors.Is(err, auth.ErrOwnStreams):
+			d.noStream(w, r, u, http.StatusTooManyRequests, "You have too much open that updates itself: pages, or programs that follow jobs. Close some.")
+			return
+		case err != nil:
+			d.noStream(w, r, u, http.StatusServiceUnavailable, "Too many pages are open that update themselves. This one will when others are closed.")
+			return
+		}
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
 		l := &liveStream{d: d, p: p, s: s, out: begin(w), emitted: make(chan event)}
@@ -63,6 +68,12 @@ func (d *dashboard) live(p page) http.HandlerFunc {
 			l.out.end(message)
 		}
 	}
+}
+
+// noStream: all places are taken.
+func (d *dashboard) noStream(w http.ResponseWriter, r *http.Request, u *user, status int, message string) {
+	w.Header().Set("Retry-After", "60")
+	d.refuseTo(w, r, u, status, message)
 }
 
 // liveStream is an open stream.

@@ -22,10 +22,11 @@ import (
 const (
 	faultOfTheServer = "this is a fault of the server; its log tells more"
 	notThere         = "Kubernetes does not answer: try again in some seconds"
-	// retryAfter is when what was not there may be there again, and quotaRetry when a full
-	// quota may have room, in seconds.
-	retryAfter = 5
-	quotaRetry = 30
+	// retryAfter is when what was not there may be there again, quotaRetry when a full quota
+	// may have room, and streamRetry when streams may have ended, in seconds.
+	retryAfter  = 5
+	quotaRetry  = 30
+	streamRetry = 30
 )
 
 var (
@@ -60,6 +61,10 @@ func (s *server) problem(c *call, err error) error {
 		return newProblem(http.StatusConflict, "another job has this name or Idempotency-Key, and does something else: use another one")
 	case errors.Is(err, client.ErrNotFinished):
 		return newProblem(http.StatusConflict, "only a job that has finished can be requeued, and this one has not: wait for it, or cancel it first")
+	case errors.Is(err, auth.ErrOwnStreams):
+		return later(http.StatusTooManyRequests, err.Error(), streamRetry)
+	case errors.Is(err, auth.ErrAllStreams):
+		return later(http.StatusServiceUnavailable, err.Error(), streamRetry)
 	case errors.As(err, &status):
 		return s.ofStatus(status.Status(), err)
 	case unanswered(err):

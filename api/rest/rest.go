@@ -41,15 +41,22 @@ func WithLog(log *slog.Logger) Option { return func(s *server) { s.log = log } }
 // set.
 func WithHeartbeat(every time.Duration) Option { return func(s *server) { s.heartbeat = every } }
 
+// WithStreams sets who may have how many streams open; without it each caller may have
+// [auth.StreamsEach], and all of them [auth.StreamsAll].
+func WithStreams(streams *auth.Streams) Option { return func(s *server) { s.streams = streams } }
+
 type server struct {
 	authenticator *auth.Authenticator
+	streams       *auth.Streams
 	log           *slog.Logger
 	heartbeat     time.Duration
 }
 
 // Handler serves /api/, /openapi.json and /openapi.yaml.
 func Handler(authenticator *auth.Authenticator, options ...Option) http.Handler {
-	s := &server{authenticator: authenticator, log: slog.New(slog.DiscardHandler), heartbeat: heartbeat}
+	s := &server{
+		authenticator: authenticator, streams: auth.NewStreams(auth.StreamsEach, auth.StreamsAll), log: slog.New(slog.DiscardHandler), heartbeat: heartbeat,
+	}
 	for _, option := range options {
 		option(s)
 	}
@@ -114,15 +121,24 @@ func withoutValues(_ huma.Context, _ string, body any) (any, error) {
 
 // add an operation. Its errors become problems, and it has a time limit.
 func add[I, O any](s *server, api huma.API, operation huma.Operation, do func(ctx context.Context, c *call, input *I) (*O, error)) {
-	addStream(s, api, operation, func(ctx context.Context, c *call, input *I) (*O, error) {
+	addAny(s, api, operation, func(ctx context.Context, c *call, input *I) (*O, error) {
 		ctx, cancel := context.WithTimeout(ctx, callLimit)
 		defer cancel()
 		return do(ctx, c, input)
 	})
 }
 
-// addStream adds an operation that may last.
-func addStream[I, O any](s *server, api huma.API, operation huma.Operation, do func(ctx context.Context, c *call, input *I) (*O, error)) {
+// addStream adds an operation that may last. Each caller has so many places for these.
+func addStream[I any](s *server, api huma.API, operation huma.Operation, do func(ctx context.Context, c *call, input *I) (*huma.StreamResponse, error)) {
+	addAny(s, api, operation, func(ctx context.Context, c *call, input *I) (*huma.StreamResponse, error) {
+		if err := s.streams.Take(ctx, c.caller.Name); err != nil {
+			return nil, err
+		}
+		return do(ctx, c, input)
+	})
+}
+
+func addAny[I, O any](s *server, api huma.API, operation huma.Operation, do func(ctx context.Context, c *call, input *I) (*O, error)) {
 	operation.MaxBodyBytes = bodyLimit + 1 // the library takes one byte less
 	operation.BodyReadTimeout = bodyTime
 	operation.Errors = append(operation.Errors, http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound,

@@ -14,6 +14,9 @@ import (
 
 	"golang.org/x/time/rate"
 	utilcache "k8s.io/apimachinery/pkg/util/cache"
+
+	"github.com/openradius/workspace-jobs/api/auth"
+	"github.com/openradius/workspace-jobs/api/dashboard"
 )
 
 const (
@@ -34,11 +37,28 @@ type limits struct {
 	rate  float64
 	burst int
 	write time.Duration
+	// streams that may be open, and streamsEach of them for a caller.
+	streams, streamsEach int
 }
 
-// guarded puts the limits before next, and a log of all requests.
-func guarded(next http.Handler, l limits, log *slog.Logger) http.Handler {
-	return logged(recovered(l.rated(l.bounded(next)), log), log)
+// guarded puts the limits before next, and a log of all requests. token is what a request
+// shows who sends it by; "": nothing.
+func guarded(next http.Handler, l limits, token func(*http.Request) string, log *slog.Logger) http.Handler {
+	return logged(recovered(l.rated(token, l.bounded(next)), log), log)
+}
+
+// tokenOf a request: that of its session on the dashboard's pages, its bearer token elsewhere.
+// Of what else a request says nothing tells callers apart: it can be other each time.
+func tokenOf(sessions *auth.Sessions) func(*http.Request) string {
+	return func(r *http.Request) string {
+		if !strings.HasPrefix(r.URL.Path, dashboard.Root) {
+			return auth.Bearer(r)
+		}
+		if session, err := sessions.Of(r); err == nil {
+			return session.Token
+		}
+		return ""
+	}
 }
 
 // bounded: a body has its limit, and an answer its time. A stream of events has more: it
@@ -59,10 +79,10 @@ func (l limits) bounded(next http.Handler) http.Handler {
 }
 
 // rated: each caller has a rate of its own, so that none uses up another's.
-func (l limits) rated(next http.Handler) http.Handler {
+func (l limits) rated(token func(*http.Request) string, next http.Handler) http.Handler {
 	callers := utilcache.NewLRUExpireCache(countedCallers)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		key := callerKey(r)
+		key := callerKey(token(r), r.RemoteAddr)
 		limiter, ok := callers.Get(key)
 		if !ok {
 			limiter = rate.NewLimiter(rate.Limit(l.rate), l.burst)
@@ -77,14 +97,14 @@ func (l limits) rated(next http.Handler) http.Handler {
 	})
 }
 
-// callerKey tells callers apart by what they present; who presents nothing, by address.
-func callerKey(r *http.Request) [sha256.Size]byte {
-	if presented := r.Header.Get("Authorization") + r.Header.Get("Cookie"); presented != "" {
-		return sha256.Sum256([]byte(presented))
+// callerKey tells callers apart by their tokens; who has none, by address.
+func callerKey(token, address string) [sha256.Size]byte {
+	if token != "" {
+		return sha256.Sum256([]byte("token " + token))
 	}
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		host = r.RemoteAddr
+		host = address
 	}
 	return sha256.Sum256([]byte("address " + host))
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/openradius/workspace-jobs/api/auth"
 )
 
 // version is set at build time.
@@ -70,6 +72,8 @@ func parse(args []string, output io.Writer) (options, error) {
 	flags.Int64Var(&opts.limits.body, "max-body-bytes", 1<<20, "largest body of a request")
 	flags.Float64Var(&opts.limits.rate, "requests-per-second", 50, "requests that each caller may make in a second")
 	flags.IntVar(&opts.limits.burst, "request-burst", 200, "requests that each caller may make at once")
+	flags.IntVar(&opts.limits.streamsEach, "streams-per-caller", auth.StreamsEach, "streams of events or logs that each caller may have open, pages that update themselves among them")
+	flags.IntVar(&opts.limits.streams, "streams", auth.StreamsAll, "streams that all callers may have open; one takes about 130 KB of memory")
 	flags.DurationVar(&opts.limits.write, "request-timeout", time.Minute, "how long a request may take that is no stream of events")
 	flags.DurationVar(&opts.grace, "shutdown-grace", 10*time.Second, "how long requests may go on after SIGTERM")
 	flags.TextVar(&opts.logLevel, "log-level", slog.LevelInfo, "DEBUG, INFO, WARN or ERROR")
@@ -86,8 +90,16 @@ func (o options) check() error {
 	if (o.certFile == "") != (o.keyFile == "") {
 		return errors.New("--tls-cert-file and --tls-private-key-file go together")
 	}
-	if o.limits.body <= 0 || o.limits.rate <= 0 || o.limits.burst <= 0 || o.limits.write <= 0 || o.grace < 0 {
-		return errors.New("--max-body-bytes, --requests-per-second, --request-burst and --request-timeout must be more than 0")
+	for flag, fits := range map[string]bool{
+		"max-body-bytes": o.limits.body > 0, "requests-per-second": o.limits.rate > 0, "request-burst": o.limits.burst > 0,
+		"request-timeout": o.limits.write > 0, "streams-per-caller": o.limits.streamsEach > 0, "streams": o.limits.streams > 0,
+	} {
+		if !fits {
+			return fmt.Errorf("--%s must be more than 0", flag)
+		}
+	}
+	if o.grace < 0 {
+		return errors.New("--shutdown-grace must not be less than 0")
 	}
 	host, _, err := net.SplitHostPort(o.address)
 	if err != nil {

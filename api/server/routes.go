@@ -10,13 +10,13 @@ import (
 )
 
 // routes are all that is served on the main address.
-func routes(authenticator *auth.Authenticator, sessions *auth.Sessions, log *slog.Logger) http.Handler {
+func routes(authenticator *auth.Authenticator, sessions *auth.Sessions, streams *auth.Streams, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
-	api := rest.Handler(authenticator, rest.WithLog(log))
+	api := rest.Handler(authenticator, rest.WithLog(log), rest.WithStreams(streams))
 	mux.Handle("/api/", api)
 	mux.Handle("/openapi.json", api)
 	mux.Handle("/openapi.yaml", api)
-	pages := dashboard.Handler(authenticator, sessions, dashboard.WithLog(log))
+	pages := dashboard.Handler(authenticator, sessions, dashboard.WithLog(log), dashboard.WithStreams(streams))
 	mux.Handle("/hangfire", pages)
 	mux.Handle("/hangfire/", pages)
 	mux.Handle("GET /{$}", http.RedirectHandler("/hangfire", http.StatusFound))

@@ -23,6 +23,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/openradius/workspace-jobs/api/auth"
 )
 
 func TestFlags(t *testing.T) {
@@ -38,7 +40,13 @@ func TestFlags(t *testing.T) {
 		"--bind-address=:5000 --allow-plain-http=true":                    "",
 		"--bind-address=:5000 --tls-cert-file=a --tls-private-key-file=b": "",
 		"--tls-cert-file=a":       "go together",
-		"--requests-per-second=0": "must be more than 0",
+		"--requests-per-second=0": "--requests-per-second must be more than 0",
+		"--request-burst=0":       "--request-burst must be more than 0",
+		"--max-body-bytes=-1":     "--max-body-bytes must be more than 0",
+		"--request-timeout=0s":    "--request-timeout must be more than 0",
+		"--streams-per-caller=0":  "--streams-per-caller must be more than 0",
+		"--streams=-1":            "--streams must be more than 0",
+		"--shutdown-grace=-1s":    "--shutdown-grace must not",
 		"--no-such-flag":          "not defined",
 		"serve":                   "unexpected argument",
 	} {
@@ -52,7 +60,7 @@ func TestFlags(t *testing.T) {
 // behind is next with these limits, and what it logs.
 func behind(next http.HandlerFunc, l limits) (http.Handler, *bytes.Buffer) {
 	var log bytes.Buffer
-	return guarded(next, l, slog.New(slog.NewJSONHandler(&log, nil))), &log
+	return guarded(next, l, auth.Bearer, slog.New(slog.NewJSONHandler(&log, nil))), &log
 }
 
 func usual() limits { return limits{body: 100, rate: 1000, burst: 1000, write: time.Minute} }
@@ -120,6 +128,54 @@ func TestACallerHasItsRate(t *testing.T) {
 	}
 	if got := ask("", "192.0.2.7:2000"); got != 429 {
 		t.Errorf("an address without a token is answered %d", got)
+	}
+}
+
+// TestACallersRateIsOfItsToken: whatever else it sends, it is the same caller.
+func TestACallersRateIsOfItsToken(t *testing.T) {
+	t.Parallel()
+	sessions, err := auth.NewSessions(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := httptest.NewRecorder()
+	if err := sessions.Begin(begun, httptest.NewRequest(http.MethodPost, "/", nil), "ana"); err != nil {
+		t.Fatal(err)
+	}
+	session := begun.Result().Cookies()[0].String()
+	session, _, _ = strings.Cut(session, ";")
+	l := usual()
+	l.rate, l.burst = 0.001, 2
+	for _, last := range []struct {
+		path, token, cookie string
+		want                int
+	}{
+		{"/api/jobs", "ana", "a=3", 429},
+		{"/hangfire", "", session, 429},
+		{"/hangfire", "somebody", session + "; a=3", 429},
+		{"/hangfire", "somebody", "", 200},
+		{"/api/jobs", "ben", session, 200},
+		{"/api/jobs", "", session, 200},
+	} {
+		handler := guarded(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), l, tokenOf(sessions), slog.New(slog.DiscardHandler))
+		ask := func(path, token, cookie string) int {
+			request := httptest.NewRequest(http.MethodGet, path, nil)
+			request.Header.Set("Cookie", cookie)
+			if token != "" {
+				request.Header.Set("Authorization", "Bearer "+token)
+			}
+			answer := httptest.NewRecorder()
+			handler.ServeHTTP(answer, request)
+			return answer.Code
+		}
+		for i := range 2 {
+			if got := ask("/api/jobs", "ana", fmt.Sprintf("a=%d", i)); got != 200 {
+				t.Fatalf("request %d is answered %d", i, got)
+			}
+		}
+		if got := ask(last.path, last.token, last.cookie); got != last.want {
+			t.Errorf("%+v is answered %d", last, got)
+		}
 	}
 }
 

@@ -130,7 +130,7 @@ func (l *lab) startServer(ctx context.Context, namespace string) (*pageServer, e
 	s.browser = &http.Client{Jar: jar, Timeout: time.Minute}
 	// Its limits for a caller are not what is measured.
 	s.process = exec.Command(binary, "--bind-address=127.0.0.1:5055", "--metrics-bind-address=0", "--health-probe-bind-address=0",
-		"--requests-per-second=100000", "--request-burst=100000", "--log-level=ERROR")
+		"--requests-per-second=100000", "--request-burst=100000", "--streams=100000", "--streams-per-caller=100000", "--log-level=ERROR")
 	s.process.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, memoryLimit)
 	s.process.Stdout, s.process.Stderr = os.Stderr, os.Stderr
 	s.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

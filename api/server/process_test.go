@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/go-logr/logr"
+	appsv1 "k8s.io/api/apps/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/yaml"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/testenv"
+)
+
+var shared = testenv.Shared{Options: testenv.Options{SimulatedNode: true}}
+
+func TestMain(m *testing.M) {
+	ctrl.SetLogger(logr.FromSlogHandler(slog.DiscardHandler))
+	os.Exit(shared.Run(m))
+}
+
+// process is the server as it is deployed: its own process, rights and memory.
+type process struct {
+	command              *exec.Cmd
+	url, metrics, probes string
+	// limit of its memory, in bytes.
+	limit int64
+}
+
+// startProcess until the test ends.
+func startProcess(t *testing.T, env *testenv.Env) *process {
+	t.Helper()
+	scratch := t.TempDir()
+	binary, err := testenv.Build(t.Context(), scratch, "./api/server")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kubeconfig := filepath.Join(scratch, "kubeconfig")
+	if err := errors.Join(testenv.WriteKubeconfig(t.Context(), env, "workspace-jobs-server", kubeconfig), grantWorkspaces(t.Context(), env)); err != nil {
+		t.Fatal(err)
+	}
+	deployed := deployment(t).Spec.Template.Spec.Containers[0]
+	ports := freePorts(t, 3)
+	p := &process{url: "http://" + ports[0], metrics: "http://" + ports[1] + "/metrics", probes: "http://" + ports[2], limit: deployed.Resources.Limits.Memory().Value()}
+	log, err := os.Create(filepath.Join(scratch, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	p.command = exec.Command(binary, "--bind-address="+ports[0], "--metrics-bind-address="+ports[1], "--health-probe-bind-address="+ports[2], "--log-level=ERROR")
+	p.command.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
+	for _, variable := range deployed.Env {
+		p.command.Env = append(p.command.Env, variable.Name+"="+variable.Value)
+	}
+	p.command.Stdout, p.command.Stderr = log, log
+	p.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := p.command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = p.command.Process.Kill()
+		_ = p.command.Wait() // it was killed
+		if text, err := os.ReadFile(log.Name()); err != nil || len(text) > 0 {
+			t.Errorf("it has logged errors: %v\n%.2000s", err, text)
+		}
+	})
+	testenv.Eventually(t, "the server is ready", func(ctx context.Context) error { return p.ready(ctx) })
+	return p
+}
+
+// grantWorkspaces is what config/server/role.yaml does.
+func grantWorkspaces(ctx context.Context, env *testenv.Env) error {
+	const name = "workspace-jobs-server"
+	return errors.Join(
+		env.Client.Create(ctx, &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: []rbacv1.PolicyRule{{
+			APIGroups: []string{v1alpha1.Group}, Resources: []string{"workspaces"}, Verbs: []string{"list", "watch"},
+		}}}),
+		env.Client.Create(ctx, &rbacv1.ClusterRoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: name}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
+			Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: "workspace-jobs-system", Name: name}},
+		}),
+	)
+}
+
+func deployment(t *testing.T) *appsv1.Deployment {
+	t.Helper()
+	text, err := os.ReadFile("../../config/server/deployment.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	deployed := &appsv1.Deployment{}
+	if err := yaml.UnmarshalStrict(text, deployed); err != nil {
+		t.Fatal(err)
+	}
+	return deployed
+}
+
+func freePorts(t *testing.T, n int) []string {
+	t.Helper()
+	addresses := make([]string, n)
+	for i := range n {
+		listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		addresses[i] = listener.Addr().String()
+	}
+	return addresses
+}
+
+func (p *process) ready(ctx context.Context) error {
+	_, err := read(ctx, p.probes+"/readyz")
+	return err
+}
+
+// metric of the process that has no labels.
+func (p *process) metric(ctx context.Context, name string) (float64, error) {
+	text, err := read(ctx, p.metrics)
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			return strconv.ParseFloat(strings.TrimSpace(value), 64)
+		}
+	}
+	return 0, fmt.Errorf("there is no metric %s", name)
+}
+
+// peak is the most memory that the process has had, in bytes.
+func (p *process) peak(t *testing.T) int64 {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.command.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	kilobytes, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kilobytes << 10
+}
+
+func read(ctx context.Context, url string) (string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return "", err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err == nil && answer.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s %.200s", url, answer.Status, text)
+	}
+	return string(text), err
+}

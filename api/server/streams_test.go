@@ -1,0 +1,266 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/openradius/workspace-jobs/api/auth"
+	"github.com/openradius/workspace-jobs/hack/testenv"
+)
+
+const (
+	// callers have as many streams as each may have: 1,000 in all.
+	callers = 1000 / auth.StreamsEach
+	// pagesOpen are the dashboard's streams of a session.
+	pagesOpen = 20
+	namespace = "workspace-acme"
+)
+
+// TestAThousandStreams of one workspace, and whoever else comes is served.
+func TestAThousandStreams(t *testing.T) {
+	t.Parallel()
+	env := shared.Env(t)
+	shared.Operator(t)
+	if err := env.MakeTenant(t.Context(), "acme"); err != nil {
+		t.Fatal(err)
+	}
+	tokens := makeCallers(t, env)
+	p := startProcess(t, env)
+	// What is kept from the first stream on is there before the others.
+	first := p.opened(t, tokens[:1], 1)
+	first.close()
+	idle := p.untilIdle(t, 0)
+
+	all := p.opened(t, tokens, auth.StreamsEach)
+	pages := p.openedPages(t, env)
+	if refused := p.ask(t, tokens[0], http.MethodGet, "/api/workspaces/acme/events", ""); refused.status != http.StatusTooManyRequests || refused.header.Get("Retry-After") == "" ||
+		!strings.Contains(refused.body, "as many streams open") {
+		t.Errorf("one stream more of a caller is answered %d %s", refused.status, refused.body)
+	}
+	if err := p.ready(t.Context()); err != nil {
+		t.Error(err)
+	}
+	made := p.ask(t, token(t, env, "editor"), http.MethodPost, "/api/workspaces/acme/jobs", `{"handler":"report","name":"told-to-all","delay":"24h"}`)
+	if made.status != http.StatusCreated {
+		t.Fatalf("somebody else is answered %d %s", made.status, made.body)
+	}
+	all.told(t)
+	pages.told(t)
+	if used := p.peak(t); used > p.limit {
+		t.Errorf("it has used %d bytes, and may use %d", used, p.limit)
+	}
+	all.close()
+	pages.close()
+	p.untilIdle(t, idle)
+	// The places are free again.
+	p.opened(t, tokens[:1], auth.StreamsEach).close()
+}
+
+// makeCallers makes ServiceAccounts of acme, which may read it, and their tokens.
+func makeCallers(t *testing.T, env *testenv.Env) []string {
+	t.Helper()
+	binding := &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "callers"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "workspace-jobs-viewer"},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: "system:serviceaccounts:" + namespace}},
+	}
+	if err := env.Client.Create(t.Context(), binding); err != nil {
+		t.Fatal(err)
+	}
+	tokens := make([]string, callers)
+	for i := range tokens {
+		name := fmt.Sprintf("caller-%d", i)
+		if err := env.MakeAccount(t.Context(), namespace, name); err != nil {
+			t.Fatal(err)
+		}
+		tokens[i] = token(t, env, name)
+	}
+	return tokens
+}
+
+func token(t *testing.T, env *testenv.Env, account string) string {
+	t.Helper()
+	made, err := env.Token(t.Context(), namespace, account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made
+}
+
+// streams that are open.
+type streams struct {
+	close context.CancelFunc
+	tell  chan error
+	n     int
+}
+
+// told: each stream tells of the job told-to-all.
+func (s *streams) told(t *testing.T) {
+	t.Helper()
+	for i := range s.n {
+		if err := <-s.tell; err != nil {
+			t.Fatalf("stream %d does not tell of the job: %v", i, err)
+		}
+	}
+}
+
+// opened streams of acme's events, n of each caller, all at once.
+func (p *process) opened(t *testing.T, tokens []string, n int) *streams {
+	t.Helper()
+	ask := make([]func(*http.Request) (*http.Response, error), 0, len(tokens)*n)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for _, token := range tokens {
+		for range n {
+			ask = append(ask, func(r *http.Request) (*http.Response, error) {
+				r.Header.Set("Authorization", "Bearer "+token)
+				return client.Do(r)
+			})
+		}
+	}
+	return p.openedAt(t, "/api/workspaces/acme/events", ask)
+}
+
+// openedPages of an editor and a viewer who have signed in.
+func (p *process) openedPages(t *testing.T, env *testenv.Env) *streams {
+	t.Helper()
+	var ask []func(*http.Request) (*http.Response, error)
+	for _, account := range []string{"editor", "viewer"} {
+		browser := p.signedIn(t, token(t, env, account))
+		for range pagesOpen {
+			ask = append(ask, browser.Do)
+		}
+	}
+	return p.openedAt(t, "/hangfire/acme/live/jobs", ask)
+}
+
+func (p *process) openedAt(t *testing.T, path string, ask []func(*http.Request) (*http.Response, error)) *streams {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*testenv.PollLimit)
+	t.Cleanup(cancel)
+	s := &streams{close: cancel, tell: make(chan error, len(ask)), n: len(ask)}
+	var opening sync.WaitGroup
+	for _, ask := range ask {
+		opening.Add(1)
+		go func() {
+			request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url+path, http.NoBody)
+			if err != nil {
+				t.Error(err)
+				opening.Done()
+				return
+			}
+			answer, err := ask(request)
+			if err == nil && answer.StatusCode != http.StatusOK {
+				err = fmt.Errorf("%s", answer.Status)
+			}
+			if err != nil {
+				t.Errorf("a stream does not open: %v", err)
+				opening.Done()
+				return
+			}
+			defer answer.Body.Close()
+			lines := bufio.NewScanner(answer.Body)
+			lines.Buffer(nil, 1<<20)
+			lines.Scan() // each begins with something
+			opening.Done()
+			for lines.Scan() {
+				if strings.Contains(lines.Text(), "told-to-all") {
+					s.tell <- nil
+					_, _ = io.Copy(io.Discard, answer.Body) // until it is closed
+					return
+				}
+			}
+			s.tell <- fmt.Errorf("it has ended: %w", lines.Err())
+		}()
+	}
+	opening.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	return s
+}
+
+func (p *process) signedIn(t *testing.T, token string) *http.Client {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	browser := &http.Client{Jar: jar, Transport: &http.Transport{DisableKeepAlives: true}}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.url+"/hangfire/-/sign-in", strings.NewReader(url.Values{"token": {token}}.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	request.Header.Set("Origin", p.url)
+	answer, err := browser.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if text, err := io.ReadAll(answer.Body); err != nil || !strings.Contains(string(text), "Overview") {
+		t.Fatalf("nobody can sign in: %s, %v", answer.Status, err)
+	}
+	return browser
+}
+
+type answered struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// ask by REST.
+func (p *process) ask(t *testing.T, token, method, path, body string) answered {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, p.url+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	request.Header.Set("Content-Type", "application/json")
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answered{answer.StatusCode, answer.Header, string(text)}
+}
+
+// spare goroutines are of connections that are kept for the next request.
+const spare = 50
+
+// untilIdle waits until nothing is answered any more, and no more goroutines are there than
+// wanted; 0: any. It returns how many there are.
+func (p *process) untilIdle(t *testing.T, wanted int) int {
+	t.Helper()
+	var goroutines float64
+	testenv.Eventually(t, "the server is idle", func(ctx context.Context) error {
+		running, err := p.metric(ctx, "workspace_jobs_server_requests")
+		if err != nil {
+			return err
+		}
+		if goroutines, err = p.metric(ctx, "go_goroutines"); err != nil {
+			return err
+		}
+		if running > 0 || wanted > 0 && int(goroutines) > wanted+spare {
+			return fmt.Errorf("%g requests and %g goroutines, before there were %d", running, goroutines, wanted)
+		}
+		return nil
+	})
+	return int(goroutines)
+}
