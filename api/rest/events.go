@@ -29,7 +29,7 @@ var resourceVersion = regexp.MustCompile(`^[1-9][0-9]{0,18}$`)
 
 // LastEvent is of all streams of events.
 type LastEvent struct {
-	LastEventID string `header:"Last-Event-ID" maxLength:"32" doc:"The id of the last event that was seen: the stream goes on after it"`
+	LastEventID string `header:"Last-Event-ID" maxLength:"64" doc:"The id of the last event that was seen: the stream goes on after it"`
 }
 
 type workspaceEventsInput struct {

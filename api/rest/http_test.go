@@ -2,6 +2,7 @@ package rest_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/openradius/workspace-jobs/api/rest"
+	"github.com/openradius/workspace-jobs/hack/testenv"
 )
 
 const acme = "/api/workspaces/acme"
@@ -40,7 +42,10 @@ func (q request) send(t testing.TB) answer {
 	if q.elsewhere != "" {
 		server = q.elsewhere
 	}
-	r, err := http.NewRequestWithContext(t.Context(), q.method, server+q.path, strings.NewReader(q.body))
+	// An answer that lasts when it should not is no hang.
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.PollLimit)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, q.method, server+q.path, strings.NewReader(q.body))
 	if err != nil {
 		t.Fatal(err)
 	}

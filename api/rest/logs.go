@@ -8,8 +8,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 	batchv1 "k8s.io/api/batch/v1"
@@ -30,6 +33,41 @@ const (
 // LogEvent is a line of a log, or a part of a long one.
 type LogEvent struct {
 	Line string `json:"line"`
+	// More: the line goes on in the next event.
+	More bool `json:"more,omitempty"`
+}
+
+// logPosition is where a line is in a log: its time, and its number among those of the same
+// time. As the id of an event it is written in UTC, whatever the node's time zone.
+type logPosition struct {
+	at     time.Time
+	number int
+}
+
+func (p logPosition) String() string {
+	return p.at.UTC().Format(time.RFC3339Nano) + "/" + strconv.Itoa(p.number)
+}
+
+func parseLogPosition(text string) (logPosition, error) {
+	at, number, _ := strings.Cut(text, "/")
+	p := logPosition{}
+	var err error
+	if p.at, err = time.Parse(time.RFC3339Nano, at); err == nil {
+		p.number, err = strconv.Atoi(number)
+	}
+	return p, err
+}
+
+// next is the position of the line behind p that has this time.
+func (p logPosition) next(at time.Time) logPosition {
+	if p.at.Equal(at) {
+		return logPosition{at, p.number + 1}
+	}
+	return logPosition{at, 1}
+}
+
+func (p logPosition) after(other logPosition) bool {
+	return p.at.After(other.at) || p.at.Equal(other.at) && p.number > other.number
 }
 
 type logsInput struct {
@@ -41,11 +79,12 @@ type logsInput struct {
 }
 
 func (s *server) logs(api huma.API, path string) {
+	api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[LogEvent](), true, "")
 	text := &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
 	addStream(s, api, huma.Operation{
 		OperationID: "read-log", Method: http.MethodGet, Path: path, Tags: []string{"jobs"}, Summary: "Read the log of an attempt",
 		Responses: map[string]*huma.Response{"200": {
-			Description: "What the handler printed. As server-sent events: `log`, with a JSON object that has a `line`, and at the end `end`.",
+			Description: "What the handler printed. As server-sent events: `log`, with a LogEvent, and at the end `end`. The id comes with a line's last part.",
 			Content:     map[string]*huma.MediaType{"text/plain": text, "text/event-stream": text},
 		}},
 	}, s.readLog)
@@ -58,12 +97,12 @@ func (s *server) readLog(ctx context.Context, c *call, in *logsInput) (*huma.Str
 	}
 	events := strings.Contains(in.Accept, "text/event-stream")
 	options := &corev1.PodLogOptions{Container: v1alpha1.RunnerContainer, Follow: in.Follow, Timestamps: events}
+	var seen logPosition
 	if in.LastEventID != "" {
-		since, err := time.Parse(time.RFC3339Nano, in.LastEventID)
-		if err != nil {
+		if seen, err = parseLogPosition(in.LastEventID); err != nil {
 			return nil, refused("header.Last-Event-ID", "this is no id of an event of this stream")
 		}
-		options.SinceTime = new(metav1.NewTime(since))
+		options.SinceTime = new(metav1.NewTime(seen.at))
 	}
 	pods := c.caller.Kubernetes().CoreV1().Pods(ws.Status.Namespace)
 	pod, err := podOf(ctx, c, ws, pods, in)
@@ -80,7 +119,7 @@ func (s *server) readLog(ctx context.Context, c *call, in *logsInput) (*huma.Str
 			_, _ = io.Copy(begin(answer, "text/plain; charset=utf-8"), log) // who has gone away needs no more of it
 			return
 		}
-		sendLines(begin(answer, "text/event-stream"), log, in.LastEventID)
+		sendLines(begin(answer, "text/event-stream"), log, seen)
 	}}, nil
 }
 
@@ -153,27 +192,70 @@ func noLog(err error) error {
 	return err
 }
 
-// sendLines of a log with timestamps: an event each, whose id is the time.
-func sendLines(to *stream, log io.Reader, after string) {
+// sendLines of a log with times, those after what was seen: an event each, or some for a long
+// line, the last of which has the id. So who was cut off in a line is told all of it again.
+func sendLines(to *stream, log io.Reader, seen logPosition) {
 	lines := bufio.NewReaderSize(log, linePart)
-	id, begins := "", true
+	var at logPosition
+	var cut []byte
+	id, begins, skip := "", true, false
 	for {
 		part, more, err := lines.ReadLine()
 		if err != nil {
-			to.end("the log is at its end")
+			// Who was cut off by a fault comes back by itself.
+			if errors.Is(err, io.EOF) {
+				to.end("the log is at its end")
+			}
 			return
 		}
 		if begins {
-			at, text, _ := bytes.Cut(part, []byte(" "))
-			id, part = string(at), text
+			id, skip = "", false
+			// The kubelet's own words have no time.
+			if written, text, ok := cutTime(part); ok {
+				// The API server counts from whole seconds.
+				at, part = at.next(written), text
+				id, skip = at.String(), !at.after(seen)
+			}
 		}
 		begins = !more
-		// The API server counts from whole seconds.
-		if after != "" && id <= after {
+		if skip {
 			continue
 		}
-		if to.event("log", id, LogEvent{string(part)}) != nil {
+		part = append(cut, part...)
+		cut = nil
+		if more {
+			part, cut = wholeRunes(part)
+		}
+		if to.event("log", idOfLast(id, more), LogEvent{string(part), more}) != nil {
 			return
 		}
 	}
+}
+
+// cutTime off a line.
+func cutTime(line []byte) (at time.Time, text []byte, ok bool) {
+	written, text, _ := bytes.Cut(line, []byte(" "))
+	at, err := time.Parse(time.RFC3339Nano, string(written))
+	return at, text, err == nil
+}
+
+func idOfLast(id string, more bool) string {
+	if more {
+		return ""
+	}
+	return id
+}
+
+// wholeRunes of a part, and a copy of the beginning of the one that is cut.
+func wholeRunes(part []byte) (whole, cut []byte) {
+	for i := 1; i < utf8.UTFMax && i <= len(part); i++ {
+		tail := part[len(part)-i:]
+		if utf8.RuneStart(tail[0]) {
+			if utf8.FullRune(tail) {
+				break
+			}
+			return part[:len(part)-i], bytes.Clone(tail)
+		}
+	}
+	return part, nil
 }

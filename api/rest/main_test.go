@@ -49,9 +49,10 @@ var (
 	fired    = account{"people", "fired"}
 	full     = account{"people", "full"}
 
-	// Tests share a control plane with a simulated node, on which every job succeeds, the
-	// operator, and workspaces.
-	env *testenv.Env
+	// Tests share a control plane, the operator, workspaces and a played node, on which a
+	// job does what its arguments say: others succeed.
+	env  *testenv.Env
+	node *testenv.Node
 	// directory of the workspaces, as the server has it.
 	directory *auth.Informer
 	// address of the server under test.
@@ -92,12 +93,17 @@ func start(ctx context.Context) (stop func() error, err error) {
 	if described, err = newDescription("../../docs/openapi.yaml"); err != nil {
 		return stop, err
 	}
-	started, operator, end, err := testenv.StartOperated(ctx, testenv.Options{SimulatedNode: true, Policies: true})
+	started, operator, end, err := testenv.StartOperated(ctx, testenv.Options{ControllerManager: true, Policies: true})
 	stops = append(stops, end)
 	if err != nil {
 		return stop, err
 	}
 	env = started
+	playing, leave := context.WithCancel(ctx)
+	stops = append(stops, func() error { leave(); return nil })
+	if node, err = testenv.PlayNode(playing, env); err != nil {
+		return stop, err
+	}
 	if err := makeTenants(ctx); err != nil {
 		return stop, errors.Join(err, operator.Alive())
 	}

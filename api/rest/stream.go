@@ -31,6 +31,9 @@ func begin(ctx huma.Context, contentType string) *stream {
 	ctx.SetHeader("Content-Type", contentType)
 	ctx.SetHeader("X-Accel-Buffering", "no") // proxies: pass it on as it comes
 	ctx.SetStatus(http.StatusOK)
+	// That it has begun is told though there may be nothing to send for long.
+	_ = s.control.SetWriteDeadline(time.Now().Add(streamWrite))
+	_ = s.control.Flush() // who has gone away is met at the first write
 	return s
 }
 

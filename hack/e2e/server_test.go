@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -170,6 +171,14 @@ func TestRESTFromEnqueueToLog(t *testing.T) {
 	if status, text := c.ask(http.MethodGet, jobs+"/"+name+"/logs", ""); status != http.StatusOK || !strings.Contains(text, `"msg"`) {
 		t.Errorf("its log: %d %s", status, text)
 	}
+	logs := c.logEvents(jobs+"/"+name+"/logs?follow=true", "")
+	if len(logs) < 2 {
+		t.Fatalf("its log as events: %q", logs)
+	}
+	id, _, _ := strings.Cut(strings.TrimPrefix(logs[0], "id: "), "\n")
+	if again := c.logEvents(jobs+"/"+name+"/logs?follow=true", id); !slices.Equal(again, logs[1:]) {
+		t.Errorf("its log is %q, and after %s %q", logs, id, again)
+	}
 	for _, path := range []string{"/api/workspaces/rest-other", "/api/workspaces/rest-other/jobs", "/api/workspaces/no-such"} {
 		if status, text := c.ask(http.MethodGet, path, ""); status != http.StatusNotFound || strings.Contains(text, "rest-other") {
 			t.Errorf("GET %s: %d %s", path, status, text)
@@ -178,6 +187,25 @@ func TestRESTFromEnqueueToLog(t *testing.T) {
 	if _, text := c.ask(http.MethodGet, "/api/workspaces", ""); !strings.Contains(text, "rest-own") || strings.Contains(text, "rest-other") {
 		t.Errorf("its workspaces: %s", text)
 	}
+}
+
+// logEvents of a log to its end, after the event with this id: the id and the data of each.
+func (c caller) logEvents(path, after string) []string {
+	c.t.Helper()
+	headers := []string{"Accept", "text/event-stream"}
+	if after != "" {
+		headers = append(headers, "Last-Event-ID", after)
+	}
+	status, text := c.ask(http.MethodGet, path, "", headers...)
+	told, ended := strings.CutSuffix(text, "event: end\ndata: {\"reason\":\"the log is at its end\"}\n\n")
+	if status != http.StatusOK || !ended {
+		c.t.Fatalf("GET %s: %d %s", path, status, text)
+	}
+	var events []string
+	for event := range strings.SplitSeq(strings.TrimSuffix(told, "\n\n"), "\n\n") {
+		events = append(events, strings.TrimPrefix(event, "event: log\n"))
+	}
+	return events
 }
 
 // TestHangfiresRoutes are the five that programs already use; the workspace is the one that

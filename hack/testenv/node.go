@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -42,6 +43,8 @@ type Part struct {
 	Result json.RawMessage `json:"result,omitempty"`
 	// Log that it writes when it starts.
 	Log string `json:"log,omitempty"`
+	// Lost: its node does not answer who asks for the log.
+	Lost bool `json:"lost,omitempty"`
 	// Hold: it starts, and ends only when [Node.Release] says so.
 	Hold bool `json:"hold,omitempty"`
 	// Wait: it starts only when [Node.Start] says so.
@@ -55,7 +58,7 @@ type Node struct {
 	server *http.Server
 
 	mutex    sync.Mutex
-	logs     map[string]string
+	logs     map[types.UID][]logged
 	started  map[string]bool
 	released map[string]bool
 	more     chan struct{}
@@ -63,7 +66,7 @@ type Node struct {
 
 // PlayNode until ctx ends. The control plane needs its controller manager.
 func PlayNode(ctx context.Context, env *Env) (*Node, error) {
-	n := &Node{env: env, logs: map[string]string{}, started: map[string]bool{}, released: map[string]bool{}, more: make(chan struct{})}
+	n := &Node{env: env, logs: map[types.UID][]logged{}, started: map[string]bool{}, released: map[string]bool{}, more: make(chan struct{})}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -237,12 +240,50 @@ func (n *Node) Say(ctx context.Context, namespace, job, text string) error {
 	return fmt.Errorf("no pod of %s runs", job)
 }
 
+// logged is a line of a log, with its end if it has one yet.
+type logged struct {
+	at   time.Time
+	text string
+}
+
+// write lines, which all have the same time: a runtime's clock may be as coarse.
 func (n *Node) write(pod types.UID, text string) {
+	now := time.Now()
 	n.mutex.Lock()
-	n.logs[string(pod)] += text
+	lines := n.logs[pod]
+	for line := range strings.Lines(text) {
+		if last := len(lines) - 1; last >= 0 && !strings.HasSuffix(lines[last].text, "\n") {
+			lines[last].text += line
+			continue
+		}
+		lines = append(lines, logged{now, line})
+	}
+	n.logs[pod] = lines
 	n.mutex.Unlock()
 	n.changed()
 }
+
+// logOf a pod as a kubelet gives it: from a second on, with times if they are wanted, in the
+// node's time zone.
+func (n *Node) logOf(pod types.UID, query url.Values) (text string, more <-chan struct{}) {
+	since, _ := time.Parse(time.RFC3339, query.Get("sinceTime")) // none: from the beginning
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	var log strings.Builder
+	for _, line := range n.logs[pod] {
+		if line.at.Before(since) {
+			continue
+		}
+		if query.Get("timestamps") == "true" {
+			log.WriteString(line.at.In(nodeZone).Format("2006-01-02T15:04:05.000000000Z07:00") + " ")
+		}
+		log.WriteString(line.text)
+	}
+	return log.String(), n.more
+}
+
+// nodeZone is not UTC: a node's need not be.
+var nodeZone = time.FixedZone("", 5*3600+1800)
 
 // changed wakes those who follow a log.
 func (n *Node) changed() {
@@ -260,9 +301,10 @@ func (n *Node) serveLog(w http.ResponseWriter, r *http.Request) {
 		if err := n.env.Client.Get(r.Context(), client.ObjectKey{Namespace: r.PathValue("namespace"), Name: r.PathValue("pod")}, pod); err != nil {
 			return
 		}
-		n.mutex.Lock()
-		text, more := n.logs[string(pod.UID)], n.more
-		n.mutex.Unlock()
+		if partOf(pod).Lost {
+			panic(http.ErrAbortHandler)
+		}
+		text, more := n.logOf(pod.UID, r.URL.Query())
 		if _, err := strings.NewReader(text[sent:]).WriteTo(w); err != nil {
 			return
 		}
