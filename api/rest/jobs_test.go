@@ -2,6 +2,7 @@ package rest_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -9,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	kube "sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/rest"
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
@@ -79,6 +82,38 @@ func TestWhatAJobIsMadeOf(t *testing.T) {
 	untilState(t, app, acme+"/jobs/whole", v1alpha1.StateDeleted)
 }
 
+func TestResourcesAreSetAndRead(t *testing.T) {
+	t.Parallel()
+	const resources = `{"requests":{"cpu":"100m"},"limits":{"cpu":"1","memory":"256Mi","ephemeral-storage":"1Gi"}}`
+	read := func(body []byte) string {
+		var view struct{ Resources json.RawMessage }
+		if err := json.Unmarshal(body, &view); err != nil {
+			t.Fatal(err)
+		}
+		return string(view.Resources)
+	}
+	// Each goes away again when the recurring job is changed to the next.
+	for _, each := range []struct{ given, want string }{
+		{`,"resources":{}`, ``}, {``, ``}, {`,"resources":` + resources, resources}, {`,"resources":{"limits":{}}`, ``},
+		{`,"resources":{"limits":{"memory":"1048576Ki"},"requests":{}}`, `{"limits":{"memory":"1Gi"}}`}, {`,"resources":{}`, ``}, {`,"resources":` + resources, resources}, {``, ``},
+	} {
+		given, want := each.given, each.want
+		made := request{method: http.MethodPost, path: acme + "/jobs", as: app, body: `{"handler":"report","delay":"1h"` + given + `}`}.send(t).want(t, 201, nil)
+		applied := request{method: http.MethodPut, path: acme + "/recurring/resources", as: app, body: `{"handler":"report","schedule":"@yearly"` + given + `}`}.send(t)
+		if got := read(made.body); got != want {
+			t.Errorf("a job with %s has %s", given, got)
+		}
+		if got := read(applied.body); got != want || applied.status > 201 {
+			t.Errorf("a recurring job with %s: %d %s", given, applied.status, applied.body)
+		}
+	}
+	job := makeJob(t, app, acme+"/jobs", `{"handler":"report","name":"with-resources","delay":"1h","resources":`+resources+`}`)
+	object := &v1alpha1.WorkspaceJob{}
+	if err := env.Client.Get(t.Context(), kube.ObjectKey{Namespace: "workspace-acme", Name: job.Name}, object); err != nil || object.Spec.Resources.Limits.Memory().String() != "256Mi" {
+		t.Errorf("%+v, %v", object.Spec.Resources, err)
+	}
+}
+
 func TestAWrongFieldIsNamed(t *testing.T) {
 	t.Parallel()
 	for _, each := range []struct {
@@ -100,6 +135,13 @@ func TestAWrongFieldIsNamed(t *testing.T) {
 		{`{"handler":"report","priority":1001}`, "body.priority", "", 422},
 		{`{"handler":"report","timeout":"1ms"}`, "body.timeout", "between 1s and", 422},
 		{`{"handler":"report","timeout":"1us"}`, "body.timeout", "between 1s and", 422},
+		{`{"handler":"report","resources":{"limits":{"nvidia.com/gpu":"1"}}}`, "body.resources.limits.nvidia.com/gpu", "unexpected", 422},
+		{`{"handler":"report","resources":{"limits":{"memory":"-1"}}}`, "body.resources.limits.memory", "a quantity such as 256Mi", 422},
+		{`{"handler":"report","resources":{"limits":{"memory":"1e9999999999"}}}`, "body.resources.limits.memory", "without a sign or an exponent", 422},
+		{`{"handler":"report","resources":{"requests":{"cpu":"1E"}}}`, "body.resources.requests.cpu", "without a sign or an exponent", 422},
+		{`{"handler":"report","resources":{"requests":{"ephemeral-storage":"1.2.3"}}}`, "body.resources.requests.ephemeral-storage", "a quantity such as", 422},
+		{`{"handler":"report","resources":{"requests":{"cpu":"` + strings.Repeat("1", 21) + `"}}}`, "body.resources.requests.cpu", "", 422},
+		{`{"handler":"report","resources":{"requests":{"memory":"2Gi"},"limits":{"memory":"1Gi"}}}`, "body.resources", "a request must not be larger than its limit", 422},
 		{`{"handler":"report","retry":{"limit":101}}`, "body.retry.limit", "", 422},
 		{`{"handler":"report","retry":{"minDelay":"x"}}`, "body.retry.minDelay", "90s", 422},
 		{`{"handler":"report","retry":{"minDelay":"3h","maxDelay":"1h"}}`, "body.retry", "must not be longer", 422},

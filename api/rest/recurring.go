@@ -200,7 +200,7 @@ func viewOfRecurring(workspace string, recurring *v1alpha1.WorkspaceRecurringJob
 		ConcurrencyPolicy: spec.ConcurrencyPolicy, StartingDeadline: durationText(spec.StartingDeadline), Paused: spec.Suspend,
 		Handler: spec.Template.Handler, Args: Object(raw(spec.Template.Args)), Priority: spec.Template.Priority,
 		ConcurrencyKey: spec.Template.ConcurrencyKey, Retry: viewOfRetry(spec.Template.Retry),
-		Timeout: durationText(spec.Template.Timeout), TTL: durationText(spec.Template.TTLAfterFinished),
+		Timeout: durationText(spec.Template.Timeout), Resources: viewOfResources(spec.Template.Resources), TTL: durationText(spec.Template.TTLAfterFinished),
 		Message: "the operator has not looked at it yet", CreatedAt: recurring.CreationTimestamp.UTC(),
 		NextScheduledAt: timeOf(status.NextScheduledAt), LastScheduledAt: timeOf(status.LastScheduledAt),
 		LastSucceededAt: timeOf(status.LastSucceededAt), LastMissedAt: timeOf(status.LastMissedAt),

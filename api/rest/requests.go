@@ -17,13 +17,14 @@ const argsLimit = 64 << 10
 
 // Template is what a job and the runs of a recurring job have in common.
 type Template struct {
-	Handler        string  `json:"handler" minLength:"1" maxLength:"100" pattern:"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$" doc:"What to run: a handler of the workspace's runner image" example:"data-cleanup"`
-	Args           *Object `json:"args,omitempty" doc:"The handler's arguments, at most 64 KiB"`
-	Priority       *int32  `json:"priority,omitempty" minimum:"-1000" maximum:"1000" doc:"Higher goes first; 0 unless set"`
-	ConcurrencyKey string  `json:"concurrencyKey,omitempty" maxLength:"253" doc:"Of the workspace's jobs with the same key one runs at a time"`
-	Retry          *Retry  `json:"retry,omitempty"`
-	Timeout        string  `json:"timeout,omitempty" maxLength:"32" doc:"Of each attempt, as 90s or 1h30m; none unless set"`
-	TTL            string  `json:"ttlAfterFinished,omitempty" maxLength:"32" doc:"The job is deleted this long after it has finished"`
+	Handler        string     `json:"handler" minLength:"1" maxLength:"100" pattern:"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$" doc:"What to run: a handler of the workspace's runner image" example:"data-cleanup"`
+	Args           *Object    `json:"args,omitempty" doc:"The handler's arguments, at most 64 KiB"`
+	Priority       *int32     `json:"priority,omitempty" minimum:"-1000" maximum:"1000" doc:"Higher goes first; 0 unless set"`
+	ConcurrencyKey string     `json:"concurrencyKey,omitempty" maxLength:"253" doc:"Of the workspace's jobs with the same key one runs at a time"`
+	Retry          *Retry     `json:"retry,omitempty"`
+	Timeout        string     `json:"timeout,omitempty" maxLength:"32" doc:"Of each attempt, as 90s or 1h30m; none unless set"`
+	Resources      *Resources `json:"resources,omitempty" doc:"Of each attempt; the workspace's unless set"`
+	TTL            string     `json:"ttlAfterFinished,omitempty" maxLength:"32" doc:"The job is deleted this long after it has finished"`
 }
 
 // Retry says how often and when a failed attempt is tried again.
@@ -105,7 +106,7 @@ func (r *reader) args(location string, args *Object) *apiextensionsv1.JSON {
 
 func (r *reader) template(t Template) v1alpha1.JobTemplate {
 	template := v1alpha1.JobTemplate{
-		Handler: t.Handler, Args: r.args("body.args", t.Args), Priority: t.Priority, ConcurrencyKey: t.ConcurrencyKey,
+		Handler: t.Handler, Args: r.args("body.args", t.Args), Priority: t.Priority, ConcurrencyKey: t.ConcurrencyKey, Resources: r.resources(t.Resources),
 		Timeout: r.duration("timeout", t.Timeout), TTLAfterFinished: r.duration("ttlAfterFinished", t.TTL),
 	}
 	if t.Retry != nil {

@@ -30,6 +30,7 @@ type Job struct {
 	ConcurrencyKey string            `json:"concurrencyKey,omitempty"`
 	Retry          *Retry            `json:"retry,omitempty"`
 	Timeout        string            `json:"timeout,omitempty"`
+	Resources      *Resources        `json:"resources,omitempty"`
 	TTL            string            `json:"ttlAfterFinished,omitempty"`
 	Run            int32             `json:"run" doc:"Counts from 1; each requeue is a new run"`
 	Attempts       []Attempt         `json:"attempts" nullable:"false" doc:"The last 20, oldest first"`
@@ -87,6 +88,7 @@ type RecurringJob struct {
 	ConcurrencyKey    string                     `json:"concurrencyKey,omitempty"`
 	Retry             *Retry                     `json:"retry,omitempty"`
 	Timeout           string                     `json:"timeout,omitempty"`
+	Resources         *Resources                 `json:"resources,omitempty"`
 	TTL               string                     `json:"ttlAfterFinished,omitempty"`
 	Ready             bool                       `json:"ready" doc:"The schedule is accepted and in place"`
 	Message           string                     `json:"message" doc:"Why it is ready or not"`
@@ -188,7 +190,7 @@ func viewOfJob(workspace string, job *v1alpha1.WorkspaceJob) Job {
 	}
 	if template := job.Template(); template != nil {
 		view.Handler, view.Args, view.ConcurrencyKey = template.Handler, Object(raw(template.Args)), template.ConcurrencyKey
-		view.Retry, view.Timeout = viewOfRetry(template.Retry), durationText(template.Timeout)
+		view.Retry, view.Timeout, view.Resources = viewOfRetry(template.Retry), durationText(template.Timeout), viewOfResources(template.Resources)
 	}
 	for _, parent := range spec.After {
 		view.After = append(view.After, Parent{Name: parent.Name, When: parent.When})
