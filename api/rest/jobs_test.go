@@ -158,6 +158,39 @@ func TestAWrongFieldIsNamed(t *testing.T) {
 	q.send(t).wantProblem(t, 415, "body", "")
 }
 
+// TestAPageThatIsTooOld runs before those that run in parallel: what it has forgotten they
+// have not begun.
+func TestAPageThatIsTooOld(t *testing.T) {
+	for i := range 2 {
+		makeJob(t, app, acme+"/jobs", fmt.Sprintf(`{"handler":"old","delay":"1h","name":"old-%d"}`, i))
+		request{method: http.MethodPut, path: fmt.Sprintf("%s/recurring/old-%d", acme, i), as: app, body: `{"handler":"old","schedule":"@yearly"}`}.send(t).want(t, 201, nil)
+	}
+	tokens := map[string]string{}
+	for _, path := range []string{acme + "/jobs?limit=1", acme + "/jobs?limit=1&handler=old", acme + "/recurring?limit=1"} {
+		var list struct{ Continue string }
+		request{method: http.MethodGet, path: path, as: reader}.send(t).want(t, 200, &list)
+		tokens[path] = path + "&continue=" + url.QueryEscape(list.Continue)
+	}
+	makeJob(t, app, acme+"/jobs", `{"handler":"old","delay":"1h"}`)
+	if err := env.Compact(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for path, next := range tokens {
+		var a answer
+		testenv.Eventually(t, "it is too old", func(context.Context) error {
+			if a = (request{method: http.MethodGet, path: next, as: reader}).send(t); a.status != http.StatusGone {
+				return fmt.Errorf("%s: %d", next, a.status)
+			}
+			return nil
+		})
+		a.wantProblem(t, 410, "", "begin with the first page")
+		if strings.Contains(string(a.body), "resourceVersion") {
+			t.Errorf("%s", a.body)
+		}
+		request{method: http.MethodGet, path: path, as: reader}.send(t).want(t, 200, nil)
+	}
+}
+
 func TestJobsAreListedInPages(t *testing.T) {
 	t.Parallel()
 	want := map[string]bool{}

@@ -29,10 +29,11 @@ const usage = `A real Kubernetes on this machine, built from its source modules.
                                    only build what is run, into the cache
   cluster run --control-plane [--controller-manager | --simulated-node] [--dir DIR]
                                    etcd and an API server in the foreground, for tests, without
-                                   root; prints KUBECONFIG=PATH when ready; ends, and removes DIR,
-                                   at the end of its input or on SIGTERM. --simulated-node: also
-                                   controller manager, scheduler and a node that only pretends to
-                                   run pods (kwok); those of Jobs succeed at once
+                                   root; prints ETCD=URL and KUBECONFIG=PATH when ready; ends, and
+                                   removes DIR, at the end of its input or on SIGTERM.
+                                   --simulated-node: also controller manager, scheduler and a node
+                                   that only pretends to run pods (kwok); those of Jobs succeed at
+                                   once
 
 NAME is "dev" unless given; clusters of different names run side by side. All but build
 and run need root on Linux. WORKSPACE_JOBS_CACHE is the folder of what is built, instead of
@@ -144,8 +145,8 @@ func runCommand(ctx context.Context, args []string) error {
 	if !*plane {
 		return errors.New("run needs --control-plane: a cluster with a node is made by `cluster up`")
 	}
-	return run(untilEOF(ctx, os.Stdin), options, func(_ controlPlane, kubeconfig string) {
-		fmt.Printf("KUBECONFIG=%s\n", kubeconfig)
+	return run(untilEOF(ctx, os.Stdin), options, func(plane controlPlane, kubeconfig string) {
+		fmt.Printf("ETCD=%s\nKUBECONFIG=%s\n", plane.etcdURL(), kubeconfig)
 	})
 }
 

@@ -95,17 +95,18 @@ func (n *Node) register(ctx context.Context, port int) error {
 	if err := n.env.Client.Create(ctx, node); err != nil {
 		return err
 	}
+	before := node.DeepCopy()
 	node.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "127.0.0.1"}}
 	node.Status.DaemonEndpoints.KubeletEndpoint.Port = int32(port) //nolint:gosec // a port fits
-	return n.beat(ctx, node)
+	return n.beat(ctx, node, before)
 }
 
 // beat says that the node is there: else its pods would be taken from it.
-func (n *Node) beat(ctx context.Context, node *corev1.Node) error {
+func (n *Node) beat(ctx context.Context, node, before *corev1.Node) error {
 	node.Status.Conditions = []corev1.NodeCondition{{
 		Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "Played", LastHeartbeatTime: metav1.Now(), LastTransitionTime: metav1.Now(),
 	}}
-	return n.env.Client.Status().Update(ctx, node)
+	return n.env.Client.Status().Patch(ctx, node, client.MergeFrom(before))
 }
 
 func (n *Node) play(ctx context.Context) {
@@ -120,7 +121,7 @@ func (n *Node) play(ctx context.Context) {
 		case <-beat.C:
 			node := &corev1.Node{}
 			if n.env.Client.Get(ctx, client.ObjectKey{Name: nodeName}, node) == nil {
-				_ = n.beat(ctx, node) // a conflict: again with the next beat
+				_ = n.beat(ctx, node, node.DeepCopy()) // what fails is tried again with the next beat
 			}
 		case <-look.C:
 			var pods corev1.PodList

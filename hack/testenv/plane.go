@@ -20,6 +20,7 @@ const stopLimit = time.Minute
 // when the test binary is killed.
 type plane struct {
 	kubeconfig string
+	etcd       string
 	input      io.Closer
 	// ended holds how the process ended, once it has.
 	ended chan error
@@ -71,6 +72,9 @@ func startPlane(ctx context.Context, tool string, options Options) (*plane, erro
 func (p *plane) readOutput(output io.Reader, announced chan<- string) {
 	lines := bufio.NewScanner(output)
 	for lines.Scan() {
+		if url, ok := strings.CutPrefix(lines.Text(), "ETCD="); ok {
+			p.etcd = url // it comes before what is waited for
+		}
 		if path, ok := strings.CutPrefix(lines.Text(), "KUBECONFIG="); ok {
 			select {
 			case announced <- path:

@@ -51,6 +51,8 @@ type Env struct {
 	Scheme *runtime.Scheme
 	// Kubeconfig is the path of a cluster admin's kubeconfig.
 	Kubeconfig string
+
+	etcd string
 }
 
 // As is Config for somebody else, so that RBAC holds for the test.
@@ -213,6 +215,7 @@ func startWith(ctx context.Context, tool string, options Options) (*Env, *plane,
 	}
 	env, err := connect(p.kubeconfig)
 	if err == nil {
+		env.etcd = p.etcd
 		err = install(ctx, env.Client, filepath.Join(root, "config"), options)
 	}
 	if err != nil {
