@@ -38,31 +38,40 @@ func TestMain(m *testing.M) {
 type process struct {
 	command              *exec.Cmd
 	url, metrics, probes string
+	// workspace that is asked about.
+	workspace string
 	// limit of its memory, in bytes.
 	limit int64
 }
 
-// startProcess until the test ends.
-func startProcess(t *testing.T, env *testenv.Env) *process {
+func (p *process) namespace() string { return "workspace-" + p.workspace }
+
+// startProcess until the test ends, with more arguments, and a workspace to ask about.
+func startProcess(t *testing.T, env *testenv.Env, workspace string, args ...string) *process {
 	t.Helper()
+	if err := env.MakeTenant(t.Context(), workspace); err != nil {
+		t.Fatal(err)
+	}
 	scratch := t.TempDir()
 	binary, err := testenv.Build(t.Context(), scratch, "./api/server")
 	if err != nil {
 		t.Fatal(err)
 	}
 	kubeconfig := filepath.Join(scratch, "kubeconfig")
-	if err := errors.Join(testenv.WriteKubeconfig(t.Context(), env, "workspace-jobs-server", kubeconfig), grantWorkspaces(t.Context(), env)); err != nil {
+	account := "server-of-" + workspace
+	if err := errors.Join(testenv.WriteKubeconfig(t.Context(), env, account, kubeconfig), grantWorkspaces(t.Context(), env, account)); err != nil {
 		t.Fatal(err)
 	}
 	deployed := deployment(t).Spec.Template.Spec.Containers[0]
 	ports := freePorts(t, 3)
-	p := &process{url: "http://" + ports[0], metrics: "http://" + ports[1] + "/metrics", probes: "http://" + ports[2], limit: deployed.Resources.Limits.Memory().Value()}
+	p := &process{workspace: workspace, url: "http://" + ports[0], metrics: "http://" + ports[1] + "/metrics", probes: "http://" + ports[2], limit: deployed.Resources.Limits.Memory().Value()}
 	log, err := os.Create(filepath.Join(scratch, "log"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	p.command = exec.Command(binary, "--bind-address="+ports[0], "--metrics-bind-address="+ports[1], "--health-probe-bind-address="+ports[2], "--log-level=ERROR")
+	args = append(args, "--bind-address="+ports[0], "--metrics-bind-address="+ports[1], "--health-probe-bind-address="+ports[2], "--log-level=ERROR")
+	p.command = exec.Command(binary, args...)
 	p.command.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
 	for _, variable := range deployed.Env {
 		p.command.Env = append(p.command.Env, variable.Name+"="+variable.Value)
@@ -84,8 +93,7 @@ func startProcess(t *testing.T, env *testenv.Env) *process {
 }
 
 // grantWorkspaces is what config/server/role.yaml does.
-func grantWorkspaces(ctx context.Context, env *testenv.Env) error {
-	const name = "workspace-jobs-server"
+func grantWorkspaces(ctx context.Context, env *testenv.Env, name string) error {
 	return errors.Join(
 		env.Client.Create(ctx, &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: []rbacv1.PolicyRule{{
 			APIGroups: []string{v1alpha1.Group}, Resources: []string{"workspaces"}, Verbs: []string{"list", "watch"},

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -24,7 +25,6 @@ const (
 	callers = 1000 / auth.StreamsEach
 	// pagesOpen are the dashboard's streams of a session.
 	pagesOpen = 20
-	namespace = "workspace-acme"
 )
 
 // TestAThousandStreams of one workspace, and whoever else comes is served.
@@ -32,11 +32,8 @@ func TestAThousandStreams(t *testing.T) {
 	t.Parallel()
 	env := shared.Env(t)
 	shared.Operator(t)
-	if err := env.MakeTenant(t.Context(), "acme"); err != nil {
-		t.Fatal(err)
-	}
-	tokens := makeCallers(t, env)
-	p := startProcess(t, env)
+	p := startProcess(t, env, "acme")
+	tokens := p.makeCallers(t, env)
 	// What is kept from the first stream on is there before the others.
 	first := p.opened(t, tokens[:1], 1)
 	first.close()
@@ -51,10 +48,7 @@ func TestAThousandStreams(t *testing.T) {
 	if err := p.ready(t.Context()); err != nil {
 		t.Error(err)
 	}
-	made := p.ask(t, token(t, env, "editor"), http.MethodPost, "/api/workspaces/acme/jobs", `{"handler":"report","name":"told-to-all","delay":"24h"}`)
-	if made.status != http.StatusCreated {
-		t.Fatalf("somebody else is answered %d %s", made.status, made.body)
-	}
+	p.makeJob(t, p.token(t, env, "editor"))
 	all.told(t)
 	pages.told(t)
 	if used := p.peak(t); used > p.limit {
@@ -67,13 +61,28 @@ func TestAThousandStreams(t *testing.T) {
 	p.opened(t, tokens[:1], auth.StreamsEach).close()
 }
 
+// TestStreamsOutliveTheLimits of answers that end, both of how long they may take and of how
+// long their requests may.
+func TestStreamsOutliveTheLimits(t *testing.T) {
+	t.Parallel()
+	env := shared.Env(t)
+	shared.Operator(t)
+	p := startProcess(t, env, "globex", "--request-timeout=10s")
+	editor := p.token(t, env, "editor")
+	events, pages := p.opened(t, []string{editor}, 1), p.openedPages(t, env)
+	<-time.After(readTimeout + 2*time.Second)
+	p.makeJob(t, editor)
+	events.told(t)
+	pages.told(t)
+}
+
 // makeCallers makes ServiceAccounts of acme, which may read it, and their tokens.
-func makeCallers(t *testing.T, env *testenv.Env) []string {
+func (p *process) makeCallers(t *testing.T, env *testenv.Env) []string {
 	t.Helper()
 	binding := &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "callers"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: p.namespace(), Name: "callers"},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "workspace-jobs-viewer"},
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: "system:serviceaccounts:" + namespace}},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: "system:serviceaccounts:" + p.namespace()}},
 	}
 	if err := env.Client.Create(t.Context(), binding); err != nil {
 		t.Fatal(err)
@@ -81,17 +90,17 @@ func makeCallers(t *testing.T, env *testenv.Env) []string {
 	tokens := make([]string, callers)
 	for i := range tokens {
 		name := fmt.Sprintf("caller-%d", i)
-		if err := env.MakeAccount(t.Context(), namespace, name); err != nil {
+		if err := env.MakeAccount(t.Context(), p.namespace(), name); err != nil {
 			t.Fatal(err)
 		}
-		tokens[i] = token(t, env, name)
+		tokens[i] = p.token(t, env, name)
 	}
 	return tokens
 }
 
-func token(t *testing.T, env *testenv.Env, account string) string {
+func (p *process) token(t *testing.T, env *testenv.Env, account string) string {
 	t.Helper()
-	made, err := env.Token(t.Context(), namespace, account)
+	made, err := env.Token(t.Context(), p.namespace(), account)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +137,7 @@ func (p *process) opened(t *testing.T, tokens []string, n int) *streams {
 			})
 		}
 	}
-	return p.openedAt(t, "/api/workspaces/acme/events", ask)
+	return p.openedAt(t, "/api/workspaces/"+p.workspace+"/events", ask)
 }
 
 // openedPages of an editor and a viewer who have signed in.
@@ -136,12 +145,12 @@ func (p *process) openedPages(t *testing.T, env *testenv.Env) *streams {
 	t.Helper()
 	var ask []func(*http.Request) (*http.Response, error)
 	for _, account := range []string{"editor", "viewer"} {
-		browser := p.signedIn(t, token(t, env, account))
+		browser := p.signedIn(t, p.token(t, env, account))
 		for range pagesOpen {
 			ask = append(ask, browser.Do)
 		}
 	}
-	return p.openedAt(t, "/hangfire/acme/live/jobs", ask)
+	return p.openedAt(t, "/hangfire/"+p.workspace+"/live/jobs", ask)
 }
 
 func (p *process) openedAt(t *testing.T, path string, ask []func(*http.Request) (*http.Response, error)) *streams {
@@ -212,6 +221,15 @@ func (p *process) signedIn(t *testing.T, token string) *http.Client {
 		t.Fatalf("nobody can sign in: %s, %v", answer.Status, err)
 	}
 	return browser
+}
+
+// makeJob that the streams tell of.
+func (p *process) makeJob(t *testing.T, token string) {
+	t.Helper()
+	made := p.ask(t, token, http.MethodPost, "/api/workspaces/"+p.workspace+"/jobs", `{"handler":"report","name":"told-to-all","delay":"24h"}`)
+	if made.status != http.StatusCreated {
+		t.Fatalf("somebody else is answered %d %s", made.status, made.body)
+	}
 }
 
 type answered struct {
