@@ -7,10 +7,10 @@ import (
 )
 
 const (
-	// StreamsEach caller may have open unless the server is told otherwise, and StreamsAll
-	// of them: one takes about 130 KB of memory.
+	// StreamsEach is how many a caller may have open unless the server is told otherwise.
 	StreamsEach = 100
-	StreamsAll  = 1200
+	// StreamsAll is how many all of them may: one takes about 130 KB of memory.
+	StreamsAll = 1200
 )
 
 var (

@@ -9,7 +9,6 @@ import (
 	"net/http/cookiejar"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -124,79 +123,91 @@ func (s *streams) told(t *testing.T) {
 	}
 }
 
+// listener to a stream: a program with a token, or a browser that has signed in.
+type listener struct {
+	client *http.Client
+	token  string
+}
+
 // opened streams of acme's events, n of each caller, all at once.
 func (p *process) opened(t *testing.T, tokens []string, n int) *streams {
 	t.Helper()
-	ask := make([]func(*http.Request) (*http.Response, error), 0, len(tokens)*n)
+	listeners := make([]listener, 0, len(tokens)*n)
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for _, token := range tokens {
 		for range n {
-			ask = append(ask, func(r *http.Request) (*http.Response, error) {
-				r.Header.Set("Authorization", "Bearer "+token)
-				return client.Do(r)
-			})
+			listeners = append(listeners, listener{client, token})
 		}
 	}
-	return p.openedAt(t, "/api/workspaces/"+p.workspace+"/events", ask)
+	return p.openedAt(t, "/api/workspaces/"+p.workspace+"/events", listeners)
 }
 
 // openedPages of an editor and a viewer who have signed in.
 func (p *process) openedPages(t *testing.T, env *testenv.Env) *streams {
 	t.Helper()
-	var ask []func(*http.Request) (*http.Response, error)
+	var listeners []listener
 	for _, account := range []string{"editor", "viewer"} {
 		browser := p.signedIn(t, p.token(t, env, account))
 		for range pagesOpen {
-			ask = append(ask, browser.Do)
+			listeners = append(listeners, listener{browser, ""})
 		}
 	}
-	return p.openedAt(t, "/hangfire/"+p.workspace+"/live/jobs", ask)
+	return p.openedAt(t, "/hangfire/"+p.workspace+"/live/jobs", listeners)
 }
 
-func (p *process) openedAt(t *testing.T, path string, ask []func(*http.Request) (*http.Response, error)) *streams {
+func (p *process) openedAt(t *testing.T, path string, listeners []listener) *streams {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*testenv.PollLimit)
 	t.Cleanup(cancel)
-	s := &streams{close: cancel, tell: make(chan error, len(ask)), n: len(ask)}
-	var opening sync.WaitGroup
-	for _, ask := range ask {
-		opening.Add(1)
-		go func() {
-			request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url+path, http.NoBody)
-			if err != nil {
-				t.Error(err)
-				opening.Done()
-				return
-			}
-			answer, err := ask(request)
-			if err == nil && answer.StatusCode != http.StatusOK {
-				err = fmt.Errorf("%s", answer.Status)
-			}
-			if err != nil {
-				t.Errorf("a stream does not open: %v", err)
-				opening.Done()
-				return
-			}
-			defer answer.Body.Close()
-			lines := bufio.NewScanner(answer.Body)
-			lines.Buffer(nil, 1<<20)
-			lines.Scan() // each begins with something
-			opening.Done()
-			for lines.Scan() {
-				if strings.Contains(lines.Text(), "told-to-all") {
-					s.tell <- nil
-					_, _ = io.Copy(io.Discard, answer.Body) // until it is closed
-					return
-				}
-			}
-			s.tell <- fmt.Errorf("it has ended: %w", lines.Err())
-		}()
+	s := &streams{close: cancel, tell: make(chan error, len(listeners)), n: len(listeners)}
+	opened := make(chan error, len(listeners))
+	for _, l := range listeners {
+		go l.listen(ctx, p.url+path, opened, s.tell)
 	}
-	opening.Wait()
-	if t.Failed() {
-		t.FailNow()
+	for range listeners {
+		if err := <-opened; err != nil {
+			t.Fatalf("a stream does not open: %v", err)
+		}
 	}
 	return s
+}
+
+// listen until the stream tells of the job told-to-all, and then until it is closed. It
+// reports that the stream is open, or that it will not be.
+func (l listener) listen(ctx context.Context, url string, opened, tell chan<- error) {
+	answer, err := l.ask(ctx, url)
+	if err != nil {
+		opened <- err
+		return
+	}
+	defer answer.Body.Close()
+	lines := bufio.NewScanner(answer.Body)
+	lines.Buffer(nil, 1<<20)
+	lines.Scan() // each begins with something
+	if answer.StatusCode != http.StatusOK {
+		opened <- fmt.Errorf("it is answered %s", answer.Status)
+		return
+	}
+	opened <- nil
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), "told-to-all") {
+			tell <- nil
+			_, _ = io.Copy(io.Discard, answer.Body)
+			return
+		}
+	}
+	tell <- fmt.Errorf("it has ended: %w", lines.Err())
+}
+
+func (l listener) ask(ctx context.Context, url string) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	if l.token != "" {
+		request.Header.Set("Authorization", "Bearer "+l.token)
+	}
+	return l.client.Do(request)
 }
 
 func (p *process) signedIn(t *testing.T, token string) *http.Client {
