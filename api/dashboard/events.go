@@ -18,15 +18,14 @@ type writer struct {
 	control *http.ResponseController
 }
 
-// begin a stream. The server's time limits are for answers that end.
+// begin a stream. The server's time limits are for answers that end: each write has one of
+// its own, and that of reading ends with the request.
 func begin(w http.ResponseWriter) *writer {
 	header := w.Header()
 	header.Set("Content-Type", "text/event-stream; charset=utf-8")
 	header.Set("X-Accel-Buffering", "no")
 	w.WriteHeader(http.StatusOK)
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Time{})
-	return &writer{w, control}
+	return &writer{w, http.NewResponseController(w)}
 }
 
 // send an event. Its text has no end of line but \n: a \r would begin another field, and

@@ -15,8 +15,8 @@ import (
 // streamWrite is how long a client may take to accept what is sent to it.
 const streamWrite = 30 * time.Second
 
-// stream is an answer that lasts. The server's time limits are for answers that don't:
-// here each write has its own.
+// stream is an answer that lasts. The server's time limits are for answers that don't: here
+// each write has its own, and that of reading ends with the request.
 type stream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
@@ -26,8 +26,6 @@ type stream struct {
 func begin(ctx huma.Context, contentType string) *stream {
 	_, w := humago.Unwrap(ctx)
 	s := &stream{w, http.NewResponseController(w)}
-	// Not all servers have limits to lift; then there is nothing to lift.
-	_ = s.control.SetReadDeadline(time.Time{})
 	ctx.SetHeader("Content-Type", contentType)
 	ctx.SetHeader("X-Accel-Buffering", "no") // proxies: pass it on as it comes
 	ctx.SetStatus(http.StatusOK)
