@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"html/template"
 	"io"
 	"net/http"
@@ -14,8 +13,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/openradius/workspace-jobs/api/auth"
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
@@ -31,9 +30,6 @@ const (
 	gather = 200 * time.Millisecond
 )
 
-// errNoLog: there is no pod any more, or not yet.
-var errNoLog = errors.New("the log is gone: the attempt's pod was deleted, as retention.pods of the workspace says")
-
 // logData is the log of one attempt.
 type logData struct {
 	Number  int32
@@ -47,37 +43,9 @@ type logData struct {
 	Sent bool
 }
 
-// podOf an attempt: the newest of this very job, not of another one that had its name
-// before. Each drained node leaves one more.
-func (s *scope) podOf(ctx context.Context, job *v1alpha1.WorkspaceJob, number int32) (*corev1.Pod, error) {
-	options := metav1.ListOptions{
-		LabelSelector: fmt.Sprintf("%s=%s,%s=%d", v1alpha1.LabelJob, job.Name, v1alpha1.LabelAttempt, number), Limit: pageSize,
-	}
-	var newest *corev1.Pod
-	for {
-		list, err := s.caller.Kubernetes().CoreV1().Pods(s.namespace()).List(ctx, options)
-		if err != nil {
-			return nil, err
-		}
-		for i := range list.Items {
-			pod := &list.Items[i]
-			ours := pod.Annotations[v1alpha1.AnnotationJobUID] == string(job.UID)
-			if ours && (newest == nil || newest.CreationTimestamp.Before(&pod.CreationTimestamp)) {
-				newest = pod
-			}
-		}
-		if options.Continue = list.Continue; options.Continue != "" {
-			continue
-		}
-		if newest == nil {
-			return nil, errNoLog
-		}
-		return newest, nil
-	}
-}
-
-func (s *scope) openLog(ctx context.Context, job *v1alpha1.WorkspaceJob, number int32, options corev1.PodLogOptions) (io.ReadCloser, error) {
-	pod, err := s.podOf(ctx, job, number)
+// openLog of an attempt.
+func (s *scope) openLog(ctx context.Context, attempt *v1alpha1.Attempt, options corev1.PodLogOptions) (io.ReadCloser, error) {
+	pod, err := s.caller.PodOf(ctx, s.namespace(), attempt)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +60,7 @@ func (s *scope) logOf(ctx context.Context, job *v1alpha1.WorkspaceJob, a *v1alph
 		data.Problem = "The attempt has not started: its log appears here when it does."
 		return data
 	}
-	stream, err := s.openLog(ctx, job, a.Number, corev1.PodLogOptions{TailLines: new(int64(shownLines)), LimitBytes: new(int64(shownBytes))})
+	stream, err := s.openLog(ctx, a, corev1.PodLogOptions{TailLines: new(int64(shownLines)), LimitBytes: new(int64(shownBytes))})
 	if err == nil {
 		defer stream.Close()
 		var text []byte
@@ -107,7 +75,7 @@ func (s *scope) logOf(ctx context.Context, job *v1alpha1.WorkspaceJob, a *v1alph
 
 func logProblem(err error) string {
 	switch {
-	case errors.Is(err, errNoLog), apierrors.IsNotFound(err):
+	case errors.Is(err, auth.ErrNoPod), apierrors.IsNotFound(err):
 		return "The log is gone: the attempt's pod was deleted, as the workspace's retention says, or never was."
 	case apierrors.IsForbidden(err):
 		return "Your role does not allow you to read logs here."
@@ -130,8 +98,13 @@ func (d *dashboard) logText(w http.ResponseWriter, r *http.Request, s *scope) {
 		d.fail(w, r, s.user, err)
 		return
 	}
-	stream, err := s.openLog(r.Context(), job, int32(number), corev1.PodLogOptions{Timestamps: r.URL.Query().Has("timestamps")})
-	if err != nil && (errors.Is(err, errNoLog) || !apierrors.IsForbidden(err) && !apierrors.IsUnauthorized(err)) {
+	attempt := job.Status.Attempt(int32(number))
+	if attempt == nil {
+		d.refuseTo(w, r, s.user, http.StatusNotFound, logProblem(auth.ErrNoPod))
+		return
+	}
+	stream, err := s.openLog(r.Context(), attempt, corev1.PodLogOptions{Timestamps: r.URL.Query().Has("timestamps")})
+	if err != nil && (errors.Is(err, auth.ErrNoPod) || !apierrors.IsForbidden(err) && !apierrors.IsUnauthorized(err)) {
 		d.refuseTo(w, r, s.user, http.StatusNotFound, logProblem(err))
 		return
 	}
@@ -172,7 +145,7 @@ func (s *scope) follow(ctx context.Context, job *v1alpha1.WorkspaceJob, attempt 
 	data := logData{
 		Number: number, URL: s.path("jobs", job.Name, "attempts", strconv.Itoa(int(number)), "log"), Follow: attempt.FinishedAt == nil, Sent: true,
 	}
-	stream, err := s.openLog(ctx, job, number, corev1.PodLogOptions{Follow: true, TailLines: new(int64(shownLines))})
+	stream, err := s.openLog(ctx, attempt, corev1.PodLogOptions{Follow: true, TailLines: new(int64(shownLines))})
 	if err != nil {
 		data.Problem = logProblem(err)
 		emitLog(data, emit)

@@ -15,20 +15,15 @@ import (
 	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-const (
-	logGone = "the log of this attempt is gone with its pod"
-	// linePart is the longest part of a line that one event holds, in bytes.
-	linePart = 64 << 10
-)
+// linePart is the longest part of a line that one event holds, in bytes.
+const linePart = 64 << 10
 
 // LogEvent is a line of a log, or a part of a long one.
 type LogEvent struct {
@@ -104,12 +99,11 @@ func (s *server) readLog(ctx context.Context, c *call, in *logsInput) (*huma.Str
 		}
 		options.SinceTime = new(metav1.NewTime(seen.at))
 	}
-	pods := c.caller.Kubernetes().CoreV1().Pods(ws.Status.Namespace)
-	pod, err := podOf(ctx, c, ws, pods, in)
+	pod, err := podOf(ctx, c, ws.Status.Namespace, in)
 	if err != nil {
 		return nil, err
 	}
-	log, err := pods.GetLogs(pod, options).Stream(ctx)
+	log, err := c.caller.Kubernetes().CoreV1().Pods(ws.Status.Namespace).GetLogs(pod, options).Stream(ctx)
 	if err != nil {
 		return nil, noLog(err)
 	}
@@ -123,60 +117,26 @@ func (s *server) readLog(ctx context.Context, c *call, in *logsInput) (*huma.Str
 	}}, nil
 }
 
-// podOf is the name of the attempt's newest pod.
-func podOf(ctx context.Context, c *call, ws *v1alpha1.Workspace, pods corev1client.PodInterface, in *logsInput) (string, error) {
+// podOf is the name of the attempt's pod.
+func podOf(ctx context.Context, c *call, namespace string, in *logsInput) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	job, err := c.caller.In(ws.Status.Namespace).Get(ctx, in.Name)
+	job, err := c.caller.In(namespace).Get(ctx, in.Name)
 	if err != nil {
 		return "", err
 	}
-	attempt := attemptOf(job, in.Attempt)
+	attempt := job.Status.Attempt(in.Attempt)
 	if attempt == nil && in.Attempt > 0 {
 		return "", newProblem(http.StatusNotFound, fmt.Sprintf("there is no attempt %d, or none that is still known", in.Attempt))
 	}
 	if attempt == nil {
 		return "", newProblem(http.StatusNotFound, "there is no log yet: no attempt has begun")
 	}
-	return newestPod(ctx, pods, batchv1.ControllerUidLabel+"="+string(attempt.JobUID))
-}
-
-// podsAtOnce are read by one list. An attempt has one pod, and one more for each drained
-// node.
-const podsAtOnce = 50
-
-// newestPod is the name of the one that was created last.
-func newestPod(ctx context.Context, pods corev1client.PodInterface, selector string) (string, error) {
-	var newest *corev1.Pod
-	options := metav1.ListOptions{LabelSelector: selector, Limit: podsAtOnce}
-	for {
-		list, err := pods.List(ctx, options)
-		if err != nil {
-			return "", err
-		}
-		for i := range list.Items {
-			if pod := &list.Items[i]; newest == nil || newest.CreationTimestamp.Before(&pod.CreationTimestamp) {
-				newest = pod
-			}
-		}
-		if options.Continue = list.Continue; options.Continue != "" {
-			continue
-		}
-		if newest == nil {
-			return "", newProblem(http.StatusNotFound, logGone)
-		}
-		return newest.Name, nil
+	pod, err := c.caller.PodOf(ctx, namespace, attempt)
+	if err != nil {
+		return "", err
 	}
-}
-
-// attemptOf this number, 0 for the newest; nil: none.
-func attemptOf(job *v1alpha1.WorkspaceJob, number int32) *v1alpha1.Attempt {
-	for i := len(job.Status.Attempts) - 1; i >= 0; i-- {
-		if attempt := &job.Status.Attempts[i]; number == 0 || attempt.Number == number {
-			return attempt
-		}
-	}
-	return nil
+	return pod.Name, nil
 }
 
 // noLog is why Kubernetes gives none. A node that does not answer is an error of the API

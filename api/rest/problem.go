@@ -61,6 +61,8 @@ func (s *server) problem(c *call, err error) error {
 		return newProblem(http.StatusConflict, "another job has this name or Idempotency-Key, and does something else: use another one")
 	case errors.Is(err, client.ErrNotFinished):
 		return newProblem(http.StatusConflict, "only a job that has finished can be requeued, and this one has not: wait for it, or cancel it first")
+	case errors.Is(err, auth.ErrNoPod):
+		return newProblem(http.StatusNotFound, auth.ErrNoPod.Error())
 	case errors.Is(err, auth.ErrOwnStreams):
 		return later(http.StatusTooManyRequests, err.Error(), streamRetry)
 	case errors.Is(err, auth.ErrAllStreams):
@@ -148,7 +150,7 @@ func notFound(status metav1.Status) error {
 	case "workspacerecurringjobs":
 		return newProblem(http.StatusNotFound, "there is no recurring job "+strconv.Quote(name)+" in this workspace")
 	case "pods":
-		return newProblem(http.StatusNotFound, logGone)
+		return newProblem(http.StatusNotFound, auth.ErrNoPod.Error())
 	}
 	return newProblem(http.StatusNotFound, auth.ErrNoWorkspace.Error())
 }

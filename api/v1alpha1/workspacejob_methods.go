@@ -93,3 +93,14 @@ func (s *WorkspaceJobStatus) NextNumber() int32 {
 	}
 	return 1
 }
+
+// Attempt of this number, 0 for the newest; nil: there is none, or it is not known any
+// more.
+func (s *WorkspaceJobStatus) Attempt(number int32) *Attempt {
+	for i := len(s.Attempts) - 1; i >= 0; i-- {
+		if attempt := &s.Attempts[i]; number == 0 || attempt.Number == number {
+			return attempt
+		}
+	}
+	return nil
+}
