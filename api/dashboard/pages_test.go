@@ -306,11 +306,15 @@ func TestRetriesAndRunningPods(t *testing.T) {
 func TestEmptyPagesSayWhatToDo(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	v := l.as(t, "workspace-globex/viewer")
+	// A workspace of its own: in the others tests make jobs.
+	if err := l.env.MakeTenant(t.Context(), "empty"); err != nil {
+		t.Fatal(err)
+	}
+	v := l.as(t, "workspace-empty/viewer")
 	for path, want := range map[string]string{
 		"/jobs": "kubectl apply", "/recurring": "kind: WorkspaceRecurringJob", "/pods": "No pod runs", "/retries": "No job waits", "/jobs?state=Failed": "No job here is Failed",
 	} {
-		v.get("/hangfire/globex"+path).want(http.StatusOK, want)
+		v.get("/hangfire/empty"+path).want(http.StatusOK, want)
 	}
 	if err := l.env.MakeAccount(t.Context(), "workspace-acme", "nobody"); err != nil {
 		t.Fatal(err)
