@@ -2,6 +2,7 @@ package browser
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -112,7 +113,7 @@ func (tab *Tab) Fetch(path string) string {
 // Press a button or a link, and wait for the page that it leads to.
 func (tab *Tab) Press(selector string) {
 	tab.t.Helper()
-	tab.do(chromedp.WaitVisible(chromedp.CSS(selector)))
+	tab.until(selector)
 	if _, err := chromedp.RunResponse(tab.ctx, chromedp.Evaluate[chromedp.Void](element(selector)+".click()")); err != nil {
 		tab.t.Fatalf("press %s: %v", selector, err)
 	}
@@ -121,8 +122,25 @@ func (tab *Tab) Press(selector string) {
 // Click what leads to no other page.
 func (tab *Tab) Click(selector string) {
 	tab.t.Helper()
-	tab.do(chromedp.Click(chromedp.CSS(selector)))
+	tab.until(selector)
+	tab.Do(element(selector) + ".click()")
 }
+
+// until there is such an element to be seen. It is asked for by script: the library's own
+// way remembers a node, which may be another one by then, for a list draws itself again.
+func (tab *Tab) until(selector string) {
+	tab.t.Helper()
+	script := "((e) => e !== null && e.checkVisibility())(" + element(selector) + ")"
+	testenv.Eventually(tab.t, "there is "+selector, func(context.Context) error {
+		there, err := chromedp.Run(tab.ctx, chromedp.Evaluate[bool](script))
+		if err == nil && !there {
+			err = errNotThere
+		}
+		return err
+	})
+}
+
+var errNotThere = errors.New("it is not there, or hidden")
 
 // Fill a field.
 func (tab *Tab) Fill(selector, text string) {
