@@ -9,7 +9,7 @@ import (
 const (
 	// StreamsEach is how many a caller may have open unless the server is told otherwise.
 	StreamsEach = 100
-	// StreamsAll is how many all of them may: one takes about 130 KB of memory.
+	// StreamsAll is how many all of them may: one takes about 150 KB of memory.
 	StreamsAll = 1200
 )
 

@@ -2,16 +2,12 @@ package rest_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	kube "sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/rest"
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
@@ -82,38 +78,6 @@ func TestWhatAJobIsMadeOf(t *testing.T) {
 	untilState(t, app, acme+"/jobs/whole", v1alpha1.StateDeleted)
 }
 
-func TestResourcesAreSetAndRead(t *testing.T) {
-	t.Parallel()
-	const resources = `{"requests":{"cpu":"100m"},"limits":{"cpu":"1","memory":"256Mi","ephemeral-storage":"1Gi"}}`
-	read := func(body []byte) string {
-		var view struct{ Resources json.RawMessage }
-		if err := json.Unmarshal(body, &view); err != nil {
-			t.Fatal(err)
-		}
-		return string(view.Resources)
-	}
-	// Each goes away again when the recurring job is changed to the next.
-	for _, each := range []struct{ given, want string }{
-		{`,"resources":{}`, ``}, {``, ``}, {`,"resources":` + resources, resources}, {`,"resources":{"limits":{}}`, ``},
-		{`,"resources":{"limits":{"memory":"1048576Ki"},"requests":{}}`, `{"limits":{"memory":"1Gi"}}`}, {`,"resources":{}`, ``}, {`,"resources":` + resources, resources}, {``, ``},
-	} {
-		given, want := each.given, each.want
-		made := request{method: http.MethodPost, path: acme + "/jobs", as: app, body: `{"handler":"report","delay":"1h"` + given + `}`}.send(t).want(t, 201, nil)
-		applied := request{method: http.MethodPut, path: acme + "/recurring/resources", as: app, body: `{"handler":"report","schedule":"@yearly"` + given + `}`}.send(t)
-		if got := read(made.body); got != want {
-			t.Errorf("a job with %s has %s", given, got)
-		}
-		if got := read(applied.body); got != want || applied.status > 201 {
-			t.Errorf("a recurring job with %s: %d %s", given, applied.status, applied.body)
-		}
-	}
-	job := makeJob(t, app, acme+"/jobs", `{"handler":"report","name":"with-resources","delay":"1h","resources":`+resources+`}`)
-	object := &v1alpha1.WorkspaceJob{}
-	if err := env.Client.Get(t.Context(), kube.ObjectKey{Namespace: "workspace-acme", Name: job.Name}, object); err != nil || object.Spec.Resources.Limits.Memory().String() != "256Mi" {
-		t.Errorf("%+v, %v", object.Spec.Resources, err)
-	}
-}
-
 func TestAWrongFieldIsNamed(t *testing.T) {
 	t.Parallel()
 	for _, each := range []struct {
@@ -156,78 +120,6 @@ func TestAWrongFieldIsNamed(t *testing.T) {
 	}
 	q := request{method: http.MethodPost, path: acme + "/jobs", as: app, body: "handler=report", header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}}
 	q.send(t).wantProblem(t, 415, "body", "")
-}
-
-// TestAPageThatIsTooOld runs before those that run in parallel: what it has forgotten they
-// have not begun.
-func TestAPageThatIsTooOld(t *testing.T) {
-	for i := range 2 {
-		makeJob(t, app, acme+"/jobs", fmt.Sprintf(`{"handler":"old","delay":"1h","name":"old-%d"}`, i))
-		request{method: http.MethodPut, path: fmt.Sprintf("%s/recurring/old-%d", acme, i), as: app, body: `{"handler":"old","schedule":"@yearly"}`}.send(t).want(t, 201, nil)
-	}
-	tokens := map[string]string{}
-	for _, path := range []string{acme + "/jobs?limit=1", acme + "/jobs?limit=1&handler=old", acme + "/recurring?limit=1"} {
-		var list struct{ Continue string }
-		request{method: http.MethodGet, path: path, as: reader}.send(t).want(t, 200, &list)
-		tokens[path] = path + "&continue=" + url.QueryEscape(list.Continue)
-	}
-	makeJob(t, app, acme+"/jobs", `{"handler":"old","delay":"1h"}`)
-	if err := env.Compact(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	for path, next := range tokens {
-		var a answer
-		testenv.Eventually(t, "it is too old", func(context.Context) error {
-			if a = (request{method: http.MethodGet, path: next, as: reader}).send(t); a.status != http.StatusGone {
-				return fmt.Errorf("%s: %d", next, a.status)
-			}
-			return nil
-		})
-		a.wantProblem(t, 410, "", "begin with the first page")
-		if strings.Contains(string(a.body), "resourceVersion") {
-			t.Errorf("%s", a.body)
-		}
-		request{method: http.MethodGet, path: path, as: reader}.send(t).want(t, 200, nil)
-	}
-}
-
-func TestJobsAreListedInPages(t *testing.T) {
-	t.Parallel()
-	want := map[string]bool{}
-	for i := range 7 {
-		want[makeJob(t, app, acme+"/jobs", fmt.Sprintf(`{"handler":"listed","delay":"1h","name":"listed-%d"}`, i)).Name] = true
-	}
-	next := ""
-	for pages := 1; ; pages++ {
-		var list rest.JobList
-		request{method: http.MethodGet, path: acme + "/jobs?handler=listed&limit=3&continue=" + url.QueryEscape(next), as: reader}.send(t).want(t, 200, &list)
-		for _, job := range list.Items {
-			delete(want, job.Name)
-		}
-		if next = list.Continue; next == "" {
-			if pages != 3 {
-				t.Errorf("%d pages", pages)
-			}
-			break
-		}
-	}
-	if len(want) > 0 {
-		t.Errorf("not listed: %v", want)
-	}
-	testenv.Eventually(t, "all are listed by their state", func(context.Context) error {
-		var list rest.JobList
-		request{method: http.MethodGet, path: acme + "/jobs?handler=listed&state=Scheduled", as: reader}.send(t).want(t, 200, &list)
-		if len(list.Items) != 7 {
-			return fmt.Errorf("%d", len(list.Items))
-		}
-		return nil
-	})
-	for query, location := range map[string]string{
-		"limit=0": "query.limit", "limit=501": "query.limit", "limit=x": "query.limit", "state=Odd": "query.state",
-		"handler=a%20b": "query.handler", "retrying=perhaps": "query.retrying", "continue=nonsense": "query.continue", "sort=age": "query.sort",
-	} {
-		request{method: http.MethodGet, path: acme + "/jobs?" + query, as: reader}.send(t).wantProblem(t, 422, location, "")
-	}
 }
 
 func TestJobsThatWaitForAnotherAttempt(t *testing.T) {

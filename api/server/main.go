@@ -73,7 +73,7 @@ func parse(args []string, output io.Writer) (options, error) {
 	flags.Float64Var(&opts.limits.rate, "requests-per-second", 50, "requests that each caller may make in a second")
 	flags.IntVar(&opts.limits.burst, "request-burst", 200, "requests that each caller may make at once")
 	flags.IntVar(&opts.limits.streamsEach, "streams-per-caller", auth.StreamsEach, "streams of events or logs that each caller may have open, pages that update themselves among them")
-	flags.IntVar(&opts.limits.streams, "streams", auth.StreamsAll, "streams that all callers may have open; one takes about 130 KB of memory")
+	flags.IntVar(&opts.limits.streams, "streams", auth.StreamsAll, "streams that all callers may have open; one takes about 150 KB of memory")
 	flags.DurationVar(&opts.limits.write, "request-timeout", time.Minute, "how long a request may take that is no stream of events")
 	flags.DurationVar(&opts.grace, "shutdown-grace", 10*time.Second, "how long requests may go on after SIGTERM")
 	flags.TextVar(&opts.logLevel, "log-level", slog.LevelInfo, "DEBUG, INFO, WARN or ERROR")
