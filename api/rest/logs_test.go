@@ -40,9 +40,8 @@ func readLog(t *testing.T, path string) answer {
 
 func say(t *testing.T, job, text string) {
 	t.Helper()
-	if err := node.Say(t.Context(), "workspace-acme", job, text); err != nil {
-		t.Fatal(err)
-	}
+	// What a pod has written may be there a moment before the pod is told to run.
+	testenv.Eventually(t, job+" speaks", func(ctx context.Context) error { return node.Say(ctx, "workspace-acme", job, text) })
 }
 
 func TestALogIsReadAndFollowed(t *testing.T) {
