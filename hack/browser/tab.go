@@ -145,6 +145,7 @@ var errNotThere = errors.New("it is not there, or hidden")
 // Fill a field.
 func (tab *Tab) Fill(selector, text string) {
 	tab.t.Helper()
+	tab.until(selector)
 	tab.do(chromedp.SetValue(chromedp.CSS(selector), text))
 }
 

@@ -58,6 +58,7 @@ func TestHowPagesLook(t *testing.T) {
 	barrier.lift()
 	tn.waitFinal("backfill-2026-02", v1alpha1.StateSucceeded)
 
+	b.Open("/hangfire/fibre")
 	b.Fill("#workspace", "fibre-lab")
 	b.Press("form.switch button")
 	b.See("main", "no job in this workspace yet")
