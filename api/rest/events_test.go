@@ -196,6 +196,13 @@ func TestAStreamEndsWithTheRightToIt(t *testing.T) {
 	t.Parallel()
 	events, _ := listen(t, leaver, acme+"/events", "")
 	next(t, events, "a heartbeat", func(e sent) bool { return e.comment })
+	job := speaking(t, "speaks-to-a-leaver", testenv.Part{Log: "it begins\n"})
+	log, _ := listen(t, leaver, job.Links.Logs+"?follow=true", "")
+	next(t, log, "a heartbeat", func(e sent) bool { return e.comment })
+	text := make(chan string, 1)
+	go func() {
+		text <- string(request{method: http.MethodGet, path: job.Links.Logs + "?follow=true", as: leaver}.send(t).body)
+	}()
 	ws := &v1alpha1.Workspace{}
 	testenv.Eventually(t, "the member leaves", func(ctx context.Context) error {
 		if err := env.Client.Get(ctx, kube.ObjectKey{Name: "acme"}, ws); err != nil {
@@ -206,12 +213,17 @@ func TestAStreamEndsWithTheRightToIt(t *testing.T) {
 		}
 		return env.Client.Update(ctx, ws)
 	})
-	end := next(t, events, "the end", func(e sent) bool { return e.name == "end" })
-	if !strings.Contains(end.data, "may not see this any more") {
-		t.Errorf("%+v", end)
+	for _, each := range []<-chan sent{events, log} {
+		end := next(t, each, "the end", func(e sent) bool { return e.name == "end" })
+		if !strings.Contains(end.data, "may not see this any more") {
+			t.Errorf("%+v", end)
+		}
+		if event, open := <-each; open {
+			t.Errorf("after the end: %+v", event)
+		}
 	}
-	if event, open := <-events; open {
-		t.Errorf("after the end: %+v", event)
+	if got := <-text; got != "it begins\n" && !strings.Contains(got, "no such workspace") {
+		t.Errorf("as text it was %q", got)
 	}
 	testenv.Eventually(t, "there is no way back", func(context.Context) error {
 		request{method: http.MethodGet, path: acme + "/events", as: leaver}.send(t).wantProblem(t, 404, "", "no such workspace")
@@ -223,12 +235,17 @@ func TestAStreamEndsWithItsToken(t *testing.T) {
 	t.Parallel()
 	events, _ := listen(t, fired, acme+"/events", "")
 	next(t, events, "a heartbeat", func(e sent) bool { return e.comment })
+	job := speaking(t, "speaks-to-one-who-is-fired", testenv.Part{Log: "it begins\n"})
+	log, _ := listen(t, fired, job.Links.Logs+"?follow=true", "")
+	next(t, log, "a heartbeat", func(e sent) bool { return e.comment })
 	if err := env.Client.Delete(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: fired.namespace, Name: fired.name}}); err != nil {
 		t.Fatal(err)
 	}
-	end := next(t, events, "the end", func(e sent) bool { return e.name == "end" })
-	if !strings.Contains(end.data, "does not take this token") {
-		t.Errorf("%+v", end)
+	for _, each := range []<-chan sent{events, log} {
+		end := next(t, each, "the end", func(e sent) bool { return e.name == "end" })
+		if !strings.Contains(end.data, "does not take this token") {
+			t.Errorf("%+v", end)
+		}
 	}
 	request{method: http.MethodGet, path: acme + "/jobs", as: fired}.send(t).wantProblem(t, 401, "", "does not take this token")
 }

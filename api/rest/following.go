@@ -213,17 +213,29 @@ func (f *following) reset(ctx context.Context) error {
 // beat shows that the stream lives, if its caller may still have it: a watch goes on when
 // its token is revoked.
 func (f *following) beat(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, callLimit)
-	defer cancel()
-	allowed, err := f.caller.May(ctx, f.workspace.Status.Namespace, auth.Right{Verb: "watch", Resource: "workspacejobs"})
-	if errors.Is(err, auth.ErrUnauthenticated) {
+	if err := f.stillMay(ctx, f.call, f.workspace.Status.Namespace, auth.Right{Verb: "watch", Resource: "workspacejobs"}); err != nil {
 		return f.over(err)
-	}
-	if err == nil && !allowed {
-		return f.over(apierrors.NewForbidden(v1alpha1.GroupVersion.WithResource("workspacejobs").GroupResource(), "", nil))
 	}
 	return f.stream.heartbeat()
 }
+
+// stillMay is why the caller may not go on with what it was allowed to begin; nil: it may,
+// or nobody can tell now.
+func (s *server) stillMay(ctx context.Context, c *call, namespace string, right auth.Right) error {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	allowed, err := c.caller.May(ctx, namespace, right)
+	if errors.Is(err, auth.ErrUnauthenticated) {
+		s.authenticator.Forget(c.token)
+		return err
+	}
+	if err == nil && !allowed {
+		return errNotAnyMore
+	}
+	return nil
+}
+
+var errNotAnyMore = errors.New("you may not see this any more")
 
 // over tells the client so, and why.
 func (f *following) over(err error) error {
@@ -234,7 +246,7 @@ func (f *following) over(err error) error {
 	case apierrors.IsNotFound(err):
 		f.stream.end("the job is not there any more")
 	default:
-		f.stream.end("you may not see this any more")
+		f.stream.end(errNotAnyMore.Error())
 	}
 	return errOver
 }

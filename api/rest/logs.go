@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -19,6 +20,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/openradius/workspace-jobs/api/auth"
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
@@ -103,18 +105,50 @@ func (s *server) readLog(ctx context.Context, c *call, in *logsInput) (*huma.Str
 	if err != nil {
 		return nil, err
 	}
+	ctx, stop := context.WithCancel(ctx)
 	log, err := c.caller.Kubernetes().CoreV1().Pods(ws.Status.Namespace).GetLogs(pod, options).Stream(ctx)
 	if err != nil {
+		stop()
 		return nil, noLog(err)
 	}
 	return &huma.StreamResponse{Body: func(answer huma.Context) {
 		defer log.Close()
 		if !events {
-			_, _ = io.Copy(begin(answer, "text/plain; charset=utf-8"), log) // who has gone away needs no more of it
+			to := begin(answer, "text/plain; charset=utf-8")
+			_ = s.whileAllowed(ctx, stop, c, ws.Status.Namespace, func() error { return nil }, func() { _, _ = io.Copy(to, log) }) // who has gone away needs no more of it
 			return
 		}
-		sendLines(begin(answer, "text/event-stream"), log, seen)
+		to := begin(answer, "text/event-stream")
+		if err := s.whileAllowed(ctx, stop, c, ws.Status.Namespace, to.heartbeat, func() { sendLines(to, log, seen) }); err != nil {
+			to.end(err.Error())
+		}
 	}}, nil
+}
+
+// whileAllowed sends a log, and returns why it was stopped; nil: it was not. The API server
+// asks once whether its caller may read it.
+func (s *server) whileAllowed(ctx context.Context, stop context.CancelFunc, c *call, namespace string, beat func() error, send func()) error {
+	var why error
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		tick := time.NewTicker(s.heartbeat)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if why = s.stillMay(ctx, c, namespace, auth.Right{Verb: "get", Resource: "pods/log"}); why != nil || beat() != nil {
+				stop()
+				return
+			}
+		}
+	})
+	send()
+	stop()
+	asking.Wait()
+	return why
 }
 
 // podOf is the name of the attempt's pod.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -20,12 +21,14 @@ const streamWrite = 30 * time.Second
 type stream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
+	// mutex: heartbeats come between events, not into them.
+	mutex sync.Mutex
 }
 
 // begin an answer of this type.
 func begin(ctx huma.Context, contentType string) *stream {
 	_, w := humago.Unwrap(ctx)
-	s := &stream{w, http.NewResponseController(w)}
+	s := &stream{w: w, control: http.NewResponseController(w)}
 	ctx.SetHeader("Content-Type", contentType)
 	ctx.SetHeader("X-Accel-Buffering", "no") // proxies: pass it on as it comes
 	ctx.SetStatus(http.StatusOK)
@@ -37,6 +40,8 @@ func begin(ctx huma.Context, contentType string) *stream {
 
 // Write sends at once.
 func (s *stream) Write(content []byte) (int, error) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
 	_ = s.control.SetWriteDeadline(time.Now().Add(streamWrite))
 	n, err := s.w.Write(content)
 	if err != nil {
