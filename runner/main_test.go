@@ -36,7 +36,7 @@ type server struct {
 	pooler *postgres.PgBouncer
 }
 
-var running server //nolint:gochecknoglobals // set once, by TestMain
+var running server // set once, by TestMain
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asRunner) != "" {

@@ -202,7 +202,7 @@ func (f *following) reset(ctx context.Context) error {
 		return f.over(err)
 	}
 	if err != nil {
-		return nil //nolint:nilerr // the API server is not there: the next try finds the position too old again
+		return nil // the API server is not there: the next try finds the position too old again
 	}
 	if err := f.stream.event("reset", f.position, struct{}{}); err != nil {
 		return err

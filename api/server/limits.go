@@ -117,7 +117,7 @@ func recovered(next http.Handler, log *slog.Logger) http.Handler {
 			if fault == nil {
 				return
 			}
-			if fault == http.ErrAbortHandler { //nolint:errorlint,err113 // net/http compares it so too
+			if fault == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so too
 				panic(fault)
 			}
 			log.Error("a request failed by a fault of the server", "method", r.Method, "path", r.URL.Path, "fault", fmt.Sprint(fault), "stack", string(debug.Stack()))

@@ -73,7 +73,7 @@ func openSessions(opts options) (*auth.Sessions, error) {
 // server is what listens.
 type server struct {
 	// ctx ends when the server is to stop, or a part of it has failed.
-	ctx     context.Context //nolint:containedctx // it is the server's own life
+	ctx     context.Context // it is the server's own life
 	group   *errgroup.Group
 	log     *slog.Logger
 	grace   time.Duration

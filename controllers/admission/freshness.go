@@ -95,7 +95,7 @@ func sightings(ctx context.Context, live client.Reader, namespace string) ([]sig
 				return nil, fmt.Errorf("list the %ss: %w", kind.Kind, err)
 			}
 			for i := range list.Items {
-				version, err := versionOf(&list.Items[i])
+				version, err := VersionOf(&list.Items[i])
 				if err != nil {
 					return nil, err
 				}
@@ -117,7 +117,7 @@ func leftovers(cached []v1alpha1.WorkspaceJob, seen []sighting) ([]sighting, err
 	}
 	var gone []sighting
 	for i := range cached {
-		version, err := versionOf(&cached[i])
+		version, err := VersionOf(&cached[i])
 		if err != nil {
 			return nil, err
 		}
@@ -134,7 +134,7 @@ func (s sighting) reached(ctx context.Context, cache, live client.Reader, namesp
 	cached := s.blank()
 	err := cache.Get(ctx, key, cached)
 	if err == nil {
-		version, err := versionOf(cached)
+		version, err := VersionOf(cached)
 		return version >= s.version, err
 	}
 	if !apierrors.IsNotFound(err) {
@@ -157,10 +157,10 @@ func (s sighting) blank() client.Object {
 	}
 }
 
-// versionOf compares as a number: Kubernetes promises so since 1.35, and etcd's
+// VersionOf is an object's resource version, which compares as a number: Kubernetes promises so since 1.35, and etcd's
 // revisions have been numbers ever since.
 // https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
-func versionOf(object client.Object) (uint64, error) {
+func VersionOf(object client.Object) (uint64, error) {
 	version, err := strconv.ParseUint(object.GetResourceVersion(), 10, 64)
 	if err != nil {
 		return 0, fmt.Errorf("the resource version of %q is no number: %w", object.GetName(), err)

@@ -1,13 +1,14 @@
 package job
 
 import (
-	"strconv"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/admission"
 )
 
 // catchUp is how long the cache may take to show what was written. After that it is
@@ -33,13 +34,13 @@ func newWritten() *written { return &written{jobs: map[types.NamespacedName]vers
 
 // note what the API server has answered to a write.
 func (w *written) note(job *v1alpha1.WorkspaceJob, now time.Time) {
-	number, err := numberOf(job)
+	number, err := admission.VersionOf(job)
 	if err != nil || w == nil {
 		return
 	}
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	w.jobs[keyOf(job)] = version{job.UID, number, now}
+	w.jobs[client.ObjectKeyFromObject(job)] = version{job.UID, number, now}
 }
 
 // unseen reports whether the job, as the cache has it, is older than what was written.
@@ -49,15 +50,15 @@ func (w *written) unseen(job *v1alpha1.WorkspaceJob, now time.Time) bool {
 	}
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	last, ok := w.jobs[keyOf(job)]
+	last, ok := w.jobs[client.ObjectKeyFromObject(job)]
 	if !ok {
 		return false
 	}
-	number, err := numberOf(job)
+	number, err := admission.VersionOf(job)
 	if err == nil && last.uid == job.UID && number < last.number && now.Sub(last.at) < catchUp {
 		return true
 	}
-	delete(w.jobs, keyOf(job))
+	delete(w.jobs, client.ObjectKeyFromObject(job))
 	return false
 }
 
@@ -69,14 +70,4 @@ func (w *written) forget(name types.NamespacedName) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	delete(w.jobs, name)
-}
-
-func keyOf(job *v1alpha1.WorkspaceJob) types.NamespacedName {
-	return types.NamespacedName{Namespace: job.Namespace, Name: job.Name}
-}
-
-// numberOf a resource version: Kubernetes promises since 1.35 that they compare as numbers.
-// https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
-func numberOf(job *v1alpha1.WorkspaceJob) (uint64, error) {
-	return strconv.ParseUint(job.ResourceVersion, 10, 64)
 }

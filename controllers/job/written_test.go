@@ -6,6 +6,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
@@ -37,14 +38,14 @@ func TestWhatWasWrittenIsWaitedFor(t *testing.T) {
 		if len(w.jobs) == 1 != test.want {
 			t.Errorf("%s: it is remembered: %t", name, len(w.jobs) == 1)
 		}
-		w.forget(keyOf(test.cached))
+		w.forget(client.ObjectKeyFromObject(test.cached))
 		if len(w.jobs) != 0 {
 			t.Errorf("%s: a job that is gone is remembered", name)
 		}
 	}
 	var none *written
 	none.note(job("a", "10"), now)
-	none.forget(keyOf(job("a", "9")))
+	none.forget(client.ObjectKeyFromObject(job("a", "9")))
 	if none.unseen(job("a", "9"), now) {
 		t.Error("one that remembers nothing remembers")
 	}

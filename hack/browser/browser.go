@@ -13,7 +13,7 @@ import (
 
 // Browser is a Chromium without a window.
 type Browser struct {
-	ctx  context.Context //nolint:containedctx // chromedp keeps a browser in a context
+	ctx  context.Context // chromedp keeps a browser in a context
 	stop func()
 }
 

@@ -21,7 +21,7 @@ const tabLimit = 4 * testenv.PollLimit
 type Tab struct {
 	t   testing.TB
 	url string
-	ctx context.Context //nolint:containedctx // chromedp keeps a tab in a context
+	ctx context.Context // chromedp keeps a tab in a context
 
 	mutex  sync.Mutex
 	faults []string

@@ -21,7 +21,7 @@ type recipe struct {
 }
 
 // base is what of debian:12-slim is needed: folders, and how libraries are found.
-var base = []string{"base-files", "libc-bin"} //nolint:gochecknoglobals // a constant
+var base = []string{"base-files", "libc-bin"}
 
 // readDockerfile understands what docs/examples/runner-python has: an image of Debian's,
 // packages, files, and how to start. Anything else is an error.

@@ -11,7 +11,7 @@ import (
 )
 
 // omitted is what Debian's slim images leave out as well.
-var omitted = []string{"/usr/share/doc/", "/usr/share/man/", "/usr/share/info/", "/usr/share/locale/", "/usr/share/lintian/"} //nolint:gochecknoglobals // a constant
+var omitted = []string{"/usr/share/doc/", "/usr/share/man/", "/usr/share/info/", "/usr/share/locale/", "/usr/share/lintian/"}
 
 // files are the paths of installed packages, and of what they depend on, as they are on
 // this machine: no path goes through a symbolic link. Folders come before what is in them.

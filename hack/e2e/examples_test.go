@@ -103,6 +103,16 @@ func wantFailure(t *testing.T, job *v1alpha1.WorkspaceJob, code int32, words str
 	wantWords(t, "the job's message", job.Status.Message, words)
 }
 
+// wantClosedThoughKilled: the first attempt was killed, the second has succeeded, and the
+// effect is there once.
+func (tn *tenant) wantClosedThoughKilled(name string) {
+	tn.t.Helper()
+	job := tn.waitFinal(name, v1alpha1.StateSucceeded)
+	wantAttempts(tn.t, job, v1alpha1.OutcomeFailed, v1alpha1.OutcomeSucceeded)
+	wantKilled(tn.t, job)
+	tn.wantClosed(name)
+}
+
 func TestExampleTakesEffectOnceWhenKilledAtWork(t *testing.T) {
 	t.Parallel()
 	for _, example := range runnerExamples() {
@@ -115,10 +125,7 @@ func TestExampleTakesEffectOnceWhenKilledAtWork(t *testing.T) {
 			signalPod(t, tn.runningPod("close", 1), syscall.SIGKILL)
 			barrier.lift()
 
-			job := tn.waitFinal("close", v1alpha1.StateSucceeded)
-			wantAttempts(t, job, v1alpha1.OutcomeFailed, v1alpha1.OutcomeSucceeded)
-			wantKilled(t, job)
-			tn.wantClosed("close")
+			tn.wantClosedThoughKilled("close")
 		})
 	}
 }
@@ -139,10 +146,7 @@ func TestExampleTakesEffectOnceWhenKilledAfterItsCommit(t *testing.T) {
 			tn.wantEffects(1)
 			signalPod(t, tn.runningPod("close", 1), syscall.SIGKILL)
 
-			job := tn.waitFinal("close", v1alpha1.StateSucceeded)
-			wantAttempts(t, job, v1alpha1.OutcomeFailed, v1alpha1.OutcomeSucceeded)
-			wantKilled(t, job)
-			tn.wantClosed("close")
+			tn.wantClosedThoughKilled("close")
 		})
 	}
 }

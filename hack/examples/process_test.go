@@ -31,7 +31,7 @@ const (
 )
 
 // server is the one PostgreSQL of these tests, with a pooler before it.
-var server struct { //nolint:gochecknoglobals // set once, by TestMain
+var server struct { // set once, by TestMain
 	*postgres.Server
 	pooler *postgres.PgBouncer
 }

@@ -41,7 +41,7 @@ var (
 )
 
 // imports are what snippets use by these names without saying where it comes from.
-var imports = map[string]string{ //nolint:gochecknoglobals // a constant
+var imports = map[string]string{
 	"context": "context", "fmt": "fmt", "time": "time", "errors": "errors",
 	"rest":     "k8s.io/client-go/rest",
 	"client":   "github.com/openradius/workspace-jobs/api/client",

@@ -82,7 +82,7 @@ func writeKind(page *strings.Builder, crd *apiextensionsv1.CustomResourceDefinit
 }
 
 // known are types of Kubernetes' own, which its documentation describes.
-var known = map[string]string{ //nolint:gochecknoglobals // a constant
+var known = map[string]string{
 	"egress":     "list of [NetworkPolicyEgressRule](https://kubernetes.io/docs/concepts/services-networking/network-policies/)",
 	"conditions": "list of [Condition](https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/condition/)",
 }

@@ -24,7 +24,7 @@ type server struct {
 	pooler *postgres.PgBouncer
 }
 
-var running server //nolint:gochecknoglobals // set once, by TestMain
+var running server // set once, by TestMain
 
 func TestMain(m *testing.M) {
 	flag.Parse()

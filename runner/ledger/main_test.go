@@ -22,7 +22,7 @@ type server struct {
 	pooler *postgres.PgBouncer
 }
 
-var running server //nolint:gochecknoglobals // set once, by TestMain
+var running server // set once, by TestMain
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {

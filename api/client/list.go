@@ -1,0 +1,100 @@
+package client
+
+import (
+	"context"
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+// ListOptions select jobs and page through them.
+type ListOptions struct {
+	// State that the jobs are in; "": any.
+	State v1alpha1.JobState
+	// Retrying: only jobs that wait for another attempt. They are Scheduled, so with any
+	// other State there are none.
+	Retrying bool
+	// Handler that they run; "": any.
+	Handler string
+	// ConcurrencyKey that they have; "": any or none.
+	ConcurrencyKey string
+	// ScheduledBy is the recurring job whose schedule made them; "": any or none.
+	ScheduledBy string
+	// TriggeredOf is the recurring job that they run now, in recurringJobRef; "": any or none.
+	TriggeredOf string
+	// Limit of one page; 0: all at once.
+	Limit int64
+	// Continue is the metadata.continue of the page before; "": the first page.
+	Continue string
+}
+
+// List jobs, by name.
+func (w *Workspace) List(ctx context.Context, options ListOptions) (*v1alpha1.WorkspaceJobList, error) {
+	kube, err := w.kube()
+	if err != nil {
+		return nil, err
+	}
+	list := &v1alpha1.WorkspaceJobList{}
+	if err := kube.List(ctx, list, w.selected(options)...); err != nil {
+		return nil, fmt.Errorf("list jobs: %w", err)
+	}
+	return list, nil
+}
+
+// ListMetadata lists the metadata of jobs, by name: the API server sends their names and
+// labels, and nothing of what they are or did.
+func (w *Workspace) ListMetadata(ctx context.Context, options ListOptions) (*metav1.PartialObjectMetadataList, error) {
+	return w.listMetadata(ctx, "WorkspaceJobList", w.selected(options)...)
+}
+
+func (w *Workspace) listMetadata(ctx context.Context, kind string, options ...client.ListOption) (*metav1.PartialObjectMetadataList, error) {
+	kube, err := w.kube()
+	if err != nil {
+		return nil, err
+	}
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(kind))
+	if err := kube.List(ctx, list, options...); err != nil {
+		return nil, fmt.Errorf("list the metadata of a %s: %w", kind, err)
+	}
+	return list, nil
+}
+
+// selected is what the API server is asked for.
+func (w *Workspace) selected(options ListOptions) []client.ListOption {
+	selectors := options.fields()
+	labels := client.MatchingLabels{}
+	if options.ScheduledBy != "" {
+		labels[v1alpha1.LabelRecurringJob] = options.ScheduledBy
+	}
+	return []client.ListOption{
+		client.InNamespace(w.namespace), client.MatchingFieldsSelector{Selector: fields.AndSelectors(selectors...)}, labels,
+		client.Limit(options.Limit), client.Continue(options.Continue),
+	}
+}
+
+// runAttempts is the field that tells who has attempts behind them.
+const runAttempts = "status.runAttempts"
+
+// fields that the jobs must have.
+func (o ListOptions) fields() []fields.Selector {
+	var all []fields.Selector
+	for field, value := range map[string]string{
+		"status.state": string(o.State), "spec.handler": o.Handler, "spec.concurrencyKey": o.ConcurrencyKey,
+		"spec.recurringJobRef.name": o.TriggeredOf,
+	} {
+		if value != "" {
+			all = append(all, fields.OneTermEqualSelector(field, value))
+		}
+	}
+	if o.Retrying {
+		// To the API server a number that is not set is the empty text, and no 0.
+		all = append(all, fields.OneTermEqualSelector("status.state", string(v1alpha1.StateScheduled)),
+			fields.OneTermNotEqualSelector(runAttempts, "0"), fields.OneTermNotEqualSelector(runAttempts, ""))
+	}
+	return all
+}
