@@ -42,8 +42,8 @@ GOVULNCHECK := $(TOOLS)/govulncheck-v1.9.0/govulncheck
 
 # Every Go module that holds code of ours; the others only pin what the cluster is
 # built of.
-MODULES := . hack/argocd hack/calendar hack/cluster hack/image hack/prometheus
-PINS := hack/cluster/build/containerd hack/cluster/build/etcd hack/cluster/build/kubernetes hack/cluster/build/kwok
+MODULES := . hack/tests/argocd hack/tests/calendar hack/env/cluster hack/env/image hack/tests/prometheus
+PINS := hack/env/cluster/build/containerd hack/env/cluster/build/etcd hack/env/cluster/build/kubernetes hack/env/cluster/build/kwok
 
 GO_BUILD := GOOS=linux go build -ldflags "-s -w -X main.version=$(VERSION)"
 
@@ -59,11 +59,11 @@ help: ## Show the targets
 demo: cluster-tool ## Two tenants' jobs on a real cluster against real databases; needs root on Debian
 	@bin/cluster up --name demo
 	@echo "building the demo"
-	@go run ./hack/demo up
+	@go run ./hack/tools/demo up
 
 .PHONY: demo-down
 demo-down: cluster-tool ## Remove all of the demo: cluster, databases, files
-	@go run ./hack/demo down
+	@go run ./hack/tools/demo down
 
 ##@ Work on it
 
@@ -77,14 +77,14 @@ test: cluster-tool images ## Run all tests, on a real API server, kubelet and Po
 	run() { echo "go test: $$1"; go -C "$$1" test $(TESTFLAGS) "$${@:2}" || failed=1; }; \
 	export CLUSTER=$(abspath bin/cluster) IMAGES=$(abspath dist); \
 	for module in $(filter-out .,$(MODULES)); do run "$$module" ./...; done; \
-	run . $$(go list ./... | grep -v '/hack/e2e$$'); \
-	$(if $(FUZZTIME),FUZZTIME=$(FUZZTIME) hack/fuzz.sh || failed=1;) \
-	run . ./hack/e2e; \
+	run . $$(go list ./... | grep -v '/hack/tests/e2e$$'); \
+	$(if $(FUZZTIME),FUZZTIME=$(FUZZTIME) hack/tools/fuzz.sh || failed=1;) \
+	run . ./hack/tests/e2e; \
 	exit $$failed
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME, as in: make fuzz FUZZTIME=10m
-	@GUIDED=1 FUZZTIME=$(FUZZTIME) hack/fuzz.sh
+	@GUIDED=1 FUZZTIME=$(FUZZTIME) hack/tools/fuzz.sh
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## Run golangci-lint on every Go module
@@ -99,14 +99,14 @@ generate: $(CONTROLLER_GEN) ## Generate deepcopy, CRDs, the manager's role, docs
 	@$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
 	@$(CONTROLLER_GEN) rbac:roleName=workspace-jobs-manager,fileName=manager-role.yaml \
 		paths=./controllers/... output:rbac:dir=config/rbac
-	@go -C hack/argocd run . -update
-	@go run ./hack/reference > docs/reference.md.new && mv docs/reference.md.new docs/reference.md
+	@go -C hack/tests/argocd run . -update
+	@go run ./hack/tools/reference > docs/reference.md.new && mv docs/reference.md.new docs/reference.md
 	@go run ./api/rest/openapi > docs/openapi.yaml.new && mv docs/openapi.yaml.new docs/openapi.yaml
 
 .PHONY: verify
 verify: $(CONTROLLER_GEN) $(KUSTOMIZE) ## Check generated files, go.mod, formatting, vet and manifests
 	@CONTROLLER_GEN=$(CONTROLLER_GEN) KUSTOMIZE=$(KUSTOMIZE) MODULES="$(MODULES)" PINS="$(PINS)" \
-		hack/verify.sh
+		hack/tools/verify.sh
 
 .PHONY: vulncheck
 vulncheck: $(GOVULNCHECK) ## Look for known vulnerabilities in what is used of each module; asks VULNDB
@@ -181,9 +181,9 @@ clean: ## Remove what was built in the repository (not the cache)
 # Go knows what is stale, so these are asked every time.
 .PHONY: cluster-tool image-tool
 cluster-tool:
-	@go -C hack/cluster build -o $(abspath bin)/cluster .
+	@go -C hack/env/cluster build -o $(abspath bin)/cluster .
 image-tool:
-	@go -C hack/image build -o $(abspath bin)/image .
+	@go -C hack/env/image build -o $(abspath bin)/image .
 
 # go-tool FOLDER PACKAGE@VERSION: build once, into a folder named after the version.
 define go-tool

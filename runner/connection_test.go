@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/openradius/workspace-jobs/hack/postgres"
+	"github.com/openradius/workspace-jobs/hack/env/postgres"
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 

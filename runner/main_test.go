@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/openradius/workspace-jobs/hack/postgres"
+	"github.com/openradius/workspace-jobs/hack/env/postgres"
 	"github.com/openradius/workspace-jobs/runner"
 	"github.com/openradius/workspace-jobs/runner/ledger"
 )

@@ -31,7 +31,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/auth"
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
-	"github.com/openradius/workspace-jobs/hack/testenv"
+	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
 var shared = testenv.Shared{Options: testenv.Options{ControllerManager: true}}

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/openradius/workspace-jobs/api/auth"
-	"github.com/openradius/workspace-jobs/hack/testenv"
+	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
 func TestStreamsHaveTheirPlaces(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 	"github.com/openradius/workspace-jobs/api/client"
 	"github.com/openradius/workspace-jobs/api/client/cron"
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
-	"github.com/openradius/workspace-jobs/hack/testenv"
+	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
 // enqueue one that does not start in this test.

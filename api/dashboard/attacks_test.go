@@ -18,7 +18,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/client"
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
-	"github.com/openradius/workspace-jobs/hack/testenv"
+	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
 // actionsOn a job and a recurring job: every POST that there is.

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/openradius/workspace-jobs/api/client"
-	"github.com/openradius/workspace-jobs/hack/testenv"
+	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
 func TestRetriesArePaged(t *testing.T) {

@@ -27,7 +27,7 @@ import (
 	"github.com/openradius/workspace-jobs/api/client"
 	"github.com/openradius/workspace-jobs/api/dashboard"
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
-	"github.com/openradius/workspace-jobs/hack/testenv"
+	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
 var shared = testenv.Shared{Options: testenv.Options{ControllerManager: true, Policies: true}}

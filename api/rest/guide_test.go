@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/openradius/workspace-jobs/hack/testenv"
+	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
 // words of a shell command, as far as the guide needs a shell: quotes, and variables that

@@ -10,7 +10,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/rest"
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
-	"github.com/openradius/workspace-jobs/hack/testenv"
+	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
 // speaking makes a job that writes this when it starts, and goes on until it is released, in

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/openradius/workspace-jobs/api/rest"
-	"github.com/openradius/workspace-jobs/hack/testenv"
+	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
 // TestAPageThatIsTooOld runs before those that run in parallel: what it has forgotten they

@@ -11,7 +11,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/auth"
 	"github.com/openradius/workspace-jobs/api/rest"
-	"github.com/openradius/workspace-jobs/hack/testenv"
+	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
 // TestStreamsHaveTheirPlaces: so many for each caller, and so many in all.

@@ -24,7 +24,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
-	"github.com/openradius/workspace-jobs/hack/testenv"
+	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
 var shared = testenv.Shared{Options: testenv.Options{SimulatedNode: true}}

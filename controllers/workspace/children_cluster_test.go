@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
-	"github.com/openradius/workspace-jobs/hack/testenv"
+	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
 // live reads a child of ws.

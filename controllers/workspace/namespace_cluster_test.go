@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
-	"github.com/openradius/workspace-jobs/hack/testenv"
+	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
 func (c *clusterT) namespace(name string) (*corev1.Namespace, error) {

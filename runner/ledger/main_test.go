@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/openradius/workspace-jobs/hack/postgres"
+	"github.com/openradius/workspace-jobs/hack/env/postgres"
 )
 
 // server is the one PostgreSQL of this package's tests, with a pooler before it.

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/openradius/workspace-jobs/hack/postgres"
+	"github.com/openradius/workspace-jobs/hack/env/postgres"
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 

@@ -1,5 +1,0 @@
-module github.com/openradius/workspace-jobs/hack/cluster
-
-go 1.26.0
-
-require golang.org/x/sys v0.47.0

@@ -1,0 +1,160 @@
+//go:build linux
+
+package main
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+)
+
+// source is a module that commands are built from. Its version is the one that
+// build/<folder>/go.mod requires, and nowhere else.
+type source struct {
+	folder   string
+	title    string
+	module   string
+	hint     string // how long a first build takes
+	commands []command
+	files    []string // below the module, copied as they are; for every use of a command
+	// stamp lists the linker variables that tell a command its version.
+	stamp func(version string) []string
+}
+
+// command is a binary: the package it is made of, below the source's module.
+type command struct {
+	name string
+	pkg  string
+	uses use
+}
+
+// use is what a cluster is for, and so which commands it needs; a set of them, on a
+// command.
+type use int
+
+const (
+	// realNode: `up`.
+	realNode use = 1 << iota
+	// noNode: `run --control-plane`.
+	noNode
+	// simulatedNode: `run --control-plane --simulated-node`.
+	simulatedNode
+)
+
+func (s source) importPath(c command) string { return path.Join(s.module, c.pkg) }
+
+func sources() []source {
+	return []source{
+		{
+			folder: "etcd", title: "etcd", module: "go.etcd.io/etcd/server/v3", hint: "about 15 seconds on 2 cores",
+			commands: []command{{name: "etcd", uses: realNode | noNode | simulatedNode}},
+		},
+		{
+			folder: "kubernetes", title: "Kubernetes", module: "k8s.io/kubernetes", hint: "about 6 minutes on 2 cores",
+			stamp: kubernetesStamp,
+			commands: []command{
+				{name: "kube-apiserver", pkg: "cmd/kube-apiserver", uses: realNode | noNode | simulatedNode},
+				{name: "kube-controller-manager", pkg: "cmd/kube-controller-manager", uses: realNode | noNode | simulatedNode},
+				{name: "kubectl", pkg: "cmd/kubectl", uses: realNode | noNode | simulatedNode},
+				{name: "kube-scheduler", pkg: "cmd/kube-scheduler", uses: realNode | simulatedNode},
+				{name: "kubelet", pkg: "cmd/kubelet", uses: realNode},
+				{name: "kube-proxy", pkg: "cmd/kube-proxy", uses: realNode},
+			},
+		},
+		{
+			folder: "containerd", title: "containerd", module: "github.com/containerd/containerd/v2", hint: "about a minute on 2 cores",
+			commands: []command{
+				{name: "containerd", pkg: "cmd/containerd", uses: realNode},
+				{name: "containerd-shim-runc-v2", pkg: "cmd/containerd-shim-runc-v2", uses: realNode},
+				{name: "ctr", pkg: "cmd/ctr", uses: realNode},
+			},
+		},
+		{
+			folder: "kwok", title: "kwok", module: "sigs.k8s.io/kwok", hint: "about a minute on 2 cores",
+			commands: []command{{name: "kwok", pkg: "cmd/kwok", uses: simulatedNode}},
+			files:    kwokStages(),
+		},
+	}
+}
+
+// kubernetesStamp makes the API server call itself by its version, not v0.0.0.
+func kubernetesStamp(version string) []string {
+	numbers := strings.Split(strings.TrimPrefix(version, "v"), ".")
+	const variable = "k8s.io/component-base/version."
+	return []string{
+		"-X", variable + "gitVersion=" + version,
+		"-X", variable + "gitMajor=" + numbers[0],
+		"-X", variable + "gitMinor=" + numbers[1],
+		"-X", variable + "gitTreeState=clean",
+	}
+}
+
+// sourceFolder is hack/env/cluster, where the go.mod files of what is built are. It is
+// looked for from the current folder upwards, then from this program's own.
+func sourceFolder() (string, error) {
+	var starts []string
+	if here, err := os.Getwd(); err == nil {
+		starts = append(starts, here)
+	}
+	if self, err := os.Executable(); err == nil {
+		starts = append(starts, filepath.Dir(self))
+	}
+	for _, start := range starts {
+		for at := start; ; at = filepath.Dir(at) {
+			for _, folder := range []string{at, filepath.Join(at, "hack", "env", "cluster")} {
+				if _, err := os.Stat(filepath.Join(folder, "build", "kubernetes", "go.mod")); err == nil {
+					return folder, nil
+				}
+			}
+			if at == filepath.Dir(at) {
+				break
+			}
+		}
+	}
+	return "", errors.New("hack/env/cluster is not found from here: run this inside of the repository")
+}
+
+// moduleVersion reads the version that a go.mod requires of a module.
+func moduleVersion(goMod, module string) (string, error) {
+	line := regexp.MustCompile(`(?m)^(?:require)?\s+` + regexp.QuoteMeta(module) + `\s+(v\S+)`)
+	found := line.FindStringSubmatch(goMod)
+	if found == nil {
+		return "", fmt.Errorf("no version of %s is required", module)
+	}
+	return found[1], nil
+}
+
+// pinned is a source with its version, and the folder in the cache for what is built
+// of it: another for each set of module versions, Go version and processor.
+type pinned struct {
+	source
+	version string
+	modules string // the folder with its go.mod
+	cache   string
+}
+
+func pin(s source, sourceFolder, cacheFolder, goVersion string) (pinned, error) {
+	p := pinned{source: s, modules: filepath.Join(sourceFolder, "build", s.folder)}
+	sum := sha256.New()
+	fmt.Fprintln(sum, goVersion, runtime.GOARCH)
+	for _, file := range []string{"go.mod", "go.sum"} {
+		text, err := os.ReadFile(filepath.Join(p.modules, file))
+		if err != nil {
+			return p, err
+		}
+		sum.Write(text)
+		if file == "go.mod" {
+			if p.version, err = moduleVersion(string(text), s.module); err != nil {
+				return p, fmt.Errorf("%s/go.mod: %w", p.modules, err)
+			}
+		}
+	}
+	p.cache = filepath.Join(cacheFolder, fmt.Sprintf("%s-%s-%x", s.folder, p.version, sum.Sum(nil)[:4]))
+	return p, nil
+}

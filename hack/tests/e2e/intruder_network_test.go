@@ -1,0 +1,227 @@
+package e2e
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/env/netpol"
+)
+
+const (
+	unauthorized, forbidden = "HTTP 401", "HTTP 403"
+	refused                 = "refused"
+	metricsPort             = 8080
+	healthPort              = 8081
+)
+
+// target as hack/tests/e2e/intruder takes it.
+type target struct {
+	URL     string `json:"url,omitempty"`
+	Post    bool   `json:"post,omitempty"`
+	Address string `json:"address,omitempty"`
+	Find    string `json:"find,omitempty"`
+}
+
+// Whatever the network plugin lets through, Kubernetes itself answers a runner with
+// nothing but its version and health: it has no credential to show.
+func TestCompromisedRunnerIsNobodyToKubernetes(t *testing.T) {
+	t.Parallel()
+	tn := newIntruder(t, "intruded-kubernetes")
+	service := &corev1.Service{}
+	if err := shared.client.Get(t.Context(), client.ObjectKey{Namespace: "default", Name: "kubernetes"}, service); err != nil {
+		t.Fatal(err)
+	}
+	node := nodeAddress(t)
+	targets, want := map[string]target{}, map[string][]string{}
+	ask := func(answers []string, base string, paths ...string) {
+		for _, path := range paths {
+			method, path, post := strings.Cut(path, "POST ")
+			if !post {
+				path = method
+			}
+			name := base + path
+			targets[name], want[name] = target{URL: base + path, Post: post}, answers
+		}
+	}
+	for _, server := range []string{"https://" + service.Spec.ClusterIP, "https://" + net.JoinHostPort(node, "6443")} {
+		ask([]string{"HTTP 200"}, server, "/version", "/healthz", "/livez", "/readyz")
+		ask([]string{unauthorized, forbidden}, server, "/api", "/apis", "/metrics", "/openapi/v2", "/.well-known/openid-configuration",
+			"/api/v1/secrets", "/api/v1/nodes/e2e-node/proxy/pods", "/api/v1/namespaces/"+tn.namespace+"/secrets/database",
+			"/apis/jobs.openradius.io/v1alpha1/workspaces", "/apis/jobs.openradius.io/v1alpha1/namespaces/"+tn.namespace+"/workspacejobs",
+			"POST /api/v1/namespaces/"+tn.namespace+"/pods", "POST /apis/authorization.k8s.io/v1/selfsubjectrulesreviews")
+	}
+	ask([]string{unauthorized, forbidden}, "https://"+net.JoinHostPort(node, "10250"),
+		"/pods", "/metrics", "/stats/summary", "/logs/", "/configz", "/checkpoint/x/x/x",
+		"POST /exec/"+tn.namespace+"/x/runner", "POST /run/"+tn.namespace+"/x/runner")
+	// etcd, the kubelet's port without authentication and its health, kube-proxy, the
+	// controller manager, the scheduler.
+	for _, port := range []string{"2379", "2380", "10255", "10248", "10249", "10256", "10257", "10259"} {
+		address := net.JoinHostPort(node, port)
+		targets[address], want[address] = target{Address: address}, []string{refused}
+	}
+	told := reach(tn, "reach", targets)
+	pod := tn.podOf("reach")
+	for _, name := range slices.Sorted(maps.Keys(targets)) {
+		answer := told[name]
+		t.Logf("%-90s %s", name, answer)
+		if !slices.Contains(want[name], answer) && !noAnswer(answer) {
+			t.Errorf("%s: %q, not %q", name, answer, want[name])
+		}
+	}
+	for _, port := range []int32{6443, 10250, 2379} {
+		if policyAllows(t, pod, end{address: node, port: port}) {
+			t.Errorf("the NetworkPolicies let it reach port %d of the node", port)
+		}
+	}
+}
+
+// noAnswer: a network plugin that enforces NetworkPolicy may not even let it ask.
+func noAnswer(answer string) bool {
+	return answer == "no answer" || answer == "unreachable" || answer == refused
+}
+
+// Who reaches whose pods is up to the network plugin, and the one of hack/env/cluster
+// enforces nothing. So the NetworkPolicies are judged here as the documentation of
+// Kubernetes has them, and what came through is only told.
+func TestCompromisedRunnerReachesNoOtherByPolicy(t *testing.T) {
+	t.Parallel()
+	tn := newIntruder(t, "intruded-network")
+	other := newIntruder(t, "bystander")
+	other.start(other.makeJob("listen", "listen").args(map[string]any{"port": listenPort}))
+	listener := other.runningPod("listen", 1)
+	other.waitLog(listener, "listening")
+	operator, err := operatorPod(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	hostPort, accepted := listenOnHost(t)
+	database := int32(shared.server.Port)
+
+	ends := map[string]end{
+		"the database":              {address: shared.host, port: database},
+		"another tenant's pod":      {pod: listener, port: listenPort},
+		"the operator's metrics":    {pod: operator, port: metricsPort},
+		"the operator's health":     {pod: operator, port: healthPort},
+		"a listener on the machine": {address: shared.host, port: hostPort},
+	}
+	targets := map[string]target{}
+	for name, f := range ends {
+		address := net.JoinHostPort(f.asked().Address, strconv.Itoa(int(f.port)))
+		targets[name] = target{Address: address}
+		if f.pod == operator {
+			targets[name] = target{URL: "http://" + address + map[int32]string{metricsPort: "/metrics", healthPort: "/healthz"}[f.port],
+				Find: v1alpha1.QueueName(other.name)}
+		}
+	}
+	told := reach(tn, "reach", targets)
+	pod := tn.podOf("reach")
+	for _, name := range slices.Sorted(maps.Keys(ends)) {
+		allowed := policyAllows(t, pod, ends[name])
+		t.Logf("%-28s allowed by policy: %-5t here: %s", name, allowed, told[name])
+		if wanted := name == "the database"; allowed != wanted {
+			t.Errorf("%s: the NetworkPolicies say %t, not %t", name, allowed, wanted)
+		}
+		if allowed && told[name] != "connected" {
+			t.Errorf("%s: %s, though it is allowed", name, told[name])
+		}
+	}
+	t.Logf("connections to the listener on the machine: %d", accepted.Load())
+	other.change("listen", func(spec *v1alpha1.WorkspaceJobSpec) { spec.Cancelled = true })
+}
+
+// end of a TCP connection that a pod may want: another pod, or an address of none.
+type end struct {
+	pod     *corev1.Pod
+	address string
+	port    int32
+}
+
+func (e end) asked() netpol.End {
+	if e.pod != nil {
+		return netpol.Pod(e.pod)
+	}
+	return netpol.End{Name: e.address, Address: e.address}
+}
+
+// policyAllows says what a network plugin that enforces NetworkPolicy makes of it.
+func policyAllows(t *testing.T, from *corev1.Pod, to end) bool {
+	t.Helper()
+	world, err := netpol.Read(t.Context(), shared.client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return world.Allows(netpol.Dial{From: netpol.Pod(from), To: to.asked(), Protocol: corev1.ProtocolTCP, Port: to.port})
+}
+
+func reach(tn *tenant, name string, targets map[string]target) map[string]string {
+	tn.t.Helper()
+	// A result holds 4 KiB.
+	const most = 24
+	names := slices.Sorted(maps.Keys(targets))
+	told := map[string]string{}
+	for part, some := range slices.Collect(slices.Chunk(names, most)) {
+		asked := map[string]target{}
+		for _, name := range some {
+			asked[name] = targets[name]
+		}
+		job := name
+		if part > 0 {
+			job = fmt.Sprintf("%s-%d", name, part)
+		}
+		maps.Copy(told, intrude[map[string]string](tn, job, "reach", map[string]any{"targets": asked}))
+	}
+	return told
+}
+
+// podOf is the pod of a job's first attempt.
+func (tn *tenant) podOf(name string) *corev1.Pod {
+	tn.t.Helper()
+	var pods corev1.PodList
+	err := shared.client.List(tn.t.Context(), &pods, client.InNamespace(tn.namespace), client.MatchingLabels{v1alpha1.LabelJob: name})
+	if err != nil || len(pods.Items) != 1 {
+		tn.t.Fatalf("%q has %d pods, not one: %v", name, len(pods.Items), err)
+	}
+	return &pods.Items[0]
+}
+
+func nodeAddress(t *testing.T) string {
+	t.Helper()
+	server, err := url.Parse(shared.config.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return server.Hostname()
+}
+
+// listenOnHost counts who connects to a port of the host's address.
+func listenOnHost(t *testing.T) (port int32, accepted *atomic.Int32) {
+	t.Helper()
+	listener, err := net.Listen("tcp", net.JoinHostPort(shared.host, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	accepted = &atomic.Int32{}
+	go func() {
+		for {
+			connection, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			accepted.Add(1)
+			_ = connection.Close()
+		}
+	}()
+	return int32(listener.Addr().(*net.TCPAddr).Port), accepted
+}

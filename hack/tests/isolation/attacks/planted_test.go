@@ -1,0 +1,219 @@
+package attacks
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/env/testenv"
+)
+
+// TestAPlantedJobIsNoAttempt: one under the name of an attempt is not adopted, not
+// deleted, and its end is nobody's result, whatever labels it carries.
+func TestAPlantedJobIsNoAttempt(t *testing.T) {
+	t.Parallel()
+	tn := newTenant(t, "planted-job")
+	planted := tn.stolen("trap-1")
+	if err := tn.insider.Create(t.Context(), planted.DeepCopy()); !apierrors.IsForbidden(err) {
+		t.Errorf("a Job that looks like an attempt is answered: %v", err)
+	}
+	if err := tn.kubernetes.Create(t.Context(), planted); err != nil {
+		t.Fatal(err)
+	}
+	tn.finished(planted)
+	if err := tn.editor.Create(t.Context(), tn.job("trap")); err != nil {
+		t.Fatal(err)
+	}
+	job := tn.stalledBy("trap")
+	if len(job.Status.Attempts) > 0 || job.Status.Result != nil || !strings.Contains(job.Status.Message, `"trap-1"`) {
+		t.Errorf("the planted Job is taken for an attempt: %+v", job.Status)
+	}
+	tn.untouched(planted)
+	// Once it is gone, the job runs.
+	if err := tn.admin.Delete(t.Context(), planted, client.PropagationPolicy(metav1.DeletePropagationBackground)); err != nil {
+		t.Fatal(err)
+	}
+	tn.waitState("trap", v1alpha1.StateSucceeded)
+}
+
+// TestAPlantedJobOfAnEarlierWorkspaceJobIsNoAttempt: the names are the same, the UIDs are
+// not.
+func TestAPlantedJobOfAnEarlierWorkspaceJobIsNoAttempt(t *testing.T) {
+	t.Parallel()
+	tn := newTenant(t, "planted-earlier")
+	planted := tn.stolen("again-1")
+	planted.Annotations = map[string]string{v1alpha1.AnnotationJobUID: "of-an-earlier-one", v1alpha1.AnnotationRun: "1"}
+	planted.OwnerReferences = nil
+	if err := tn.kubernetes.Create(t.Context(), planted); err != nil {
+		t.Fatal(err)
+	}
+	tn.finished(planted)
+	if err := tn.editor.Create(t.Context(), tn.job("again")); err != nil {
+		t.Fatal(err)
+	}
+	if job := tn.stalledBy("again"); len(job.Status.Attempts) > 0 {
+		t.Errorf("an earlier job's attempt is taken for this one's: %+v", job.Status)
+	}
+	tn.untouched(planted)
+}
+
+// TestAPlantedCronJobIsNoSchedule: it is left alone, and the recurring job says who is in
+// the way.
+func TestAPlantedCronJobIsNoSchedule(t *testing.T) {
+	t.Parallel()
+	tn := newTenant(t, "planted-cron")
+	planted := &batchv1.CronJob{
+		ObjectMeta: metav1.ObjectMeta{Namespace: tn.namespace, Name: "nightly", Labels: map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}},
+		Spec:       batchv1.CronJobSpec{Schedule: "0 0 1 1 *", Suspend: new(true), JobTemplate: batchv1.JobTemplateSpec{Spec: tn.stolen("any").Spec}},
+	}
+	if err := tn.insider.Create(t.Context(), planted.DeepCopy()); !apierrors.IsForbidden(err) {
+		t.Errorf("a CronJob that looks like the operator's is answered: %v", err)
+	}
+	if err := tn.kubernetes.Create(t.Context(), planted); err != nil {
+		t.Fatal(err)
+	}
+	recurring := &v1alpha1.WorkspaceRecurringJob{
+		ObjectMeta: metav1.ObjectMeta{Namespace: tn.namespace, Name: "nightly"},
+		Spec:       v1alpha1.WorkspaceRecurringJobSpec{Schedule: "0 0 1 1 *", Template: v1alpha1.JobTemplate{Handler: "sql"}},
+	}
+	if err := tn.editor.Create(t.Context(), recurring); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, "the recurring job is Stalled: NameTaken", func(ctx context.Context) error {
+		if err := tn.admin.Get(ctx, client.ObjectKeyFromObject(recurring), recurring); err != nil {
+			return err
+		}
+		condition := meta.FindStatusCondition(recurring.Status.Conditions, v1alpha1.ConditionStalled)
+		if condition == nil || condition.Reason != v1alpha1.ReasonNameTaken {
+			return errors.New("it is not")
+		}
+		return nil
+	})
+	tn.untouched(planted)
+}
+
+// TestAPlantedFenceIsToldAndLeftAlone: in a namespace that is handed over, somebody else's
+// object under a name of ours stays as it is, and keeps jobs from running.
+func TestAPlantedFenceIsToldAndLeftAlone(t *testing.T) {
+	t.Parallel()
+	shared.Operator(t)
+	for name, plant := range map[string]client.Object{
+		"planted-binding": &rbacv1.RoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: "workspace-jobs-editor"},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
+			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: "mallory"}},
+		},
+		"planted-account": &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "runner"}},
+		"planted-policy": &networkingv1.NetworkPolicy{
+			ObjectMeta: metav1.ObjectMeta{Name: "workspace-jobs-default-deny"},
+			Spec: networkingv1.NetworkPolicySpec{
+				Ingress: []networkingv1.NetworkPolicyIngressRule{{}}, PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress},
+			},
+		},
+		"planted-quota": &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "workspace-jobs"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tn := &tenant{T: t, name: name, namespace: "workspace-" + name, admin: shared.Env(t).Client}
+			namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: tn.namespace}}
+			if err := tn.admin.Create(t.Context(), namespace); err != nil {
+				t.Fatal(err)
+			}
+			plant.SetNamespace(tn.namespace)
+			if err := tn.admin.Create(t.Context(), plant); err != nil {
+				t.Fatal(err)
+			}
+			namespace.Labels[v1alpha1.LabelWorkspace] = name
+			if err := tn.admin.Update(t.Context(), namespace); err != nil {
+				t.Fatal(err)
+			}
+			ws := &v1alpha1.Workspace{
+				ObjectMeta: metav1.ObjectMeta{Name: name},
+				Spec: v1alpha1.WorkspaceSpec{
+					Database: v1alpha1.Database{SecretRef: v1alpha1.SecretKeyRef{Name: "database"}, Egress: []v1alpha1.EgressRule{{}}},
+					Runner:   v1alpha1.Runner{Image: image},
+					Members:  []v1alpha1.Member{{Role: v1alpha1.RoleEditor, Subjects: []rbacv1.Subject{{Kind: rbacv1.UserKind, Name: "ana"}}}},
+				},
+			}
+			if err := tn.admin.Create(t.Context(), ws); err != nil {
+				t.Fatal(err)
+			}
+			testenv.Eventually(t, "the Workspace is Stalled: NameTaken", func(ctx context.Context) error {
+				if err := tn.admin.Get(ctx, client.ObjectKeyFromObject(ws), ws); err != nil {
+					return err
+				}
+				condition := meta.FindStatusCondition(ws.Status.Conditions, v1alpha1.ConditionStalled)
+				if condition == nil || condition.Reason != v1alpha1.ReasonNameTaken || !strings.Contains(condition.Message, `"`+plant.GetName()+`"`) {
+					return errors.New("it is not")
+				}
+				return nil
+			})
+			tn.untouched(plant)
+			if err := tn.admin.Create(t.Context(), tn.job("waits")); err != nil {
+				t.Fatal(err)
+			}
+			tn.waitJob("waits", "waits for its workspace", func(job *v1alpha1.WorkspaceJob) bool {
+				return job.Status.State == v1alpha1.StateEnqueued && len(job.Status.Attempts) == 0
+			})
+		})
+	}
+}
+
+// stolen is a Job with all that an attempt's has but its owner.
+func (tn *tenant) stolen(name string) *batchv1.Job {
+	tn.Helper()
+	bait := "bait-" + name
+	if err := tn.editor.Create(tn.Context(), tn.job(bait)); err != nil {
+		tn.Fatal(err)
+	}
+	tn.waitState(bait, v1alpha1.StateSucceeded)
+	child := tn.attempt(bait)
+	child.ObjectMeta = metav1.ObjectMeta{Namespace: tn.namespace, Name: name, Labels: child.Labels, Annotations: child.Annotations, OwnerReferences: child.OwnerReferences}
+	child.Spec.Selector, child.Spec.ManualSelector, child.Status = nil, nil, batchv1.JobStatus{}
+	for _, labels := range []map[string]string{child.Labels, child.Spec.Template.Labels} {
+		for _, label := range []string{batchv1.ControllerUidLabel, batchv1.JobNameLabel, "controller-uid", "job-name"} {
+			delete(labels, label)
+		}
+	}
+	return child
+}
+
+func (tn *tenant) finished(planted *batchv1.Job) {
+	tn.Helper()
+	testenv.Eventually(tn, "the planted Job has ended", func(ctx context.Context) error {
+		if err := tn.admin.Get(ctx, client.ObjectKeyFromObject(planted), planted); err != nil {
+			return err
+		}
+		if planted.Status.Succeeded == 0 {
+			return errors.New("it has not")
+		}
+		return nil
+	})
+}
+
+// untouched: it is there, and as it was.
+func (tn *tenant) untouched(planted client.Object) {
+	tn.Helper()
+	live, ok := planted.DeepCopyObject().(client.Object)
+	if !ok {
+		tn.Fatal("an object whose copy is none")
+	}
+	if err := tn.admin.Get(tn.Context(), client.ObjectKeyFromObject(planted), live); err != nil {
+		tn.Fatal(err)
+	}
+	if live.GetUID() != planted.GetUID() || live.GetGeneration() != planted.GetGeneration() || live.GetDeletionTimestamp() != nil ||
+		len(live.GetOwnerReferences()) != len(planted.GetOwnerReferences()) || len(live.GetLabels()) != len(planted.GetLabels()) {
+		tn.Errorf("it was touched: %+v", live)
+	}
+}

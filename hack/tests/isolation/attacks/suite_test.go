@@ -1,0 +1,163 @@
+package attacks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"testing"
+
+	"github.com/go-logr/logr"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/env/testenv"
+)
+
+const image = "registry.example.net/runner:1"
+
+var shared = testenv.Shared{Options: testenv.Options{SimulatedNode: true, Policies: true}}
+
+func TestMain(m *testing.M) {
+	ctrl.SetLogger(logr.FromSlogHandler(slog.DiscardHandler))
+	os.Exit(shared.Run(m))
+}
+
+// tenant is a workspace and those who would abuse it.
+type tenant struct {
+	*testing.T
+	name, namespace string
+	// admin is the cluster's; editor may write the tenant's jobs and nothing else;
+	// insider has been given all rights in the namespace, which no role of ours gives.
+	// Neither is let off by the admission policies, but kubernetes is.
+	admin, editor, insider, kubernetes client.Client
+}
+
+func newTenant(t *testing.T, name string, options ...func(*v1alpha1.Workspace)) *tenant {
+	t.Helper()
+	env := shared.Env(t)
+	shared.Operator(t)
+	tn := &tenant{T: t, name: name, admin: env.Client}
+	tn.editor, tn.insider = tn.as(name+"-editor"), tn.as(name+"-insider")
+	tn.kubernetes = tn.as("system:serviceaccount:kube-system:job-controller", "system:masters", "system:serviceaccounts:kube-system")
+	ws := &v1alpha1.Workspace{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: v1alpha1.WorkspaceSpec{
+			Database: v1alpha1.Database{SecretRef: v1alpha1.SecretKeyRef{Name: "database"}, Egress: []v1alpha1.EgressRule{{}}},
+			Runner:   v1alpha1.Runner{Image: image},
+			Members: []v1alpha1.Member{{
+				Role: v1alpha1.RoleEditor, Subjects: []rbacv1.Subject{{Kind: rbacv1.UserKind, Name: name + "-editor"}},
+			}},
+		},
+	}
+	tn.namespace = ws.NamespaceName()
+	for _, option := range options {
+		option(ws)
+	}
+	if err := tn.admin.Create(t.Context(), ws); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, "Workspace "+name+" is ready", func(ctx context.Context) error {
+		if err := tn.admin.Get(ctx, client.ObjectKeyFromObject(ws), ws); err != nil {
+			return err
+		}
+		if !meta.IsStatusConditionTrue(ws.Status.Conditions, v1alpha1.ConditionReady) {
+			return errors.Join(fmt.Errorf("%+v", ws.Status.Conditions), shared.Operator(t).Alive())
+		}
+		return nil
+	})
+	binding := &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: tn.namespace, Name: "insider"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: name + "-insider"}},
+	}
+	if err := tn.admin.Create(t.Context(), binding); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, "the rights are there", func(ctx context.Context) error {
+		return errors.Join(tn.editor.List(ctx, &v1alpha1.WorkspaceJobList{}, client.InNamespace(tn.namespace)),
+			tn.insider.List(ctx, &corev1.SecretList{}, client.InNamespace(tn.namespace)))
+	})
+	return tn
+}
+
+func (tn *tenant) as(user string, groups ...string) client.Client {
+	tn.Helper()
+	env := shared.Env(tn)
+	c, err := client.New(env.As(user, groups...), client.Options{Scheme: env.Scheme})
+	if err != nil {
+		tn.Fatal(err)
+	}
+	return c
+}
+
+// job is one that the tenant has a right to.
+func (tn *tenant) job(name string) *v1alpha1.WorkspaceJob {
+	return &v1alpha1.WorkspaceJob{
+		ObjectMeta: metav1.ObjectMeta{Namespace: tn.namespace, Name: name},
+		Spec:       v1alpha1.WorkspaceJobSpec{JobTemplate: v1alpha1.JobTemplate{Handler: "sql", Args: &apiextensionsv1.JSON{Raw: []byte(`{}`)}}},
+	}
+}
+
+// waitState of the job, and what its status tells then.
+func (tn *tenant) waitState(name string, want v1alpha1.JobState) *v1alpha1.WorkspaceJob {
+	tn.Helper()
+	return tn.waitJob(name, "is "+string(want), func(job *v1alpha1.WorkspaceJob) bool { return job.Status.State == want })
+}
+
+func (tn *tenant) waitJob(name, what string, wanted func(*v1alpha1.WorkspaceJob) bool) *v1alpha1.WorkspaceJob {
+	tn.Helper()
+	job := &v1alpha1.WorkspaceJob{}
+	testenv.Eventually(tn, name+" "+what, func(ctx context.Context) error {
+		if err := tn.admin.Get(ctx, client.ObjectKey{Namespace: tn.namespace, Name: name}, job); err != nil {
+			return err
+		}
+		if !wanted(job) {
+			return errors.Join(fmt.Errorf("%+v", job.Status), shared.Operator(tn).Alive())
+		}
+		return nil
+	})
+	return job
+}
+
+// stalledBy waits until the job says that somebody is in the way.
+func (tn *tenant) stalledBy(name string) *v1alpha1.WorkspaceJob {
+	tn.Helper()
+	return tn.waitJob(name, "is Stalled: NameTaken", func(job *v1alpha1.WorkspaceJob) bool {
+		condition := meta.FindStatusCondition(job.Status.Conditions, v1alpha1.ConditionStalled)
+		return condition != nil && condition.Status == metav1.ConditionTrue && condition.Reason == v1alpha1.ReasonNameTaken
+	})
+}
+
+// attempt is the first attempt's Job.
+func (tn *tenant) attempt(name string) *batchv1.Job {
+	tn.Helper()
+	child := &batchv1.Job{}
+	testenv.Eventually(tn, name+" has its Job", func(ctx context.Context) error {
+		return tn.admin.Get(ctx, client.ObjectKey{Namespace: tn.namespace, Name: name + "-1"}, child)
+	})
+	return child
+}
+
+// loose is the job as an object with fields that its kind has not.
+func (tn *tenant) loose(name string, fields map[string]any) *unstructured.Unstructured {
+	spec := map[string]any{"handler": "sql"}
+	for field, value := range fields {
+		spec[field] = value
+	}
+	object := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
+	object.SetAPIVersion(v1alpha1.GroupVersion.String())
+	object.SetKind("WorkspaceJob")
+	object.SetNamespace(tn.namespace)
+	object.SetName(name)
+	return object
+}

@@ -1,0 +1,132 @@
+package benchmark
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write the table of docs/isolation-benchmark.md")
+
+const (
+	page     = "../../../../docs/isolation-benchmark.md"
+	tableTop = "<!-- table: hack/tests/isolation/benchmark writes this -->\n"
+	tableEnd = "<!-- end of table -->"
+	mend     = "make cluster-tool && CLUSTER=$PWD/bin/cluster go test ./hack/tests/isolation/benchmark -update"
+)
+
+// row is one check of the benchmark.
+type row struct {
+	// id is the benchmark's; "open" for one that it describes and never implemented.
+	id string
+	// what is checked, and what the benchmark asks for.
+	what, asks string
+	// differs: why it is not so here, on purpose.
+	differs string
+	check   func(*clusterT, *seen)
+}
+
+// seen is what a row's check saw, for the table. Whatever is not as it should be
+// fails the test, and then no table is written or compared.
+type seen struct{ by [3][]string }
+
+// Who tried: a member, somebody who may make pods, or a member through our kinds.
+const (
+	members = iota
+	maker
+	kinds
+)
+
+func (s *seen) say(who int, format string, args ...any) {
+	s.by[who] = append(s.by[who], fmt.Sprintf(format, args...))
+}
+
+// cells are the table's, one for each who tried.
+func (s *seen) cells() string {
+	var cells []string
+	for _, lines := range s.by {
+		cells = append(cells, strings.Join(lines, "; "))
+	}
+	return strings.Join(cells, " | ")
+}
+
+func rows() []row {
+	return slices.Concat(borderRows(), podRows(), limitRows(), ownRows(), storageRows(), networkRows())
+}
+
+// TestBenchmark runs all rows, and compares what they saw with the page.
+func TestBenchmark(t *testing.T) {
+	c := cluster(t)
+	c.tenants()
+	c.makeControl()
+	all := rows()
+	lines := make([]string, len(all))
+	for i, r := range all {
+		t.Run(strings.ReplaceAll(r.what, " ", "-"), func(t *testing.T) {
+			var s seen
+			r.check(c.of(t), &s)
+			for who := range s.by {
+				if len(s.by[who]) == 0 {
+					t.Errorf("nothing was tried as %d", who)
+				}
+			}
+			lines[i] = fmt.Sprintf("| %d | **%s**<br>%s | %s | %s | %s |", i+1, r.what, r.id, r.asks, s.cells(), orNo(r.differs))
+		})
+	}
+	if t.Failed() || slices.Contains(lines, "") {
+		return // a row failed, or -run has left some out
+	}
+	header := "| | check | asked | a member | who may make pods | through our kinds | differs |\n| --- | --- | --- | --- | --- | --- | --- |\n"
+	compare(t, header+strings.Join(lines, "\n")+"\n")
+}
+
+func orNo(differs string) string {
+	if differs == "" {
+		return "no"
+	}
+	return "yes: " + differs
+}
+
+func compare(t *testing.T, table string) {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, begun := strings.Cut(string(text), tableTop)
+	_, after, ended := strings.Cut(rest, tableEnd)
+	if !begun || !ended {
+		t.Fatalf("%s has no %q with a %q", page, tableTop, tableEnd)
+	}
+	fresh := before + tableTop + "\n" + table + "\n" + tableEnd + after
+	if fresh == string(text) {
+		return
+	}
+	if !*update {
+		t.Fatalf("%s differs from what was seen; `%s` writes it (-page +seen):\n%s", page, mend, cmp.Diff(string(text), fresh))
+	}
+	if err := os.WriteFile(page, []byte(fresh), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// code marks words as code, for the table.
+func code(words ...string) string {
+	marked := make([]string, len(words))
+	for i, word := range words {
+		marked[i] = "`" + strings.ReplaceAll(word, "|", `\|`) + "`"
+	}
+	return strings.Join(marked, ", ")
+}
+
+// distinct: each word once, in order.
+func distinct(words []string) []string {
+	words = slices.Clone(words)
+	slices.Sort(words)
+	return slices.Compact(words)
+}

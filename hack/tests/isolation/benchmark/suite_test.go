@@ -1,0 +1,100 @@
+package benchmark
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/go-logr/logr"
+	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openradius/workspace-jobs/hack/env/testenv"
+)
+
+var shared = testenv.Shared{Options: testenv.Options{ControllerManager: true}}
+
+func TestMain(m *testing.M) {
+	quiet := logr.FromSlogHandler(slog.DiscardHandler)
+	ctrl.SetLogger(quiet)
+	klog.SetLogger(quiet)
+	os.Exit(shared.Run(m))
+}
+
+// clusterT is the cluster in which the operator runs, as one test sees it. Its client
+// may do everything.
+type clusterT struct {
+	client.Client
+	*testing.T
+	env *testenv.Env
+	api []apiResource
+}
+
+func cluster(t *testing.T) *clusterT {
+	t.Helper()
+	env := shared.Env(t)
+	// No pod starts here, and none should be given up.
+	shared.Operator(t, "--pending-limit=1h")
+	c := &clusterT{Client: env.Client, T: t, env: env}
+	c.api = c.discover()
+	return c
+}
+
+// of is the cluster as a part of the test sees it.
+func (c *clusterT) of(t *testing.T) *clusterT {
+	part := *c
+	part.T = t
+	return &part
+}
+
+func (c *clusterT) create(object client.Object) {
+	c.Helper()
+	c.retryConflict(object, c.Client)
+	c.Cleanup(func() { c.remove(object) })
+}
+
+// retryConflict creates the object. The API server answers with a conflict when the
+// quota's counts change meanwhile.
+func (c *clusterT) retryConflict(object client.Object, as client.Client) {
+	c.Helper()
+	testenv.Eventually(c, fmt.Sprintf("%T %q is created", object, object.GetName()), func(ctx context.Context) error {
+		err := as.Create(ctx, object)
+		if err != nil && !apierrors.IsConflict(err) {
+			c.Fatalf("create %T %q: %v", object, object.GetName(), err)
+		}
+		return err
+	})
+}
+
+func (c *clusterT) remove(object client.Object) {
+	c.Helper()
+	if err := client.IgnoreNotFound(c.Delete(context.Background(), object, client.PropagationPolicy("Background"))); err != nil {
+		c.Errorf("clean up %T %q: %v", object, object.GetName(), err)
+	}
+}
+
+// migrationOf waits for the Job of the workspace's migration.
+func (c *clusterT) migrationOf(namespace string) *batchv1.Job {
+	c.Helper()
+	var found batchv1.Job
+	testenv.Eventually(c, "there is a migration in "+namespace, func(ctx context.Context) error {
+		var list batchv1.JobList
+		if err := c.List(ctx, &list, client.InNamespace(namespace)); err != nil {
+			return err
+		}
+		for i := range list.Items {
+			if strings.HasPrefix(list.Items[i].Name, "ledger-migration-") {
+				found = list.Items[i]
+				return nil
+			}
+		}
+		return fmt.Errorf("%d Jobs", len(list.Items))
+	})
+	return &found
+}

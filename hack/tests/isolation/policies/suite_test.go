@@ -1,0 +1,170 @@
+package policies
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/env/testenv"
+)
+
+const image = "registry.example.net/runner:1"
+
+var (
+	shared  = testenv.Shared{Options: testenv.Options{ControllerManager: true, Policies: true}}
+	inForce sync.Once
+)
+
+func TestMain(m *testing.M) {
+	ctrl.SetLogger(logr.FromSlogHandler(slog.DiscardHandler))
+	os.Exit(shared.Run(m))
+}
+
+// cluster is the API server as a test's several people see it.
+type cluster struct {
+	*testing.T
+	// admin is a cluster admin, whom the policies bind too; operator has the
+	// operator's name and rights.
+	admin, operator client.Client
+}
+
+func newCluster(t *testing.T) *cluster {
+	t.Helper()
+	env := shared.Env(t)
+	c := &cluster{T: t, admin: env.Client, operator: newClient(t, env.As(testenv.ManagerUser, serviceAccounts("workspace-jobs-system")...))}
+	inForce.Do(c.waitInForce)
+	return c
+}
+
+// serviceAccounts are the groups of a namespace's ServiceAccounts.
+func serviceAccounts(namespace string) []string {
+	return []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"}
+}
+
+// mightiest is somebody of this name whom RBAC lets do everything, so that a policy's
+// word is the only one against it.
+func (c *cluster) mightiest(user string, groups ...string) client.Client {
+	c.Helper()
+	return newClient(c, shared.Env(c).As(user, append(groups, "system:masters")...))
+}
+
+func newClient(t testing.TB, config *rest.Config) client.Client {
+	t.Helper()
+	c, err := client.New(config, client.Options{Scheme: shared.Env(t).Scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// waitInForce: the API server takes up policies, and the kind that one of them reads,
+// some time after their creation.
+func (c *cluster) waitInForce() {
+	c.Helper()
+	home := c.workspace("in-force", image)
+	for what, attempt := range map[string]func(context.Context) error{
+		"status": func(ctx context.Context) error {
+			ws := &v1alpha1.Workspace{ObjectMeta: metav1.ObjectMeta{Name: "in-force"}}
+			return c.admin.Status().Patch(ctx, ws, client.RawPatch("application/merge-patch+json", []byte(`{"status":{"namespace":"x"}}`)), client.DryRunAll)
+		},
+		"images": func(ctx context.Context) error {
+			return c.admin.Create(ctx, namespaceOf("in-force", "workspace-in-force2", "other:1"), client.DryRunAll)
+		},
+		"operator-namespaces": func(ctx context.Context) error {
+			return c.operator.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "in-force-2"}}, client.DryRunAll)
+		},
+		"operator-jobs": func(ctx context.Context) error {
+			return c.operator.Create(ctx, job(home, func(j *jobParts) { j.pod.ServiceAccountName = "default" }), client.DryRunAll)
+		},
+		"operator-fences": func(ctx context.Context) error {
+			return c.operator.Create(ctx, account("default", "runner"), client.DryRunAll)
+		},
+		"managed-objects": func(ctx context.Context) error { return c.admin.Create(ctx, account(home, "runner"), client.DryRunAll) },
+		"workspace-namespaces": func(ctx context.Context) error {
+			return c.admin.Patch(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: home}},
+				client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"privileged"}}}`)), client.DryRunAll)
+		},
+	} {
+		testenv.Eventually(c, "the policy "+what+" is in force", func(ctx context.Context) error {
+			if err := attempt(ctx); err == nil || !strings.Contains(err.Error(), "ValidatingAdmissionPolicy") {
+				return errors.Join(errors.New("it lets pass what it must not"), err)
+			}
+			return nil
+		})
+	}
+}
+
+// workspace makes a Workspace and, as the operator, its namespace, and returns that's
+// name.
+func (c *cluster) workspace(name, image string) string {
+	c.Helper()
+	ws := &v1alpha1.Workspace{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: v1alpha1.WorkspaceSpec{
+			Database: v1alpha1.Database{SecretRef: v1alpha1.SecretKeyRef{Name: "database"}, Egress: []v1alpha1.EgressRule{{}}},
+			Runner:   v1alpha1.Runner{Image: image},
+		},
+	}
+	if err := c.admin.Create(c.Context(), ws); err != nil {
+		c.Fatal(err)
+	}
+	testenv.Eventually(c, "the policy on images knows Workspace "+name, func(ctx context.Context) error {
+		err := c.operator.Create(ctx, namespaceOf(name, ws.NamespaceName(), "unknown:0"), client.DryRunAll)
+		if err == nil || !strings.Contains(err.Error(), "workspace-jobs-runner-images") {
+			return errors.Join(errors.New("it does not"), err)
+		}
+		return nil
+	})
+	namespace := namespaceOf(name, ws.NamespaceName(), image)
+	namespace.OwnerReferences[0].UID = ws.UID
+	testenv.Eventually(c, "namespace "+namespace.Name, func(ctx context.Context) error {
+		return c.operator.Create(ctx, namespace.DeepCopy())
+	})
+	return namespace.Name
+}
+
+// namespaceOf is what the operator makes for a Workspace.
+func namespaceOf(workspace, name, image string) *corev1.Namespace {
+	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name: name,
+		Labels: map[string]string{
+			v1alpha1.LabelWorkspace: workspace, v1alpha1.LabelManagedBy: v1alpha1.ManagedBy,
+			"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/enforce-version": "v1.37",
+		},
+		Annotations: map[string]string{v1alpha1.AnnotationRunnerImage: image},
+		OwnerReferences: []metav1.OwnerReference{{
+			APIVersion: v1alpha1.GroupVersion.String(), Kind: "Workspace", Name: workspace, UID: "not-made-yet", Controller: new(true),
+		}},
+	}}
+}
+
+// accepted fails the test if the write was refused.
+func (c *cluster) accepted(what string, err error) {
+	c.Helper()
+	if err != nil {
+		c.Errorf("%s is refused: %v", what, err)
+	}
+}
+
+// refused fails the test unless the policy refused the write, for the reason that
+// contains the words.
+func (c *cluster) refused(what, policy, words string, err error) {
+	c.Helper()
+	if !apierrors.IsForbidden(err) || !strings.Contains(fmt.Sprint(err), "ValidatingAdmissionPolicy '"+policy+"'") || !strings.Contains(fmt.Sprint(err), words) {
+		c.Errorf("%s is not refused by %s with %q, but: %v", what, policy, words, err)
+	}
+}

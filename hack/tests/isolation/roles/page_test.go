@@ -1,0 +1,218 @@
+package roles
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+)
+
+const page = "../../../../docs/roles.md"
+
+// TestPage compares the tables of docs/roles.md with the API server's answers.
+// -update writes them.
+func TestPage(t *testing.T) {
+	t.Parallel()
+	f := find(t)
+	for _, fault := range f.notRefused() {
+		t.Error(fault)
+	}
+	if t.Failed() {
+		return
+	}
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh := string(text)
+	for table, rows := range map[string]string{
+		"allowed": f.allowedTable(), "refused": f.refusedTable(), "everybody": f.everybodyTable(), "asked": f.askedTable(),
+	} {
+		begin, end := "<!-- "+table+": hack/tests/isolation/roles writes this -->\n", "<!-- end of "+table+" -->"
+		before, rest, begun := strings.Cut(fresh, begin)
+		_, after, ended := strings.Cut(rest, end)
+		if !begun || !ended {
+			t.Fatalf("%s has no %q with an %q", page, begin, end)
+		}
+		fresh = before + begin + "\n" + rows + "\n" + end + after
+	}
+	if fresh == string(text) {
+		return
+	}
+	if !*update {
+		t.Fatalf("docs/roles.md differs from what the API server answers; run `go test ./hack/tests/isolation/roles -update`, and look at what it changes (-page +answers):\n%s",
+			gocmp.Diff(strings.Split(string(text), "\n"), strings.Split(fresh, "\n")))
+	}
+	if err := os.WriteFile(page, []byte(fresh), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// allowedTable has all verbs of each resource that a member may do something with.
+func (f *findings) allowedTable() string {
+	type row struct{ group, verbs, answers string }
+	names := map[row][]string{}
+	var order []row
+	for _, r := range f.allowed() {
+		for _, verbs := range f.sameAnswers(r) {
+			key := row{r.group, quoted(verbs), f.answers(r, verbs[0])}
+			if names[key] == nil {
+				order = append(order, key)
+			}
+			names[key] = append(names[key], r.name)
+		}
+	}
+	slices.SortStableFunc(order, func(a, b row) int {
+		return first(strings.Contains(a.answers, "yes"), strings.Contains(b.answers, "yes"))
+	})
+	var table strings.Builder
+	fmt.Fprint(&table, "| API group | resource | verbs | Viewer | Editor | Admin |\n| --- | --- | --- | --- | --- | --- |\n")
+	for _, key := range order {
+		fmt.Fprintf(&table, "| %s | %s | %s | %s |\n", groupName(key.group), quoted(names[key]), key.verbs, key.answers)
+	}
+	return table.String()
+}
+
+// allowed are the served resources with which a member may do something, ours first.
+func (f *findings) allowed() []resource {
+	all := slices.DeleteFunc(slices.Clone(f.served), func(r resource) bool {
+		return !slices.ContainsFunc(r.verbs, func(verb string) bool { return strings.Contains(f.answers(r, verb), "yes") })
+	})
+	slices.SortFunc(all, func(a, b resource) int {
+		return cmp.Or(first(a.group == jobs, b.group == jobs), cmp.Compare(a.group, b.group), cmp.Compare(a.name, b.name))
+	})
+	return all
+}
+
+// first compares: what it holds for comes first.
+func first(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
+	default:
+		return 1
+	}
+}
+
+// answers to Viewer, Editor and Admin: "no | yes | yes".
+func (f *findings) answers(r resource, verb string) string {
+	var words []string
+	for _, who := range members {
+		word := "no"
+		if f.of(who, own)[action{verb: verb, group: r.group, resource: r.name}] {
+			word = "yes"
+		}
+		words = append(words, word)
+	}
+	return strings.Join(words, " | ")
+}
+
+// sameAnswers are the resource's verbs, those with the same answers together.
+func (f *findings) sameAnswers(r resource) [][]string {
+	var all [][]string
+	for _, verb := range sortedVerbs(r.verbs) {
+		i := slices.IndexFunc(all, func(verbs []string) bool { return f.answers(r, verbs[0]) == f.answers(r, verb) })
+		if i < 0 {
+			all = append(all, []string{verb})
+			continue
+		}
+		all[i] = append(all[i], verb)
+	}
+	return all
+}
+
+// everybodyTable has what the stranger may; members have no more outside of their
+// namespace.
+func (f *findings) everybodyTable() string {
+	var table strings.Builder
+	fmt.Fprint(&table, "| who | verb | what |\n| --- | --- | --- |\n")
+	writeRows(&table, "each user and ServiceAccount", f.of(stranger, clusterWide))
+	writeRows(&table, "each ServiceAccount, so `runner` too", f.beyond(runner, clusterWide))
+	return table.String()
+}
+
+func writeRows(table *strings.Builder, who string, allowed rights) {
+	byVerbs := map[string][]string{}
+	verbs := map[string][]string{}
+	for a := range allowed {
+		what := a.resource
+		if a.path != "" {
+			what = a.path
+		}
+		verbs[what] = append(verbs[what], a.verb)
+	}
+	for what, v := range verbs {
+		key := quoted(sortedVerbs(v))
+		byVerbs[key] = append(byVerbs[key], what)
+	}
+	for _, key := range slices.Sorted(maps.Keys(byVerbs)) {
+		fmt.Fprintf(table, "| %s | %s | %s |\n", who, key, quoted(topmost(byVerbs[key])))
+	}
+}
+
+// topmost leaves out paths below others, as /apis/apps/v1 is below /apis.
+func topmost(all []string) []string {
+	slices.Sort(all)
+	return slices.Compact(slices.DeleteFunc(all, func(path string) bool {
+		return slices.ContainsFunc(all, func(other string) bool {
+			return other != "/" && other != path && strings.HasPrefix(path, strings.TrimSuffix(other, "/")+"/")
+		})
+	}))
+}
+
+// askedTable has all that was asked about.
+func (f *findings) askedTable() string {
+	names := map[string][]string{}
+	for _, r := range f.served {
+		names[r.group] = append(names[r.group], r.name)
+	}
+	var table strings.Builder
+	fmt.Fprint(&table, "| API group | resources and subresources |\n| --- | --- |\n")
+	for _, group := range slices.Sorted(maps.Keys(names)) {
+		slices.Sort(names[group])
+		fmt.Fprintf(&table, "| %s | %s |\n", groupName(group), quoted(names[group]))
+	}
+	verbs := map[string][]string{}
+	for _, r := range special() {
+		for _, verb := range r.verbs {
+			if !slices.Contains(slices.Concat(readVerbs, writeVerbs), verb) {
+				verbs[verb] = append(verbs[verb], r.name)
+			}
+		}
+	}
+	fmt.Fprint(&table, "\n| verb beside those served | on |\n| --- | --- |\n| `update` | `<each of them>/finalizers` |\n")
+	for _, verb := range slices.Sorted(maps.Keys(verbs)) {
+		slices.Sort(verbs[verb])
+		fmt.Fprintf(&table, "| `%s` | %s |\n", verb, quoted(slices.Compact(verbs[verb])))
+	}
+	return table.String()
+}
+
+func groupName(group string) string {
+	if group == "" {
+		return "(core)"
+	}
+	return "`" + group + "`"
+}
+
+// sortedVerbs: reading before writing, as kubectl has them.
+func sortedVerbs(verbs []string) []string {
+	known := slices.Concat(readVerbs, writeVerbs)
+	return slices.SortedFunc(slices.Values(verbs), func(a, b string) int {
+		return cmp.Or(cmp.Compare(uint(slices.Index(known, a)), uint(slices.Index(known, b))), cmp.Compare(a, b))
+	})
+}
+
+func quoted(words []string) string {
+	if len(words) == 0 {
+		return ""
+	}
+	return "`" + strings.Join(words, "`, `") + "`"
+}

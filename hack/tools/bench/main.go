@@ -1,0 +1,102 @@
+// Command bench measures what the operator costs and how quick it is, beside bare
+// Kubernetes in the same run. It prints, and judges nothing.
+//
+//	make cluster-tool && go run ./hack/tools/bench --help
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+)
+
+// command is one of the measurements. It declares its flags and returns what runs
+// once they are parsed.
+type command struct {
+	name, does string
+	// longest bounds it.
+	longest time.Duration
+	declare func(*flag.FlagSet) func(context.Context) error
+}
+
+func commands() []command {
+	return []command{
+		{"throughput", "jobs a second through the operator, and its writes for each, next to raw Jobs", 30 * time.Minute, throughputCommand},
+		{"latency", "how much later than a WorkspaceJob its Job is created, at a steady rate", 15 * time.Minute, latencyCommand},
+		{"minute", "recurring jobs that are due in the same minute, next to bare CronJobs", 30 * time.Minute, minuteCommand},
+		{"idle", "what an operator does that has much to watch and nothing to do", time.Hour, idleCommand},
+		{"memory", "what finished jobs cost the operator", 45 * time.Minute, memoryCommand},
+		{"noisy", "how much later a tenant's jobs are while another one floods the operator", 45 * time.Minute, noisyCommand},
+		{"pages", "how long the server's pages take with many jobs, and what it needs for them and for many streams", 30 * time.Minute, pagesCommand},
+		{"start", "how much later than a raw Job's process a handler starts, on a cluster of `make demo`", 15 * time.Minute, startCommand},
+	}
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	quiet := logr.FromSlogHandler(slog.DiscardHandler)
+	log.SetLogger(quiet)
+	klog.SetLogger(quiet)
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) == 0 || args[0] == "help" || args[0] == "-h" || args[0] == "--help" {
+		help()
+		return nil
+	}
+	for _, c := range commands() {
+		if c.name != args[0] {
+			continue
+		}
+		flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
+		measure := c.declare(flags)
+		if err := flags.Parse(args[1:]); errors.Is(err, flag.ErrHelp) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if flags.NArg() > 0 {
+			return fmt.Errorf("%s: what is %q? See bench --help", c.name, flags.Arg(0))
+		}
+		ctx, cancel := context.WithTimeoutCause(ctx, c.longest, fmt.Errorf("not done within %s", c.longest))
+		defer cancel()
+		return measure(ctx)
+	}
+	return fmt.Errorf("there is no measurement %q: see bench --help", args[0])
+}
+
+func help() {
+	fmt.Print(`bench MEASUREMENT [FLAGS], in the repository, after make cluster-tool
+
+All but start make a control plane with a simulated node (kwok) on this machine, run the
+operator against it as a process of its own, and remove both at the end. They need no
+root. Measure on a machine that does nothing else, and compare ratios, not seconds.
+`)
+	for _, c := range commands() {
+		fmt.Printf("\n%s: %s\n", c.name, c.does)
+		flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
+		flags.SetOutput(os.Stdout)
+		c.declare(flags)
+		flags.PrintDefaults()
+	}
+}
+
+// say tells whoever waits what goes on. It is never a result.
+func say(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "bench: "+format+"\n", args...)
+}

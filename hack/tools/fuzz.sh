@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Runs every fuzz target of the repository for $FUZZTIME, one after the other, as Go
+# takes no more at a time. What one finds is in its package's testdata/fuzz, and from
+# then on `go test` runs it too.
+set -euo pipefail
+
+cd "$(dirname "$0")/../.."
+# GUIDED is empty where all that a package needs should not be built once more, to be
+# guided by what an input covers: a few thousand inputs find little more with it.
+guided=(${GUIDED:+-fuzz=.})
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+found=$(go env GOCACHE)/fuzz
+failed=0
+
+# Targets are looked for in the files: test binaries would have to be built and run
+# to list theirs, and some start a database or an API server first.
+folders=$(git ls-files --cached --others --exclude-standard -- '*_test.go' |
+	xargs grep --files-with-matches '^func Fuzz' | xargs -n 1 dirname | sort -u)
+for folder in $folders; do
+	targets=$(grep --no-filename --only-matching '^func Fuzz[A-Za-z0-9_]*' "$folder"/*_test.go | cut -d' ' -f2)
+	package=$(go -C "$folder" list .)
+	echo "fuzz: $package"
+	# Built once for all of a package's targets.
+	if ! go -C "$folder" test -c "${guided[@]}" -o "$scratch/test" .; then
+		failed=1
+		continue
+	fi
+	for target in $targets; do
+		# Time must not decide how much is tried: inputs are minimized by count too.
+		if (cd "$folder" && "$scratch/test" -test.run='^$' -test.fuzz="^$target\$" -test.fuzztime="$FUZZTIME" \
+			-test.fuzzminimizetime=100x -test.fuzzcachedir="$found/$package" -test.timeout=0) > "$scratch/output" 2>&1; then
+			echo "  $target: $(grep '^fuzz: elapsed' "$scratch/output" | tail -n 1 | cut -d' ' -f3-)"
+		else
+			cat "$scratch/output"
+			echo "fuzz: $target of $package failed: commit the file in $folder/testdata/fuzz with what mends it" >&2
+			failed=1
+		fi
+	done
+done
+exit $failed
