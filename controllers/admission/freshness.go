@@ -3,7 +3,6 @@ package admission
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"sync"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -11,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
@@ -31,7 +31,8 @@ type freshness struct {
 type sighting struct {
 	kind    schema.GroupVersionKind
 	name    string
-	version uint64
+	version string // the resource version that the cache must have, or a newer one
+	gone    bool   // only a newer one counts: the API server has this one no more
 }
 
 func (f *freshness) reached(ctx context.Context, cache, live client.Reader, namespace string) (bool, error) {
@@ -74,8 +75,7 @@ func compare(ctx context.Context, cache, live client.Reader, namespace string) (
 	if err != nil {
 		return nil, err
 	}
-	gone, err := leftovers(cached.Items, seen)
-	return append(seen, gone...), err
+	return append(seen, leftovers(cached.Items, seen)...), nil
 }
 
 // sightings of all that bears on a queue.
@@ -95,20 +95,15 @@ func sightings(ctx context.Context, live client.Reader, namespace string) ([]sig
 				return nil, fmt.Errorf("list the %ss: %w", kind.Kind, err)
 			}
 			for i := range list.Items {
-				version, err := VersionOf(&list.Items[i])
-				if err != nil {
-					return nil, err
-				}
-				all = append(all, sighting{kind: kind, name: list.Items[i].Name, version: version})
+				all = append(all, sighting{kind: kind, name: list.Items[i].Name, version: list.Items[i].ResourceVersion})
 			}
 		}
 	}
 	return all, nil
 }
 
-// leftovers are the WorkspaceJobs that the cache had and the API server has no more: each
-// as a version that the cache can only reach by losing it.
-func leftovers(cached []v1alpha1.WorkspaceJob, seen []sighting) ([]sighting, error) {
+// leftovers are the WorkspaceJobs that the cache had and the API server no longer has.
+func leftovers(cached []v1alpha1.WorkspaceJob, seen []sighting) []sighting {
 	exists := map[string]bool{}
 	for _, one := range seen {
 		if one.kind.Kind == "WorkspaceJob" {
@@ -117,25 +112,24 @@ func leftovers(cached []v1alpha1.WorkspaceJob, seen []sighting) ([]sighting, err
 	}
 	var gone []sighting
 	for i := range cached {
-		version, err := VersionOf(&cached[i])
-		if err != nil {
-			return nil, err
-		}
-		if !exists[cached[i].Name] {
-			gone = append(gone, sighting{kind: v1alpha1.GroupVersion.WithKind("WorkspaceJob"), name: cached[i].Name, version: version + 1})
+		if job := &cached[i]; !exists[job.Name] {
+			gone = append(gone, sighting{kind: v1alpha1.GroupVersion.WithKind("WorkspaceJob"), name: job.Name, version: job.ResourceVersion, gone: true})
 		}
 	}
-	return gone, nil
+	return gone
 }
 
-// reached: the cache has the object as it was seen or newer, or it is gone.
+// reached reports whether the cache has the object as it was seen or newer, or it is gone.
 func (s sighting) reached(ctx context.Context, cache, live client.Reader, namespace string) (bool, error) {
 	key := client.ObjectKey{Namespace: namespace, Name: s.name}
 	cached := s.blank()
 	err := cache.Get(ctx, key, cached)
 	if err == nil {
-		version, err := VersionOf(cached)
-		return version >= s.version, err
+		order, err := resourceversion.CompareResourceVersion(cached.GetResourceVersion(), s.version)
+		if err != nil {
+			return false, fmt.Errorf("%s %q: %w", s.kind.Kind, s.name, err)
+		}
+		return order > 0 || order == 0 && !s.gone, nil
 	}
 	if !apierrors.IsNotFound(err) {
 		return false, err
@@ -155,15 +149,4 @@ func (s sighting) blank() client.Object {
 	default:
 		return &v1alpha1.WorkspaceJob{}
 	}
-}
-
-// VersionOf is an object's resource version, which compares as a number: Kubernetes promises so since 1.35, and etcd's
-// revisions have been numbers ever since.
-// https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
-func VersionOf(object client.Object) (uint64, error) {
-	version, err := strconv.ParseUint(object.GetResourceVersion(), 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("the resource version of %q is no number: %w", object.GetName(), err)
-	}
-	return version, nil
 }

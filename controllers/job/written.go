@@ -5,10 +5,10 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
-	"github.com/openradius/workspace-jobs/controllers/admission"
 )
 
 // catchUp is how long the cache may take to show what was written. After that it is
@@ -25,22 +25,21 @@ type written struct {
 
 // version of a job, when it was written.
 type version struct {
-	uid    types.UID
-	number uint64
-	at     time.Time
+	uid             types.UID
+	resourceVersion string
+	at              time.Time
 }
 
 func newWritten() *written { return &written{jobs: map[types.NamespacedName]version{}} }
 
 // note what the API server has answered to a write.
 func (w *written) note(job *v1alpha1.WorkspaceJob, now time.Time) {
-	number, err := admission.VersionOf(job)
-	if err != nil || w == nil {
+	if w == nil {
 		return
 	}
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	w.jobs[client.ObjectKeyFromObject(job)] = version{job.UID, number, now}
+	w.jobs[client.ObjectKeyFromObject(job)] = version{job.UID, job.ResourceVersion, now}
 }
 
 // unseen reports whether the job, as the cache has it, is older than what was written.
@@ -54,8 +53,8 @@ func (w *written) unseen(job *v1alpha1.WorkspaceJob, now time.Time) bool {
 	if !ok {
 		return false
 	}
-	number, err := admission.VersionOf(job)
-	if err == nil && last.uid == job.UID && number < last.number && now.Sub(last.at) < catchUp {
+	order, err := resourceversion.CompareResourceVersion(job.ResourceVersion, last.resourceVersion)
+	if err == nil && last.uid == job.UID && order < 0 && now.Sub(last.at) < catchUp {
 		return true
 	}
 	delete(w.jobs, client.ObjectKeyFromObject(job))
