@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -19,13 +17,6 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/controllers/workspace"
 )
-
-// troubleAfter is how long a pod may be on its way before its events are asked
-// why.
-const troubleAfter = 10 * time.Second
-
-// indexPodOwner has pods in the manager's cache by the UIDs of their Jobs.
-const indexPodOwner = "controllerUID"
 
 // observe gathers all that decide needs. The cache may lag: where acting on what
 // it lacks would be wrong, the API server is asked.
@@ -64,7 +55,7 @@ func (r *Reconciler) observeChild(ctx context.Context, o *observed) error {
 		return nil
 	}
 	o.child = child
-	o.seen, err = r.seenOf(ctx, child, o.now)
+	o.seen, err = runnerjob.Read(ctx, r.Client, r.APIReader, child, o.now)
 	return err
 }
 
@@ -153,28 +144,4 @@ func (r *Reconciler) childOf(ctx context.Context, job *v1alpha1.WorkspaceJob) (*
 		return nil, fmt.Errorf("read Job %q: %w", key.Name, err)
 	}
 	return child, nil
-}
-
-func (r *Reconciler) seenOf(ctx context.Context, child *batchv1.Job, now time.Time) (runnerjob.Observation, error) {
-	var pods corev1.PodList
-	if err := r.Client.List(ctx, &pods, client.InNamespace(child.Namespace), client.MatchingFields{indexPodOwner: string(child.UID)}); err != nil {
-		return runnerjob.Observation{}, fmt.Errorf("list the pods of Job %q: %w", child.Name, err)
-	}
-	if runnerjob.Finished(child) != nil && !runnerjob.EndSeen(pods.Items) {
-		if err := r.APIReader.List(ctx, &pods, client.InNamespace(child.Namespace), client.MatchingLabels{batchv1.ControllerUidLabel: string(child.UID)}); err != nil {
-			return runnerjob.Observation{}, fmt.Errorf("list the pods of Job %q: %w", child.Name, err)
-		}
-	}
-	seen := runnerjob.Observe(child, pods.Items)
-	stuck := seen.End == nil && seen.StartedAt == nil && seen.Waiting == "" && now.Sub(child.CreationTimestamp.Time) >= troubleAfter
-	if !stuck {
-		return seen, nil
-	}
-	about := []client.Object{child}
-	for i := range pods.Items {
-		about = append(about, &pods.Items[i])
-	}
-	var err error
-	seen.Waiting, err = runnerjob.Trouble(ctx, r.APIReader, about...)
-	return seen, err
 }

@@ -6,7 +6,6 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -30,12 +29,8 @@ const workers = 16
 // SetupWithManager has the manager call r for everything that bears on a
 // WorkspaceJob. The indexes of admission, continuation, runnerjob and
 // workspace must be in place.
-func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	r.written = newWritten()
-	indexer := mgr.GetFieldIndexer()
-	if err := indexer.IndexField(ctx, &corev1.Pod{}, indexPodOwner, controllerUID); err != nil {
-		return err
-	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("workspacejob").
 		For(&v1alpha1.WorkspaceJob{}).
@@ -47,13 +42,6 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 		Watches(&v1alpha1.Workspace{}, handler.EnqueueRequestsFromMapFunc(r.jobsOfWorkspace), builder.WithPredicates(becomesAble())).
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers, NewQueue: fairqueue.New}).
 		Complete(r)
-}
-
-func controllerUID(object client.Object) []string {
-	if owner := metav1.GetControllerOf(object); owner != nil {
-		return []string{string(owner.UID)}
-	}
-	return nil
 }
 
 // jobOfChild goes by labels: hints of whom to wake, nothing that is trusted. The Job

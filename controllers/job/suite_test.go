@@ -59,7 +59,7 @@ func setUp(ctx context.Context, mgr ctrl.Manager) error {
 			return err
 		}
 	}
-	return operator.reconciler.SetupWithManager(ctx, mgr)
+	return operator.reconciler.SetupWithManager(mgr)
 }
 
 // clusterT is a cluster, in which the operator runs, as one test sees it.

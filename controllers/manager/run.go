@@ -95,7 +95,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, opts options) error {
 		Clock: clock.RealClock{}, Metrics: measured,
 		Queues: admission.New(places), Places: places, Limits: opts.limits,
 	}
-	if err := jobs.SetupWithManager(ctx, mgr); err != nil {
+	if err := jobs.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the WorkspaceJob controller: %w", err)
 	}
 	return addRecurring(mgr)

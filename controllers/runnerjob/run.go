@@ -1,12 +1,9 @@
 package runnerjob
 
 import (
-	"context"
 	"strings"
 
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/runner/contract"
@@ -62,17 +59,3 @@ func fromPod(name, path string) corev1.EnvVar {
 // $(DATABASE_URL) there would be the password.
 // https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/
 func escape(value string) string { return strings.ReplaceAll(value, "$", "$$") }
-
-// IndexOwner has Jobs in the manager's cache by the UIDs of their owners.
-const IndexOwner = "ownerUID"
-
-// Index adds IndexOwner.
-func Index(ctx context.Context, indexer client.FieldIndexer) error {
-	return indexer.IndexField(ctx, &batchv1.Job{}, IndexOwner, func(object client.Object) []string {
-		var uids []string
-		for _, owner := range object.GetOwnerReferences() {
-			uids = append(uids, string(owner.UID))
-		}
-		return uids
-	})
-}

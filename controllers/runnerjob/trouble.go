@@ -9,10 +9,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Trouble is the newest warning that Kubernetes has about the objects, a Job and
+// Trouble returns the newest warning that Kubernetes has about the objects, a Job and
 // then its pods: a quota that refuses the pod, a volume that can't be mounted. What a
-// pod's own status tells is not here; see [Observe]. It reads events, so reader
-// must not be a cache.
+// pod's own status tells is not here; see [Observe]. It reads events, which the
+// cache does not hold.
 func Trouble(ctx context.Context, reader client.Reader, objects ...client.Object) (string, error) {
 	var newest *corev1.Event
 	for _, object := range objects {

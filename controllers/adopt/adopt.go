@@ -1,0 +1,55 @@
+// Package adopt creates objects under fixed names, so that a crash between two writes
+// never makes a second one.
+package adopt
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/report"
+)
+
+// Answer is what came of [Create]: the object, a stranger, or a refusal.
+type Answer[T client.Object] struct {
+	// Object was created now, or existed and is the caller's. The API server's
+	// version of it.
+	Object T
+	// Exists reports whether Object or Stranger existed already.
+	Exists bool
+	// Stranger is another owner's object of that name.
+	Stranger T
+	// Refusal is nil unless the API server refused the object.
+	Refusal *report.Refusal
+}
+
+// Create creates object with writer. If its name is taken, the holder is read with live,
+// which must not be a cache: owns reports whether it is the caller's, which it must
+// decide by UID and never by name. An error is worth a retry.
+func Create[T client.Object](ctx context.Context, writer client.Writer, live client.Reader, object T, owns func(T) bool) (Answer[T], error) {
+	key := client.ObjectKeyFromObject(object)
+	err := writer.Create(ctx, object, client.FieldOwner(v1alpha1.ManagedBy))
+	switch refusal := report.RefusalOf(err); {
+	case err == nil:
+		return Answer[T]{Object: object}, nil
+	case refusal != nil:
+		return Answer[T]{Refusal: refusal}, nil
+	case !apierrors.IsAlreadyExists(err):
+		return Answer[T]{}, fmt.Errorf("create %T %q: %w", object, key.Name, err)
+	}
+	holder, ok := reflect.New(reflect.TypeOf(object).Elem()).Interface().(T)
+	if !ok {
+		return Answer[T]{}, fmt.Errorf("%T is no pointer to an object", object)
+	}
+	if err := live.Get(ctx, key, holder); err != nil {
+		return Answer[T]{}, fmt.Errorf("read %T %q: %w", object, key.Name, err)
+	}
+	if owns(holder) {
+		return Answer[T]{Object: holder, Exists: true}, nil
+	}
+	return Answer[T]{Stranger: holder, Exists: true}, nil
+}

@@ -1,0 +1,40 @@
+package report
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"unicode/utf8"
+)
+
+const (
+	// MaxMessage is the length of a condition's message, in bytes.
+	MaxMessage = 2048
+	// MaxNote is the length of an event's note, in bytes. The API server accepts 1,024.
+	MaxNote = 1000
+)
+
+// Clip cuts text to at most limit bytes of whole characters.
+func Clip(text string, limit int) string {
+	const mark = "…"
+	if len(text) <= limit {
+		return text
+	}
+	cut := limit - len(mark)
+	for cut > 0 && !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return text[:cut] + mark
+}
+
+// Hash returns ten hexadecimal digits that stand for the values. It fits into a name
+// and an annotation, and panics for values that JSON can't hold, such as channels.
+func Hash(values ...any) string {
+	encoded, err := json.Marshal(values)
+	if err != nil {
+		panic(fmt.Sprintf("hash %T: %v", values, err))
+	}
+	sum := sha256.Sum256(encoded)
+	return hex.EncodeToString(sum[:5])
+}

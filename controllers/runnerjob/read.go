@@ -1,0 +1,75 @@
+package runnerjob
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// troubleAfter is how long a pod may be on its way before its events are asked why.
+const troubleAfter = 10 * time.Second
+
+const (
+	// IndexOwner has Jobs in the manager's cache by the UIDs of their owners.
+	IndexOwner = "ownerUID"
+	// indexPodOwner has pods in the manager's cache by the UIDs of their Jobs.
+	indexPodOwner = "controllerUID"
+)
+
+// Index adds to the manager's cache what this package and its callers look up.
+func Index(ctx context.Context, indexer client.FieldIndexer) error {
+	err := indexer.IndexField(ctx, &batchv1.Job{}, IndexOwner, func(object client.Object) []string {
+		var uids []string
+		for _, owner := range object.GetOwnerReferences() {
+			uids = append(uids, string(owner.UID))
+		}
+		return uids
+	})
+	if err != nil {
+		return err
+	}
+	return indexer.IndexField(ctx, &corev1.Pod{}, indexPodOwner, func(object client.Object) []string {
+		if owner := metav1.GetControllerOf(object); owner != nil {
+			return []string{string(owner.UID)}
+		}
+		return nil
+	})
+}
+
+// Read observes job. Its pods are read from the cache, and live where the cache of pods
+// is behind that of Jobs. A pod that has not started for ten seconds, and whose status
+// does not say why, is explained by its events.
+func Read(ctx context.Context, cache, live client.Reader, job *batchv1.Job, now time.Time) (Observation, error) {
+	pods, err := podsOf(ctx, cache, live, job)
+	if err != nil {
+		return Observation{}, err
+	}
+	seen := Observe(job, pods)
+	stuck := seen.End == nil && seen.StartedAt == nil && seen.Waiting == "" && now.Sub(job.CreationTimestamp.Time) >= troubleAfter
+	if !stuck {
+		return seen, nil
+	}
+	about := []client.Object{job}
+	for i := range pods {
+		about = append(about, &pods[i])
+	}
+	seen.Waiting, err = Trouble(ctx, live, about...)
+	return seen, err
+}
+
+func podsOf(ctx context.Context, cache, live client.Reader, job *batchv1.Job) ([]corev1.Pod, error) {
+	var pods corev1.PodList
+	err := cache.List(ctx, &pods, client.InNamespace(job.Namespace), client.MatchingFields{indexPodOwner: string(job.UID)})
+	if err == nil && Finished(job) != nil && !EndSeen(pods.Items) {
+		err = live.List(ctx, &pods, client.InNamespace(job.Namespace), client.MatchingLabels{batchv1.ControllerUidLabel: string(job.UID)})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list the pods of Job %q: %w", job.Name, err)
+	}
+	return pods.Items, nil
+}
