@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"time"
 
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -111,7 +110,7 @@ func (w *Workspace) existing(ctx context.Context, job *v1alpha1.WorkspaceJob) (*
 // where nothing was said is no difference.
 func does(found, wanted *v1alpha1.WorkspaceJob) bool {
 	a, b := found.Spec, wanted.Spec
-	return a.Handler == b.Handler && sameJSON(a.Args, b.Args) &&
+	return a.Handler == b.Handler && v1alpha1.SameJSON(a.Args, b.Args) &&
 		equality.Semantic.DeepEqual(a.RecurringJobRef, b.RecurringJobRef) &&
 		equality.Semantic.DeepEqual(a.Delay, b.Delay) && sameTime(a.RunAt, b.RunAt) &&
 		equality.Semantic.DeepEqual(a.After, b.After)
@@ -123,14 +122,6 @@ func sameTime(a, b *metav1.Time) bool {
 		return a == b
 	}
 	return a.Unix() == b.Unix()
-}
-
-func sameJSON(a, b *apiextensionsv1.JSON) bool {
-	if a == nil || b == nil {
-		return a == b
-	}
-	var left, right any
-	return json.Unmarshal(a.Raw, &left) == nil && json.Unmarshal(b.Raw, &right) == nil && equality.Semantic.DeepEqual(left, right)
 }
 
 // Get a job.

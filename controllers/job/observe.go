@@ -7,8 +7,6 @@ import (
 	"slices"
 
 	batchv1 "k8s.io/api/batch/v1"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -92,16 +90,7 @@ func (r *Reconciler) scheduledFor(ctx context.Context, child *batchv1.Job, job *
 	if err := json.Unmarshal([]byte(child.Annotations[v1alpha1.AnnotationTemplate]), &template); err != nil {
 		return false, nil
 	}
-	return template.Handler == job.Spec.Handler && sameArgs(template.Args, job.Spec.Args), nil
-}
-
-// sameArgs compares JSON, not its spelling.
-func sameArgs(a, b *apiextensionsv1.JSON) bool {
-	if a == nil || b == nil {
-		return a == b
-	}
-	var left, right any
-	return json.Unmarshal(a.Raw, &left) == nil && json.Unmarshal(b.Raw, &right) == nil && equality.Semantic.DeepEqual(left, right)
+	return template.Handler == job.Spec.Handler && v1alpha1.SameJSON(template.Args, job.Spec.Args), nil
 }
 
 // endedOf are the job's own Jobs that are over.

@@ -1,0 +1,33 @@
+package v1alpha1
+
+import (
+	"bytes"
+	stdjson "encoding/json"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/util/json"
+)
+
+// SameJSON reports whether two values are the same to the API server, which keeps what
+// a value says and not how it was written: the order of fields, 1.0 for 1. No value and
+// null differ, and so do two whole numbers that a float64 can't tell apart.
+func SameJSON(a, b *apiextensionsv1.JSON) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	left, err := stored(a.Raw)
+	if err != nil {
+		return false
+	}
+	right, err := stored(b.Raw)
+	return err == nil && bytes.Equal(left, right)
+}
+
+// stored returns the value as the API server writes it.
+func stored(raw []byte) ([]byte, error) {
+	var value any
+	if err := json.Unmarshal(raw, &value); err != nil {
+		return nil, err
+	}
+	return stdjson.Marshal(value)
+}
