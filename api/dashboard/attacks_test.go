@@ -288,7 +288,7 @@ func TestIDsThatAreNoNames(t *testing.T) {
 }
 
 // evil is text that would do something, or begin another event, if it were taken as it is.
-const evil = "<script>alert(1)</script>\"><img src=x onerror=alert(1)>'`\r\revent: live\rdata: <b>made up</b>\r\r\u202e\x1b[31m"
+const evil = "<script>alert(1)</script>\"><img src=x onerror=alert(1)>'`\r\revent: live\rdata: <b>made up</b>\r\r\u202e\u2028\x1b[31m"
 
 func TestWhatOthersWroteIsText(t *testing.T) {
 	t.Parallel()
@@ -317,7 +317,7 @@ func TestWhatOthersWroteIsText(t *testing.T) {
 		"/search?by=name&q=" + escaped, "/search?by=name&q=evil&in=jobs&after=" + escaped, "/search?by=name&q=evil&in=jobs&continue=" + escaped, "/jobs?notice=" + escaped + "&n=" + escaped, "/jobs/evil-works?attempt=" + escaped, "/jobs?continue=" + escaped, "/pods?continue=" + escaped,
 	} {
 		p := v.get("/hangfire/acme" + path)
-		p.without("<script>alert", "<img src=x", "<b>made up", "\x1b", "\u202e")
+		p.without("<script>alert", "<img src=x", "<b>made up", "\x1b", "\u202e", "\u2028")
 		inert(t, path, p)
 	}
 	v.get("/hangfire/acme/jobs/evil-fails").want(http.StatusOK, "&lt;script&gt;alert(1)&lt;/script&gt;")

@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
-	"unicode"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/openradius/workspace-jobs/api/printable"
 )
 
 // moment is a time as pages show it.
@@ -89,19 +89,7 @@ func prettyJSON(raw *apiextensionsv1.JSON) string {
 	}
 	var buffer bytes.Buffer
 	if err := json.Indent(&buffer, raw.Raw, "", "  "); err != nil {
-		return printable(string(raw.Raw))
+		return printable.Text(string(raw.Raw))
 	}
-	return printable(buffer.String())
-}
-
-// printable has no control characters but ends of lines and tabs: what a handler writes
-// must not move about what is beside it.
-func printable(text string) string {
-	text = strings.ToValidUTF8(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(text), "\uFFFD")
-	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' || !unicode.Is(unicode.Cc, r) && !unicode.Is(unicode.Bidi_Control, r) {
-			return r
-		}
-		return '\uFFFD'
-	}, text)
+	return printable.Text(buffer.String())
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/openradius/workspace-jobs/api/printable"
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
@@ -79,7 +80,7 @@ func loadJob(ctx context.Context, s *scope, may rights) (pageData, error) {
 func jobDataOf(s *scope, job *v1alpha1.WorkspaceJob) *jobData {
 	status := &job.Status
 	data := &jobData{
-		base: base{Title: job.Name}, job: job, Name: job.Name, State: string(status.State), Message: printable(status.Message), Facts: factsOf(job),
+		base: base{Title: job.Name}, job: job, Name: job.Name, State: string(status.State), Message: printable.Text(status.Message), Facts: factsOf(job),
 		Timeline: timelineOf(job), Result: prettyJSON(status.Result), Final: status.State.Final(), Cancelling: job.Spec.Cancelled && !status.State.Final(),
 		Here: s.path("jobs", job.Name),
 	}
@@ -125,7 +126,7 @@ func attemptRowOf(s *scope, job *v1alpha1.WorkspaceJob, a *v1alpha1.Attempt) att
 	number := strconv.Itoa(int(a.Number))
 	row := attemptRow{
 		Number: a.Number, Run: a.Run, Created: at(a.CreatedAt), Started: at(a.StartedAt), Finished: at(a.FinishedAt), Took: between(a.StartedAt, a.FinishedAt),
-		Outcome: string(a.Outcome), Error: printable(a.Error), UnderWay: a.FinishedAt == nil,
+		Outcome: string(a.Outcome), Error: printable.Text(a.Error), UnderWay: a.FinishedAt == nil,
 		LogURL: s.path("jobs", job.Name) + "?attempt=" + number + "#log", LogText: s.path("jobs", job.Name, "attempts", number, "log"),
 	}
 	if a.ExitCode != nil {
@@ -146,7 +147,7 @@ func factsOf(job *v1alpha1.WorkspaceJob) []fact {
 	spec, status := &job.Spec, &job.Status
 	facts := []fact{{Word: "Handler", Text: handlerOf(job)}, {Word: "Queue", Text: status.Queue}}
 	if t := job.Template(); t != nil {
-		facts = append(facts, fact{Word: "Concurrency key", Text: printable(t.ConcurrencyKey)})
+		facts = append(facts, fact{Word: "Concurrency key", Text: printable.Text(t.ConcurrencyKey)})
 		if t.Timeout != nil {
 			facts = append(facts, fact{Word: "Timeout", Text: duration(t.Timeout.Duration)})
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/openradius/workspace-jobs/api/client"
+	"github.com/openradius/workspace-jobs/api/printable"
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
@@ -26,7 +27,7 @@ type jobRow struct {
 func jobRowOf(s *scope, job *v1alpha1.WorkspaceJob) jobRow {
 	row := jobRow{
 		Name: job.Name, URL: s.path("jobs", job.Name), Handler: handlerOf(job), State: job.Status.State, Attempts: job.Status.RunAttempts,
-		Message: printable(job.Status.Message), Created: at(job.CreationTimestamp), Started: at(job.Status.StartedAt), Finished: at(job.Status.FinishedAt),
+		Message: printable.Text(job.Status.Message), Created: at(job.CreationTimestamp), Started: at(job.Status.StartedAt), Finished: at(job.Status.FinishedAt),
 		Next: at(job.Status.NextAttemptAt), Took: between(job.Status.StartedAt, job.Status.FinishedAt),
 	}
 	if row.Next == nil && job.Status.State == v1alpha1.StateScheduled {

@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/openradius/workspace-jobs/api/auth"
+	"github.com/openradius/workspace-jobs/api/printable"
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
@@ -65,7 +66,7 @@ func (s *scope) logOf(ctx context.Context, job *v1alpha1.WorkspaceJob, a *v1alph
 		defer stream.Close()
 		var text []byte
 		text, err = io.ReadAll(io.LimitReader(stream, shownBytes))
-		data.Text = printable(string(text))
+		data.Text = printable.Text(string(text))
 	}
 	if err != nil {
 		data.Problem = logProblem(err)
@@ -210,7 +211,7 @@ func sendLines(ctx context.Context, stream io.Reader, send func(string)) int {
 		select {
 		case line, open := <-lines:
 			if open && sent < followedLines {
-				pending.WriteString(printable(line))
+				pending.WriteString(printable.Text(line))
 				sent++
 				continue
 			}

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/openradius/workspace-jobs/api/client"
+	"github.com/openradius/workspace-jobs/api/printable"
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
@@ -51,7 +52,7 @@ func loadOverview(_ context.Context, s *scope, _ rights) (pageData, error) {
 	data.Any = data.Any || len(ws.Status.History) > 0
 	data.Processing = counts[v1alpha1.StateProcessing]
 	if ready := meta.FindStatusCondition(ws.Status.Conditions, v1alpha1.ConditionReady); ready != nil && ready.Status != "True" {
-		data.Problem = printable(ready.Message)
+		data.Problem = printable.Text(ready.Message)
 	}
 	return data, nil
 }

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openradius/workspace-jobs/api/client"
+	"github.com/openradius/workspace-jobs/api/printable"
 	"github.com/openradius/workspace-jobs/api/schedule"
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
@@ -31,7 +32,7 @@ type recurringRow struct {
 
 func recurringRowOf(s *scope, r *v1alpha1.WorkspaceRecurringJob) recurringRow {
 	row := recurringRow{
-		Name: r.Name, URL: s.path("recurring", r.Name), Schedule: printable(r.Spec.Schedule), Zone: printable(zoneOf(r)), Handler: r.Spec.Template.Handler,
+		Name: r.Name, URL: s.path("recurring", r.Name), Schedule: printable.Text(r.Spec.Schedule), Zone: printable.Text(zoneOf(r)), Handler: r.Spec.Template.Handler,
 		Next: inZone(r.Status.NextScheduledAt, zoneOf(r)), Failures: r.Status.ConsecutiveFailures, Active: len(r.Status.Active), Paused: r.Spec.Suspend,
 		Last: at(r.Status.LastScheduledAt),
 	}
@@ -40,7 +41,7 @@ func recurringRowOf(s *scope, r *v1alpha1.WorkspaceRecurringJob) recurringRow {
 	}
 	ready := meta.FindStatusCondition(r.Status.Conditions, v1alpha1.ConditionReady)
 	if ready != nil && ready.Status == "False" && !r.Spec.Suspend && ready.Reason != v1alpha1.ReasonSuspended {
-		row.Problem = printable(ready.Message)
+		row.Problem = printable.Text(ready.Message)
 	}
 	return row
 }
@@ -193,7 +194,7 @@ func (d *recurringJobData) PreviewHere() *preview {
 }
 
 func previewOf(s *scope, name, expression, zone string) *preview {
-	p := &preview{URL: s.path("recurring", name), Schedule: printable(strings.TrimSpace(expression)), Zone: printable(strings.TrimSpace(zone))}
+	p := &preview{URL: s.path("recurring", name), Schedule: printable.Text(strings.TrimSpace(expression)), Zone: printable.Text(strings.TrimSpace(zone))}
 	parsed, err := schedule.Parse(p.Schedule, p.Zone, s.namespace()+"/"+name)
 	if err != nil {
 		p.Problem = scheduleProblem(err)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/auth"
 	"github.com/openradius/workspace-jobs/api/client"
+	"github.com/openradius/workspace-jobs/api/printable"
 )
 
 //go:embed templates
@@ -21,7 +22,7 @@ var templateFiles embed.FS
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"asset": asset, "at": at, "between": between, "count": count, "json": prettyJSON, "lower": func(state any) string { return strings.ToLower(fmt.Sprint(state)) }, "date": dateTime,
-	"hour": hourOf, "printable": printable, "signInPath": func() string { return own + "/sign-in" }, "signOutPath": func() string { return own + "/sign-out" },
+	"hour": hourOf, "printable": printable.Text, "signInPath": func() string { return own + "/sign-in" }, "signOutPath": func() string { return own + "/sign-out" },
 	"switchPath": func() string { return own + "/switch" }, "homePath": func() string { return Root },
 	"graph": func(bars []bar, what string) graph { return newGraph(bars, what) },
 }).ParseFS(templateFiles, "templates/*.html"))

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openradius/workspace-jobs/api/client"
+	"github.com/openradius/workspace-jobs/api/printable"
 )
 
 const (
@@ -101,7 +102,7 @@ func (d *searchData) Found() int { return len(d.Recurring) + len(d.Rows) }
 func loadSearch(ctx context.Context, s *scope, may rights) (pageData, error) {
 	query := s.request.URL.Query()
 	text := strings.TrimSpace(query.Get("q"))
-	data := &searchData{base: base{Title: "Search", Search: printable(text)}, Text: printable(text), Here: s.request.URL.RequestURI()}
+	data := &searchData{base: base{Title: "Search", Search: printable.Text(text)}, Text: printable.Text(text), Here: s.request.URL.RequestURI()}
 	text = strings.ToLower(text)
 	if data.Possible = partOfName.MatchString(text); !data.Possible {
 		return data, nil

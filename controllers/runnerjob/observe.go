@@ -4,14 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/openradius/workspace-jobs/api/printable"
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
@@ -125,25 +123,12 @@ func endOf(condition *batchv1.JobCondition, pods []corev1.Pod) *End {
 		end.Reason = cmp.Or(end.Reason, terminated.Reason)
 		// A message that can't be read is none: the exit code still counts.
 		end.Message, _ = contract.ParseMessage(terminated.Message)
-		end.Message.Error = printable(end.Message.Error)
+		end.Message.Error = printable.Text(end.Message.Error)
 	}
 	if !end.Succeeded {
 		end.Error = errorOf(end, pod)
 	}
 	return end
-}
-
-// printable replaces what a terminal or a page would obey rather than show: control
-// characters but line breaks and tabs, and marks that turn the direction of writing. A
-// tenant's code writes the text, and others read it, such as who is on call.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		shown := r == '\n' || r == '\t' || !unicode.In(r, unicode.Cc, unicode.Bidi_Control, unicode.Zl, unicode.Zp)
-		if shown {
-			return r
-		}
-		return utf8.RuneError
-	}, text)
 }
 
 // decisive is the newest pod that ended as the Job did; else the newest one.

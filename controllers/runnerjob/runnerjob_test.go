@@ -192,9 +192,9 @@ func TestObserve(t *testing.T) {
 			Observation{StartedAt: started, End: &End{At: when(9), ExitCode: new(int32(1)), Reason: "Error", Message: contract.Message{Error: "no table"}, Error: "no table"}},
 		},
 		"failed with what a terminal would obey": {
-			makeJob(batchv1.JobFailed), []*podMaker{makePod(0).exited(1, "Error", `{"error":"\u001b[2Jžluť\r\u202eno\u0000 👩‍🔧\n\ttable"}`)},
+			makeJob(batchv1.JobFailed), []*podMaker{makePod(0).exited(1, "Error", `{"error":"\u001b[2Jžluť\r\n\u202eno\u0000 👩‍🔧\n\ttable"}`)},
 			Observation{StartedAt: started, End: &End{At: when(9), ExitCode: new(int32(1)), Reason: "Error",
-				Message: contract.Message{Error: "\ufffd[2Jžluť\ufffd\ufffdno\ufffd 👩‍🔧\n\ttable"}, Error: "\ufffd[2Jžluť\ufffd\ufffdno\ufffd 👩‍🔧\n\ttable"}},
+				Message: contract.Message{Error: "\ufffd[2Jžluť\n\ufffdno\ufffd 👩‍🔧\n\ttable"}, Error: "\ufffd[2Jžluť\n\ufffdno\ufffd 👩‍🔧\n\ttable"}},
 		},
 		"failed with rubbish": {
 			makeJob(batchv1.JobFailed), []*podMaker{makePod(0).exited(2, "Error", `{"error":`)},
