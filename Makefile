@@ -71,8 +71,7 @@ demo-down: cluster-tool ## Remove all of the demo: cluster, databases, files
 # The names that the tests' manifests have.
 test: override REGISTRY := localhost/workspace-jobs
 test: override TAG := dev
-test: cluster-tool images ## Run all tests, on a real API server, kubelet and PostgreSQL
-	@bin/cluster build
+test: cluster-build images ## Run all tests, on a real API server, kubelet and PostgreSQL
 	@failed=0; \
 	run() { echo "go test: $$1"; go -C "$$1" test $(TESTFLAGS) "$${@:2}" || failed=1; }; \
 	export CLUSTER=$(abspath bin/cluster) IMAGES=$(abspath dist); \
@@ -169,6 +168,10 @@ undeploy: install-yaml ## Remove the operator, and with its CRDs every Workspace
 .PHONY: cluster-up
 cluster-up: cluster-tool ## Start a Kubernetes of our own on this machine; needs root on Debian
 	@bin/cluster up --name $(CLUSTER_NAME)
+
+.PHONY: cluster-build
+cluster-build: cluster-tool ## Build that Kubernetes into the cache, once for each of its versions
+	@bin/cluster build
 
 .PHONY: cluster-down
 cluster-down: cluster-tool ## Stop that Kubernetes and remove all of it

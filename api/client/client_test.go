@@ -31,7 +31,7 @@ func enqueueLater(t *testing.T, w *client.Workspace, name string, options ...cli
 
 func TestWhatIsEnqueuedIsWhatWasSaid(t *testing.T) {
 	t.Parallel()
-	acme := client.New(config).For("acme")
+	acme := workspace(t, "acme")
 	at := time.Date(2031, 2, 3, 4, 5, 6, 0, time.UTC)
 	job, err := acme.ScheduleAt(t.Context(), "Report.Monthly_v2", map[string]int{"n": 1}, at, client.WithPriority(-7), client.WithConcurrencyKey("k"),
 		client.WithRetries(0), client.WithTimeout(time.Minute), client.WithTTL(time.Hour), client.After("no-such-parent"))
@@ -48,7 +48,7 @@ func TestWhatIsEnqueuedIsWhatWasSaid(t *testing.T) {
 
 func TestArgumentsThatAreNoObject(t *testing.T) {
 	t.Parallel()
-	acme := client.New(config).For("acme")
+	acme := workspace(t, "acme")
 	for _, args := range []any{7, "text", []int{1}, func() {}} {
 		if _, err := acme.Enqueue(t.Context(), "report", args); err == nil {
 			t.Errorf("%T is taken", args)
@@ -58,7 +58,7 @@ func TestArgumentsThatAreNoObject(t *testing.T) {
 
 func TestAnIdempotencyKeyIsUsedOnce(t *testing.T) {
 	t.Parallel()
-	acme := client.New(config).For("acme")
+	acme := workspace(t, "acme")
 	const key = "Invoice 7 / März"
 	var group sync.WaitGroup
 	made := make([]string, 8)
@@ -91,7 +91,7 @@ func TestAnIdempotencyKeyIsUsedOnce(t *testing.T) {
 // conflict.
 func TestABurstMeetsTheQuota(t *testing.T) {
 	t.Parallel()
-	acme := client.New(config).For("acme")
+	acme := workspace(t, "acme")
 	var group sync.WaitGroup
 	for i := range 50 {
 		group.Go(func() {
@@ -119,7 +119,7 @@ func TestABurstMeetsTheQuota(t *testing.T) {
 
 func TestAJobIsRequeuedAndCancelled(t *testing.T) {
 	t.Parallel()
-	acme := client.New(config).For("acme")
+	acme := workspace(t, "acme")
 	job, err := acme.Enqueue(t.Context(), "report", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -162,7 +162,7 @@ func TestAJobIsRequeuedAndCancelled(t *testing.T) {
 
 func TestWaitingEnds(t *testing.T) {
 	t.Parallel()
-	acme := client.New(config).For("acme")
+	acme := workspace(t, "acme")
 	if _, err := acme.Wait(t.Context(), "no-such-job"); !apierrors.IsNotFound(err) {
 		t.Errorf("waiting for no job: %v", err)
 	}
@@ -190,7 +190,7 @@ func TestWaitingEnds(t *testing.T) {
 
 func TestARecurringJobIsChangedPausedAndRemoved(t *testing.T) {
 	t.Parallel()
-	acme := client.New(config).For("acme")
+	acme := workspace(t, "acme")
 	made, err := acme.AddOrUpdateRecurring(t.Context(), "nightly", "report", map[string]int{"n": 1}, cron.Daily(2),
 		client.WithRetries(3), client.WithConcurrencyPolicy(v1alpha1.PolicyQueue), client.InTimeZone("Europe/Berlin"), client.WithStartingDeadline(time.Hour))
 	if err != nil {
@@ -233,7 +233,7 @@ func TestARecurringJobIsChangedPausedAndRemoved(t *testing.T) {
 
 func TestAnotherWorkspaceIsForbidden(t *testing.T) {
 	t.Parallel()
-	globex := client.New(config).For("globex")
+	globex := workspace(t, "globex")
 	_, enqueued := globex.Enqueue(t.Context(), "report", nil)
 	_, read := globex.Get(t.Context(), "any")
 	_, listed := globex.List(t.Context(), client.ListOptions{})
@@ -247,7 +247,7 @@ func TestAnotherWorkspaceIsForbidden(t *testing.T) {
 
 func TestAConfigurationThatCannotBeUsed(t *testing.T) {
 	t.Parallel()
-	broken := rest.CopyConfig(config)
+	broken := &rest.Config{Host: "https://192.0.2.1"}
 	broken.CAData = []byte("no certificate")
 	for _, c := range []*rest.Config{nil, broken} {
 		if _, err := client.New(c).For("acme").Get(t.Context(), "any"); err == nil || !strings.Contains(err.Error(), "Kubernetes client") {

@@ -17,7 +17,7 @@ import (
 
 func TestJobsThatWaitForAnotherAttempt(t *testing.T) {
 	t.Parallel()
-	acme := client.New(config).For("acme")
+	acme := workspace(t, "acme")
 	for _, name := range []string{"between-1", "between-2", "between-3"} {
 		enqueueLater(t, acme, name)
 		if err := env.AwaitRetry(t.Context(), "workspace-acme", name); err != nil {
@@ -61,7 +61,7 @@ func TestJobsThatWaitForAnotherAttempt(t *testing.T) {
 
 func TestMetadataIsListedInPages(t *testing.T) {
 	t.Parallel()
-	acme := client.New(config).For("acme")
+	acme := workspace(t, "acme")
 	for _, name := range []string{"named-1", "named-2", "named-3"} {
 		enqueueLater(t, acme, name, client.WithConcurrencyKey("named"))
 	}
@@ -85,7 +85,7 @@ func TestMetadataIsListedInPages(t *testing.T) {
 	if err != nil || !slices.ContainsFunc(recurring.Items, func(item metav1.PartialObjectMetadata) bool { return item.Name == "named-yearly" }) {
 		t.Errorf("%+v, %v", recurring, err)
 	}
-	if _, err := client.New(config).For("globex").ListMetadata(t.Context(), options); !apierrors.IsForbidden(err) {
+	if _, err := workspace(t, "globex").ListMetadata(t.Context(), options); !apierrors.IsForbidden(err) {
 		t.Errorf("another workspace's names: %v", err)
 	}
 }

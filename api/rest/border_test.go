@@ -31,6 +31,7 @@ type front struct {
 
 func newFront(t *testing.T) *front {
 	t.Helper()
+	shared.Env(t)
 	transport, err := kuberest.TransportFor(kuberest.AnonymousClientConfig(env.Config))
 	if err != nil {
 		t.Fatal(err)
@@ -131,6 +132,7 @@ func TestTheOtherTenantIsNowhere(t *testing.T) {
 
 func TestOnlyATokenThatTheClusterTakes(t *testing.T) {
 	t.Parallel()
+	shared.Env(t)
 	good := tokens[app]
 	for what, token := range map[string]string{
 		"none": "", "none such": "abc", "altered": good[:len(good)-4] + "AAAA", "without its signature": good[:strings.LastIndex(good, ".")+1],

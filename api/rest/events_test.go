@@ -32,6 +32,7 @@ type sent struct {
 // server ends it.
 func listen(t *testing.T, as account, path, after string) (events <-chan sent, stop func()) {
 	t.Helper()
+	shared.Env(t)
 	return listenAt(t, address, as, path, after)
 }
 
@@ -268,6 +269,7 @@ func TestAStreamOutlivesAnOutage(t *testing.T) {
 // TestAStreamOutlivesTheServersLimits: those are for answers that do not last.
 func TestAStreamOutlivesTheServersLimits(t *testing.T) {
 	t.Parallel()
+	shared.Env(t)
 	const limit = 15 * time.Second
 	server := httptest.NewUnstartedServer(rest.Handler(auth.New(env.Config, directory), rest.WithHeartbeat(heartbeat)))
 	server.Config.ReadTimeout, server.Config.WriteTimeout = limit, limit

@@ -149,6 +149,7 @@ func TestJobsThatWaitForAnotherAttempt(t *testing.T) {
 
 func TestAnIdempotencyKeyMakesOneJob(t *testing.T) {
 	t.Parallel()
+	shared.Env(t)
 	q := request{method: http.MethodPost, path: "/api/jobs/reports/7?delayMinutes=60", as: app, header: http.Header{"Idempotency-Key": {"Invoice 7 / 2026"}}}
 	var group sync.WaitGroup
 	answers := make([]answer, 20)

@@ -17,6 +17,7 @@ import (
 // TestStreamsHaveTheirPlaces: so many for each caller, and so many in all.
 func TestStreamsHaveTheirPlaces(t *testing.T) {
 	t.Parallel()
+	shared.Env(t)
 	server := httptest.NewServer(rest.Handler(auth.New(env.Config, directory), rest.WithHeartbeat(heartbeat), rest.WithStreams(auth.NewStreams(1, 2))))
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
 	job := makeJob(t, app, acme+"/jobs", `{"handler":"report","name":"with-places","delay":"1h"}`)

@@ -37,6 +37,38 @@ func cacheFolder() (string, error) {
 
 // build returns the commands for a use, building those that the cache lacks.
 func build(ctx context.Context, purpose use) (binaries, error) {
+	pins, err := pinAll(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := binaries{}
+	for _, p := range pins {
+		if err := p.build(ctx, purpose, all); err != nil {
+			return nil, fmt.Errorf("building %s %s: %w", p.title, p.version, err)
+		}
+	}
+	return all, nil
+}
+
+// checkBuilt returns an error that names what build would have to build.
+func checkBuilt(ctx context.Context, purpose use) error {
+	pins, err := pinAll(ctx)
+	if err != nil {
+		return err
+	}
+	var missing []string
+	for _, p := range pins {
+		if len(p.missing(p.wanted(purpose))) > 0 {
+			missing = append(missing, fmt.Sprintf("%s %s (%s)", p.title, p.version, p.hint))
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("not built on this machine yet: %s", strings.Join(missing, ", "))
+	}
+	return nil
+}
+
+func pinAll(ctx context.Context) ([]pinned, error) {
 	modules, err := sourceFolder()
 	if err != nil {
 		return nil, err
@@ -49,15 +81,13 @@ func build(ctx context.Context, purpose use) (binaries, error) {
 	if err != nil {
 		return nil, fmt.Errorf("go env GOVERSION: %w: is Go installed?", err)
 	}
-	all := binaries{}
+	var all []pinned
 	for _, s := range sources() {
 		p, err := pin(s, modules, cache, strings.TrimSpace(string(goVersion)))
 		if err != nil {
 			return nil, err
 		}
-		if err := p.build(ctx, purpose, all); err != nil {
-			return nil, fmt.Errorf("building %s %s: %w", s.title, p.version, err)
-		}
+		all = append(all, p)
 	}
 	return all, nil
 }

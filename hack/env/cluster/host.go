@@ -76,8 +76,9 @@ func installTools(ctx context.Context) error {
 	return aptGet(ctx, install...)
 }
 
+// aptGet runs apt-get, which waits while another process installs something.
 func aptGet(ctx context.Context, args ...string) error {
-	command := exec.CommandContext(ctx, "apt-get", append([]string{"-q"}, args...)...)
+	command := exec.CommandContext(ctx, "apt-get", append([]string{"-q", "-o", "DPkg::Lock::Timeout=300"}, args...)...)
 	command.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 	if output, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("apt-get %s: %w\n%s", strings.Join(args, " "), err, output)

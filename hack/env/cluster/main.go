@@ -25,8 +25,9 @@ const usage = `A real Kubernetes on this machine, built from its source modules.
   cluster audit-log [--name NAME]  print the path of the API server's audit log
   cluster load [--name NAME] FILE.tar...   give it images, as made by hack/env/image
   cluster kubectl [--name NAME] ARGS...    kubectl with its kubeconfig
-  cluster build [--control-plane | --simulated-node]
-                                   only build what is run, into the cache
+  cluster build [--check] [--control-plane | --simulated-node]
+                                   only build what is run, into the cache; with --check, only
+                                   fail, and name it, if it is not built yet
   cluster run --control-plane [--controller-manager | --simulated-node] [--dir DIR]
                                    etcd and an API server in the foreground, for tests, without
                                    root; prints ETCD=URL and KUBECONFIG=PATH when ready; ends, and
@@ -115,6 +116,7 @@ func buildCommand(ctx context.Context, args []string) error {
 	flags := newFlags("build")
 	controlPlane := flags.Bool("control-plane", false, "")
 	simulated := flags.Bool("simulated-node", false, "")
+	check := flags.Bool("check", false, "")
 	if err := flags.Parse(args); err != nil {
 		return helped(err)
 	}
@@ -124,6 +126,9 @@ func buildCommand(ctx context.Context, args []string) error {
 		purpose = simulatedNode
 	case *controlPlane:
 		purpose = noNode
+	}
+	if *check {
+		return checkBuilt(ctx, purpose)
 	}
 	if _, err := build(ctx, purpose); err != nil || purpose != realNode {
 		return err

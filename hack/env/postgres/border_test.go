@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/openradius/workspace-jobs/hack/env/postgres"
+	"github.com/openradius/workspace-jobs/hack/env/quick"
 )
 
 // SQLSTATE codes of what a tenant is answered.
@@ -41,6 +42,7 @@ const (
 
 func newStreet(t *testing.T) *street {
 	t.Helper()
+	quick.LeaveOut(t, "PostgreSQL")
 	server, err := postgres.Start(t.Context(), postgres.Options{})
 	if err != nil {
 		t.Fatal(err)

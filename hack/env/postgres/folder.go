@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/openradius/workspace-jobs/hack/env/ports"
 )
 
 // temporaryPrefix begins the names of the folders that Start makes.
@@ -123,19 +125,9 @@ func newState(options Options) (state, error) {
 		made.Listen = []string{"127.0.0.1"}
 	}
 	if made.Port == 0 {
-		made.Port, err = freePort(made.Listen[0])
+		made.Port, err = ports.Free(made.Listen[0])
 	}
 	return made, err
-}
-
-// freePort asks the system for a port that nobody listens on.
-func freePort(address string) (int, error) {
-	listener, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
-	if err != nil {
-		return 0, err
-	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	return port, listener.Close()
 }
 
 func settings(made state, options Options) string {

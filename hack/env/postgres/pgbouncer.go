@@ -16,16 +16,18 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/openradius/workspace-jobs/hack/env/debian"
+	"github.com/openradius/workspace-jobs/hack/env/ports"
 )
 
 // PgBouncer is a connection pooler in transaction mode before a Server.
 type PgBouncer struct {
 	dir     string
+	host    string
 	port    int
 	process *process
 }
 
-// StartPgBouncer runs PgBouncer in transaction mode on a free port of 127.0.0.1
+// StartPgBouncer runs PgBouncer in transaction mode on a free port of the loopback
 // until Stop, or until this process ends. At most poolSize sessions are open to
 // each database for each role. Roles sign in with their PostgreSQL passwords.
 func (s *Server) StartPgBouncer(ctx context.Context, poolSize int) (*PgBouncer, error) {
@@ -37,8 +39,8 @@ func (s *Server) StartPgBouncer(ctx context.Context, poolSize int) (*PgBouncer, 
 	if err != nil {
 		return nil, err
 	}
-	pooler := &PgBouncer{dir: filepath.Join(s.Dir, "pgbouncer")}
-	if pooler.port, err = freePort("127.0.0.1"); err != nil {
+	pooler := &PgBouncer{dir: filepath.Join(s.Dir, "pgbouncer"), host: ports.Host()}
+	if pooler.port, err = ports.Free(pooler.host); err != nil {
 		return nil, err
 	}
 	if err := programs.own(pooler.dir); err != nil {
@@ -84,7 +86,7 @@ func (p *PgBouncer) settings(s *Server, poolSize int) string {
 		"[databases]",
 		fmt.Sprintf("* = host=%s port=%d auth_user=%s", s.Listen[0], s.Port, adminRole),
 		"[pgbouncer]",
-		"listen_addr = 127.0.0.1",
+		"listen_addr = " + p.host,
 		fmt.Sprintf("listen_port = %d", p.port),
 		"unix_socket_dir =",
 		"auth_type = scram-sha-256",
@@ -103,7 +105,7 @@ func (p *PgBouncer) URL(u string) (string, error) {
 	if err != nil {
 		return "", errors.New("not a connection URL")
 	}
-	parsed.Host = net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port))
+	parsed.Host = net.JoinHostPort(p.host, strconv.Itoa(p.port))
 	return parsed.String(), nil
 }
 

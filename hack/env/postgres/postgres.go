@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/openradius/workspace-jobs/hack/env/ports"
 )
 
 // adminRole is the superuser that initdb makes.
@@ -28,13 +30,14 @@ const adminRole = "postgres"
 // startTimeout bounds how long a server may take to answer.
 const startTimeout = time.Minute
 
-// Options of a server. The zero value is a server for one test binary: a
-// temporary folder, a free port on 127.0.0.1, gone when the process ends.
+// Options configures a server. The zero value is a server for one test binary: a
+// temporary folder, a free port of the loopback, gone when the process ends.
 type Options struct {
 	// Dir holds the server's files; empty: a temporary folder that Stop removes.
 	// As root, its parents must let the user "postgres" through.
 	Dir string
-	// Listen is the addresses to listen on. Default: 127.0.0.1.
+	// Listen is the addresses to listen on. Default: the loopback; of a server that ends
+	// with this process, an address of the loopback that no other process uses.
 	Listen []string
 	// Port is the TCP port, 1 to 65535; 0: a free one.
 	Port int
@@ -64,6 +67,9 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 		return nil, err
 	}
 	server := &Server{}
+	if len(options.Listen) == 0 {
+		options.Listen = []string{ports.Host()}
+	}
 	if options.Dir == "" {
 		if options.Dir, server.unlock, err = temporaryDir(); err != nil {
 			return nil, err

@@ -9,10 +9,12 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/openradius/workspace-jobs/hack/env/postgres"
+	"github.com/openradius/workspace-jobs/hack/env/quick"
 )
 
 func TestStart(t *testing.T) {
 	t.Parallel()
+	quick.LeaveOut(t, "PostgreSQL")
 	ctx := t.Context()
 	server, err := postgres.Start(ctx, postgres.Options{})
 	if err != nil {
@@ -60,6 +62,7 @@ func TestStart(t *testing.T) {
 
 func TestUpAndDown(t *testing.T) {
 	t.Parallel()
+	quick.LeaveOut(t, "PostgreSQL")
 	ctx := t.Context()
 	dir, err := os.MkdirTemp("", "up-and-down-") // t.TempDir lets no other user through
 	if err != nil {

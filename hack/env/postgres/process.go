@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"syscall"
 	"time"
+
+	"github.com/openradius/workspace-jobs/hack/env/child"
 )
 
 // process is a child that the kernel ends together with this process, even when
@@ -31,11 +33,12 @@ func startProcess(logFile, path string, args ...string) (*process, error) {
 	cmd.Dir = "/"
 	cmd.Stdout, cmd.Stderr = log, log
 	// SIGQUIT: PostgreSQL's immediate shutdown, which takes its children along.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential, Pdeathsig: syscall.SIGQUIT}
-	child := &process{cmd: cmd, done: make(chan struct{})}
+	cmd.SysProcAttr = child.EndsWithParent(syscall.SIGQUIT)
+	cmd.SysProcAttr.Credential = credential
+	made := &process{cmd: cmd, done: make(chan struct{})}
 	started := make(chan error, 1)
-	go child.hold(started)
-	return child, <-started
+	go made.hold(started)
+	return made, <-started
 }
 
 // hold starts the child and waits for it on one thread: the kernel sends the

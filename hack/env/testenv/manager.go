@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"sync"
 	"testing"
 
-	"github.com/go-logr/logr"
-	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -29,16 +26,11 @@ type Manager struct {
 	ended  chan error
 }
 
-// Run is [Shared.Run], and keeps Kubernetes' libraries quiet.
-func (m *Manager) Run(tests *testing.M) int {
-	quiet := logr.FromSlogHandler(slog.DiscardHandler)
-	ctrl.SetLogger(quiet)
-	klog.SetLogger(quiet)
-	return m.Shared.Run(tests, m.stop)
-}
+// Run is [Shared.Run]; it stops the manager before the control plane.
+func (m *Manager) Run(tests *testing.M) int { return m.Shared.Run(tests, m.stop) }
 
-// Start the manager, if it does not run yet, with a cache of these kinds; setUp adds to it
-// what it is to do.
+// Start starts the manager, if it doesn't run yet, with a cache of these kinds; setUp adds
+// the controllers.
 func (m *Manager) Start(t *testing.T, kinds func() (map[client.Object]cache.ByObject, error), setUp func(context.Context, ctrl.Manager) error) *Env {
 	t.Helper()
 	env := m.Env(t)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -14,12 +13,12 @@ import (
 	"syscall"
 	"time"
 
-	authenticationv1 "k8s.io/api/authentication/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/openradius/workspace-jobs/hack/env/child"
+	"github.com/openradius/workspace-jobs/hack/env/ports"
 )
 
 const (
@@ -29,12 +28,13 @@ const (
 	memoryLimit = "GOMEMLIMIT=200MiB"
 	// tokenLife is longer than any measurement.
 	tokenLife = 12 * time.Hour
-	// operatorStop is how long the operator may take to stop.
-	operatorStop = 15 * time.Second
+	// operatorStop is how long the operator may take to stop: its own grace of 15 seconds,
+	// and what a busy machine adds.
+	operatorStop = time.Minute
 )
 
-// Operator is the manager as a process, with the rights that it has in a cluster and
-// no others.
+// Operator is the manager as a process of its own, with the rights that it has in a
+// cluster and no others.
 type Operator struct {
 	binary     string
 	args       []string
@@ -50,7 +50,7 @@ func BuildOperator(ctx context.Context, scratch string) (string, error) {
 	return Build(ctx, scratch, "./controllers/manager")
 }
 
-// Build a program of this repository, as its image has it, in the folder scratch.
+// Build builds a program of this repository, as its image has it, in the folder scratch.
 func Build(ctx context.Context, scratch, program string) (string, error) {
 	root, err := moduleRoot()
 	if err != nil {
@@ -66,8 +66,7 @@ func Build(ctx context.Context, scratch, program string) (string, error) {
 	return binary, nil
 }
 
-// NewOperator prepares the manager's binary, with more arguments than it needs to run
-// here, to work on e. Its log and kubeconfig are written to the folder scratch.
+// NewOperator prepares the manager's binary to work on e, with these further arguments. Its log and kubeconfig are written to the folder scratch.
 func NewOperator(ctx context.Context, e *Env, binary, scratch string, args ...string) (*Operator, error) {
 	o := &Operator{
 		binary: binary, args: args, kubeconfig: filepath.Join(scratch, "kubeconfig"), logFile: filepath.Join(scratch, "manager.log"),
@@ -80,7 +79,7 @@ func WriteKubeconfig(ctx context.Context, e *Env, account, path string) error {
 	if err := e.MakeAccount(ctx, operatorNamespace, account); err != nil {
 		return err
 	}
-	token, err := e.longToken(ctx, operatorNamespace, account)
+	token, err := e.tokenFor(ctx, operatorNamespace, account, tokenLife)
 	if err != nil {
 		return err
 	}
@@ -92,28 +91,12 @@ func WriteKubeconfig(ctx context.Context, e *Env, account, path string) error {
 	return clientcmd.WriteToFile(*config, path)
 }
 
-// longToken lasts longer than any test or measurement.
-func (e *Env) longToken(ctx context.Context, namespace, account string) (string, error) {
-	clientset, err := kubernetes.NewForConfig(e.Config)
-	if err != nil {
-		return "", err
-	}
-	made, err := clientset.CoreV1().ServiceAccounts(namespace).CreateToken(ctx, account, &authenticationv1.TokenRequest{
-		Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: new(int64(tokenLife / time.Second))},
-	}, metav1.CreateOptions{})
-	if err != nil {
-		return "", err
-	}
-	return made.Status.Token, nil
-}
-
-// Start returns once the operator serves its metrics.
+// Start starts the process, and returns once it serves its metrics.
 func (o *Operator) Start(ctx context.Context) error {
-	port, err := freePort(ctx)
-	if err != nil {
+	var err error
+	if o.address, err = ports.Address(); err != nil {
 		return err
 	}
-	o.address = fmt.Sprintf("127.0.0.1:%d", port)
 	log, err := os.OpenFile(o.logFile, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
@@ -123,9 +106,9 @@ func (o *Operator) Start(ctx context.Context) error {
 	o.process = exec.Command(o.binary, args...)
 	o.process.Env = append(os.Environ(), "KUBECONFIG="+o.kubeconfig, memoryLimit)
 	o.process.Stdout, o.process.Stderr = log, log
-	// A session of its own: a terminal's interrupt is for us, and we stop it in turn. It
-	// does not outlive us, however we end.
-	o.process.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
+	// A session of its own: a terminal's interrupt is for the tests, which stop it in turn.
+	o.process.SysProcAttr = child.EndsWithParent(syscall.SIGKILL)
+	o.process.SysProcAttr.Setsid = true
 	if err := o.process.Start(); err != nil {
 		return err
 	}
@@ -144,10 +127,10 @@ func (o *Operator) Start(ctx context.Context) error {
 	return nil
 }
 
-// Process is the operator's process id; it runs.
+// Process returns the id of the operator's process, which runs.
 func (o *Operator) Process() int { return o.process.Process.Pid }
 
-// Alive is an error once the process has ended.
+// Alive returns an error once the process has ended.
 func (o *Operator) Alive() error {
 	select {
 	case err := <-o.ended:
@@ -158,7 +141,7 @@ func (o *Operator) Alive() error {
 	}
 }
 
-// Log is what it has logged, a line each.
+// Log returns the lines that the operator has logged.
 func (o *Operator) Log() ([]string, error) {
 	text, err := os.ReadFile(o.logFile)
 	return strings.Split(strings.TrimSpace(string(text)), "\n"), err
@@ -172,7 +155,7 @@ func (o *Operator) lastLog() string {
 	return strings.Join(lines[max(0, len(lines)-10):], "\n")
 }
 
-// Stop ends the process if it runs.
+// Stop ends the process, if it runs.
 func (o *Operator) Stop() error {
 	if o.process == nil || o.process.Process == nil {
 		return nil
@@ -184,7 +167,7 @@ func (o *Operator) Stop() error {
 	select {
 	case err := <-o.ended:
 		if ended := new(exec.ExitError); errors.As(err, &ended) {
-			return nil // it was told to
+			return nil // ended by the signal
 		}
 		return err
 	case <-time.After(operatorStop):
@@ -192,7 +175,7 @@ func (o *Operator) Stop() error {
 	}
 }
 
-// Restart gives a fresh process, whose memory holds nothing of what was.
+// Restart stops the process and starts another, whose memory is empty.
 func (o *Operator) Restart(ctx context.Context) error {
 	if err := o.Stop(); err != nil {
 		return err
@@ -200,7 +183,7 @@ func (o *Operator) Restart(ctx context.Context) error {
 	return o.Start(ctx)
 }
 
-// Metrics reads the operator's own metrics.
+// Metrics returns the operator's own metrics.
 func (o *Operator) Metrics(ctx context.Context) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+o.address+"/metrics", http.NoBody)
 	if err != nil {
@@ -215,16 +198,4 @@ func (o *Operator) Metrics(ctx context.Context) ([]byte, error) {
 		return nil, fmt.Errorf("the operator's metrics: %s", answer.Status)
 	}
 	return io.ReadAll(answer.Body)
-}
-
-func freePort(ctx context.Context) (int, error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	address, ok := listener.Addr().(*net.TCPAddr)
-	if !ok {
-		return 0, errors.Join(fmt.Errorf("a %T", listener.Addr()), listener.Close())
-	}
-	return address.Port, listener.Close()
 }

@@ -8,16 +8,20 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// PollLimit is how long Eventually waits: far longer than anything takes on a busy
-// machine, so that only what never comes fails.
-const PollLimit = 3 * time.Minute
+const (
+	// PollLimit is how long Eventually waits: far longer than anything takes on a busy
+	// machine, so that only what never comes fails.
+	PollLimit = 4 * time.Minute
+	// pollInterval is how often it checks.
+	pollInterval = 50 * time.Millisecond
+)
 
-// Eventually calls check until it returns nil. After [PollLimit] the test fails
-// with the last error, which should tell what was seen instead.
+// Eventually calls check until it returns nil. After [PollLimit] the test fails with the
+// last error, which should say what was seen instead.
 func Eventually(t testing.TB, what string, check func(ctx context.Context) error) {
 	t.Helper()
 	var last error
-	err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, PollLimit, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(t.Context(), pollInterval, PollLimit, true, func(ctx context.Context) (bool, error) {
 		last = check(ctx)
 		return last == nil, nil
 	})
