@@ -15,7 +15,7 @@ import (
 	v1alpha1 "github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// TestReasonsAreDocumented: whoever is woken by a reason finds it in docs/operations.md.
+// TestReasonsAreDocumented checks that docs/operations.md explains each reason and outcome.
 func TestReasonsAreDocumented(t *testing.T) {
 	t.Parallel()
 	page := string(read(t, filepath.Join(root, "docs/operations.md")))
@@ -59,33 +59,71 @@ func constants(t *testing.T, path, prefix string) []string {
 
 var (
 	link    = regexp.MustCompile(`\]\(([^)#]*)(?:#([^)]*))?\)`)
+	image   = regexp.MustCompile(`<(?:img|source)[^>]* (?:src|srcset)="([^"]*)"`)
 	code    = regexp.MustCompile("(?s)\n```.*?\n```|`[^`\n]+`")
 	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
 	slugged = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 )
 
-// TestLinks: a page's links to files of this repository, and to their sections, lead
-// somewhere.
+// TestLinks checks that every link and picture of a page leads to a file of this
+// repository, and to a section that the file has.
 func TestLinks(t *testing.T) {
 	t.Parallel()
-	for _, page := range pages(t) {
-		text := string(read(t, page))
-		for _, found := range link.FindAllStringSubmatch(code.ReplaceAllString(text, ""), -1) {
-			path, section := found[1], found[2]
-			if strings.Contains(path, "://") {
-				continue
-			}
-			to := page
-			if path != "" {
-				to = filepath.Join(filepath.Dir(page), path)
-			}
-			if _, err := os.Stat(to); err != nil {
-				t.Errorf("%s: %v", page, err)
-				continue
-			}
-			if section != "" && !slices.Contains(sections(string(read(t, to))), section) {
-				t.Errorf("%s: %s has no section #%s", page, to, section)
-			}
+	for _, page := range linkedPages(t) {
+		text := code.ReplaceAllString(string(read(t, page)), "")
+		for _, found := range link.FindAllStringSubmatch(text, -1) {
+			checkLink(t, page, found[1], found[2])
+		}
+		for _, found := range image.FindAllStringSubmatch(text, -1) {
+			checkLink(t, page, found[1], "")
+		}
+	}
+}
+
+// linkedPages are all pages in Markdown, also those for contributors only.
+func linkedPages(t *testing.T) []string {
+	t.Helper()
+	all := pages(t)
+	for _, pattern := range []string{".github/*.md", "docs/decisions/*.md", "hack/env/*/README.md"} {
+		found, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil || len(found) == 0 {
+			t.Errorf("no page is called %s: %v", pattern, err)
+		}
+		all = append(all, found...)
+	}
+	return all
+}
+
+func checkLink(t *testing.T, page, path, section string) {
+	t.Helper()
+	if strings.Contains(path, "://") {
+		return
+	}
+	to := page
+	if path != "" {
+		to = filepath.Join(filepath.Dir(page), path)
+	}
+	if _, err := os.Stat(to); err != nil {
+		t.Errorf("%s: %v", page, err)
+		return
+	}
+	if section != "" && !slices.Contains(sections(string(read(t, to))), section) {
+		t.Errorf("%s: %s has no section #%s", page, to, section)
+	}
+}
+
+// TestEveryPageIsListed checks that docs/README.md leads to each page of docs.
+func TestEveryPageIsListed(t *testing.T) {
+	t.Parallel()
+	index := filepath.Join(root, "docs/README.md")
+	text := string(read(t, index))
+	found, err := filepath.Glob(filepath.Join(root, "docs/*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range found {
+		if page != index && !strings.Contains(text, "]("+filepath.Base(page)+")") {
+			t.Errorf("docs/README.md does not list %s", filepath.Base(page))
 		}
 	}
 }
@@ -99,7 +137,7 @@ func sections(page string) []string {
 	return all
 }
 
-// TestDatabasePageShowsTheSQL: what admins run is what the tests and the demo run.
+// TestDatabasePageShowsTheSQL checks that admins run the same SQL as the tests and the demo.
 func TestDatabasePageShowsTheSQL(t *testing.T) {
 	t.Parallel()
 	page := string(read(t, filepath.Join(root, "docs/database.md")))
@@ -113,7 +151,7 @@ func TestDatabasePageShowsTheSQL(t *testing.T) {
 
 var fence = regexp.MustCompile("(?s)\n```yaml\n(.*?)\n```")
 
-// TestExamplesAreStrict: an example in a page has no field that its kind lacks.
+// TestExamplesAreStrict checks that an example in a page has no field that its kind lacks.
 func TestExamplesAreStrict(t *testing.T) {
 	t.Parallel()
 	count := 0
