@@ -34,7 +34,7 @@ func (w *Workspace) Enqueue(ctx context.Context, handler string, args any, optio
 
 // Schedule a job to run after the delay.
 func (w *Workspace) Schedule(ctx context.Context, handler string, args any, delay time.Duration, options ...JobOption) (*v1alpha1.WorkspaceJob, error) {
-	return w.enqueue(ctx, handler, args, v1alpha1.WorkspaceJobSpec{Delay: &metav1.Duration{Duration: delay}}, options)
+	return w.enqueue(ctx, handler, args, v1alpha1.WorkspaceJobSpec{Delay: &v1alpha1.Duration{Duration: delay}}, options)
 }
 
 // ScheduleAt has a job run at this time; at once if it has passed.

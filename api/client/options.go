@@ -6,8 +6,6 @@ import (
 	"regexp"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
@@ -85,7 +83,7 @@ func WithConcurrencyPolicy(policy v1alpha1.ConcurrencyPolicy) RecurringOption {
 // WithStartingDeadline: how late a missed run may still start, 10 seconds to a year.
 func WithStartingDeadline(deadline time.Duration) RecurringOption {
 	return recurringOption(func(r *v1alpha1.WorkspaceRecurringJob) {
-		r.Spec.StartingDeadline = &metav1.Duration{Duration: deadline}
+		r.Spec.StartingDeadline = &v1alpha1.Duration{Duration: deadline}
 	})
 }
 
@@ -111,11 +109,11 @@ func WithRetries(limit int32) TemplateOption {
 
 // WithTimeout of each attempt, a second to a year; none unless set.
 func WithTimeout(timeout time.Duration) TemplateOption {
-	return func(t *v1alpha1.JobTemplate) { t.Timeout = &metav1.Duration{Duration: timeout} }
+	return func(t *v1alpha1.JobTemplate) { t.Timeout = &v1alpha1.Duration{Duration: timeout} }
 }
 
 // WithTTL: the job is deleted this long after it has finished; unless set it is kept as
 // long as the workspace's retention says.
 func WithTTL(ttl time.Duration) TemplateOption {
-	return func(t *v1alpha1.JobTemplate) { t.TTLAfterFinished = &metav1.Duration{Duration: ttl} }
+	return func(t *v1alpha1.JobTemplate) { t.TTLAfterFinished = &v1alpha1.Duration{Duration: ttl} }
 }

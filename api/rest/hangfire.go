@@ -9,7 +9,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openradius/workspace-jobs/api/client/cron"
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
@@ -146,7 +145,7 @@ func enqueue(ctx context.Context, c *call, ws *v1alpha1.Workspace, handler strin
 	job := &v1alpha1.WorkspaceJob{}
 	job.Spec.Handler, job.Spec.Args = handler, read.args("body", args)
 	if delay > 0 {
-		job.Spec.Delay = &metav1.Duration{Duration: delay}
+		job.Spec.Delay = &v1alpha1.Duration{Duration: delay}
 	}
 	if err := read.err(); err != nil {
 		return nil, err

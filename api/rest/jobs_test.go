@@ -98,7 +98,7 @@ func TestAWrongFieldIsNamed(t *testing.T) {
 		{`{"handler":"report","args":{"x":"` + strings.Repeat("x", 64<<10) + `"}}`, "body.args", "64 KiB", 422},
 		{`{"handler":"report","priority":1001}`, "body.priority", "", 422},
 		{`{"handler":"report","timeout":"1ms"}`, "body.timeout", "between 1s and", 422},
-		{`{"handler":"report","timeout":"1us"}`, "body.timeout", "between 1s and", 422},
+		{`{"handler":"report","timeout":"1us"}`, "body.timeout", "must be a duration such as", 422},
 		{`{"handler":"report","resources":{"limits":{"nvidia.com/gpu":"1"}}}`, "body.resources.limits.nvidia.com/gpu", "unexpected", 422},
 		{`{"handler":"report","resources":{"limits":{"memory":"-1"}}}`, "body.resources.limits.memory", "a quantity such as 256Mi", 422},
 		{`{"handler":"report","resources":{"limits":{"memory":"1e9999999999"}}}`, "body.resources.limits.memory", "without a sign or an exponent", 422},

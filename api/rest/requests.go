@@ -83,7 +83,7 @@ func (r *reader) err() error {
 	return problem
 }
 
-func (r *reader) duration(field, text string) *metav1.Duration {
+func (r *reader) duration(field, text string) *v1alpha1.Duration {
 	if text == "" {
 		return nil
 	}
@@ -91,7 +91,7 @@ func (r *reader) duration(field, text string) *metav1.Duration {
 	if err != nil || duration < 0 {
 		r.fault("body."+field, "it must be a duration such as 90s or 1h30m")
 	}
-	return &metav1.Duration{Duration: duration}
+	return &v1alpha1.Duration{Duration: duration}
 }
 
 func (r *reader) args(location string, args *Object) *apiextensionsv1.JSON {

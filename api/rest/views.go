@@ -222,7 +222,7 @@ func viewOfRetry(retry *v1alpha1.RetryPolicy) *Retry {
 	return &Retry{Limit: retry.Limit, MinDelay: durationText(retry.MinDelay), MaxDelay: durationText(retry.MaxDelay), Factor: retry.Factor}
 }
 
-func durationText(d *metav1.Duration) string {
+func durationText(d *v1alpha1.Duration) string {
 	if d == nil {
 		return ""
 	}

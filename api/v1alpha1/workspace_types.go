@@ -80,18 +80,12 @@ type Retention struct {
 	// unless its own ttlAfterFinished says otherwise. Unset: it stays.
 	//
 	// +optional
-	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,9}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) <= duration('87600h')",message="retention.succeeded must be a duration such as 90s or 1h30m, at most 87600h (ten years)"
-	Succeeded *metav1.Duration `json:"succeeded,omitempty"`
+	Succeeded *Duration `json:"succeeded,omitempty"`
 
 	// Failed: the same for a job that Failed.
 	//
 	// +optional
-	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,9}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) <= duration('87600h')",message="retention.failed must be a duration such as 90s or 1h30m, at most 87600h (ten years)"
-	Failed *metav1.Duration `json:"failed,omitempty"`
+	Failed *Duration `json:"failed,omitempty"`
 
 	// Pods: an attempt's Job, its pod and so its log stay this long after its end,
 	// or until its WorkspaceJob goes. What they told is in the WorkspaceJob's
@@ -99,10 +93,7 @@ type Retention struct {
 	//
 	// +optional
 	// +kubebuilder:default="168h"
-	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,9}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) <= duration('87600h')",message="retention.pods must be a duration such as 90s or 1h30m, at most 87600h (ten years)"
-	Pods *metav1.Duration `json:"pods,omitempty"`
+	Pods *Duration `json:"pods,omitempty"`
 }
 
 // Database tells where the workspace's PostgreSQL database is.

@@ -68,7 +68,7 @@ func (j *WorkspaceJob) Priority() int32 {
 }
 
 // TTLAfterFinished: its own, else its template's; nil: none.
-func (j *WorkspaceJob) TTLAfterFinished() *metav1.Duration {
+func (j *WorkspaceJob) TTLAfterFinished() *Duration {
 	if j.Spec.TTLAfterFinished != nil {
 		return j.Spec.TTLAfterFinished
 	}

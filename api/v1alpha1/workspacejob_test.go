@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
@@ -19,6 +20,30 @@ const (
 // triggered is the overlay of a triggered run with more fields.
 func triggered(fields string) string {
 	return `spec: {handler: null, recurringJobRef: {name: nightly}, ` + fields + `}`
+}
+
+// noDuration is what the API server says of a value that no duration may have.
+func noDuration(field, value string) string {
+	return fmt.Sprintf("%s: Invalid value: %q: must be a duration such as 90s or 1h30m, at most 87600h (ten years)", field, value)
+}
+
+// TestABadDurationIsExplainedOnce holds the rules of fields with narrower bounds to their
+// promise: they say nothing of a value that is not a duration.
+func TestABadDurationIsExplainedOnce(t *testing.T) {
+	t.Parallel()
+	a := connect(t)
+	for _, value := range []string{"7d", "3600", "1h 30m", "-5m", "1e3s", "tomorrow"} {
+		for field, u := range map[string]*unstructured.Unstructured{
+			"spec.timeout":          object(t, minimalJob, `spec: {timeout: "`+value+`"}`),
+			"spec.startingDeadline": object(t, minimalRecurring, `spec: {startingDeadline: "`+value+`"}`),
+		} {
+			err := a.create(u)
+			refused(t, err, noDuration(field, value))
+			if err != nil && strings.Count(err.Error(), "Invalid value") != 1 {
+				t.Errorf("%s = %s is refused more than once: %v", field, value, err)
+			}
+		}
+	}
 }
 
 func manyParents(n int) string {
@@ -65,24 +90,24 @@ func TestWorkspaceJobValidation(t *testing.T) {
 		{"args are no text", `spec: {args: {}}`, `spec: {args: "{}"}`, "spec.args in body must be of type object"},
 		{"delay or runAt", `spec: {delay: 1h}`, `spec: {delay: 1h, runAt: "2026-01-01T00:00:00Z"}`,
 			"delay and runAt exclude each other: set one of them, or neither to run now"},
-		{"delay is not negative", `spec: {delay: 0s}`, `spec: {delay: "-1s"}`, "delay must be a duration such as 90s or 1h30m"},
+		{"delay is not negative", `spec: {delay: 0s}`, `spec: {delay: "-1s"}`, noDuration("spec.delay", "-1s")},
 		{"delay is not too long", `spec: {delay: 87600h}`, `spec: {delay: 87600h1s}`, "at most 87600h (ten years)"},
-		{"delay is a duration", `spec: {delay: 1h30m}`, `spec: {delay: tomorrow}`, "delay must be a duration such as 90s or 1h30m"},
-		{"delay has a unit", `spec: {delay: 1.5h}`, `spec: {delay: "90"}`, "delay must be a duration such as 90s or 1h30m"},
+		{"delay is a duration", `spec: {delay: 1h30m}`, `spec: {delay: tomorrow}`, noDuration("spec.delay", "tomorrow")},
+		{"delay has a unit", `spec: {delay: 1.5h}`, `spec: {delay: "90"}`, noDuration("spec.delay", "90")},
 		{"runAt has a zone", `spec: {runAt: "2026-01-01T00:00:00+02:00"}`, `spec: {runAt: "2026-01-01T00:00:00"}`, "spec.runAt"},
 		{"runAt is a time", `spec: {runAt: "2028-02-29T23:59:59.5Z"}`, `spec: {runAt: "2026-02-30T00:00:00Z"}`, "spec.runAt"},
 		{"runAt's zone exists", `spec: {runAt: "2026-01-01T00:00:00-12:00"}`, `spec: {runAt: "2026-01-01T00:00:00+99:99"}`, "spec.runAt"},
 		{"runAt's case", `spec: {runAt: "2026-01-01T00:00:00Z"}`, `spec: {runAt: "2026-01-01t00:00:00z"}`, "spec.runAt"},
 		{"requeueAt has a zone", `spec: {requeueAt: "2026-01-01T00:00:00Z"}`, `spec: {requeueAt: "2026-01-01T00:00:00"}`, "spec.requeueAt"},
-		{"timeout is not negative", `spec: {timeout: 1s}`, `spec: {timeout: "-5m"}`, "timeout must be a duration such as 90s or 1h30m, between 1s and 8760h"},
-		{"timeout is not zero", `spec: {timeout: 1000ms}`, `spec: {timeout: 0s}`, "timeout must be a duration such as 90s or 1h30m, between 1s and 8760h"},
-		{"timeout is not too long", `spec: {timeout: 8760h}`, `spec: {timeout: 8761h}`, "between 1s and 8760h (a year)"},
-		{"ttlAfterFinished", `spec: {ttlAfterFinished: 0s}`, `spec: {ttlAfterFinished: "-1h"}`, "ttlAfterFinished must be a duration such as 90s or 1h30m"},
+		{"timeout is not negative", `spec: {timeout: 1s}`, `spec: {timeout: "-5m"}`, noDuration("spec.timeout", "-5m")},
+		{"timeout is not zero", `spec: {timeout: 1000ms}`, `spec: {timeout: 0s}`, `spec.timeout: Invalid value: "0s": must be between 1s and 8760h (a year)`},
+		{"timeout is not too long", `spec: {timeout: 8760h}`, `spec: {timeout: 8761h}`, "must be between 1s and 8760h (a year)"},
+		{"ttlAfterFinished", `spec: {ttlAfterFinished: 0s}`, `spec: {ttlAfterFinished: "-1h"}`, noDuration("spec.ttlAfterFinished", "-1h")},
 		{"retry.limit's least", `spec: {retry: {limit: 0}}`, `spec: {retry: {limit: -1}}`, "spec.retry.limit in body should be greater than or equal to 0"},
 		{"retry.limit's most", `spec: {retry: {limit: 100}}`, `spec: {retry: {limit: 101}}`, "spec.retry.limit in body should be less than or equal to 100"},
 		{"retry.factor", `spec: {retry: {factor: 1}}`, `spec: {retry: {factor: 0}}`, "spec.retry.factor in body should be greater than or equal to 1"},
-		{"retry.minDelay", `spec: {retry: {minDelay: 1ms}}`, `spec: {retry: {minDelay: "-1s"}}`, "retry.minDelay must be a duration such as 90s or 1h30m"},
-		{"retry.maxDelay", `spec: {retry: {maxDelay: 8760h}}`, `spec: {retry: {maxDelay: 8761h}}`, "retry.maxDelay must be a duration such as 90s or 1h30m, at most 8760h"},
+		{"retry.minDelay", `spec: {retry: {minDelay: 1ms}}`, `spec: {retry: {minDelay: "-1s"}}`, noDuration("spec.retry.minDelay", "-1s")},
+		{"retry.maxDelay", `spec: {retry: {maxDelay: 8760h}}`, `spec: {retry: {maxDelay: 8761h}}`, `spec.retry.maxDelay: Invalid value: "8761h": must be at most 8760h (a year)`},
 		{"retry's delays", `spec: {retry: {minDelay: 1m, maxDelay: 1m}}`, `spec: {retry: {minDelay: 3h}}`, "retry.minDelay must not be longer than retry.maxDelay"},
 		{"resources' names", `spec: {resources: {requests: {cpu: 1, memory: 1Gi, ephemeral-storage: 1Gi}}}`, `spec: {resources: {requests: {"nvidia.com/gpu": 1}}}`,
 			"only cpu, memory and ephemeral-storage can be set"},

@@ -52,10 +52,8 @@ type JobTemplate struct {
 	// Timeout of each attempt, from the start of its process. Unset: no limit.
 	//
 	// +optional
-	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,9}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) >= duration('1s') && duration(self) <= duration('8760h')",message="timeout must be a duration such as 90s or 1h30m, between 1s and 8760h (a year)"
-	Timeout *metav1.Duration `json:"timeout,omitempty"`
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[0-9.hms]+[hms]$') || duration(self) >= duration('1s') && duration(self) <= duration('8760h')",message="must be between 1s and 8760h (a year)"
+	Timeout *Duration `json:"timeout,omitempty"`
 
 	// Resources of the attempt's pod, instead of the workspace's.
 	//
@@ -66,10 +64,7 @@ type JobTemplate struct {
 	// stays, so that a GitOps pipeline doesn't run it again by recreating it.
 	//
 	// +optional
-	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,9}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) <= duration('87600h')",message="ttlAfterFinished must be a duration such as 90s or 1h30m, at most 87600h (ten years)"
-	TTLAfterFinished *metav1.Duration `json:"ttlAfterFinished,omitempty"`
+	TTLAfterFinished *Duration `json:"ttlAfterFinished,omitempty"`
 }
 
 // WorkspaceJobSpec says what to run, when, and how often to try. What defines
@@ -103,10 +98,7 @@ type WorkspaceJobSpec struct {
 	// its last parent has finished. Excludes runAt.
 	//
 	// +optional
-	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,9}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) <= duration('87600h')",message="delay must be a duration such as 90s or 1h30m, at most 87600h (ten years)"
-	Delay *metav1.Duration `json:"delay,omitempty"`
+	Delay *Duration `json:"delay,omitempty"`
 
 	// RunAt: run at this time, at once if it has passed. Excludes delay.
 	//
@@ -204,19 +196,14 @@ type RetryPolicy struct {
 	//
 	// +optional
 	// +kubebuilder:default="15s"
-	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,9}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) <= duration('8760h')",message="retry.minDelay must be a duration such as 90s or 1h30m, at most 8760h (a year)"
-	MinDelay *metav1.Duration `json:"minDelay,omitempty"`
+	MinDelay *Duration `json:"minDelay,omitempty"`
 
 	// MaxDelay before any retry.
 	//
 	// +optional
 	// +kubebuilder:default="2h"
-	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,9}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) <= duration('8760h')",message="retry.maxDelay must be a duration such as 90s or 1h30m, at most 8760h (a year)"
-	MaxDelay *metav1.Duration `json:"maxDelay,omitempty"`
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[0-9.hms]+[hms]$') || duration(self) <= duration('8760h')",message="must be at most 8760h (a year)"
+	MaxDelay *Duration `json:"maxDelay,omitempty"`
 
 	// Factor by which the delay grows.
 	//

@@ -25,9 +25,9 @@ func TestWorkspaceRecurringJobValidation(t *testing.T) {
 		{"timeZone's length", `spec: {timeZone: ` + strings.Repeat("z", 64) + `}`, `spec: {timeZone: ` + strings.Repeat("z", 65) + `}`, "spec.timeZone: Too long"},
 		{"concurrencyPolicy", `spec: {concurrencyPolicy: Queue}`, `spec: {concurrencyPolicy: Wait}`,
 			`spec.concurrencyPolicy: Unsupported value: "Wait": supported values: "Forbid", "Allow", "Replace", "Queue"`},
-		{"startingDeadline's least", `spec: {startingDeadline: 10s}`, `spec: {startingDeadline: 9s}`, "startingDeadline must be a duration such as 90s or 1h30m, between 10s and 8760h (a year)"},
+		{"startingDeadline's least", `spec: {startingDeadline: 10s}`, `spec: {startingDeadline: 9s}`, `spec.startingDeadline: Invalid value: "9s": must be between 10s and 8760h (a year)`},
 		{"startingDeadline's most", `spec: {startingDeadline: 8760h}`, `spec: {startingDeadline: 8760h1s}`, "between 10s and 8760h (a year)"},
-		{"startingDeadline is a duration", `spec: {startingDeadline: 1h30m}`, `spec: {startingDeadline: "3600"}`, "startingDeadline must be a duration such as 90s or 1h30m"},
+		{"startingDeadline is a duration", `spec: {startingDeadline: 1h30m}`, `spec: {startingDeadline: "3600"}`, noDuration("spec.startingDeadline", "3600")},
 		{"suspend", `spec: {suspend: true}`, `spec: {suspend: "true"}`, "spec.suspend in body must be of type boolean"},
 		{"history's least", `spec: {history: {succeeded: 0, failed: 0}}`, `spec: {history: {succeeded: -1}}`, "spec.history.succeeded in body should be greater than or equal to 0"},
 		{"history's most", `spec: {history: {succeeded: 100, failed: 100}}`, `spec: {history: {succeeded: 101}}`, "spec.history.succeeded in body should be less than or equal to 100"},
@@ -42,9 +42,9 @@ func TestWorkspaceRecurringJobValidation(t *testing.T) {
 		{"template.priority's most", `spec: {template: {priority: 1000}}`, `spec: {template: {priority: 1001}}`, "spec.template.priority in body should be less than or equal to 1000"},
 		{"template.concurrencyKey", `spec: {template: {concurrencyKey: billing}}`, `spec: {template: {concurrencyKey: ""}}`, "spec.template.concurrencyKey in body should be at least 1 chars long"},
 		{"template.retry", `spec: {template: {retry: {limit: 0}}}`, `spec: {template: {retry: {minDelay: 3h}}}`, "retry.minDelay must not be longer than retry.maxDelay"},
-		{"template.timeout", `spec: {template: {timeout: 1h}}`, `spec: {template: {timeout: 0s}}`, "timeout must be a duration such as 90s or 1h30m, between 1s and 8760h"},
+		{"template.timeout", `spec: {template: {timeout: 1h}}`, `spec: {template: {timeout: 0s}}`, `spec.template.timeout: Invalid value: "0s": must be between 1s and 8760h (a year)`},
 		{"template.resources", `spec: {template: {resources: {limits: {memory: 1Gi}}}}`, `spec: {template: {resources: {limits: {"nvidia.com/gpu": 1}}}}`, "only cpu, memory and ephemeral-storage can be set"},
-		{"template.ttlAfterFinished", `spec: {template: {ttlAfterFinished: 0s}}`, `spec: {template: {ttlAfterFinished: 7d}}`, "ttlAfterFinished must be a duration such as 90s or 1h30m"},
+		{"template.ttlAfterFinished", `spec: {template: {ttlAfterFinished: 0s}}`, `spec: {template: {ttlAfterFinished: 7d}}`, noDuration("spec.template.ttlAfterFinished", "7d")},
 	})
 }
 

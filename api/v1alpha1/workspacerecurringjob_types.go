@@ -59,10 +59,8 @@ type WorkspaceRecurringJobSpec struct {
 	// but only the newest missed one.
 	//
 	// +optional
-	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,9}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) >= duration('10s') && duration(self) <= duration('8760h')",message="startingDeadline must be a duration such as 90s or 1h30m, between 10s and 8760h (a year)"
-	StartingDeadline *metav1.Duration `json:"startingDeadline,omitempty"`
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[0-9.hms]+[hms]$') || duration(self) >= duration('10s') && duration(self) <= duration('8760h')",message="must be between 10s and 8760h (a year)"
+	StartingDeadline *Duration `json:"startingDeadline,omitempty"`
 
 	// Suspend pauses the schedule: no run becomes due. Runs can still be triggered.
 	//

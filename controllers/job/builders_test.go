@@ -35,7 +35,7 @@ func makeJob() *jobMaker {
 }
 
 func (m *jobMaker) delay(d time.Duration) *jobMaker {
-	m.Spec.Delay = &metav1.Duration{Duration: d}
+	m.Spec.Delay = &v1alpha1.Duration{Duration: d}
 	return m
 }
 func (m *jobMaker) runAt(seconds int) *jobMaker     { m.Spec.RunAt = when(seconds); return m }
@@ -52,13 +52,13 @@ func (m *jobMaker) args(raw string) *jobMaker {
 	return m
 }
 func (m *jobMaker) ttl(d time.Duration) *jobMaker {
-	m.Spec.TTLAfterFinished = &metav1.Duration{Duration: d}
+	m.Spec.TTLAfterFinished = &v1alpha1.Duration{Duration: d}
 	return m
 }
 func (m *jobMaker) retry(limit int32) *jobMaker {
 	m.Spec.Retry = &v1alpha1.RetryPolicy{
-		Limit: new(limit), MinDelay: &metav1.Duration{Duration: 10 * time.Second},
-		MaxDelay: &metav1.Duration{Duration: time.Minute}, Factor: new(int32(3)),
+		Limit: new(limit), MinDelay: &v1alpha1.Duration{Duration: 10 * time.Second},
+		MaxDelay: &v1alpha1.Duration{Duration: time.Minute}, Factor: new(int32(3)),
 	}
 	return m
 }

@@ -173,7 +173,7 @@ func TestArgsOverTheLimitNeverRun(t *testing.T) {
 func TestADelayedJobWaits(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "delayed")
-	c.submit("later", func(spec *v1alpha1.WorkspaceJobSpec) { spec.Delay = &metav1.Duration{Duration: 3 * time.Second} })
+	c.submit("later", func(spec *v1alpha1.WorkspaceJobSpec) { spec.Delay = &v1alpha1.Duration{Duration: 3 * time.Second} })
 	c.waitFor("later", v1alpha1.StateScheduled, v1alpha1.ReasonScheduled)
 	child := c.attempt("later", 1)
 	created := c.get("later").CreationTimestamp
@@ -204,7 +204,7 @@ func TestCancelStopsThePodFirst(t *testing.T) {
 func TestCancelBeforeTheStartRunsNothing(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "cancel-early")
-	c.submit("later", func(spec *v1alpha1.WorkspaceJobSpec) { spec.Delay = &metav1.Duration{Duration: time.Hour} })
+	c.submit("later", func(spec *v1alpha1.WorkspaceJobSpec) { spec.Delay = &v1alpha1.Duration{Duration: time.Hour} })
 	c.waitFor("later", v1alpha1.StateScheduled, v1alpha1.ReasonScheduled)
 	c.change("later", func(spec *v1alpha1.WorkspaceJobSpec) { spec.Cancelled = true })
 	c.waitFor("later", v1alpha1.StateDeleted, v1alpha1.ReasonCancelled)
@@ -254,7 +254,7 @@ func TestNothingIsWrittenWhenNothingChanges(t *testing.T) {
 	c.submit("done", nil)
 	c.end("done", 1, 0, `{"result":1}`)
 	c.waitFor("done", v1alpha1.StateSucceeded, v1alpha1.ReasonSucceeded)
-	c.submit("later", func(spec *v1alpha1.WorkspaceJobSpec) { spec.Delay = &metav1.Duration{Duration: time.Hour} })
+	c.submit("later", func(spec *v1alpha1.WorkspaceJobSpec) { spec.Delay = &v1alpha1.Duration{Duration: time.Hour} })
 	c.waitFor("later", v1alpha1.StateScheduled, v1alpha1.ReasonScheduled)
 	c.settled("done")
 	c.settled("later")
@@ -263,7 +263,9 @@ func TestNothingIsWrittenWhenNothingChanges(t *testing.T) {
 func TestTTLDeletesAFinishedJob(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "ttl")
-	c.submit("nightly", func(spec *v1alpha1.WorkspaceJobSpec) { spec.TTLAfterFinished = &metav1.Duration{Duration: time.Second} })
+	c.submit("nightly", func(spec *v1alpha1.WorkspaceJobSpec) {
+		spec.TTLAfterFinished = &v1alpha1.Duration{Duration: time.Second}
+	})
 	c.end("nightly", 1, 0, `{}`)
 	testenv.Eventually(t, "it is gone", func(ctx context.Context) error {
 		err := c.Get(ctx, client.ObjectKey{Namespace: c.namespace, Name: "nightly"}, &v1alpha1.WorkspaceJob{})

@@ -30,8 +30,8 @@ func FuzzRetryDelay(f *testing.F) {
 			return // the CRD refuses it
 		}
 		job := makeJob().retry(100)
-		job.Spec.Retry.MinDelay = &metav1.Duration{Duration: time.Duration(low)}
-		job.Spec.Retry.MaxDelay = &metav1.Duration{Duration: time.Duration(high)}
+		job.Spec.Retry.MinDelay = &v1alpha1.Duration{Duration: time.Duration(low)}
+		job.Spec.Retry.MaxDelay = &v1alpha1.Duration{Duration: time.Duration(high)}
 		job.Spec.Retry.Factor = &factor
 		o := observed{job: job.obj()}
 		const rounded = time.Microsecond // by floating-point numbers

@@ -99,7 +99,7 @@ func TestAParentStaysUntilItsEndWasSeen(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "chain-reaped")
 	c.submit("report", after("cleanup", "late"))
-	c.submit("cleanup", func(spec *v1alpha1.WorkspaceJobSpec) { spec.TTLAfterFinished = &metav1.Duration{} })
+	c.submit("cleanup", func(spec *v1alpha1.WorkspaceJobSpec) { spec.TTLAfterFinished = &v1alpha1.Duration{} })
 	c.end("cleanup", 1, 0, `{}`)
 	testenv.Eventually(c, "the parent is gone", func(ctx context.Context) error {
 		err := c.Get(ctx, client.ObjectKey{Namespace: c.namespace, Name: "cleanup"}, &v1alpha1.WorkspaceJob{})

@@ -106,7 +106,7 @@ func TestARetryGivesItsPlaceBack(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "queue-retry")
 	c.limit(1)
-	c.submit("failing", func(spec *v1alpha1.WorkspaceJobSpec) { spec.Retry.MinDelay = &metav1.Duration{Duration: 1e12} })
+	c.submit("failing", func(spec *v1alpha1.WorkspaceJobSpec) { spec.Retry.MinDelay = &v1alpha1.Duration{Duration: 1e12} })
 	c.attempt("failing", 1)
 	c.submit("next", nil)
 	c.waitFor("next", v1alpha1.StateEnqueued, v1alpha1.ReasonQueued)
@@ -320,7 +320,7 @@ func TestAScheduledRunStartsItsSchedulesJob(t *testing.T) {
 	c := inWorkspace(t, "scheduled")
 	daily := c.recurring("daily", v1alpha1.PolicyForbid)
 	before := daily.DeepCopy()
-	daily.Spec.Template.Retry = &v1alpha1.RetryPolicy{MinDelay: &metav1.Duration{Duration: 1e8}}
+	daily.Spec.Template.Retry = &v1alpha1.RetryPolicy{MinDelay: &v1alpha1.Duration{Duration: 1e8}}
 	if err := c.Patch(t.Context(), daily, client.MergeFrom(before)); err != nil {
 		t.Fatal(err)
 	}

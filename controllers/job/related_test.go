@@ -227,8 +227,8 @@ func TestWhenARunBecameDue(t *testing.T) {
 
 func TestRetention(t *testing.T) {
 	t.Parallel()
-	day := &metav1.Duration{Duration: 24 * time.Hour}
-	keeps := func(succeeded, failed *metav1.Duration) *v1alpha1.Workspace {
+	day := &v1alpha1.Duration{Duration: 24 * time.Hour}
+	keeps := func(succeeded, failed *v1alpha1.Duration) *v1alpha1.Workspace {
 		ws := readyWorkspace()
 		ws.Spec.Retention = &v1alpha1.Retention{Succeeded: succeeded, Failed: failed}
 		return ws
@@ -270,7 +270,7 @@ func finishedChild(number int32, seconds int) batchv1.Job {
 func TestJobsAndLogsGoAfterTheirTime(t *testing.T) {
 	t.Parallel()
 	ws := readyWorkspace()
-	ws.Spec.Retention = &v1alpha1.Retention{Pods: &metav1.Duration{Duration: time.Hour}}
+	ws.Spec.Retention = &v1alpha1.Retention{Pods: &v1alpha1.Duration{Duration: time.Hour}}
 	told := makeJob().retry(3).started(1, 1, 0).failed(5).nextAt(7200).obj()
 	untold := makeJob().started(1, 1, 0).obj()
 	other := told.DeepCopy()

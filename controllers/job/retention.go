@@ -5,7 +5,6 @@ import (
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
@@ -37,7 +36,7 @@ func expire(o observed, d *decision) {
 	d.look(left)
 }
 
-func timeToLive(o observed, state v1alpha1.JobState) *metav1.Duration {
+func timeToLive(o observed, state v1alpha1.JobState) *v1alpha1.Duration {
 	if own := o.job.TTLAfterFinished(); own != nil {
 		return own
 	}

@@ -132,7 +132,7 @@ func (c *clusterT) submit(name string, change func(*v1alpha1.WorkspaceJobSpec)) 
 	job := &v1alpha1.WorkspaceJob{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: c.namespace},
 		Spec: v1alpha1.WorkspaceJobSpec{JobTemplate: v1alpha1.JobTemplate{Handler: "sql", Retry: &v1alpha1.RetryPolicy{
-			MinDelay: &metav1.Duration{Duration: 100 * time.Millisecond},
+			MinDelay: &v1alpha1.Duration{Duration: 100 * time.Millisecond},
 		}}},
 	}
 	if change != nil {

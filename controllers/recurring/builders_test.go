@@ -45,7 +45,7 @@ func hourly() *scene {
 func (s *scene) at(minutes int) *scene { s.now = at(minutes); return s }
 
 func (s *scene) deadline(d time.Duration) *scene {
-	s.recurring.Spec.StartingDeadline = &metav1.Duration{Duration: d}
+	s.recurring.Spec.StartingDeadline = &v1alpha1.Duration{Duration: d}
 	s.cronJob = decide(s.observed).apply
 	return s
 }

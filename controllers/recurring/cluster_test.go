@@ -107,7 +107,7 @@ func TestWhatIsNotDueRunsNot(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "not-due")
 	c.yearly("daily", func(spec *v1alpha1.WorkspaceRecurringJobSpec) {
-		spec.StartingDeadline = &metav1.Duration{Duration: time.Minute}
+		spec.StartingDeadline = &v1alpha1.Duration{Duration: time.Minute}
 	})
 	c.waitFor("daily", v1alpha1.ReasonScheduleInPlace)
 	// Before the schedule was made: Kubernetes fires so when a schedule changes.
@@ -155,7 +155,7 @@ func TestTheCronJobIsKept(t *testing.T) {
 		t.Error("a suspended schedule goes on")
 	}
 	c.change("daily", func(spec *v1alpha1.WorkspaceRecurringJobSpec) {
-		spec.Suspend, spec.Schedule, spec.StartingDeadline = false, "61 * * * *", &metav1.Duration{Duration: time.Hour}
+		spec.Suspend, spec.Schedule, spec.StartingDeadline = false, "61 * * * *", &v1alpha1.Duration{Duration: time.Hour}
 	})
 	r = c.waitFor("daily", v1alpha1.ReasonInvalidSchedule)
 	if message := r.Status.Conditions[0].Message; !strings.Contains(message, `"61 * * * *"`) || !strings.Contains(message, "minute") {

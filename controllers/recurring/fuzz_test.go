@@ -24,7 +24,7 @@ func FuzzTemplate(f *testing.F) {
 		s := hourly()
 		s.recurring.Spec.Template = v1alpha1.JobTemplate{
 			Handler: "sql", ConcurrencyKey: string([]rune(key)), Priority: &priority,
-			Timeout: &metav1.Duration{Duration: time.Duration(timeout)},
+			Timeout: &v1alpha1.Duration{Duration: time.Duration(timeout)},
 		}
 		var object map[string]any
 		if json.Unmarshal(args, &object) == nil && object != nil {

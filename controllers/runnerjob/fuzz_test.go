@@ -43,7 +43,7 @@ func FuzzRun(f *testing.F) {
 	f.Add([]byte(nil), "", int64(0))
 	f.Fuzz(func(t *testing.T, args []byte, key string, timeout int64) {
 		template := &v1alpha1.JobTemplate{
-			Handler: "sql", ConcurrencyKey: key, Args: &apiextensionsv1.JSON{Raw: args}, Timeout: &metav1.Duration{Duration: time.Duration(timeout)},
+			Handler: "sql", ConcurrencyKey: key, Args: &apiextensionsv1.JSON{Raw: args}, Timeout: &v1alpha1.Duration{Duration: time.Duration(timeout)},
 		}
 		ws := makeWorkspace()
 		job := Build(ws, Run(ws, template))

@@ -89,7 +89,7 @@ func (b *WorkspaceJobBuilder) Trigger(recurring string) *WorkspaceJobBuilder {
 
 // Delay sets spec.delay.
 func (b *WorkspaceJobBuilder) Delay(d time.Duration) *WorkspaceJobBuilder {
-	b.job.Spec.Delay = &metav1.Duration{Duration: d}
+	b.job.Spec.Delay = &v1alpha1.Duration{Duration: d}
 	return b
 }
 
@@ -135,25 +135,25 @@ func (b *WorkspaceJobBuilder) ConcurrencyKey(key string) *WorkspaceJobBuilder {
 
 // Retries sets how often an attempt that failed is tried again, and how long after.
 func (b *WorkspaceJobBuilder) Retries(limit int32, delay time.Duration) *WorkspaceJobBuilder {
-	b.job.Spec.Retry = &v1alpha1.RetryPolicy{Limit: &limit, MinDelay: &metav1.Duration{Duration: delay}}
+	b.job.Spec.Retry = &v1alpha1.RetryPolicy{Limit: &limit, MinDelay: &v1alpha1.Duration{Duration: delay}}
 	return b
 }
 
 // Backoff sets by how much the delay of [WorkspaceJobBuilder.Retries] grows, and up to what.
 func (b *WorkspaceJobBuilder) Backoff(factor int32, maxDelay time.Duration) *WorkspaceJobBuilder {
-	b.job.Spec.Retry.Factor, b.job.Spec.Retry.MaxDelay = &factor, &metav1.Duration{Duration: maxDelay}
+	b.job.Spec.Retry.Factor, b.job.Spec.Retry.MaxDelay = &factor, &v1alpha1.Duration{Duration: maxDelay}
 	return b
 }
 
 // Timeout sets spec.timeout.
 func (b *WorkspaceJobBuilder) Timeout(d time.Duration) *WorkspaceJobBuilder {
-	b.job.Spec.Timeout = &metav1.Duration{Duration: d}
+	b.job.Spec.Timeout = &v1alpha1.Duration{Duration: d}
 	return b
 }
 
 // TTL sets spec.ttlAfterFinished.
 func (b *WorkspaceJobBuilder) TTL(d time.Duration) *WorkspaceJobBuilder {
-	b.job.Spec.TTLAfterFinished = &metav1.Duration{Duration: d}
+	b.job.Spec.TTLAfterFinished = &v1alpha1.Duration{Duration: d}
 	return b
 }
 

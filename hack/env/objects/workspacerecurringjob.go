@@ -69,7 +69,7 @@ func (b *WorkspaceRecurringJobBuilder) Policy(policy v1alpha1.ConcurrencyPolicy)
 
 // StartingDeadline sets how late a run may start.
 func (b *WorkspaceRecurringJobBuilder) StartingDeadline(d time.Duration) *WorkspaceRecurringJobBuilder {
-	b.recurring.Spec.StartingDeadline = &metav1.Duration{Duration: d}
+	b.recurring.Spec.StartingDeadline = &v1alpha1.Duration{Duration: d}
 	return b
 }
 

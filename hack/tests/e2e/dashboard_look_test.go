@@ -28,7 +28,7 @@ func TestHowPagesLook(t *testing.T) {
 	tn.start(tn.makeSQL("backfill-2026-02", "SELECT 'begun'", passBarrier))
 	tn.start(tn.makeSQL("report-of-tomorrow", "SELECT 1").delay(24 * time.Hour))
 	retried := tn.makeSQL("report-monthly-7xk2p", "SELECT 1/0").retries(5)
-	retried.Spec.Retry.MinDelay = &metav1.Duration{Duration: time.Hour}
+	retried.Spec.Retry.MinDelay = &v1alpha1.Duration{Duration: time.Hour}
 	tn.start(retried)
 	barrier.waitFor(1)
 	tn.waitFinal(longName, v1alpha1.StateFailed)

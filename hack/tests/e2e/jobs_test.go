@@ -29,7 +29,7 @@ func (tn *tenant) makeJob(name, handler string) *jobWrapper {
 		ObjectMeta: metav1.ObjectMeta{Namespace: tn.namespace, Name: name},
 		Spec:       v1alpha1.WorkspaceJobSpec{JobTemplate: v1alpha1.JobTemplate{Handler: handler}},
 	}}
-	w.Spec.Retry = &v1alpha1.RetryPolicy{Limit: &limit, MinDelay: &metav1.Duration{Duration: time.Second}}
+	w.Spec.Retry = &v1alpha1.RetryPolicy{Limit: &limit, MinDelay: &v1alpha1.Duration{Duration: time.Second}}
 	return w
 }
 
@@ -53,7 +53,7 @@ func (w *jobWrapper) retries(limit int32) *jobWrapper {
 }
 
 func (w *jobWrapper) timeout(limit time.Duration) *jobWrapper {
-	w.Spec.Timeout = &metav1.Duration{Duration: limit}
+	w.Spec.Timeout = &v1alpha1.Duration{Duration: limit}
 	return w
 }
 
@@ -63,12 +63,12 @@ func (w *jobWrapper) key(key string) *jobWrapper {
 }
 
 func (w *jobWrapper) delay(delay time.Duration) *jobWrapper {
-	w.Spec.Delay = &metav1.Duration{Duration: delay}
+	w.Spec.Delay = &v1alpha1.Duration{Duration: delay}
 	return w
 }
 
 func (w *jobWrapper) ttl(ttl time.Duration) *jobWrapper {
-	w.Spec.TTLAfterFinished = &metav1.Duration{Duration: ttl}
+	w.Spec.TTLAfterFinished = &v1alpha1.Duration{Duration: ttl}
 	return w
 }
 

@@ -78,7 +78,7 @@ func TestRequeueRunsOnceMoreForEachTime(t *testing.T) {
 	// By the end of a job that begins later, one that the same time would start had
 	// begun.
 	tn.change("add", requeue)
-	tn.change("add", func(spec *v1alpha1.WorkspaceJobSpec) { spec.TTLAfterFinished = &metav1.Duration{Duration: time.Hour} })
+	tn.change("add", func(spec *v1alpha1.WorkspaceJobSpec) { spec.TTLAfterFinished = &v1alpha1.Duration{Duration: time.Hour} })
 	tn.start(tn.makeSQL("later", "SELECT 1"))
 	tn.waitFinal("later", v1alpha1.StateSucceeded)
 	third, err := tn.job(t.Context(), "add")

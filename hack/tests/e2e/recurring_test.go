@@ -20,7 +20,7 @@ const failFirst = `DO $$ BEGIN IF nextval('tries') % 2 = 1 THEN RAISE EXCEPTION 
 // tried again once, after two seconds.
 func (tn *tenant) makeRecurring(name, schedule string, statements ...string) *v1alpha1.WorkspaceRecurringJob {
 	job := tn.makeSQL(name, statements...)
-	job.Spec.Retry.MinDelay = &metav1.Duration{Duration: 2 * time.Second}
+	job.Spec.Retry.MinDelay = &v1alpha1.Duration{Duration: 2 * time.Second}
 	return &v1alpha1.WorkspaceRecurringJob{
 		ObjectMeta: metav1.ObjectMeta{Namespace: tn.namespace, Name: name},
 		Spec:       v1alpha1.WorkspaceRecurringJobSpec{Schedule: schedule, Template: job.Spec.JobTemplate},

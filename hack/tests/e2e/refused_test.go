@@ -93,11 +93,11 @@ func TestAPIServerRefusesWhatCannotBe(t *testing.T) {
 		words []string
 	}{
 		{"delay-with-run-at", func(spec *v1alpha1.WorkspaceJobSpec) {
-			spec.Delay, spec.RunAt = &metav1.Duration{Duration: time.Hour}, new(metav1.Now())
+			spec.Delay, spec.RunAt = &v1alpha1.Duration{Duration: time.Hour}, new(metav1.Now())
 		}, []string{"delay and runAt exclude each other: set one of them, or neither to run now"}},
 		{"negative-timeout", func(spec *v1alpha1.WorkspaceJobSpec) {
-			spec.Timeout = &metav1.Duration{Duration: -time.Second}
-		}, []string{"spec.timeout", "timeout must be a duration such as 90s or 1h30m, between 1s and"}},
+			spec.Timeout = &v1alpha1.Duration{Duration: -time.Second}
+		}, []string{"spec.timeout", "must be a duration such as 90s or 1h30m"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -118,7 +118,7 @@ func TestImmutableFieldTellsWhatToDoInstead(t *testing.T) {
 	for name, change := range map[string]func(*v1alpha1.WorkspaceJobSpec){
 		"handler": func(spec *v1alpha1.WorkspaceJobSpec) { spec.Handler = "report" },
 		"args":    func(spec *v1alpha1.WorkspaceJobSpec) { spec.Args.Raw = []byte(`{"statements": ["SELECT 2"]}`) },
-		"timeout": func(spec *v1alpha1.WorkspaceJobSpec) { spec.Timeout = &metav1.Duration{Duration: time.Hour} },
+		"timeout": func(spec *v1alpha1.WorkspaceJobSpec) { spec.Timeout = &v1alpha1.Duration{Duration: time.Hour} },
 	} {
 		job := tn.start(tn.makeSQL("fixed-"+name, insertEffect).delay(time.Hour))
 		before := job.DeepCopy()

@@ -271,7 +271,7 @@ func (l *lab) flood(ctx context.Context, namespace string, n int, writes *atomic
 // changeInALoop changes a job that waits and a recurring job, each again and again.
 func (l *lab) changeInALoop(ctx context.Context, namespace string, writes *atomic.Int64) error {
 	job := workspaceJob(namespace, "changed")
-	job.Spec.Delay = &metav1.Duration{Duration: 24 * time.Hour}
+	job.Spec.Delay = &v1alpha1.Duration{Duration: 24 * time.Hour}
 	recurring := recurringJob(namespace, "changed", "0 0 29 2 *")
 	if err := errors.Join(l.create(ctx, job), l.create(ctx, recurring)); err != nil {
 		return err

@@ -53,7 +53,7 @@ func measurePages(ctx context.Context, l *lab, n, streams int) error {
 	say("creating %d jobs", n)
 	err = each(ctx, n, func(ctx context.Context, i int) error {
 		job := workspaceJob(namespaces[0], fmt.Sprintf("bench-%05d", i))
-		job.Spec.Delay = &metav1.Duration{Duration: 24 * time.Hour}
+		job.Spec.Delay = &v1alpha1.Duration{Duration: 24 * time.Hour}
 		return l.create(ctx, job)
 	})
 	if err != nil {
@@ -232,7 +232,7 @@ func (s *pageServer) stream(ctx context.Context, l *lab, namespace string, n int
 	}
 	begun := time.Now()
 	job := workspaceJob(namespace, "told-to-all")
-	job.Spec.Delay = &metav1.Duration{Duration: 24 * time.Hour}
+	job.Spec.Delay = &v1alpha1.Duration{Duration: 24 * time.Hour}
 	if err := l.create(ctx, job); err != nil {
 		return err
 	}

@@ -52,8 +52,8 @@ All fields of the objects. What they are for, with examples: [workspace.md](work
 [workspacejob.md](workspacejob.md), [workspacerecurringjob.md](workspacerecurringjob.md).
 ` + "`kubectl explain workspacejob.spec` tells the same of the cluster that you have." + `
 
-A field is required where it says so. Durations are Go's (` + "`90s`, `1h30m`" + `), times RFC 3339. What
-breaks a rule is refused with the message shown under it in *italics*.
+A field is required where it says so. Durations are Go's (` + "`90s`, `1h30m`" + `), of at most ten years;
+times are RFC 3339. What breaks a rule is refused with the message shown under it in *italics*.
 `
 
 // writeKind writes one kind's section.
@@ -151,11 +151,15 @@ func typeOf(field apiextensionsv1.JSONSchemaProps) string {
 	return strings.Join(slices.DeleteFunc(words, func(word string) bool { return word == "" }), ", ")
 }
 
-// isDuration: the type in Go is metav1.Duration, of which a schema only has the rule.
+// isDuration reports whether the field is a v1alpha1.Duration. Its schema is a string with
+// that type's rule.
 func isDuration(field apiextensionsv1.JSONSchemaProps) bool {
-	return slices.ContainsFunc(field.XValidations, func(rule apiextensionsv1.ValidationRule) bool {
-		return strings.Contains(rule.Rule, "duration(self)")
-	})
+	return slices.ContainsFunc(field.XValidations, ofDuration)
+}
+
+// ofDuration reports whether the rule is the one that every duration has.
+func ofDuration(rule apiextensionsv1.ValidationRule) bool {
+	return strings.HasPrefix(rule.Message, "must be a duration")
 }
 
 func plural(kind string) string {
@@ -182,7 +186,9 @@ func bounds[N int64 | float64](low, high *N, unit string) string {
 func messages(field apiextensionsv1.JSONSchemaProps) string {
 	var all []string
 	for _, rule := range field.XValidations {
-		all = append(all, "*"+escaped(rule.Message)+"*")
+		if !ofDuration(rule) { // said once, at the top
+			all = append(all, "*"+escaped(rule.Message)+"*")
+		}
 	}
 	if field.Items != nil {
 		all = append(all, messages(*field.Items.Schema))

@@ -214,8 +214,8 @@ func TestHostileSizes(t *testing.T) {
 	largest.Spec.Handler = strings.Repeat("h", 100)
 	largest.Spec.Args = &apiextensionsv1.JSON{Raw: []byte(`{"a":"` + strings.Repeat("x", 65520) + `"}`)}
 	largest.Spec.ConcurrencyKey = strings.Repeat("é", 253)
-	largest.Spec.Timeout = &metav1.Duration{Duration: 8760 * time.Hour}
-	largest.Spec.Retry = &v1alpha1.RetryPolicy{Limit: new(int32(100)), Factor: new(int32(10)), MinDelay: &metav1.Duration{Duration: time.Hour}, MaxDelay: &metav1.Duration{Duration: 8760 * time.Hour}}
+	largest.Spec.Timeout = &v1alpha1.Duration{Duration: 8760 * time.Hour}
+	largest.Spec.Retry = &v1alpha1.RetryPolicy{Limit: new(int32(100)), Factor: new(int32(10)), MinDelay: &v1alpha1.Duration{Duration: time.Hour}, MaxDelay: &v1alpha1.Duration{Duration: 8760 * time.Hour}}
 	if err := tn.editor.Create(t.Context(), largest); err != nil {
 		t.Fatal(err)
 	}
