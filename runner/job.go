@@ -17,8 +17,8 @@ import (
 	"github.com/openradius/workspace-jobs/runner/ledger"
 )
 
-// rollbackTimeout bounds how long an abandoned transaction's rollback may take;
-// after that its connection is closed, which does the same.
+// rollbackTimeout bounds how long an abandoned transaction's rollback may take.
+// After that its connection is closed, which also rolls back.
 const rollbackTimeout = 5 * time.Second
 
 // Job is one attempt at a run, with its arguments.
@@ -28,22 +28,22 @@ type Job[T any] struct {
 	// Run counts the job's runs from 1, Attempt the attempts over all its runs.
 	Run, Attempt     int
 	Workspace, Queue string
-	// StartedAt is when the run's first attempt began, by the database's clock: the
-	// same in each attempt, so it is what "now" should mean to a handler.
+	// StartedAt is when the run's first attempt began, by the database's clock. It is
+	// the same in each attempt, so handlers should use it as "now".
 	StartedAt time.Time
 	Args      T
 	// Schema is the ledger's schema.
 	Schema string
-	// Logger writes JSON to stdout, one line a fact. Secrets have no place in it.
+	// Logger writes lines of JSON to stdout. Don't log secrets.
 	Logger *slog.Logger
-	// Pool is for statements beside [Job.Tx]: reading, or what may happen twice.
+	// Pool is for statements outside [Job.Tx]: to read, or for what may happen twice.
 	// It is nil in a handler of [HandleTx].
 	Pool *pgxpool.Pool
 
 	session *session
 }
 
-// session is what a Job is without the type of its arguments.
+// session is the part of a Job that does not depend on the type of its arguments.
 type session struct {
 	description Description
 	log         *slog.Logger
@@ -52,7 +52,7 @@ type session struct {
 	lease       *ledger.Lease
 	checkpoint  string
 	result      json.RawMessage
-	// completed is the result of a run that a batch has completed; nil before that.
+	// completed is the result of a run that a batch has completed, and nil until then.
 	completed atomic.Pointer[json.RawMessage]
 }
 
@@ -68,8 +68,8 @@ func newJob[T any](s *session, args T) *Job[T] {
 	return job
 }
 
-// SetResult sets what the run answers when it succeeds: any value that encodes to
-// at most contract.MaxResult bytes of JSON. The last one counts.
+// SetResult sets the run's result, if it succeeds: any value that encodes to at most
+// contract.MaxResult bytes of JSON. The last call wins.
 func (j *Job[T]) SetResult(value any) error {
 	encoded, err := encodeResult(value)
 	if err != nil {
@@ -90,9 +90,8 @@ func encodeResult(value any) (json.RawMessage, error) {
 	return encoded, nil
 }
 
-// Checkpoint reads into value what the run saved last with [Tx.Checkpoint], in
-// this attempt or an earlier one. It is false, and value untouched, if nothing
-// was.
+// Checkpoint reads the run's last [Tx.Checkpoint], of this attempt or an earlier one,
+// into value. It returns false, and leaves value unchanged, if there is none.
 func (j *Job[T]) Checkpoint(value any) (bool, error) {
 	if j.session.checkpoint == "" {
 		return false, nil
@@ -107,12 +106,12 @@ func (j *Job[T]) Checkpoint(value any) (bool, error) {
 type Tx struct {
 	pgx.Tx
 	checkpoint string
-	// completes the run, with result.
+	// completes says that the batch completes the run, with result.
 	completes bool
 	result    json.RawMessage
 }
 
-// Checkpoint saves value as JSON when the batch commits, in place of the run's
+// Checkpoint saves value as JSON when the batch commits, and replaces the run's
 // earlier checkpoint.
 func (t *Tx) Checkpoint(value any) error {
 	encoded, err := encodeJSON(value)
@@ -123,9 +122,9 @@ func (t *Tx) Checkpoint(value any) error {
 	return nil
 }
 
-// Complete makes this batch the run's last: what it does, the run's success and its
-// result commit together. So whatever cancels or kills the process meanwhile, the
-// run has succeeded or this batch has had no effect. What the handler answers after
+// Complete makes this batch the run's last: its effects, the run's success and the
+// result commit together. If the process is cancelled or killed meanwhile, either the
+// run has succeeded or this batch has had no effect. What the handler returns after
 // that commit no longer counts. For the result see [Job.SetResult].
 func (t *Tx) Complete(result any) error {
 	encoded, err := encodeResult(result)
@@ -137,17 +136,16 @@ func (t *Tx) Complete(result any) error {
 }
 
 // Tx runs one batch: what work does in the transaction and the checkpoint that it
-// saves commit together, or neither does, and only while this process is the one
-// that may work on the run. If work returns an error the batch is rolled back and
-// Tx returns that error. The transaction is READ COMMITTED; work neither commits
-// nor rolls back.
+// saves commit together, or not at all, and only while this process holds the run's
+// lease. If work returns an error, the batch is rolled back and Tx returns that
+// error. The transaction is READ COMMITTED. work must not commit or roll back.
 //
-// An error of Tx is best returned by the handler as it is: it may mean that
-// another process has taken over.
+// Handlers should return an error of Tx as it is: it may mean that another process
+// has taken over.
 func (j *Job[T]) Tx(ctx context.Context, work func(tx *Tx) error) error {
 	s := j.session
 	if s.inTx {
-		return errors.New("a handler of HandleTx has its one transaction; batches are for Handle")
+		return errors.New("a handler of HandleTx has one transaction only: use Handle for batches")
 	}
 	begun, err := s.lease.Begin(ctx, s.pool)
 	if err != nil {
@@ -164,8 +162,8 @@ func (j *Job[T]) Tx(ctx context.Context, work func(tx *Tx) error) error {
 	return s.commit(ctx, begun, batch)
 }
 
-// commit commits a batch. An interruption comes too late for it: nobody knows what
-// became of a COMMIT whose answer was not waited for.
+// commit commits a batch. It can't be interrupted: if it did not wait for the answer
+// to COMMIT, it would not know whether the batch was committed.
 func (s *session) commit(ctx context.Context, begun pgx.Tx, batch *Tx) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), completeTimeout)
 	defer cancel()
@@ -189,7 +187,7 @@ func (s *session) commit(ctx context.Context, begun pgx.Tx, batch *Tx) error {
 	return nil
 }
 
-// fence makes sure that the lease is still ours, or ends it with the run.
+// fence checks that this process still holds the lease, or ends the lease and the run.
 func (s *session) fence(ctx context.Context, begun pgx.Tx, batch *Tx) error {
 	if batch.completes {
 		return s.lease.Complete(ctx, begun, string(batch.result))
@@ -197,15 +195,15 @@ func (s *session) fence(ctx context.Context, begun pgx.Tx, batch *Tx) error {
 	return s.lease.Fence(ctx, begun)
 }
 
-// answer is the run's result.
-func (s *session) answer() json.RawMessage {
+// finalResult returns the run's result.
+func (s *session) finalResult() json.RawMessage {
 	if completed := s.completed.Load(); completed != nil {
 		return *completed
 	}
 	return s.result
 }
 
-// handlerTx is a transaction whose end is not the handler's to decide.
+// handlerTx is a transaction that the handler can't end.
 type handlerTx struct{ pgx.Tx }
 
 func (handlerTx) Commit(context.Context) error {
@@ -216,9 +214,9 @@ func (handlerTx) Rollback(context.Context) error {
 	return errors.New("the runner rolls this transaction back when the handler returns an error")
 }
 
-// stillOpen makes sure that what follows commits together with what the handler
-// did: not so after a COMMIT or a ROLLBACK among its statements. A handler whose
-// context has ended may have stopped halfway without noticing.
+// stillOpen checks that what follows commits together with what the handler did. It
+// would not if one of the handler's statements was a COMMIT or a ROLLBACK. It also
+// fails if ctx has ended, since the handler may have stopped halfway without noticing.
 func stillOpen(ctx context.Context, tx pgx.Tx) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -227,21 +225,20 @@ func stillOpen(ctx context.Context, tx pgx.Tx) error {
 	case 'T':
 		return nil
 	case 'E':
-		return errors.New("a statement of the transaction failed, and the handler went on without it")
+		return errors.New("a statement of the transaction failed, but the handler ignored its error")
 	default:
-		return Permanent(errors.New("the handler ended the runner's transaction with a statement of its own: effects may be there twice or not at all"))
+		return Permanent(errors.New("the handler ended the runner's transaction with a statement of its own: its effects may have happened twice or not at all"))
 	}
 }
 
-// rollback ends a transaction that was not committed; on one that was it does
-// nothing.
+// rollback rolls a transaction back, unless it was committed.
 func rollback(tx pgx.Tx) {
 	ctx, cancel := context.WithTimeout(context.Background(), rollbackTimeout)
 	defer cancel()
-	_ = tx.Rollback(ctx) // its failure closes the connection, which rolls back too
+	_ = tx.Rollback(ctx) // if it fails, the connection is closed, which rolls back too
 }
 
-// encodeJSON encodes on one line, without escaping what only HTML minds.
+// encodeJSON encodes value on one line, and escapes nothing for HTML.
 func encodeJSON(value any) (json.RawMessage, error) {
 	var buffer bytes.Buffer
 	encoder := json.NewEncoder(&buffer)

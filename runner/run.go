@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	// defaultGrace is how long a handler may go on after its context has ended:
-	// less than the 30 s that Kubernetes gives a pod, with time left to record it.
+	// defaultGrace is how long a handler may keep running after its context has ended.
+	// It is less than the 30 s that Kubernetes gives a pod, so that there is time left
+	// to record the outcome.
 	defaultGrace = 20 * time.Second
 	// recordTimeout bounds the recording of an outcome.
 	recordTimeout = 5 * time.Second
@@ -25,22 +26,22 @@ const (
 type Config struct {
 	Handlers []Handler
 	Logger   *slog.Logger
-	// Timing of the lease; the zero value stands for the defaults.
+	// Timing is the timing of leases. The zero value means the defaults.
 	Timing ledger.Timing
-	// Grace is how long a handler may go on after its context has ended. Default:
-	// 20 s. A handler that takes longer is left behind.
+	// Grace is how long a handler may keep running after its context has ended.
+	// Default: 20 s. A handler that takes longer is abandoned.
 	Grace time.Duration
 }
 
-// Run makes one attempt at a run and says what it came to. It knows nothing of
-// processes: the end of ctx is an interruption, d.Deadline a time-out.
+// Run makes one attempt at a run and returns its outcome. It does not handle signals:
+// when ctx ends, the run is interrupted, and at d.Deadline it times out.
 //
-// A run that the ledger says has succeeded is Done without running again. While
-// another runner works on the same run, Run waits for it. When the lease is lost
-// on the way, everything is rolled back and Run starts over.
+// If the ledger says that the run has succeeded, Run returns Done and does not run it
+// again. While another runner works on the same run, Run waits for it. When the lease
+// is lost, everything is rolled back and Run starts over.
 //
-// A database role to which the borders between databases mean nothing, such as a
-// superuser, is Refused unless d.AllowSuperuser.
+// Run returns Refused if the database role can reach beyond its own database, as a
+// superuser can, unless d.AllowSuperuser is set.
 func Run(ctx context.Context, config Config, d Description) Outcome {
 	if config.Grace == 0 {
 		config.Grace = defaultGrace
@@ -67,7 +68,7 @@ func run(ctx context.Context, config Config, d Description) Outcome {
 		defer cancel()
 		ctx = limited
 	}
-	// Connections outlive ctx: what happened is recorded after it has ended.
+	// Connections outlive ctx, since the outcome is recorded after it has ended.
 	db, err := openDatabase(context.WithoutCancel(ctx), d.DatabaseURL, applicationName(d.JobID))
 	if err != nil {
 		return outcomeOf(ctx, err)
@@ -83,7 +84,7 @@ func run(ctx context.Context, config Config, d Description) Outcome {
 		return outcomeOf(ctx, err)
 	}
 	e := execution{config: config, description: d, handler: handler, database: db, log: config.Logger}
-	return e.untilOurs(ctx, book)
+	return e.attemptUntilKept(ctx, book)
 }
 
 // execution is one call of Run.
@@ -95,28 +96,28 @@ type execution struct {
 	log         *slog.Logger
 }
 
-// untilOurs attempts the run each time that it gets the lease, until it keeps it
-// to the end or finds that the run has succeeded.
-func (e execution) untilOurs(ctx context.Context, book *ledger.Ledger) Outcome {
+// attemptUntilKept attempts the run each time it acquires the lease, until it keeps
+// the lease to the end or finds that the run has succeeded.
+func (e execution) attemptUntilKept(ctx context.Context, book *ledger.Ledger) Outcome {
 	for {
-		taken, err := book.Take(ctx, e.description.claim())
+		claimed, err := book.Acquire(ctx, e.description.claim())
 		if err != nil {
-			return outcomeOf(ctx, takeError(err))
+			return outcomeOf(ctx, acquireError(err))
 		}
-		if taken.Done {
+		if claimed.Done {
 			e.log.Info("the run has succeeded before; nothing to do")
-			return Outcome{Kind: Done, Result: json.RawMessage(taken.Result)}
+			return Outcome{Kind: Done, Result: json.RawMessage(claimed.Result)}
 		}
-		outcome, err := e.attempt(ctx, taken.Lease)
+		outcome, err := e.attempt(ctx, claimed.Lease)
 		if !errors.Is(err, ledger.ErrLost) {
 			return outcome
 		}
-		e.log.Warn("the lease was lost; everything since its last commit is rolled back", "token", taken.Lease.Token())
+		e.log.Warn("the lease was lost; everything since its last commit is rolled back", "token", claimed.Lease.Token())
 	}
 }
 
-// takeError tells what trying again can't mend.
-func takeError(err error) error {
+// acquireError makes permanent what another attempt can't fix.
+func acquireError(err error) error {
 	var superseded *ledger.SupersededError
 	if errors.As(err, &superseded) {
 		return Permanent(err)
@@ -124,8 +125,8 @@ func takeError(err error) error {
 	return explainDatabase(err)
 }
 
-// attempt runs the handler under a lease and records what came of it. Its error is
-// ledger.ErrLost, or nil.
+// attempt runs the handler under a lease and records the outcome. Its error is
+// ledger.ErrLost or nil.
 func (e execution) attempt(ctx context.Context, lease *ledger.Lease) (Outcome, error) {
 	e.log.Info("attempt started", "token", lease.Token())
 	s := &session{
@@ -134,7 +135,7 @@ func (e execution) attempt(ctx context.Context, lease *ledger.Lease) (Outcome, e
 	}
 	err := e.work(ctx, s)
 	if err == nil {
-		return Outcome{Kind: Done, Result: s.answer()}, nil
+		return Outcome{Kind: Done, Result: s.finalResult()}, nil
 	}
 	var stuck *stuckError
 	isStuck := errors.As(err, &stuck)
@@ -149,7 +150,7 @@ func (e execution) attempt(ctx context.Context, lease *ledger.Lease) (Outcome, e
 		return Outcome{}, ledger.ErrLost
 	}
 	if recordErr != nil {
-		e.log.Warn("the outcome is not in the ledger", "error", explainDatabase(recordErr).Error())
+		e.log.Warn("could not record the outcome in the ledger", "error", explainDatabase(recordErr).Error())
 	}
 	return outcome, nil
 }

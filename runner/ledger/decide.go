@@ -15,7 +15,7 @@ const (
 	stateFailed     = "Failed"
 )
 
-// runRow is what a look sees of one run of the job.
+// runRow is one run of the job in the ledger.
 type runRow struct {
 	Run     int
 	State   string
@@ -25,22 +25,25 @@ type runRow struct {
 	LeaseMS int64
 }
 
-// step is what a claim does next: exactly one of done, wait and taking the lease.
+// step is what a claim does next: it is done, waits, or acquires the lease.
 type step struct {
+	// done says that the run has succeeded, with result.
 	done   bool
 	result string
-	// wait is how long the lease in the way still lasts; 0: take it now.
+	// wait is how long the lease of another runner still lasts. If it is 0, the claim
+	// acquires the lease now.
 	wait time.Duration
-	// takeover: the lease that ran out was never given back, under newestToken.
+	// takeover says that another runner never gave its lease back. newestToken is the
+	// newest token of the run.
 	takeover    bool
 	newestToken int64
 }
 
-// decide says what a claim of run number run does next, given what stands in its
-// way: the run itself, newer runs, and runs that are leased.
-func decide(run int, seen []runRow) (step, error) {
+// decide returns what a claim of a run does next, given the rows of the run itself, of
+// newer runs of the job and of runs that are leased.
+func decide(run int, rows []runRow) (step, error) {
 	next := step{}
-	for _, row := range seen {
+	for _, row := range rows {
 		if row.Run == run && row.State == stateSucceeded {
 			return step{done: true, result: row.Result}, nil
 		}
@@ -63,8 +66,9 @@ type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-func (l *Ledger) look(ctx context.Context, db querier, claim Claim) ([]runRow, error) {
-	rows, err := db.Query(ctx, l.queries.look, claim.JobID, claim.Run)
+// listRuns returns what decide needs to know.
+func (l *Ledger) listRuns(ctx context.Context, db querier, claim Claim) ([]runRow, error) {
+	rows, err := db.Query(ctx, l.queries.listRuns, claim.JobID, claim.Run)
 	if err != nil {
 		return nil, err
 	}

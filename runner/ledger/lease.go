@@ -10,10 +10,11 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Outcome is what an attempt came to, as the ledger keeps it.
+// Outcome is how an attempt ended, as the ledger stores it.
 type Outcome string
 
-// Outcomes. The ledger itself adds "Lost" for attempts that were overtaken.
+// Outcomes that runners record. The ledger adds "Lost" for attempts that were
+// overtaken.
 const (
 	Succeeded     Outcome = "Succeeded"
 	Failed        Outcome = "Failed"
@@ -34,34 +35,34 @@ type Lease struct {
 	token      int64
 	startedAt  time.Time
 	checkpoint string
-	// expires is when the lease runs out by this process's monotonic clock, never
-	// later than by the server's: it counts from before the server was asked.
+	// expires is when the lease runs out, by this process's monotonic clock. It counts
+	// from before the request was sent, so it is never later than by the server's clock.
 	expires time.Time
 }
 
-// hasPredecessors: somebody has held a lease of this job before.
+// hasPredecessors reports whether another lease of this job was held before.
 func (l *Lease) hasPredecessors() bool { return l.token > 1 || l.run > 1 }
 
-// Token grows by at least one each time that the run's lease is taken.
+// Token returns the lease's token. It grows by at least one each time the run's lease
+// is acquired.
 func (l *Lease) Token() int64 { return l.token }
 
-// StartedAt is when the run's first attempt began, by the server's clock. It is
+// StartedAt returns when the run's first attempt began, by the server's clock. It is
 // the same for all attempts of the run.
 func (l *Lease) StartedAt() time.Time { return l.startedAt }
 
-// Checkpoint is the JSON that the run saved last, empty if none.
+// Checkpoint returns the JSON that the run saved last, or "" if there is none.
 func (l *Lease) Checkpoint() string { return l.checkpoint }
 
-// Begin starts a transaction that a takeover can find and end. It is [ErrLost]
-// if the lease is no longer ours.
+// Begin starts a transaction that a takeover can find and end. It returns [ErrLost]
+// if the lease was lost.
 func (l *Lease) Begin(ctx context.Context, pool Beginner) (pgx.Tx, error) {
 	tx, err := pool.BeginTx(ctx, txOptions())
 	if err != nil {
 		return nil, err
 	}
-	var name string
-	marker := fmt.Sprintf("wsj/%s/%d/%d", l.jobID, l.run, l.token)
-	err = tx.QueryRow(ctx, l.ledger.queries.mark, l.jobID, l.run, l.token, marker).Scan(&name)
+	name := fmt.Sprintf("wsj/%s/%d/%d", l.jobID, l.run, l.token)
+	err = tx.QueryRow(ctx, l.ledger.queries.nameSession, l.jobID, l.run, l.token, name).Scan(&name)
 	if err == nil {
 		return tx, nil
 	}
@@ -76,8 +77,8 @@ type Beginner interface {
 	BeginTx(ctx context.Context, options pgx.TxOptions) (pgx.Tx, error)
 }
 
-// Fence makes sure, as the last thing before tx commits, that the lease is still
-// ours and stays so until then. It is [ErrLost] if not.
+// Fence makes sure that the lease is still held and stays so until tx commits. It must
+// be the last statement before the commit. It returns [ErrLost] if the lease was lost.
 func (l *Lease) Fence(ctx context.Context, tx pgx.Tx) error {
 	tag, err := tx.Exec(ctx, l.ledger.queries.fence, l.jobID, l.run, l.token)
 	if err != nil {
@@ -89,21 +90,21 @@ func (l *Lease) Fence(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// SaveCheckpoint replaces the run's checkpoint, a JSON text, in tx.
+// SaveCheckpoint replaces the run's checkpoint with value, a JSON text, in tx.
 func (l *Lease) SaveCheckpoint(ctx context.Context, tx pgx.Tx, value string) error {
 	_, err := tx.Exec(ctx, l.ledger.queries.saveCheckpoint, l.jobID, l.run, l.token, value)
 	return err
 }
 
-// Complete records success and the run's result, a JSON text or empty, as the
-// last thing before tx commits. It is [ErrLost] if the lease is no longer ours.
+// Complete records the run's success and its result, a JSON text or "". It must be the
+// last statement before tx commits. It returns [ErrLost] if the lease was lost.
 func (l *Lease) Complete(ctx context.Context, tx pgx.Tx, result string) error {
 	return l.end(ctx, tx, Succeeded, result, "")
 }
 
-// End records the attempt's outcome and gives the lease back, in a transaction of
-// its own. The message is for a person, without secrets. It is [ErrLost] if the
-// lease is no longer ours; then nothing is recorded.
+// End records the attempt's outcome and gives the lease back, in a transaction of its
+// own. The message is for people and must not contain secrets. If the lease was lost,
+// End records nothing and returns [ErrLost].
 func (l *Lease) End(ctx context.Context, outcome Outcome, result, message string) error {
 	return pgx.BeginTxFunc(ctx, l.ledger.pool, txOptions(), func(tx pgx.Tx) error {
 		return l.end(ctx, tx, outcome, result, message)
@@ -136,7 +137,7 @@ func (l *Lease) end(ctx context.Context, tx pgx.Tx, outcome Outcome, result, mes
 	return nil
 }
 
-// storable is a text that PostgreSQL takes, of bounded length.
+// storable returns message as PostgreSQL can store it, shortened if it is too long.
 func storable(message string) string {
 	if len(message) > maxError {
 		message = message[:maxError]
@@ -151,10 +152,10 @@ func lostIfNoRows(err error) error {
 	return err
 }
 
-// Keep keeps the lease up until stop is called, which waits for the heartbeat to
-// end. The returned context is cancelled with the cause [ErrLost] when the lease
-// is found to be another's, or may have run out because the database could not
-// be reached.
+// Keep renews the lease until stop is called, which waits for the heartbeat to end.
+// The returned context is cancelled with the cause [ErrLost] when another runner has
+// taken over, or when the lease may have run out because the database could not be
+// reached.
 func (l *Lease) Keep(ctx context.Context) (kept context.Context, stop func()) {
 	kept, lose := context.WithCancelCause(ctx)
 	beating, stopBeating := context.WithCancel(context.WithoutCancel(ctx))
@@ -172,7 +173,7 @@ func (l *Lease) Keep(ctx context.Context) (kept context.Context, stop func()) {
 	}
 }
 
-// beat sends heartbeats until ctx ends (nil) or the lease is lost.
+// beat sends heartbeats until ctx ends, when it returns nil, or the lease is lost.
 func (l *Lease) beat(ctx context.Context) error {
 	pause := l.ledger.timing.Heartbeat
 	for {
@@ -188,7 +189,7 @@ func (l *Lease) beat(ctx context.Context) error {
 			return ErrLost
 		case err == nil:
 		case time.Now().After(l.expires):
-			return fmt.Errorf("%w, or may be: no heartbeat came through: %w", ErrLost, err)
+			return fmt.Errorf("%w, or may have been: no heartbeat got through: %w", ErrLost, err)
 		default:
 			l.ledger.log.Warn("heartbeat failed; trying again", "error", err.Error())
 			pause = l.ledger.timing.Poll
@@ -196,11 +197,11 @@ func (l *Lease) beat(ctx context.Context) error {
 	}
 }
 
-// heartbeat prolongs the lease, and ends the sessions of runners that it was
-// taken from: one that was frozen can wake in the middle of a transaction.
+// heartbeat renews the lease. It also ends the sessions of runners that were overtaken,
+// since a frozen one may wake in the middle of a transaction.
 func (l *Lease) heartbeat(ctx context.Context) error {
 	sent := time.Now()
-	// At the least a moment, for a process that was frozen longer than its lease.
+	// The minimum is for a process that was frozen longer than its lease.
 	limit := max(time.Until(l.expires), l.ledger.timing.Poll)
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

@@ -18,11 +18,11 @@ func TestLeaseLife(t *testing.T) {
 		ctx := t.Context()
 		book := db.open(t, shortTiming())
 
-		first := mustTake(t, book, claim(1, 1, 1))
+		first := mustAcquire(t, book, claim(1, 1, 1))
 		if err := first.End(ctx, Failed, "", "it\x00broke \xff"); err != nil {
 			t.Fatal(err)
 		}
-		second := mustTake(t, book, claim(1, 1, 2))
+		second := mustAcquire(t, book, claim(1, 1, 2))
 		if second.Token() != 2 || !second.StartedAt().Equal(first.StartedAt()) {
 			t.Errorf("token %d, started at %s, first at %s", second.Token(), second.StartedAt(), first.StartedAt())
 		}
@@ -32,9 +32,9 @@ func TestLeaseLife(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		taken, err := book.Take(ctx, claim(1, 1, 3))
-		if err != nil || !taken.Done || taken.Result != `{"rows": 1,"a":2}` {
-			t.Errorf("%+v, %v", taken, err)
+		claimed, err := book.Acquire(ctx, claim(1, 1, 3))
+		if err != nil || !claimed.Done || claimed.Result != `{"rows": 1,"a":2}` {
+			t.Errorf("%+v, %v", claimed, err)
 		}
 		got := db.text(t, `SELECT string_agg(attempt || ' ' || token || ' ' || outcome || ' ' || coalesce(error, '-'), ', ' ORDER BY token) FROM hangfire.attempts`)
 		if got != "1 1 Failed it�broke �, 2 2 Succeeded -" {
@@ -50,7 +50,7 @@ func TestLeaseLife(t *testing.T) {
 	})
 }
 
-func TestOneTakesTheLease(t *testing.T) {
+func TestOneAcquiresTheLease(t *testing.T) {
 	t.Parallel()
 	ways(t, func(t *testing.T, db testDB) {
 		book := db.open(t, Timing{})
@@ -60,10 +60,10 @@ func TestOneTakesTheLease(t *testing.T) {
 		var group sync.WaitGroup
 		for i := range 8 {
 			group.Go(func() {
-				taken, err := book.Take(ctx, claim(1, 1, i+1))
-				if err == nil && taken.Lease != nil {
+				claimed, err := book.Acquire(ctx, claim(1, 1, i+1))
+				if err == nil && claimed.Lease != nil {
 					leases.Add(1)
-					cancel() // the others need not wait for theirs
+					cancel() // the others need not wait any longer
 				}
 				if err != nil && ctx.Err() == nil {
 					t.Error(err)
@@ -72,10 +72,10 @@ func TestOneTakesTheLease(t *testing.T) {
 		}
 		group.Wait()
 		if leases.Load() != 1 {
-			t.Errorf("%d leases", leases.Load())
+			t.Errorf("%d leases, want 1", leases.Load())
 		}
 		if got := db.text(t, `SELECT count(*)::text FROM hangfire.attempts`); got != "1" {
-			t.Errorf("%s attempts", got)
+			t.Errorf("%s attempts, want 1", got)
 		}
 	})
 }
@@ -84,13 +84,13 @@ func TestHeartbeatKeepsTheLease(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t, false)
 	book := db.open(t, shortTiming())
-	lease := mustTake(t, book, claim(1, 1, 1))
+	lease := mustAcquire(t, book, claim(1, 1, 1))
 	kept, stop := lease.Keep(t.Context())
 	defer stop()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*shortTiming().Lease)
 	defer cancel()
-	if _, err := book.Take(ctx, claim(1, 1, 2)); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("the second waits: %v", err)
+	if _, err := book.Acquire(ctx, claim(1, 1, 2)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the second claim did not wait: %v", err)
 	}
 	if kept.Err() != nil {
 		t.Errorf("lost: %v", context.Cause(kept))
@@ -103,7 +103,7 @@ func TestOvertakenIsFenced(t *testing.T) {
 		ctx := t.Context()
 		book := db.open(t, shortTiming())
 		pool := db.pool(t)
-		old := mustTake(t, book, claim(1, 1, 1))
+		old := mustAcquire(t, book, claim(1, 1, 1))
 		kept, stop := old.Keep(ctx)
 		defer stop()
 		db.exec(t, `UPDATE hangfire.runs SET lease_expires_at = clock_timestamp() - interval '1 second'`)
@@ -112,7 +112,7 @@ func TestOvertakenIsFenced(t *testing.T) {
 		select {
 		case <-kept.Done():
 		case <-time.After(10 * time.Second):
-			t.Fatal("the heartbeat does not see it")
+			t.Fatal("the heartbeat did not notice the takeover")
 		}
 		if !errors.Is(context.Cause(kept), ErrLost) {
 			t.Errorf("cause %v", context.Cause(kept))
@@ -139,24 +139,25 @@ func TestOvertakenIsFenced(t *testing.T) {
 	})
 }
 
-// mustTakeOver takes a lease that a living heartbeat would prolong again.
+// mustTakeOver acquires a lease that a living heartbeat keeps renewing.
 func mustTakeOver(t *testing.T, db testDB, book *Ledger, c Claim) *Lease {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 		ctx, cancel := context.WithTimeout(t.Context(), 250*time.Millisecond)
-		taken, err := book.Take(ctx, c)
+		claimed, err := book.Acquire(ctx, c)
 		cancel()
-		if err == nil && taken.Lease != nil {
-			return taken.Lease
+		if err == nil && claimed.Lease != nil {
+			return claimed.Lease
 		}
 		db.exec(t, `UPDATE hangfire.runs SET lease_expires_at = clock_timestamp() - interval '1 second'`)
 	}
-	t.Fatal("the lease is not taken over")
+	t.Fatal("could not take over the lease")
 	return nil
 }
 
-// A runner that is frozen in a transaction holds locks: on the run's row if it was
-// about to commit, and on what its handler has written.
+// TestTakeoverEndsFrozenTransactions checks that a takeover releases the locks of a
+// runner that is frozen in a transaction: on the run's row if it was about to commit,
+// and on what its handler wrote.
 func TestTakeoverEndsFrozenTransactions(t *testing.T) {
 	t.Parallel()
 	ways(t, func(t *testing.T, db testDB) {
@@ -164,7 +165,7 @@ func TestTakeoverEndsFrozenTransactions(t *testing.T) {
 		book := db.open(t, shortTiming())
 		db.exec(t, `CREATE TABLE accounts (id int PRIMARY KEY, balance int)`)
 		db.exec(t, `INSERT INTO accounts VALUES (1, 0)`)
-		frozen := mustTake(t, book, claim(1, 1, 1))
+		frozen := mustAcquire(t, book, claim(1, 1, 1))
 		tx, err := frozen.Begin(ctx, db.pool(t))
 		if err != nil {
 			t.Fatal(err)
@@ -176,7 +177,7 @@ func TestTakeoverEndsFrozenTransactions(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		lease := mustTake(t, book, claim(1, 1, 2))
+		lease := mustAcquire(t, book, claim(1, 1, 2))
 		limited, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
 		next, err := lease.Begin(limited, db.pool(t))
@@ -184,7 +185,7 @@ func TestTakeoverEndsFrozenTransactions(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := next.Exec(limited, `UPDATE accounts SET balance = balance + 1`); err != nil {
-			t.Fatalf("the frozen runner's locks are still there: %v", err)
+			t.Fatalf("the frozen runner still holds its locks: %v", err)
 		}
 		if err := lease.Complete(limited, next, ""); err != nil {
 			t.Fatal(err)
@@ -193,7 +194,7 @@ func TestTakeoverEndsFrozenTransactions(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := tx.Commit(ctx); err == nil {
-			t.Error("the frozen runner's transaction commits")
+			t.Error("the frozen runner's transaction committed")
 		}
 		if got := db.text(t, `SELECT balance::text FROM accounts`); got != "1" {
 			t.Errorf("balance %s", got)
@@ -206,7 +207,7 @@ func TestCheckpoints(t *testing.T) {
 	db := newDatabase(t, false)
 	ctx := t.Context()
 	book := db.open(t, shortTiming())
-	first := mustTake(t, book, claim(1, 1, 1))
+	first := mustAcquire(t, book, claim(1, 1, 1))
 	if first.Checkpoint() != "" {
 		t.Errorf("checkpoint %s", first.Checkpoint())
 	}
@@ -219,10 +220,10 @@ func TestCheckpoints(t *testing.T) {
 	if err := first.End(ctx, Interrupted, "", "interrupted"); err != nil {
 		t.Fatal(err)
 	}
-	if got := mustTake(t, book, claim(1, 1, 2)).Checkpoint(); got != `{"n":2}` {
+	if got := mustAcquire(t, book, claim(1, 1, 2)).Checkpoint(); got != `{"n":2}` {
 		t.Errorf("checkpoint %s", got)
 	}
-	if got := mustTake(t, book, claim(2, 1, 1)).Checkpoint(); got != "" {
+	if got := mustAcquire(t, book, claim(2, 1, 1)).Checkpoint(); got != "" {
 		t.Errorf("another job's checkpoint is %s", got)
 	}
 }
@@ -232,42 +233,42 @@ func TestRequeuedRun(t *testing.T) {
 	db := newDatabase(t, false)
 	ctx := t.Context()
 	book := db.open(t, shortTiming())
-	old := mustTake(t, book, claim(1, 1, 1))
+	old := mustAcquire(t, book, claim(1, 1, 1))
 	limited, cancel := context.WithTimeout(ctx, shortTiming().Lease/3)
 	defer cancel()
-	if _, err := book.Take(limited, claim(1, 2, 2)); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("run 2 does not wait for run 1's lease: %v", err)
+	if _, err := book.Acquire(limited, claim(1, 2, 2)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("run 2 did not wait for run 1's lease: %v", err)
 	}
-	mustTake(t, book, claim(1, 2, 3))
+	mustAcquire(t, book, claim(1, 2, 3))
 	if err := old.End(ctx, Succeeded, "", ""); !errors.Is(err, ErrLost) {
-		t.Errorf("run 1 ends after run 2 began: %v", err)
+		t.Errorf("run 1 ended after run 2 began: %v", err)
 	}
 	var superseded *SupersededError
-	if _, err := book.Take(ctx, claim(1, 1, 4)); !errors.As(err, &superseded) || !strings.Contains(err.Error(), "run 2 of this job has begun") {
-		t.Errorf("run 1 again: %v", err)
+	if _, err := book.Acquire(ctx, claim(1, 1, 4)); !errors.As(err, &superseded) || !strings.Contains(err.Error(), "run 2 of this job has begun") {
+		t.Errorf("run 1 was claimed again: %v", err)
 	}
 }
 
-// The database goes away: the lease is given up when it may have run out, not
-// before.
+// TestHeartbeatWithoutDatabase checks that, when the database goes away, the lease is
+// given up when it may have run out, and not before.
 func TestHeartbeatWithoutDatabase(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t, false)
 	book := db.open(t, shortTiming())
-	lease := mustTake(t, book, claim(1, 1, 1))
-	taken := time.Now()
+	lease := mustAcquire(t, book, claim(1, 1, 1))
+	acquired := time.Now()
 	book.pool.Close()
 	kept, stop := lease.Keep(t.Context())
 	defer stop()
 	select {
 	case <-kept.Done():
 	case <-time.After(10 * time.Second):
-		t.Fatal("it never gives up")
+		t.Fatal("the lease was never given up")
 	}
 	if !errors.Is(context.Cause(kept), ErrLost) {
 		t.Errorf("cause %v", context.Cause(kept))
 	}
-	if held := time.Since(taken); held < shortTiming().Lease/2 || held > 5*shortTiming().Lease {
+	if held := time.Since(acquired); held < shortTiming().Lease/2 || held > 5*shortTiming().Lease {
 		t.Errorf("given up after %s of %s", held, shortTiming().Lease)
 	}
 }

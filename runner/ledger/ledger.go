@@ -1,14 +1,14 @@
-// Package ledger is a workspace's memory of its runs, in a schema of the
-// workspace's own database: which run holds the lease, what each attempt came to,
-// how far a run has got, and what has succeeded and must not happen again.
+// Package ledger is a workspace's record of its runs, in a schema of the workspace's
+// own database: which run holds the lease, how each attempt ended, how far a run has
+// come, and what has succeeded and must not happen again.
 //
-// A run's lease is a row with an expiry by the server's clock, kept up by a
-// heartbeat, under a token that grows with each taking. All that a runner commits
-// checks in the same transaction that its token is still the newest: so whoever
-// was overtaken while it was frozen, cut off or slow can no longer take effect.
+// A run's lease is a row that expires by the server's clock and is renewed by a
+// heartbeat. Each time the lease is acquired, its token grows. Each transaction of a
+// runner checks, before it commits, that the runner's token is still the newest. So a
+// runner that was overtaken while it was frozen, cut off or slow can no longer commit.
 //
-// Nothing here needs a session: no session locks, no settings that outlive a
-// transaction, no named prepared statements. It works through PgBouncer in
+// Nothing here needs a session: there are no session locks, no settings that outlive
+// a transaction and no named prepared statements. It works through PgBouncer in
 // transaction mode.
 package ledger
 
@@ -27,27 +27,26 @@ import (
 // DefaultSchema is the ledger's schema unless the Workspace names another.
 const DefaultSchema = "hangfire"
 
-// ErrLost says that a run's lease is no longer ours: it ran out and another
-// runner has taken it, or the database could not be reached for as long as it
-// lasted.
+// ErrLost is returned when a run's lease was lost: it ran out and another runner
+// acquired it, or the database could not be reached before it ran out.
 var ErrLost = errors.New("the lease was lost to another runner")
 
-// ErrNotMigrated says that the database holds no ledger, or an older one than
-// this runner works with.
-var ErrNotMigrated = errors.New("the ledger is not there or not up to date: run the command \"migrate\" first")
+// ErrNotMigrated is returned when the database has no ledger, or an older one than
+// this runner needs.
+var ErrNotMigrated = errors.New("the ledger does not exist or is out of date: run the command \"migrate\" first")
 
-// ErrNewer says that the ledger was migrated by a newer runner than this one.
-var ErrNewer = errors.New("the ledger was made by a newer runner: update the Workspace's runner image")
+// ErrNewer is returned when the ledger was migrated by a newer runner than this one.
+var ErrNewer = errors.New("the ledger was migrated by a newer runner: update the Workspace's runner image")
 
-// Timing of a lease. The zero value stands for the defaults.
+// Timing is the timing of leases. The zero value means the defaults.
 type Timing struct {
 	// Lease is how long a lease lasts without a heartbeat. Default: 30 s.
 	Lease time.Duration
-	// Heartbeat is the time between two heartbeats, well below Lease. Default:
-	// 10 s.
+	// Heartbeat is the time between two heartbeats, well below Lease. Default: a
+	// third of Lease.
 	Heartbeat time.Duration
-	// Poll is how often a runner looks whether a lease that it waits for is free.
-	// Default: 1 s.
+	// Poll is how often a runner checks whether a lease that it waits for is free.
+	// Default: a tenth of Lease, at most 1 s.
 	Poll time.Duration
 }
 
@@ -72,8 +71,8 @@ type Ledger struct {
 	log     *slog.Logger
 }
 
-// New is the ledger in a schema; nothing is asked of the database yet. The
-// ledger's heartbeats need a connection at any time: the pool should be its own.
+// New returns the ledger in a schema, without connecting to the database. Heartbeats
+// need a connection at any time, so the pool should not be shared with handlers.
 func New(pool *pgxpool.Pool, schema string, timing Timing, log *slog.Logger) (*Ledger, error) {
 	loaded, err := loadQueries(schema)
 	if err != nil {
@@ -93,41 +92,40 @@ type Claim struct {
 	Args string
 }
 
-// Taken is what a claim came to: either the lease, or the result of a run that
-// has succeeded before.
-type Taken struct {
+// ClaimResult is the answer to a claim: the lease, or the result of a run that has
+// succeeded before.
+type ClaimResult struct {
 	Lease *Lease
-	// Done: the run has succeeded; Result is what it answered, empty if nothing.
+	// Done says that the run has succeeded. Result is its result, or "".
 	Done   bool
 	Result string
 }
 
-// SupersededError says that a newer run of the same job has begun, so this one is
-// over.
+// SupersededError is returned when a newer run of the same job has begun, which ends
+// this one.
 type SupersededError struct{ Newer int }
 
 func (e *SupersededError) Error() string {
 	return fmt.Sprintf("run %d of this job has begun: this older run is over", e.Newer)
 }
 
-// Take waits until the run can be worked on and takes its lease, or returns its
-// result if it succeeds meanwhile. It waits for as long as another runner keeps
-// the run's lease, or that of an older run of the job, up to ctx. Errors:
-// [ErrNotMigrated], [ErrNewer], [*SupersededError], ctx's cause, and whatever the
-// database answers.
-func (l *Ledger) Take(ctx context.Context, claim Claim) (Taken, error) {
+// Acquire waits until the run's lease is free and acquires it, or returns the run's
+// result if the run has succeeded. It waits while another runner holds the lease of the
+// run, or of an older run of the job, until ctx ends. It returns [ErrNotMigrated],
+// [ErrNewer], [*SupersededError], ctx's cause, or an error of the database.
+func (l *Ledger) Acquire(ctx context.Context, claim Claim) (ClaimResult, error) {
 	if err := l.checkVersion(ctx); err != nil {
-		return Taken{}, err
+		return ClaimResult{}, err
 	}
 	waiting, overtaking := false, false
 	for {
-		seen, err := l.look(ctx, l.pool, claim)
+		runs, err := l.listRuns(ctx, l.pool, claim)
 		if err != nil {
-			return Taken{}, err
+			return ClaimResult{}, err
 		}
-		next, err := decide(claim.Run, seen)
+		next, err := decide(claim.Run, runs)
 		if err != nil || next.done {
-			return Taken{Done: next.done, Result: next.result}, err
+			return ClaimResult{Done: next.done, Result: next.result}, err
 		}
 		if next.wait == 0 {
 			if next.takeover {
@@ -137,9 +135,9 @@ func (l *Ledger) Take(ctx context.Context, claim Claim) (Taken, error) {
 				}
 				l.endSessions(ctx, claim.JobID, claim.Run, next.newestToken+1)
 			}
-			lease, err := l.take(ctx, claim)
+			lease, err := l.tryAcquire(ctx, claim)
 			if lease != nil || err != nil {
-				return Taken{Lease: lease}, err
+				return ClaimResult{Lease: lease}, err
 			}
 			continue
 		}
@@ -148,7 +146,7 @@ func (l *Ledger) Take(ctx context.Context, claim Claim) (Taken, error) {
 			l.log.Info("waiting: another runner works on this job", "leaseLeft", next.wait.String())
 		}
 		if err := sleep(ctx, min(next.wait, l.timing.Poll)); err != nil {
-			return Taken{}, err
+			return ClaimResult{}, err
 		}
 	}
 }
@@ -170,13 +168,13 @@ func (l *Ledger) checkVersion(ctx context.Context) error {
 	return nil
 }
 
-// take takes the lease in one transaction. No lease and no error: something has
-// changed since the last look, or a frozen runner still holds the run's row.
-func (l *Ledger) take(ctx context.Context, claim Claim) (*Lease, error) {
+// tryAcquire acquires the lease in one transaction. It returns nil without an error if
+// the rows have changed since they were read, or a frozen runner has locked them.
+func (l *Ledger) tryAcquire(ctx context.Context, claim Claim) (*Lease, error) {
 	var lease *Lease
 	err := pgx.BeginTxFunc(ctx, l.pool, txOptions(), func(tx pgx.Tx) error {
 		var err error
-		lease, err = l.takeIn(ctx, tx, claim)
+		lease, err = l.acquireIn(ctx, tx, claim)
 		return err
 	})
 	if code := sqlState(err); code == lockNotAvailable || code == deadlockDetected {
@@ -186,13 +184,13 @@ func (l *Ledger) take(ctx context.Context, claim Claim) (*Lease, error) {
 		return nil, err
 	}
 	if lease != nil && lease.hasPredecessors() {
-		// Again: a runner that was woken just before can have begun a transaction.
+		// Again, since a runner that woke just before may have begun a transaction.
 		l.endSessions(ctx, claim.JobID, claim.Run, lease.token)
 	}
 	return lease, nil
 }
 
-func (l *Ledger) takeIn(ctx context.Context, tx pgx.Tx, claim Claim) (*Lease, error) {
+func (l *Ledger) acquireIn(ctx context.Context, tx pgx.Tx, claim Claim) (*Lease, error) {
 	started := time.Now()
 	q := l.queries
 	for _, step := range []struct {
@@ -208,20 +206,20 @@ func (l *Ledger) takeIn(ctx context.Context, tx pgx.Tx, claim Claim) (*Lease, er
 			return nil, err
 		}
 	}
-	seen, err := l.look(ctx, tx, claim)
+	runs, err := l.listRuns(ctx, tx, claim)
 	if err != nil {
 		return nil, err
 	}
-	if next, err := decide(claim.Run, seen); err != nil || next.done || next.wait > 0 {
-		return nil, nil // the next look says so again
+	if next, err := decide(claim.Run, runs); err != nil || next.done || next.wait > 0 {
+		return nil, nil // Acquire reads the rows again and decides the same
 	}
-	for _, sql := range []string{q.endOlderRuns, q.loseAttempts} {
+	for _, sql := range []string{q.endOlderRuns, q.endOpenAttempts} {
 		if _, err := tx.Exec(ctx, sql, claim.JobID, claim.Run); err != nil {
 			return nil, err
 		}
 	}
 	lease := &Lease{ledger: l, jobID: claim.JobID, run: claim.Run}
-	err = tx.QueryRow(ctx, q.take, claim.JobID, claim.Run, claim.Attempt, l.timing.Lease.Seconds()).
+	err = tx.QueryRow(ctx, q.acquireLease, claim.JobID, claim.Run, claim.Attempt, l.timing.Lease.Seconds()).
 		Scan(&lease.token, &lease.startedAt)
 	if err != nil {
 		return nil, err
@@ -237,27 +235,27 @@ func (l *Ledger) takeIn(ctx context.Context, tx pgx.Tx, claim Claim) (*Lease, er
 	return lease, nil
 }
 
-// endSessions frees what runners with older tokens have locked. That is a help,
-// not what makes a takeover safe: failing at it is no error.
+// endSessions ends the sessions of runners with older tokens, to release their locks.
+// It only helps: a takeover is safe without it, so a failure is logged and no error.
 func (l *Ledger) endSessions(ctx context.Context, jobID string, run int, token int64) {
 	var ended int64
 	err := l.pool.QueryRow(ctx, l.queries.endSessions, jobID, run, token).Scan(&ended)
 	if err != nil && ctx.Err() == nil {
-		l.log.Warn("cannot end an overtaken runner's sessions; its locks stay until it ends", "error", err.Error())
+		l.log.Warn("could not end an overtaken runner's sessions; its locks stay until it ends", "error", err.Error())
 	}
 	if ended > 0 {
 		l.log.Warn("ended an overtaken runner's sessions", "sessions", ended)
 	}
 }
 
-// txOptions fix what a role's or a database's defaults might change: a fence that
-// reads a snapshot, or that may not write, is none.
+// txOptions overrides the defaults of the role and the database: a fence that reads a
+// snapshot, or that may not lock rows, would not work.
 func txOptions() pgx.TxOptions {
 	return pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite}
 }
 
-// lockTimeout is how long to wait for a row that a frozen runner may hold before
-// looking again, in PostgreSQL's milliseconds.
+// lockTimeout returns how long to wait for a row that a frozen runner may have locked
+// before checking again, in milliseconds as PostgreSQL reads them.
 func lockTimeout(timing Timing) string {
 	return fmt.Sprintf("%dms", max(timing.Poll, 100*time.Millisecond).Milliseconds())
 }
@@ -273,7 +271,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// SQLSTATE codes that mean something here.
+// SQLSTATE codes that are handled here.
 const (
 	undefinedTable   = "42P01"
 	invalidSchema    = "3F000"

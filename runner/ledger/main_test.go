@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// ways are the two ways to a database: directly and through PgBouncer.
+// ways runs a test with a direct connection to its database and through PgBouncer.
 func ways(t *testing.T, test func(t *testing.T, db testDB)) {
 	t.Helper()
 	for _, pooled := range []bool{false, true} {
@@ -79,7 +79,7 @@ func newDatabase(t *testing.T, pooled bool) testDB {
 	return testDB{url: url, config: config}
 }
 
-// allowSchemas lets the role make further schemas.
+// allowSchemas lets the role create schemas.
 func (db testDB) allowSchemas(t *testing.T) {
 	t.Helper()
 	if err := running.AllowSchemas(t.Context(), db.config.ConnConfig.User); err != nil {
@@ -97,7 +97,7 @@ func (db testDB) pool(t *testing.T) *pgxpool.Pool {
 	return pool
 }
 
-// shortTiming is a lease that a test can wait for.
+// shortTiming returns the timing of a lease that a test can wait for.
 func shortTiming() Timing {
 	return Timing{Lease: 1500 * time.Millisecond, Heartbeat: 300 * time.Millisecond, Poll: 20 * time.Millisecond}
 }
@@ -127,7 +127,7 @@ func (db testDB) exec(t *testing.T, sql string) {
 	}
 }
 
-// text is a query's one value.
+// text returns a query's one value.
 func (db testDB) text(t *testing.T, sql string) string {
 	t.Helper()
 	var text string
@@ -137,7 +137,7 @@ func (db testDB) text(t *testing.T, sql string) string {
 	return text
 }
 
-// claim is a run of a job, by number.
+// claim returns a claim of a job's run.
 func claim(job, run, attempt int) Claim {
 	return Claim{
 		JobID: fmt.Sprintf("00000000-0000-4000-8000-%012d", job), Run: run, Attempt: attempt,
@@ -145,21 +145,21 @@ func claim(job, run, attempt int) Claim {
 	}
 }
 
-func mustTake(t *testing.T, book *Ledger, c Claim) *Lease {
+func mustAcquire(t *testing.T, book *Ledger, c Claim) *Lease {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	taken, err := book.Take(ctx, c)
+	claimed, err := book.Acquire(ctx, c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if taken.Lease == nil {
-		t.Fatal("the run is done already")
+	if claimed.Lease == nil {
+		t.Fatal("the run has already succeeded")
 	}
-	return taken.Lease
+	return claimed.Lease
 }
 
-// migrate is Migrate on a connection of its own.
+// migrate calls Migrate with a new connection.
 func (db testDB) migrate(t *testing.T, schema string) (int64, error) {
 	conn, err := pgx.ConnectConfig(t.Context(), db.config.ConnConfig)
 	if err != nil {

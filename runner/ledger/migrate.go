@@ -13,25 +13,26 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// versionTable is the table that says how far a ledger is migrated, and versionMark
-// the comment by which it is told from a table of that name that isn't ours.
 const (
+	// versionTable is the table with the migrations that were applied.
 	versionTable = "ledger_version"
-	versionMark  = "Ledger of Workspace Jobs"
+	// versionComment is the comment that tells a ledger's versionTable from any other
+	// table of that name.
+	versionComment = "Ledger of Workspace Jobs"
 )
 
-// migrationPoll is how often to look whether another's migration is over.
+// migrationPoll is how often to check whether the migration of another process is over.
 const migrationPoll = 200 * time.Millisecond
 
-// tables is all that a ledger of the newest version holds, beside versionTable.
+// tables returns the tables of a ledger of the newest version, without versionTable.
 func tables() []string {
 	return []string{
 		"attempts", "checkpoints", "jobs", "report_queries", "reports", "run_states", "runs", "sync_pages",
 	}
 }
 
-// ForeignError says that the schema holds what isn't the ledger's; nothing was
-// changed in it.
+// ForeignError is returned when the schema has relations that don't belong to a
+// ledger. Nothing was changed in it.
 type ForeignError struct {
 	Schema    string
 	Relations []string
@@ -50,11 +51,10 @@ func (e *ForeignError) Error() string {
 		e.Schema, whose, strings.Join(shown, ", "))
 }
 
-// Migrate makes the ledger in a schema or brings it up to date, and returns its
-// version. It works on conn, and on a second connection to the same database. It
-// may be called any number of times and by many at once. Errors:
-// [*ForeignError], [ErrNewer], and whatever the database answers; what was not
-// migrated to the end of a version is as it was.
+// Migrate creates the ledger in a schema or brings it up to date, and returns its
+// version. It uses conn and a second connection to the same database. It may be called
+// any number of times and concurrently. It returns [*ForeignError], [ErrNewer] or an
+// error of the database. A migration that fails is rolled back.
 func Migrate(ctx context.Context, conn *pgx.Conn, schema string) (int64, error) {
 	if err := CheckSchema(schema); err != nil {
 		return 0, err
@@ -70,13 +70,13 @@ func Migrate(ctx context.Context, conn *pgx.Conn, schema string) (int64, error) 
 	}
 }
 
-// tryMigrate migrates unless somebody else is at it (not locked). Who waits for
-// the lock does so without a transaction: many that wait in one would leave none
-// of a pooler's sessions to the one that works.
+// tryMigrate migrates, unless another process is migrating: then locked is false. A
+// process must not wait for the lock in a transaction, since many that wait would use
+// up a pooler's sessions and leave none to the process that migrates.
 //
-// The lock lives in a transaction of its own, as long as the migration lasts.
-// Should it be lost on the way, each migration still happens once or not at all:
-// it is one transaction, with its row in versionTable.
+// A separate transaction holds the lock for as long as the migration takes. If the
+// lock is lost meanwhile, each migration still happens once or not at all, since it is
+// one transaction that includes its row in versionTable.
 func tryMigrate(ctx context.Context, guard *pgx.Conn, schema string) (version int64, locked bool, err error) {
 	text, err := query(schema, "try_migrate_lock")
 	if err != nil {
@@ -118,8 +118,8 @@ func migrateLocked(ctx context.Context, config *pgx.ConnConfig, schema string) (
 	return provider.GetDBVersion(ctx)
 }
 
-// prepareSchema makes the schema, or makes sure that it is empty or a ledger that
-// this runner knows.
+// prepareSchema creates the schema, or checks that it is empty or a ledger that this
+// runner knows.
 func prepareSchema(ctx context.Context, db *sql.DB, versions *versions) error {
 	var exists bool
 	if err := db.QueryRowContext(ctx, versions.schemaExists, versions.schema).Scan(&exists); err != nil {
@@ -129,11 +129,11 @@ func prepareSchema(ctx context.Context, db *sql.DB, versions *versions) error {
 		_, err := db.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+pgx.Identifier{versions.schema}.Sanitize())
 		return err
 	}
-	found, ours, err := versions.inspect(ctx, db)
+	found, isLedger, err := versions.inspect(ctx, db)
 	if err != nil {
 		return err
 	}
-	if ours {
+	if isLedger {
 		version, err := versions.GetLatestVersion(ctx, db)
 		if err != nil {
 			return err
@@ -146,16 +146,16 @@ func prepareSchema(ctx context.Context, db *sql.DB, versions *versions) error {
 			return ErrNewer
 		}
 	}
-	if foreign := foreignRelations(found, ours); len(foreign) > 0 {
+	if foreign := foreignRelations(found, isLedger); len(foreign) > 0 {
 		return &ForeignError{Schema: versions.schema, Relations: foreign}
 	}
 	return nil
 }
 
-// foreignRelations is what of the found relations isn't the ledger's: in a schema
-// that is not marked as ours even a table that has one of our names.
-func foreignRelations(found []string, ours bool) []string {
-	if !ours {
+// foreignRelations returns the relations that don't belong to the ledger. In a schema
+// that is not a ledger these are all, even those with the name of one of its tables.
+func foreignRelations(found []string, isLedger bool) []string {
+	if !isLedger {
 		return found
 	}
 	return slices.DeleteFunc(slices.Clone(found), func(name string) bool {

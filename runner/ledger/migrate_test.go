@@ -61,12 +61,12 @@ func TestMigrateStrangeSchema(t *testing.T) {
 	}
 	for _, refused := range []string{"", "pg_mine", "information_schema", strings.Repeat("x", 64)} {
 		if _, err := db.migrate(t, refused); err == nil {
-			t.Errorf("schema %q is accepted", refused)
+			t.Errorf("schema %q was accepted", refused)
 		}
 	}
 }
 
-// The tables of Hangfire.PostgreSql 1.20.
+// hangfireTables returns the tables of Hangfire.PostgreSql 1.20.
 func hangfireTables() []string {
 	return []string{
 		"aggregatedcounter", "counter", "hash", "job", "jobparameter", "jobqueue", "list", "lock", "schema", "server", "set", "state",
@@ -83,8 +83,8 @@ func TestMigrateRefusesForeignSchema(t *testing.T) {
 			setup: hangfireTables(),
 			want:  `schema "hangfire" already holds Hangfire's own tables (aggregatedcounter, counter, hash, job, jobparameter, …): choose another with database.schema in the Workspace, e.g. workspace_jobs`,
 		},
-		"a table of our name": {setup: []string{"runs"}, want: `already holds tables that are not the ledger's (runs): choose another`},
-		"all of our names":    {setup: append(tables(), versionTable), want: `already holds tables that are not the ledger's (attempts, `},
+		"one ledger name":  {setup: []string{"runs"}, want: `already holds tables that are not the ledger's (runs): choose another`},
+		"all ledger names": {setup: append(tables(), versionTable), want: `already holds tables that are not the ledger's (attempts, `},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -105,7 +105,7 @@ func TestMigrateRefusesForeignSchema(t *testing.T) {
 	}
 }
 
-// catalog is all that the schema holds.
+// catalog lists the relations of the schema.
 func catalog(t *testing.T, db testDB) string {
 	t.Helper()
 	return db.text(t, `SELECT string_agg(concat_ws(' ', c.oid, relname, relkind, relnatts), ',' ORDER BY c.oid)
@@ -136,8 +136,8 @@ func TestNewerLedger(t *testing.T) {
 	if _, err := db.migrate(t, DefaultSchema); !errors.Is(err, ErrNewer) {
 		t.Errorf("migrate: %v", err)
 	}
-	if _, err := book.Take(t.Context(), claim(1, 1, 1)); !errors.Is(err, ErrNewer) {
-		t.Errorf("take: %v", err)
+	if _, err := book.Acquire(t.Context(), claim(1, 1, 1)); !errors.Is(err, ErrNewer) {
+		t.Errorf("acquire: %v", err)
 	}
 }
 
@@ -148,10 +148,10 @@ func TestNotMigrated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := elsewhere.Take(t.Context(), claim(1, 1, 1)); !errors.Is(err, ErrNotMigrated) {
+	if _, err := elsewhere.Acquire(t.Context(), claim(1, 1, 1)); !errors.Is(err, ErrNotMigrated) {
 		t.Errorf("no schema: %v", err)
 	}
-	if _, err := db.reopen(t, shortTiming()).Take(t.Context(), claim(1, 1, 1)); !errors.Is(err, ErrNotMigrated) {
+	if _, err := db.reopen(t, shortTiming()).Acquire(t.Context(), claim(1, 1, 1)); !errors.Is(err, ErrNotMigrated) {
 		t.Errorf("an empty schema: %v", err)
 	}
 }
@@ -160,7 +160,7 @@ func TestInvariants(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t, false)
 	book := db.open(t, Timing{})
-	mustTake(t, book, claim(1, 1, 1))
+	mustAcquire(t, book, claim(1, 1, 1))
 	for name, sql := range map[string]string{
 		"a lease after success":     `UPDATE hangfire.runs SET state = 'Succeeded', finished_at = now()`,
 		"no lease while processing": `UPDATE hangfire.runs SET lease_expires_at = NULL`,

@@ -15,13 +15,13 @@ import (
 //go:embed sql/*.sql migrations/*.sql
 var files embed.FS
 
-// queries is the package's SQL for one schema.
+// queries are the package's SQL statements for one schema.
 type queries struct {
 	// newest is the version of the newest migration.
 	newest int64
 
-	version, look, lockTimeout, addJob, lockJob, lockRuns, endOlderRuns, loseAttempts, take, beginAttempt,
-	loadCheckpoint, saveCheckpoint, heartbeat, mark, fence, end, endSessions string
+	version, listRuns, lockTimeout, addJob, lockJob, lockRuns, endOlderRuns, endOpenAttempts, acquireLease, beginAttempt,
+	loadCheckpoint, saveCheckpoint, heartbeat, nameSession, fence, end, endSessions string
 }
 
 func loadQueries(schema string) (queries, error) {
@@ -30,11 +30,11 @@ func loadQueries(schema string) (queries, error) {
 		return q, err
 	}
 	for name, target := range map[string]*string{
-		"version": &q.version, "look": &q.look, "lock_timeout": &q.lockTimeout, "add_job": &q.addJob,
+		"version": &q.version, "list_runs": &q.listRuns, "lock_timeout": &q.lockTimeout, "add_job": &q.addJob,
 		"lock_job": &q.lockJob, "lock_runs": &q.lockRuns, "end_older_runs": &q.endOlderRuns,
-		"lose_attempts": &q.loseAttempts, "take": &q.take, "begin_attempt": &q.beginAttempt,
+		"end_open_attempts": &q.endOpenAttempts, "acquire_lease": &q.acquireLease, "begin_attempt": &q.beginAttempt,
 		"load_checkpoint": &q.loadCheckpoint, "save_checkpoint": &q.saveCheckpoint,
-		"heartbeat": &q.heartbeat, "mark": &q.mark, "fence": &q.fence, "end": &q.end,
+		"heartbeat": &q.heartbeat, "name_session": &q.nameSession, "fence": &q.fence, "end": &q.end,
 		"end_sessions": &q.endSessions,
 	} {
 		text, err := query(schema, name)
@@ -48,7 +48,7 @@ func loadQueries(schema string) (queries, error) {
 	return q, err
 }
 
-// query is the text of sql/<name>.sql for a schema.
+// query returns the text of sql/<name>.sql for a schema.
 func query(schema, name string) (string, error) {
 	text, err := files.ReadFile("sql/" + name + ".sql")
 	if err != nil {
@@ -57,21 +57,21 @@ func query(schema, name string) (string, error) {
 	return inSchema(schema, string(text)), nil
 }
 
-// inSchema puts the ledger's schema where the files say "ledger.".
+// inSchema replaces "ledger." in SQL by the ledger's schema.
 func inSchema(schema, text string) string {
 	return strings.ReplaceAll(text, "ledger.", pgx.Identifier{schema}.Sanitize()+".")
 }
 
-// CheckSchema says whether PostgreSQL can have a schema of that name: 1 to 63
-// bytes, none of its own.
+// CheckSchema returns an error unless the ledger can have a schema of that name: 1 to
+// 63 bytes, and not one of PostgreSQL's own.
 func CheckSchema(schema string) error {
 	switch {
 	case schema == "":
 		return errors.New("the ledger's schema has no name")
 	case len(schema) > 63:
-		return fmt.Errorf("the ledger's schema %q is longer than the 63 bytes that PostgreSQL keeps of a name", schema)
+		return fmt.Errorf("the name of the ledger's schema %q is longer than 63 bytes, PostgreSQL's limit", schema)
 	case strings.ContainsRune(schema, 0):
-		return errors.New("the ledger's schema has a NUL in its name")
+		return errors.New("the name of the ledger's schema contains a NUL")
 	case strings.HasPrefix(schema, "pg_") || schema == "information_schema":
 		return fmt.Errorf("the schema %q is PostgreSQL's own: choose another for the ledger", schema)
 	}

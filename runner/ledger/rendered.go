@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// rendered is the migration files with the ledger's schema put in: what the
-// migration library reads is ready to run.
+// rendered is the file system of the migrations, with the ledger's schema filled in,
+// as the migration library reads them.
 type rendered struct {
 	fs.FS
 	schema string
@@ -17,7 +17,7 @@ func migrationFiles(schema string) (fs.FS, error) {
 	return rendered{FS: folder, schema: schema}, err
 }
 
-// ReadDir lists the files; the embedded interface would hide that the files can.
+// ReadDir lists the files. The embedded fs.FS can do that too, but its type hides it.
 func (r rendered) ReadDir(name string) ([]fs.DirEntry, error) {
 	return fs.ReadDir(r.FS, name)
 }

@@ -8,13 +8,12 @@ import (
 	"github.com/pressly/goose/v3/database"
 )
 
-// versions is the table of applied migrations, as the migration library wants to
-// see it. The library's own has no room for a schema that needs quoting, and
-// lets a version be there twice.
+// versions stores the applied migrations for the migration library. The library's own
+// store does not quote the schema, and allows a version to be there twice.
 type versions struct {
 	schema string
 
-	create, mark, add, remove, get, list, newest, relations, schemaExists, tableExists string
+	create, comment, add, remove, get, list, newest, relations, schemaExists, tableExists string
 }
 
 var _ database.StoreExtender = (*versions)(nil)
@@ -22,7 +21,7 @@ var _ database.StoreExtender = (*versions)(nil)
 func newVersions(schema string) (*versions, error) {
 	v := &versions{schema: schema}
 	for name, target := range map[string]*string{
-		"create_version_table": &v.create, "mark_version_table": &v.mark, "add_version": &v.add,
+		"create_version_table": &v.create, "comment_version_table": &v.comment, "add_version": &v.add,
 		"remove_version": &v.remove, "get_version": &v.get, "list_versions": &v.list,
 		"version": &v.newest, "relations": &v.relations, "schema_exists": &v.schemaExists,
 		"table_exists": &v.tableExists,
@@ -36,8 +35,8 @@ func newVersions(schema string) (*versions, error) {
 	return v, nil
 }
 
-// inspect lists the schema's relations and says whether it is a ledger.
-func (v *versions) inspect(ctx context.Context, db *sql.DB) (names []string, ours bool, err error) {
+// inspect lists the schema's relations and reports whether the schema is a ledger.
+func (v *versions) inspect(ctx context.Context, db *sql.DB) (names []string, isLedger bool, err error) {
 	rows, err := db.QueryContext(ctx, v.relations, v.schema)
 	if err != nil {
 		return nil, false, err
@@ -49,9 +48,9 @@ func (v *versions) inspect(ctx context.Context, db *sql.DB) (names []string, our
 			return nil, false, err
 		}
 		names = append(names, name)
-		ours = ours || name == versionTable && comment == versionMark
+		isLedger = isLedger || name == versionTable && comment == versionComment
 	}
-	return names, ours, rows.Err()
+	return names, isLedger, rows.Err()
 }
 
 func (v *versions) Tablename() string { return versionTable }
@@ -66,7 +65,7 @@ func (v *versions) CreateVersionTable(ctx context.Context, db database.DBTxConn)
 	if _, err := db.ExecContext(ctx, v.create); err != nil {
 		return err
 	}
-	_, err := db.ExecContext(ctx, v.mark)
+	_, err := db.ExecContext(ctx, v.comment)
 	return err
 }
 

@@ -13,12 +13,12 @@ CREATE TABLE ledger.jobs (
 );
 CREATE INDEX jobs_created_at ON ledger.jobs (created_at);
 
--- One row for each run of a job: what takes effect once. Whoever holds the lease
--- works on it, under the newest token.
+-- One row for each run of a job. A run takes effect once. The runner that holds the
+-- lease, under the newest token, works on it.
 CREATE TABLE ledger.runs (
     job_id           uuid NOT NULL REFERENCES ledger.jobs ON DELETE CASCADE,
     run              integer NOT NULL CHECK (run >= 1),
-    -- Processing: leased. Scheduled: not leased, another attempt may come.
+    -- Processing: leased. Scheduled: not leased, another attempt may follow.
     state            text NOT NULL CHECK (state IN ('Processing', 'Scheduled', 'Succeeded', 'Failed')),
     attempt          integer NOT NULL CHECK (attempt >= 1),
     token            bigint NOT NULL CHECK (token >= 1),
@@ -35,7 +35,7 @@ CREATE TABLE ledger.runs (
 -- One run of a job at a time.
 CREATE UNIQUE INDEX runs_one_processing ON ledger.runs (job_id) WHERE state = 'Processing';
 
--- One row for each time that a process took a run's lease.
+-- One row for each time that a process acquired a run's lease.
 CREATE TABLE ledger.attempts (
     job_id      uuid NOT NULL,
     run         integer NOT NULL,
@@ -67,7 +67,7 @@ CREATE TABLE ledger.run_states (
 );
 CREATE INDEX run_states_of_run ON ledger.run_states (job_id, run);
 
--- How far a run has come: written in the transaction that got it there.
+-- How far a run has come, written in the transaction that got it there.
 CREATE TABLE ledger.checkpoints (
     job_id   uuid NOT NULL,
     run      integer NOT NULL,
@@ -78,14 +78,14 @@ CREATE TABLE ledger.checkpoints (
     FOREIGN KEY (job_id, run) REFERENCES ledger.runs ON DELETE CASCADE
 );
 
--- Queries that the handler "report" can be asked for by name, beside its own.
+-- The workspace's own queries for the handler "report", by name.
 CREATE TABLE ledger.report_queries (
     name        text PRIMARY KEY CHECK (name <> ''),
     query       text NOT NULL CHECK (query <> ''),
     description text NOT NULL DEFAULT ''
 );
 
--- What the handler "report" has made: one row for each report and period.
+-- The reports of the handler "report": one row for each report and period.
 CREATE TABLE ledger.reports (
     id           text NOT NULL CHECK (id <> ''),
     period_start timestamptz NOT NULL,
@@ -98,7 +98,7 @@ CREATE TABLE ledger.reports (
     PRIMARY KEY (id, period_start, period_end)
 );
 
--- What the handler "external-sync" knows of the pages it has read.
+-- What the handler "external-sync" knows about the pages that it has read.
 CREATE TABLE ledger.sync_pages (
     source  text NOT NULL,
     page    text NOT NULL,

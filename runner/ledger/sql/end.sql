@@ -1,4 +1,4 @@
--- Ends an attempt and with it the lease; no row if the token no longer counts.
+-- Ends an attempt and its lease. No row if the token is not the newest.
 WITH ended AS (
     UPDATE ledger.runs
     SET state = $4, lease_expires_at = NULL, result = $5::json,

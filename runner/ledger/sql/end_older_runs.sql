@@ -1,5 +1,5 @@
--- A requeued job's older run is over, even if its runner does not know it yet:
--- the token that it holds is no longer the newest.
+-- Ends the older runs of a requeued job. Their runners find out later that their token
+-- is not the newest.
 WITH ended AS (
     UPDATE ledger.runs
     SET state = 'Failed', token = token + 1, lease_expires_at = NULL, finished_at = clock_timestamp()

@@ -1,6 +1,6 @@
 -- Ends the sessions in which runners with an older token have a transaction open.
--- A session may commit, and a pooler lend it to somebody else, just before it is
--- ended: that transaction fails and is tried again.
+-- Just before a session is ended it may commit, and a pooler may give it to another
+-- client. That client's transaction fails and has to be retried.
 SELECT count(*) FILTER (WHERE pg_terminate_backend(pid))
 FROM pg_stat_activity
 WHERE datname = current_database() AND usename = session_user AND pid <> pg_backend_pid()

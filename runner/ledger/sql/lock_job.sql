@@ -1,2 +1,2 @@
--- Who wants one of a job's runs waits here for the others that do.
+-- Claims of a job's runs wait for each other here.
 SELECT FROM ledger.jobs WHERE id = $1::uuid FOR NO KEY UPDATE

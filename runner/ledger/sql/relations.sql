@@ -1,4 +1,4 @@
--- Tables, views and their like, without what extensions brought.
+-- Tables, views and the like, without those of extensions.
 SELECT c.relname, coalesce(obj_description(c.oid, 'pg_class'), '') AS comment
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -1,2 +1,2 @@
--- Until the transaction ends: a session's lock would outlive it in a pooler.
+-- Held until the transaction ends. With a pooler, a session's lock would outlive it.
 SELECT pg_try_advisory_xact_lock(hashtextextended('workspace-jobs ledger ' || $1, 0))

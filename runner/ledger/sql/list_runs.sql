@@ -1,5 +1,5 @@
--- What stands in the way of a run: itself, newer runs, runs that are leased.
--- A lease's rest is in milliseconds, by the server's clock alone.
+-- The rows that decide about a claim: the run itself, newer runs and runs that are
+-- leased. lease_ms is how much longer a lease lasts, by the server's clock.
 SELECT run, state, token, attempt, coalesce(result::text, '') AS result,
        coalesce(ceil(extract(epoch FROM lease_expires_at - clock_timestamp()) * 1000), 0)::bigint AS lease_ms
 FROM ledger.runs
