@@ -13,12 +13,12 @@ import (
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
-// validator is what an argument type may implement to refuse values that fit its
-// types. It may also fill in defaults, with a pointer receiver.
+// validator is implemented by argument types that refuse values of the right type.
+// With a pointer receiver, Validate may also fill in defaults.
 type validator interface{ Validate() error }
 
-// decodeArgs reads a JSON object into T. A field that T does not have is refused,
-// and so is what T's Validate refuses.
+// decodeArgs reads a JSON object into T. It refuses fields that T does not have, and
+// what T's Validate refuses.
 func decodeArgs[T any](raw json.RawMessage) (T, error) {
 	var args T
 	if len(raw) > contract.MaxArgs {
@@ -45,7 +45,7 @@ func decodeArgs[T any](raw json.RawMessage) (T, error) {
 	return args, nil
 }
 
-// checkFields refuses fields that t does not have, and says which it has.
+// checkFields refuses fields that t does not have. Its error lists those that t has.
 func checkFields(t reflect.Type, given map[string]json.RawMessage) error {
 	if t.Kind() != reflect.Struct || reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]()) {
 		return nil
@@ -68,7 +68,7 @@ func checkFields(t reflect.Type, given map[string]json.RawMessage) error {
 	return fmt.Errorf("unknown field %s; %s", strings.Join(unknown, ", "), takes)
 }
 
-// fieldNames is the JSON names of a struct's fields, in their order.
+// fieldNames returns the JSON names of a struct's fields, in their order.
 func fieldNames(t reflect.Type) []string {
 	var names []string
 	if t.Kind() != reflect.Struct {
@@ -94,11 +94,12 @@ func fieldNames(t reflect.Type) []string {
 	return names
 }
 
-// explainJSON says what does not fit in the words of who wrote the arguments.
+// explainJSON says what is wrong in terms of JSON, for people who don't know Go's
+// types.
 func explainJSON(err error) error {
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) {
-		return fmt.Errorf("%s takes %s, not a %s", wrong.Field, kindName(wrong.Type), wrong.Value)
+		return fmt.Errorf("%s must be %s, not a %s", wrong.Field, kindName(wrong.Type), wrong.Value)
 	}
 	return errors.New(strings.TrimPrefix(err.Error(), "json: "))
 }
@@ -106,13 +107,13 @@ func explainJSON(err error) error {
 func kindName(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.String:
-		return "a text"
+		return "a string"
 	case reflect.Bool:
 		return "true or false"
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		return "a whole number"
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return "a whole number from 0"
+		return "a whole number of at least 0"
 	case reflect.Float32, reflect.Float64:
 		return "a number"
 	case reflect.Slice, reflect.Array:

@@ -51,13 +51,13 @@ func TestDecodeArgs(t *testing.T) {
 		"another case":         {raw: `{"Table":"t"}`, err: `unknown field "Table"`},
 		"two unknown fields":   {raw: `{"b":1,"a":1}`, err: `unknown field "a", "b"`},
 		"nested unknown field": {raw: `{"nested":{"deeper":true}}`, err: `unknown field "deeper"`},
-		"wrong type":           {raw: `{"limit":"3"}`, err: `limit takes a whole number, not a string`},
-		"wrong nested type":    {raw: `{"nested":{"deep":1}}`, err: `nested.deep takes true or false, not a number`},
-		"a fraction":           {raw: `{"limit":1.5}`, err: `limit takes a whole number`},
+		"wrong type":           {raw: `{"limit":"3"}`, err: `limit must be a whole number, not a string`},
+		"wrong nested type":    {raw: `{"nested":{"deep":1}}`, err: `nested.deep must be true or false, not a number`},
+		"a fraction":           {raw: `{"limit":1.5}`, err: `limit must be a whole number`},
 		"refused by Validate":  {raw: `{"limit":-1}`, err: `limit is below 0`},
 		"a list":               {raw: `[]`, err: `not a JSON object`},
 		"null":                 {raw: `null`, err: `not a JSON object`},
-		"no JSON":              {raw: `{"a"`, err: `not a JSON object`},
+		"not JSON":             {raw: `{"a"`, err: `not a JSON object`},
 		"two objects":          {raw: `{} {}`, err: `not a JSON object`},
 		"too long":             {raw: `{"table":"` + strings.Repeat("x", contract.MaxArgs) + `"}`, err: "at most 65536 are allowed"},
 	} {
@@ -88,6 +88,6 @@ func TestDecodeArgsOfNone(t *testing.T) {
 	}
 	got, err := decodeArgs[map[string]any](json.RawMessage(`{"a":1}`))
 	if err != nil || got["a"] != 1.0 {
-		t.Errorf("a map takes anything: %v, %v", got, err)
+		t.Errorf("a map should accept any field: %v, %v", got, err)
 	}
 }

@@ -9,17 +9,17 @@ import (
 	"github.com/openradius/workspace-jobs/runner"
 )
 
-// A batch that completes the run has the last word: an interruption, or an error of
-// the handler, comes too late for it.
+// TestBatchThatCompletesTheRun checks that a batch which completes the run has the last
+// word: an interruption, or an error of the handler, comes too late.
 func TestBatchThatCompletesTheRun(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name string
-		// then is what happens once the batch has committed.
+		// then is called once the batch has committed.
 		then func(interrupt context.CancelFunc) error
 	}{
 		{"interrupted", func(interrupt context.CancelFunc) error { interrupt(); return nil }},
-		{"interrupted and obeying", func(interrupt context.CancelFunc) error { interrupt(); return context.Canceled }},
+		{"interrupted and stopping", func(interrupt context.CancelFunc) error { interrupt(); return context.Canceled }},
 		{"failing", func(context.CancelFunc) error { return errors.New("too late") }},
 		{"succeeding", func(context.CancelFunc) error { return nil }},
 	} {

@@ -12,8 +12,8 @@ import (
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
-// with is the database's URL with another host, if any, and with options instead of
-// those that it has.
+// with returns the database's URL with another host, unless it is empty, and with
+// options instead of its own.
 func (db testDB) with(t *testing.T, host, options string) string {
 	t.Helper()
 	u, err := url.Parse(db.url)
@@ -42,8 +42,8 @@ func TestTLSOfTheURL(t *testing.T) {
 	ca := "&sslrootcert=" + url.QueryEscape(running.CAFile())
 	certificate, key := running.ClientCertificate()
 	stranger := otherCA(t)
-	nothing := filepath.Join(t.TempDir(), "nothing")
-	if err := os.WriteFile(nothing, []byte("no certificate"), 0o600); err != nil {
+	notPEM := filepath.Join(t.TempDir(), "not.pem")
+	if err := os.WriteFile(notPEM, []byte("not a certificate"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	const done, failed, refused = contract.ExitDone, contract.ExitFailed, contract.ExitUsage
@@ -59,20 +59,20 @@ func TestTLSOfTheURL(t *testing.T) {
 		{"none", db, "", "", done, true, ""},
 		{"none, the server has no TLS", pooled, "", "", done, false, ""},
 		{"require", db, "", "sslmode=require", done, true, ""},
-		{"require of one without", pooled, "", "sslmode=require", failed, false, "refused TLS"},
+		{"require, the server has no TLS", pooled, "", "sslmode=require", failed, false, "refused TLS"},
 		{"verify-ca", db, "localhost", "sslmode=verify-ca" + ca, done, true, ""},
 		{"verify-full", db, "", "sslmode=verify-full" + ca, done, true, ""},
 		{"verify-full of another name", db, "localhost", "sslmode=verify-full" + ca, failed, false, "localhost"},
 		{"verify-full of another server", db, "", "sslmode=verify-full&sslrootcert=" + stranger, failed, false, "certificate signed by unknown authority"},
 		{"verify-full by public CAs", db, "", "sslmode=verify-full", failed, false, "certificate signed by unknown authority"},
 		{"require with a CA is verified", db, "", "sslmode=require&sslrootcert=" + stranger, failed, false, "certificate signed by unknown authority"},
-		{"a client's certificate", db, "", "sslmode=verify-full" + ca + "&sslcert=" + certificate + "&sslkey=" + key, done, true, ""},
-		{"bound to the channel", db, "", "sslmode=require&channel_binding=require", done, true, ""},
-		{"bound to no channel", db, "", "sslmode=disable&channel_binding=require", failed, false, "channel binding"},
-		{"no CA file", db, "", "sslmode=verify-full&sslrootcert=/there/is/none", refused, false, "the file of sslrootcert can't be read (open /there/is/none: no such file or directory): name its Secret in the Workspace's runner.secrets"},
-		{"no key file", db, "", "sslmode=require&sslcert=" + certificate + "&sslkey=/there/is/none", refused, false, "the file of sslkey can't be read"},
-		{"a CA file without an end", db, "", "sslmode=verify-full&sslrootcert=/dev/zero", refused, false, "/dev/zero is longer than 1 MiB"},
-		{"a CA file without one", db, "", "sslmode=verify-full&sslrootcert=" + nothing, refused, false, "holds no certificate in PEM"},
+		{"client certificate", db, "", "sslmode=verify-full" + ca + "&sslcert=" + certificate + "&sslkey=" + key, done, true, ""},
+		{"channel binding", db, "", "sslmode=require&channel_binding=require", done, true, ""},
+		{"channel binding without TLS", db, "", "sslmode=disable&channel_binding=require", failed, false, "channel binding"},
+		{"missing CA file", db, "", "sslmode=verify-full&sslrootcert=/there/is/none", refused, false, "can't read the file of sslrootcert (open /there/is/none: no such file or directory): list its Secret in the Workspace's runner.secrets"},
+		{"missing key file", db, "", "sslmode=require&sslcert=" + certificate + "&sslkey=/there/is/none", refused, false, "can't read the file of sslkey"},
+		{"endless CA file", db, "", "sslmode=verify-full&sslrootcert=/dev/zero", refused, false, "/dev/zero is longer than 1 MiB"},
+		{"CA file without a certificate", db, "", "sslmode=verify-full&sslrootcert=" + notPEM, refused, false, "has no certificate in PEM format"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -97,7 +97,7 @@ func TestTLSOfTheURL(t *testing.T) {
 	}
 }
 
-// otherCA is the authority of a server that is not ours.
+// otherCA returns the CA file of another server.
 func otherCA(t *testing.T) string {
 	t.Helper()
 	other, err := postgres.Start(t.Context(), postgres.Options{TLS: true})
@@ -118,11 +118,11 @@ func TestSettingsOfTheURL(t *testing.T) {
 		options string
 		want    sessionFacts
 	}{
-		{"its own", db, mine, sessionFacts{ApplicationName: "mine", StatementTimeout: "12s"}},
-		{"by options", db, "sslmode=disable&options=-c%20statement_timeout%3D13s", sessionFacts{ApplicationName: "workspace-jobs/" + jobID(1), StatementTimeout: "13s"}},
+		{"own settings", db, mine, sessionFacts{ApplicationName: "mine", StatementTimeout: "12s"}},
+		{"in options", db, "sslmode=disable&options=-c%20statement_timeout%3D13s", sessionFacts{ApplicationName: "workspace-jobs/" + jobID(1), StatementTimeout: "13s"}},
 		{"none", db, "sslmode=disable", sessionFacts{ApplicationName: "workspace-jobs/" + jobID(2), StatementTimeout: "0"}},
-		{"none, by PgBouncer", pooled, "sslmode=disable", sessionFacts{ApplicationName: "workspace-jobs/" + jobID(3), StatementTimeout: "0"}},
-		{"a name, PgBouncer", pooled, "sslmode=disable&application_name=mine", sessionFacts{ApplicationName: "mine", StatementTimeout: "0"}},
+		{"none, through PgBouncer", pooled, "sslmode=disable", sessionFacts{ApplicationName: "workspace-jobs/" + jobID(3), StatementTimeout: "0"}},
+		{"own name, through PgBouncer", pooled, "sslmode=disable&application_name=mine", sessionFacts{ApplicationName: "mine", StatementTimeout: "0"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -140,15 +140,15 @@ func TestStatementTimeoutEndsAStatement(t *testing.T) {
 	ways(t, func(t *testing.T, db testDB) {
 		to := map[string]string{}
 		if strings.Contains(t.Name(), "PgBouncer") {
-			// A pooler refuses the URL's; the role's holds for its sessions too.
+			// A pooler refuses the URL's setting; the role's applies to its sessions too.
 			refused := db.start(t, attempt{handler: "sleeps", env: map[string]string{contract.EnvDatabaseURL: db.with(t, "", "sslmode=disable&statement_timeout=200")}})
 			refused.wantExit(contract.ExitFailed)
 			if got := refused.answer().Error; !strings.Contains(got, "unsupported startup parameter: statement_timeout") {
 				t.Errorf("error %s", got)
 			}
 			db.grant(t, `ALTER ROLE $role SET statement_timeout = 200`)
-			// Sessions that the pooler keeps don't know of it yet. They are waited for: one that is
-			// just ending fails whoever is given it.
+			// Sessions that the pooler keeps don't have it yet, so they are ended. They are waited
+			// for, since a client that is given a session which is just ending fails.
 			db.grant(t, `SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE usename = trim('"' from '$role') AND pid <> pg_backend_pid()`)
 		} else {
 			to[contract.EnvDatabaseURL] = db.with(t, "", "sslmode=disable&statement_timeout=200")

@@ -21,23 +21,24 @@ import (
 )
 
 const (
-	// connectTimeout holds where the URL has no connect_timeout.
+	// connectTimeout is the default of the URL's connect_timeout.
 	connectTimeout = 10 * time.Second
-	// handlerConnections holds where the URL has no pool_max_conns.
+	// handlerConnections is the default of the URL's pool_max_conns.
 	handlerConnections = 4
-	// ledgerConnections: one for the heartbeat, one for what it may wait for.
+	// ledgerConnections is one for the heartbeat and one for everything else, which
+	// may have to wait for a lock.
 	ledgerConnections = 2
 	// closeTimeout is how long to wait for connections that a handler still holds.
 	closeTimeout = time.Second
 )
 
-// database is the workspace's database, with the ledger's connections apart from
-// the handlers': a handler that uses up its own does not stop the heartbeat.
+// database is the workspace's database. The ledger and the handlers have separate
+// connections, so a handler that uses up its own does not stop the heartbeat.
 type database struct {
 	ledger, handlers *pgxpool.Pool
 }
 
-// openDatabase reads the URL; connections are made when they are needed.
+// openDatabase reads the URL. Connections are opened when they are needed.
 func openDatabase(ctx context.Context, databaseURL, applicationName string) (*database, error) {
 	config, err := parseDatabaseURL(databaseURL, applicationName)
 	if err != nil {
@@ -56,8 +57,8 @@ func openDatabase(ctx context.Context, databaseURL, applicationName string) (*da
 	return opened, nil
 }
 
-// close ends the connections. Those that a stuck handler holds end with the
-// process.
+// close closes the connections, except those that a stuck handler holds: they end
+// with the process.
 func (d *database) close() {
 	done := make(chan struct{})
 	go func() {
@@ -74,13 +75,13 @@ func (d *database) close() {
 	}
 }
 
-// parseDatabaseURL reads a connection URL. The errors of the parser may quote
-// parts of it, the password among them: none of their text gets out.
+// parseDatabaseURL reads a connection URL. The parser's errors may quote parts of
+// it, the password included, so their text is never shown.
 func parseDatabaseURL(databaseURL, applicationName string) (*pgxpool.Config, error) {
 	if databaseURL == "" {
 		return nil, usagef("%s is not set: the Workspace's database.secretRef names the Secret that holds it", contract.EnvDatabaseURL)
 	}
-	// pgx takes anything else, POSTGRES:// too, for a list of keywords and values.
+	// pgx parses anything else, even POSTGRES://, as a list of keywords and values.
 	if !strings.HasPrefix(databaseURL, "postgres://") && !strings.HasPrefix(databaseURL, "postgresql://") {
 		return nil, badURL()
 	}
@@ -97,8 +98,8 @@ func parseDatabaseURL(databaseURL, applicationName string) (*pgxpool.Config, err
 		return nil, badURL()
 	}
 	if !query.Has("default_query_exec_mode") {
-		// One round trip, and nothing left in the session: a pooler in transaction
-		// mode gives the next statement another session.
+		// This mode takes one round trip and leaves nothing behind in the session: with
+		// a pooler in transaction mode, the next statement may run in another session.
 		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
 	}
 	if !query.Has("pool_max_conns") {
@@ -113,8 +114,8 @@ func parseDatabaseURL(databaseURL, applicationName string) (*pgxpool.Config, err
 	return config, nil
 }
 
-// checkTLSFiles tells of a certificate's file that isn't there what the parser's
-// error, which may quote the password, can't be let out to tell.
+// checkTLSFiles reports certificate files that can't be read. The parser would, too,
+// but its errors can't be shown, since they may quote the password.
 func checkTLSFiles(query url.Values) error {
 	for _, option := range []string{"sslrootcert", "sslcert", "sslkey"} {
 		path := query.Get(option)
@@ -123,18 +124,18 @@ func checkTLSFiles(query url.Values) error {
 		}
 		text, err := readCertificate(path)
 		if err != nil {
-			return usagef("%s: the file of %s can't be read (%s): name its Secret in the Workspace's runner.secrets, and in the URL the file %s/<secret>/<key>",
+			return usagef("%s: can't read the file of %s (%s): list its Secret in the Workspace's runner.secrets, and use the path %s/<secret>/<key> in the URL",
 				contract.EnvDatabaseURL, option, inOneLine(err.Error()), contract.SecretsPath)
 		}
 		if option == "sslrootcert" && !x509.NewCertPool().AppendCertsFromPEM(text) {
-			return usagef("%s: the file of sslrootcert, %s, holds no certificate in PEM", contract.EnvDatabaseURL, inOneLine(path))
+			return usagef("%s: the file of sslrootcert, %s, has no certificate in PEM format", contract.EnvDatabaseURL, inOneLine(path))
 		}
 	}
 	return nil
 }
 
-// maxCertificate is far more than a file of certificates has: a longer one, or a device,
-// would fill the memory.
+// maxCertificate is far more than any file of certificates needs. Without a limit, a
+// huge file or a device would fill the memory.
 const maxCertificate = 1 << 20
 
 func readCertificate(path string) ([]byte, error) {
@@ -151,16 +152,16 @@ func readCertificate(path string) ([]byte, error) {
 }
 
 func badURL() error {
-	return usagef("%s is no PostgreSQL URL: the Secret's value should look like postgres://role:password@host:5432/database?sslmode=verify-full, with what is special in the password percent-encoded (/ as %%2F, @ as %%40, # as %%23)", contract.EnvDatabaseURL)
+	return usagef("%s is not a PostgreSQL URL: the Secret's value should look like postgres://role:password@host:5432/database?sslmode=verify-full, with special characters in the password percent-encoded (/ as %%2F, @ as %%40, # as %%23)", contract.EnvDatabaseURL)
 }
 
-// applicationName is what a job's sessions are called in pg_stat_activity. Every
-// role of the server can read it there, other tenants' too: so it tells the job's ID
-// and not its name.
+// applicationName returns the name of a job's sessions in pg_stat_activity. Every
+// role of the server can read it there, other tenants' included, so it has the job's
+// ID and not its name.
 func applicationName(job string) string { return "workspace-jobs/" + job }
 
-// explainDatabase says where a failed connection went to, in one line and without
-// the password; other errors stay as they are.
+// explainDatabase adds to a failed connection's error where it went, in one line and
+// without the password. It returns other errors unchanged.
 func explainDatabase(err error) error {
 	var failed *pgconn.ConnectError
 	if !errors.As(err, &failed) {

@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A password with all that URLs and their parsers trip over.
+// hardPassword is a password with everything that URLs and their parsers trip over.
 const hardPassword = `s3cret/pa#ss?w@rd:%zz"x'`
 
 func TestParseDatabaseURLHidesPasswords(t *testing.T) {

@@ -17,7 +17,7 @@ type Description struct {
 	JobID string
 	// Name is the WorkspaceJob's name.
 	Name string
-	// Run is the run's number, from 1; JobID and Run take effect once.
+	// Run is the run's number, from 1. A run (JobID and Run) takes effect once.
 	Run int
 	// Attempt is the attempt's number, from 1.
 	Attempt   int
@@ -25,20 +25,20 @@ type Description struct {
 	Queue     string
 	// Handler names one of the registered handlers.
 	Handler string
-	// Args is a JSON object of at most contract.MaxArgs bytes; empty stands for {}.
+	// Args is a JSON object of at most contract.MaxArgs bytes. Empty means {}.
 	Args json.RawMessage
-	// Deadline is when the run's time runs out; zero: never.
+	// Deadline is when the run's time runs out. Zero means never.
 	Deadline time.Time
 	// DatabaseURL is a PostgreSQL connection URL. It holds a password.
 	DatabaseURL string
-	// AllowSuperuser: DatabaseURL's role may be a superuser; see [Run].
+	// AllowSuperuser allows the role of DatabaseURL to be a superuser; see [Run].
 	AllowSuperuser bool
-	// Schema is the ledger's schema; empty stands for ledger.DefaultSchema.
+	// Schema is the ledger's schema. Empty means ledger.DefaultSchema.
 	Schema string
 }
 
-// describe reads a description from the environment of the runner contract; the
-// time-out counts from started. Its errors are usage errors.
+// describe reads a description from the environment of the runner contract. The
+// time-out counts from started. All its errors are usage errors.
 func describe(getenv func(string) string, started time.Time) (Description, error) {
 	d := describeDatabase(getenv)
 	d.JobID = strings.ToLower(getenv(contract.EnvJobID))
@@ -56,14 +56,14 @@ func describe(getenv func(string) string, started time.Time) (Description, error
 	if text := getenv(contract.EnvTimeout); text != "" {
 		timeout, err := time.ParseDuration(text)
 		if err != nil || timeout <= 0 {
-			return d, usagef("%s is no duration above 0, such as 1h30m", contract.EnvTimeout)
+			return d, usagef("%s is not a duration above 0, such as 1h30m", contract.EnvTimeout)
 		}
 		d.Deadline = started.Add(timeout)
 	}
 	return d, d.check()
 }
 
-// describeDatabase reads what all commands need.
+// describeDatabase reads the part of the environment that all commands need.
 func describeDatabase(getenv func(string) string) Description {
 	return Description{
 		Workspace:      getenv(contract.EnvWorkspace),
@@ -76,15 +76,15 @@ func describeDatabase(getenv func(string) string) Description {
 func number(getenv func(string) string, name string) (int, error) {
 	n, err := strconv.ParseInt(getenv(name), 10, 32)
 	if err != nil || n < 1 {
-		return 0, usagef("%s is no whole number from 1", name)
+		return 0, usagef("%s is not a whole number of at least 1", name)
 	}
 	return int(n), nil
 }
 
-// check refuses what the ledger could not keep.
+// check refuses a description that the ledger can't store.
 func (d Description) check() error {
 	if !regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`).MatchString(d.JobID) {
-		return usagef("%s is no UUID", contract.EnvJobID)
+		return usagef("%s is not a UUID", contract.EnvJobID)
 	}
 	for _, field := range []struct{ name, value string }{
 		{contract.EnvJobName, d.Name},
@@ -109,7 +109,7 @@ func (d Description) schema() string {
 	return d.Schema
 }
 
-// args is Args, or {} where there are none.
+// args returns Args, or {} if there are none.
 func (d Description) args() json.RawMessage {
 	if len(strings.TrimSpace(string(d.Args))) == 0 {
 		return json.RawMessage("{}")

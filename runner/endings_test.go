@@ -24,7 +24,7 @@ func TestInterrupted(t *testing.T) {
 				t.Errorf("%s: error %q", handler, got)
 			}
 		}
-		// Only the first of the batches is there.
+		// Only the first batch was committed.
 		db.want(t, "1", `SELECT count(*)::text FROM effects`)
 		db.want(t, "Scheduled Interrupted, Scheduled Interrupted, Scheduled Interrupted",
 			`SELECT string_agg(state || ' ' || outcome, ', ') FROM hangfire.runs JOIN hangfire.attempts USING (job_id, run) WHERE lease_expires_at IS NULL`)
@@ -45,7 +45,8 @@ func TestTimedOut(t *testing.T) {
 	})
 }
 
-// A handler that does not listen is left behind; its lease is given back.
+// TestDeafHandlers checks that a handler which ignores its context is abandoned and its
+// lease given back.
 func TestDeafHandlers(t *testing.T) {
 	t.Parallel()
 	db := newDB(t, false)
@@ -95,7 +96,7 @@ func TestEndings(t *testing.T) {
 		"commits":          {code: contract.ExitPermanent, error: "the handler ended the runner's transaction", outcome: "FailedForGood"},
 		"commits-politely": {code: contract.ExitFailed, error: "the runner commits this transaction", outcome: "Failed"},
 		"swallows":         {code: contract.ExitFailed, error: "a statement of the transaction failed", outcome: "Failed"},
-		"tells":            {code: contract.ExitFailed, error: "cannot use [redacted] with [redacted]", outcome: "Failed"},
+		"leaks":            {code: contract.ExitFailed, error: "cannot use [redacted] with [redacted]", outcome: "Failed"},
 		"too-much":         {code: contract.ExitFailed, error: "at most 4000 fit", outcome: "Failed"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -110,7 +111,7 @@ func TestEndings(t *testing.T) {
 			db.want(t, test.outcome, `SELECT outcome FROM hangfire.attempts`)
 			kept := db.text(t, `SELECT error FROM hangfire.attempts`)
 			if !strings.Contains(kept, test.error) || strings.Contains(kept, "hunter2") {
-				t.Errorf("the ledger keeps %q", kept)
+				t.Errorf("the ledger has the error %q", kept)
 			}
 			if name == "panics" {
 				p.waitFor("testHandlers") // the stack, in the log

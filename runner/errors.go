@@ -6,21 +6,21 @@ import (
 	"time"
 )
 
-// errTimeout is the cause by which a run's context ends when its time ran out.
+// errTimeout is the cause of a run's context that ended because its time ran out.
 var errTimeout = errors.New("the time ran out")
 
-// errInterrupted is the cause by which a process that was told to end (SIGTERM)
-// ends its run.
+// errInterrupted is the cause of a run's context that ended because the process was
+// asked to stop (SIGTERM).
 var errInterrupted = errors.New("interrupted")
 
-// permanentError is a failure that trying again does not mend.
+// permanentError is a failure that another attempt can't fix.
 type permanentError struct{ err error }
 
 func (e *permanentError) Error() string { return e.err.Error() }
 func (e *permanentError) Unwrap() error { return e.err }
 
-// Permanent says that trying again is useless: the job fails for good, whatever
-// its retry policy (exit code 65). The text of err is shown to people.
+// Permanent marks err as a failure that no retry can fix: the job fails for good,
+// whatever its retry policy (exit code 65). The text of err is shown to people.
 func Permanent(err error) error {
 	if err == nil {
 		return nil
@@ -28,7 +28,7 @@ func Permanent(err error) error {
 	return &permanentError{err: err}
 }
 
-// laterError is a failure whose next attempt has a time.
+// laterError is a failure that says when to try again.
 type laterError struct {
 	err   error
 	delay time.Duration
@@ -37,8 +37,8 @@ type laterError struct {
 func (e *laterError) Error() string { return e.err.Error() }
 func (e *laterError) Unwrap() error { return e.err }
 
-// RetryAfter says that the next attempt should come after delay instead of the
-// retry policy's (exit code 75). It counts as an attempt. A negative delay is 0.
+// RetryAfter asks for the next attempt after delay, instead of the retry policy's
+// delay (exit code 75). It counts as an attempt. A negative delay means 0.
 func RetryAfter(err error, delay time.Duration) error {
 	if err == nil {
 		return nil
@@ -46,8 +46,8 @@ func RetryAfter(err error, delay time.Duration) error {
 	return &laterError{err: err, delay: max(0, delay)}
 }
 
-// usageError is a run that cannot start as it was described: no handler of that
-// name, arguments that don't fit, a database URL that is none.
+// usageError is returned for a run that can't start as described: there is no such
+// handler, its arguments don't fit, or the database URL is invalid.
 type usageError struct{ text string }
 
 func (e *usageError) Error() string { return e.text }
@@ -56,7 +56,7 @@ func usagef(format string, args ...any) error {
 	return &usageError{text: fmt.Sprintf(format, args...)}
 }
 
-// panicError is what is left of a handler that panicked. The stack is for the log.
+// panicError is a handler's panic. The stack goes to the log.
 type panicError struct {
 	value any
 	stack string
@@ -64,7 +64,8 @@ type panicError struct {
 
 func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 
-// stuckError is a handler that goes on although its context has ended.
+// stuckError is returned for a handler that keeps running although its context has
+// ended.
 type stuckError struct {
 	cause error
 	after time.Duration

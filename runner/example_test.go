@@ -21,12 +21,12 @@ type CloseArgs struct {
 // Validate refuses arguments before anything runs.
 func (a *CloseArgs) Validate() (err error) {
 	if a.idle, err = time.ParseDuration(a.Idle); err != nil {
-		return fmt.Errorf("idle takes a duration such as 2h, not %q", a.Idle)
+		return fmt.Errorf("idle must be a duration such as 2h, not %q", a.Idle)
 	}
 	return nil
 }
 
-// A runner image is a program that registers its handlers.
+// Example is a runner image: a program that registers its handlers.
 func Example() {
 	closeSessions := func(ctx context.Context, tx pgx.Tx, job *runner.Job[CloseArgs]) error {
 		tag, err := tx.Exec(ctx,
@@ -40,8 +40,8 @@ func Example() {
 	runner.Main(runner.HandleTx("close-sessions", closeSessions))
 }
 
-// A long handler works in batches: each commits together with the place where the
-// next one begins.
+// ExampleHandle is a long handler that works in batches. Each commits together with the
+// place where the next one begins.
 func ExampleHandle() {
 	type args struct{}
 	anonymise := func(ctx context.Context, job *runner.Job[args]) error {
@@ -74,7 +74,7 @@ func ExampleHandle() {
 	runner.Main(runner.Handle("anonymise", anonymise))
 }
 
-// Errors say whether and when to try again.
+// ExamplePermanent shows how errors say whether and when to try again.
 func ExamplePermanent() {
 	type args struct{}
 	handler := func(context.Context, *runner.Job[args]) error {

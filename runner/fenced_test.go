@@ -10,15 +10,15 @@ import (
 	"github.com/openradius/workspace-jobs/runner"
 )
 
-// overtake makes the run another's, as if the lease had run out, and lets that
-// other one give it back.
+// overtake does what another runner would after the lease ran out: take the run's
+// lease and give it back.
 func (db testDB) overtake(ctx context.Context) error {
 	_, err := db.pool.Exec(ctx, `UPDATE hangfire.runs SET token = token + 1, state = 'Scheduled', lease_expires_at = NULL`)
 	return err
 }
 
-// Overtaken between the last statement and the commit, with no heartbeat that
-// could tell: the commit does not happen, and the run starts over.
+// TestOvertakenBeforeCommit checks a run that is overtaken between its last statement
+// and the commit, before a heartbeat could notice: it does not commit, and starts over.
 func TestOvertakenBeforeCommit(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"Handle", "HandleTx"} {

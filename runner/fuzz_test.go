@@ -22,16 +22,16 @@ import (
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
-// oneLine: a text is for a person, in one line.
+// oneLine checks that text is one line that can be shown to people.
 func oneLine(t *testing.T, text string) {
 	t.Helper()
 	if text == "" || strings.ContainsFunc(text, unicode.IsControl) {
-		t.Errorf("not one line for a person: %q", text)
+		t.Errorf("not one line of text: %q", text)
 	}
 }
 
-// FuzzDecodeArgs: arguments are refused in one line, or all that they say has
-// arrived in fields that the type has.
+// FuzzDecodeArgs checks that arguments are refused in one line, or that all of them
+// arrived in fields of the type.
 func FuzzDecodeArgs(f *testing.F) {
 	for _, raw := range []string{
 		`{}`, `{"table":"t","limit":3,"names":["a"],"nested":{"deep":true},"Plain":"p","inner":"i"}`,
@@ -49,24 +49,24 @@ func FuzzDecodeArgs(f *testing.F) {
 			return
 		}
 		if len(raw) > contract.MaxArgs {
-			t.Errorf("%d bytes were taken", len(raw))
+			t.Errorf("accepted %d bytes", len(raw))
 		}
 		if args.Limit < 1 {
-			t.Error("Validate was passed over")
+			t.Error("Validate was not called")
 		}
 		var given map[string]any
 		if err := json.Unmarshal(raw, &given); err != nil {
-			t.Fatalf("taken, and no JSON object: %v", err)
+			t.Fatalf("accepted what is not a JSON object: %v", err)
 		}
 		for name := range given {
 			if !slices.Contains(fieldNames(reflect.TypeFor[testArgs]()), name) {
-				t.Errorf("field %q was taken, and went nowhere", name)
+				t.Errorf("accepted the unknown field %q", name)
 			}
 		}
 		nested, _ := given["nested"].(map[string]any)
 		for name := range nested {
 			if !strings.EqualFold(name, "deep") {
-				t.Errorf("field nested.%q was taken, and went nowhere", name)
+				t.Errorf("accepted the unknown field nested.%q", name)
 			}
 		}
 		again, err := json.Marshal(args)
@@ -74,7 +74,7 @@ func FuzzDecodeArgs(f *testing.F) {
 			t.Fatal(err)
 		}
 		if len(again) > contract.MaxArgs {
-			return // HTML's special characters are longer when they are escaped
+			return // characters that are special in HTML become longer when they are escaped
 		}
 		same, err := decodeArgs[testArgs](again)
 		if err != nil || !reflect.DeepEqual(args, same) {
@@ -83,8 +83,8 @@ func FuzzDecodeArgs(f *testing.F) {
 	})
 }
 
-// FuzzDescribe: the environment is refused, with nothing of the password, or it
-// gives what the ledger can keep.
+// FuzzDescribe checks that the environment is refused, without a word of the password,
+// or describes a run that the ledger can store.
 func FuzzDescribe(f *testing.F) {
 	const id = "0f8fad5b-d9cb-469f-a165-70867728950e"
 	f.Add(id, "1", "1", "1h30m", "nightly", "{}", "postgres://role:secret-word@host/db")
@@ -103,7 +103,7 @@ func FuzzDescribe(f *testing.F) {
 		d, err := describe(func(name string) string { return environment[name] }, started)
 		if err != nil {
 			if !errors.As(err, new(*usageError)) {
-				t.Errorf("an error of another kind: %v", err)
+				t.Errorf("not a usage error: %v", err)
 			}
 			oneLine(t, err.Error())
 			environment[contract.EnvDatabaseURL] = "another"
@@ -116,7 +116,7 @@ func FuzzDescribe(f *testing.F) {
 			t.Errorf("%+v", d)
 		}
 		if d.Deadline.IsZero() != (timeout == "") || !d.Deadline.IsZero() && !d.Deadline.After(started) {
-			t.Errorf("a deadline at %s", d.Deadline)
+			t.Errorf("deadline %s", d.Deadline)
 		}
 		if strings.TrimSpace(d.claim().Args) == "" || d.schema() == "" {
 			t.Errorf("%+v", d.claim())
@@ -124,9 +124,9 @@ func FuzzDescribe(f *testing.F) {
 	})
 }
 
-// FuzzParseDatabaseURL: no error holds any of the URL, but for the names of files, and
-// each is one line; the password that pgx takes from it is hidden wherever it is
-// written, also where a connection failed.
+// FuzzParseDatabaseURL checks that errors are one line and quote nothing of the URL but
+// names of files, and that the password that pgx finds in the URL is redacted however it
+// is written, also in the error of a failed connection.
 func FuzzParseDatabaseURL(f *testing.F) {
 	for _, text := range []string{
 		"postgres://role:secret-word@host:5432/db?sslmode=disable", "postgresql://role:" + url.QueryEscape(hardPassword) + "@[::1]/db",
@@ -155,7 +155,7 @@ func FuzzParseDatabaseURL(f *testing.F) {
 			return
 		}
 		if !strings.HasPrefix(text, "postgres://") && !strings.HasPrefix(text, "postgresql://") || config.MaxConns < 1 {
-			t.Errorf("%q is taken, with %d connections", text, config.MaxConns)
+			t.Errorf("accepted %q, with %d connections", text, config.MaxConns)
 		}
 		failed := failToConnect(t, config)
 		oneLine(t, failed)
@@ -171,7 +171,7 @@ func FuzzParseDatabaseURL(f *testing.F) {
 	})
 }
 
-// failToConnect is what is told of a connection that fails; nothing is sent.
+// failToConnect returns the error of a connection that fails before anything is sent.
 func failToConnect(t *testing.T, config *pgxpool.Config) string {
 	t.Helper()
 	conn := config.ConnConfig.Copy()
@@ -187,8 +187,8 @@ func failToConnect(t *testing.T, config *pgxpool.Config) string {
 	return explainDatabase(err).Error()
 }
 
-// waysToWrite a secret: as it is, as URLs have it, quoted as Go and JSON do, and a
-// quoted text in a log of JSON.
+// waysToWrite returns the ways in which a secret can be written: as it is, escaped in a
+// URL, quoted as in Go and JSON, and each of these in a log of JSON.
 func waysToWrite(t *testing.T, secret string) []string {
 	t.Helper()
 	var ways []string
@@ -206,7 +206,7 @@ func waysToWrite(t *testing.T, secret string) []string {
 	return ways
 }
 
-// hides: what is left of a text does not hold the secret.
+// hides checks that the redacted text does not contain the secret.
 func hides(t *testing.T, redact redactor, secret, text string) {
 	t.Helper()
 	got := redact.text(text)
@@ -217,8 +217,7 @@ func hides(t *testing.T, redact redactor, secret, text string) {
 	}
 }
 
-// FuzzRedactor: a secret that stands in a text, however it is written, is not in
-// what is left of it.
+// FuzzRedactor checks that a secret is redacted from a text, however it is written.
 func FuzzRedactor(f *testing.F) {
 	f.Add("secret-word", `cannot parse "`, `"`)
 	f.Add(hardPassword, "", "")

@@ -10,26 +10,26 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Handler is a function that runs jobs, under the name that jobs ask for it by.
-// [Handle] and [HandleTx] make one.
+// Handler is a function that runs jobs, with the name that jobs refer to it by.
+// Make one with [Handle] or [HandleTx].
 type Handler struct {
 	name string
-	// fields is the names of its arguments.
+	// fields are the names of its arguments.
 	fields []string
-	// inTx: the handler works in the transaction that completes the run.
+	// inTx says that the handler works in the transaction that completes the run.
 	inTx bool
 	// bind decodes arguments and binds them to the function.
 	bind func(raw json.RawMessage) (boundHandler, error)
 }
 
-// boundHandler is a handler's function with its arguments; tx is nil unless the
+// boundHandler is a handler's function with its arguments. tx is nil unless the
 // handler is inTx.
 type boundHandler func(ctx context.Context, s *session, tx pgx.Tx) error
 
-// Handle registers a handler that works in as many transactions as it needs: see
-// [Job.Tx]. T is the type of its arguments, decoded from JSON with unknown fields
-// refused; if T or *T has a method Validate() error, that is asked too. Arguments
-// that don't fit fail the job for good before anything runs.
+// Handle registers a handler that works in as many transactions as it needs; see
+// [Job.Tx]. T is the type of its arguments. They are decoded from JSON, and unknown
+// fields are refused. If T or *T has a method Validate() error, it is called too.
+// Arguments that don't fit fail the job for good before anything runs.
 func Handle[T any](name string, run func(ctx context.Context, job *Job[T]) error) Handler {
 	return Handler{
 		name:   name,
@@ -43,12 +43,13 @@ func Handle[T any](name string, run func(ctx context.Context, job *Job[T]) error
 	}
 }
 
-// HandleTx registers a handler whose effects and completion are one transaction,
-// READ COMMITTED: the run takes effect wholly, and once. The handler neither
-// commits nor rolls back; savepoints (tx.Begin) are its own. T is as in [Handle].
+// HandleTx registers a handler whose effects commit together with the run's
+// completion, in one READ COMMITTED transaction: the run takes effect completely, and
+// once. The handler must not commit or roll back, but may use savepoints (tx.Begin).
+// T is as in [Handle].
 //
-// The transaction is open for as long as the handler runs: for work of more than
-// a few minutes [Handle] with batches is kinder to the database.
+// The transaction stays open for as long as the handler runs. For work of more than a
+// few minutes, [Handle] with batches is easier on the database.
 func HandleTx[T any](name string, run func(ctx context.Context, tx pgx.Tx, job *Job[T]) error) Handler {
 	return Handler{
 		name:   name,
@@ -63,10 +64,10 @@ func HandleTx[T any](name string, run func(ctx context.Context, tx pgx.Tx, job *
 	}
 }
 
-// Name is the name that jobs ask for the handler by.
+// Name returns the name that jobs refer to the handler by.
 func (h Handler) Name() string { return h.name }
 
-// find is the handler that d asks for, with d's arguments checked.
+// find returns the handler that d names, and checks d's arguments.
 func find(handlers []Handler, d Description) (Handler, error) {
 	if err := checkNames(handlers); err != nil {
 		return Handler{}, err

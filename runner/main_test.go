@@ -24,7 +24,7 @@ const asRunner = "WORKSPACE_JOBS_TEST_RUNNER"
 const (
 	// testLease is a lease that a test can wait for.
 	testLease = 2 * time.Second
-	// testGrace is how long a deaf handler is waited for.
+	// testGrace is how long to wait for a handler that ignores its context.
 	testGrace = 300 * time.Millisecond
 	// patience bounds every wait of a test.
 	patience = 60 * time.Second
@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 	}
 	flag.Parse()
 	if flag.Lookup("test.fuzz").Value.String() != "" {
-		os.Exit(m.Run()) // fuzz targets need no database, which each of their processes would start
+		os.Exit(m.Run()) // fuzz targets need no database, and each of their processes would start one
 	}
 	os.Exit(func() int {
 		// These tests wait for processes far more than they compute.
@@ -70,7 +70,7 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// testPassword must not show up anywhere; its like is in every test's URL.
+// testPassword is the password in every test's URL. It must not appear anywhere else.
 const testPassword = `hunter2/"tricky"&<word>`
 
 // testDB is a workspace's database of one test.
@@ -79,7 +79,7 @@ type testDB struct {
 	pool *pgxpool.Pool
 }
 
-// ways are the two ways to a database: directly and through PgBouncer.
+// ways runs a test with a direct connection to its database and through PgBouncer.
 func ways(t *testing.T, test func(t *testing.T, db testDB)) {
 	t.Helper()
 	for _, pooled := range []bool{false, true} {
@@ -90,7 +90,7 @@ func ways(t *testing.T, test func(t *testing.T, db testDB)) {
 	}
 }
 
-// newDB is a database with a ledger and the tables of the test handlers.
+// newDB creates a database with a ledger and the tables of the test handlers.
 func newDB(t *testing.T, pooled bool) testDB {
 	t.Helper()
 	db := emptyDB(t, pooled)
@@ -139,7 +139,7 @@ func (db testDB) exec(t *testing.T, sql string) {
 	}
 }
 
-// text is a query's one value.
+// text returns a query's one value.
 func (db testDB) text(t *testing.T, sql string) string {
 	t.Helper()
 	var text string
@@ -156,7 +156,7 @@ func (db testDB) want(t *testing.T, want, sql string) {
 	}
 }
 
-// eventually waits until a query's one value is as wanted.
+// eventually waits until a query's one value is want.
 func (db testDB) eventually(t *testing.T, want, sql string) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
@@ -176,7 +176,8 @@ func (db testDB) eventually(t *testing.T, want, sql string) {
 	}
 }
 
-// countJobs is for after a test, when its context has ended.
+// countJobs returns the number of jobs in the ledger. It works after a test's context
+// has ended.
 func (db testDB) countJobs() int {
 	var count int
 	if err := db.pool.QueryRow(context.Background(), `SELECT count(*) FROM hangfire.jobs`).Scan(&count); err != nil {
@@ -185,7 +186,7 @@ func (db testDB) countJobs() int {
 	return count
 }
 
-// adminDB is a database as the superuser sees it.
+// adminDB returns a database with the superuser's connection.
 func adminDB(t *testing.T, name string) testDB {
 	t.Helper()
 	pool, err := pgxpool.New(t.Context(), running.URL("postgres", running.AdminPassword, name))

@@ -12,11 +12,11 @@ import (
 	"github.com/openradius/workspace-jobs/runner/ledger"
 )
 
-// insufficientPrivilege is PostgreSQL's code for what a role may not do.
+// insufficientPrivilege is PostgreSQL's code for a missing right.
 const insufficientPrivilege = "42501"
 
-// Migrate brings the ledger of d's database up to date; of d only DatabaseURL,
-// AllowSuperuser and Schema count. The result of Done is a contract.MigrationResult.
+// Migrate brings the ledger of d's database up to date. It uses only DatabaseURL,
+// AllowSuperuser and Schema of d. The result of Done is a contract.MigrationResult.
 func Migrate(ctx context.Context, d Description) Outcome {
 	outcome := migrate(ctx, d)
 	outcome.Error = newRedactor(d.DatabaseURL).text(outcome.Error)
@@ -68,7 +68,7 @@ func migrateError(err error, role, schema string) error {
 	}
 	var answer *pgconn.PgError
 	if errors.As(err, &answer) && answer.Code == insufficientPrivilege {
-		return fmt.Errorf("role %q may not make the ledger in schema %q: make the schema and grant the role USAGE and CREATE on it (docs/database.md): %w",
+		return fmt.Errorf("role %q may not create the ledger in schema %q: create the schema and grant the role USAGE and CREATE on it (docs/database.md): %w",
 			role, schema, err)
 	}
 	return explainDatabase(err)

@@ -11,8 +11,7 @@ import (
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
-// wantOnce checks that job 1's run has taken effect once, and that the ledger
-// says so.
+// wantOnce checks that job 1's run has taken effect once, and that the ledger says so.
 func (db testDB) wantOnce(t *testing.T) {
 	t.Helper()
 	db.want(t, "1", `SELECT count(*)::text FROM effects`)
@@ -37,8 +36,8 @@ func TestOnceKilledBeforeCommit(t *testing.T) {
 	})
 }
 
-// The termination message's file holds the process between commit and exit: a
-// FIFO that nobody reads.
+// TestOnceKilledAfterCommit kills a process between its commit and its exit. The file of
+// the termination message, a FIFO that nobody reads, holds it there.
 func TestOnceKilledAfterCommit(t *testing.T) {
 	t.Parallel()
 	ways(t, func(t *testing.T, db testDB) {
@@ -85,7 +84,8 @@ func TestOnceWithTwoAtOnce(t *testing.T) {
 	})
 }
 
-// Frozen in an open transaction, with the account's row locked.
+// TestOnceFrozenInTransaction freezes a process in an open transaction, with the
+// account's row locked.
 func TestOnceFrozenInTransaction(t *testing.T) {
 	t.Parallel()
 	ways(t, func(t *testing.T, db testDB) {
@@ -107,7 +107,8 @@ func TestOnceFrozenInTransaction(t *testing.T) {
 	})
 }
 
-// A transaction that the successor can neither find nor end still cannot commit.
+// TestOnceFrozenOutOfReach checks that a transaction which the successor can neither
+// find nor end still cannot commit.
 func TestOnceFrozenOutOfReach(t *testing.T) {
 	t.Parallel()
 	for _, handler := range []string{"hidden", "hidden-batch"} {
@@ -130,7 +131,8 @@ func TestOnceFrozenOutOfReach(t *testing.T) {
 	}
 }
 
-// Woken while the successor is still at work: it waits, and does not disturb.
+// TestOnceWokenBeforeSuccessorIsDone checks that a process which wakes while its
+// successor is at work waits and does not interfere.
 func TestOnceWokenBeforeSuccessorIsDone(t *testing.T) {
 	t.Parallel()
 	ways(t, func(t *testing.T, db testDB) {
@@ -149,7 +151,8 @@ func TestOnceWokenBeforeSuccessorIsDone(t *testing.T) {
 	})
 }
 
-// Frozen between two batches, outside of any transaction.
+// TestOnceFrozenBetweenBatches freezes a process between two batches, outside any
+// transaction.
 func TestOnceFrozenBetweenBatches(t *testing.T) {
 	t.Parallel()
 	ways(t, func(t *testing.T, db testDB) {
@@ -168,7 +171,7 @@ func TestOnceFrozenBetweenBatches(t *testing.T) {
 	})
 }
 
-// Frozen in a batch's transaction.
+// TestOnceFrozenInBatch freezes a process in a batch's transaction.
 func TestOnceFrozenInBatch(t *testing.T) {
 	t.Parallel()
 	ways(t, func(t *testing.T, db testDB) {
@@ -193,7 +196,8 @@ func (db testDB) wantBatches(t *testing.T, n int) {
 	db.want(t, "Succeeded", `SELECT state FROM hangfire.runs`)
 }
 
-// Killed at random, again and again: no batch is lost, none is there twice.
+// TestOnceUnderRandomKills kills the processes of a run at random moments: no batch may
+// be lost or take effect twice.
 func TestOnceUnderRandomKills(t *testing.T) {
 	t.Parallel()
 	ways(t, func(t *testing.T, db testDB) {
@@ -219,8 +223,8 @@ func TestOnceUnderRandomKills(t *testing.T) {
 	})
 }
 
-// A commit that takes longer than a lease is overtaken by nobody as long as nobody
-// waits for the lease, and is not interrupted by SIGTERM.
+// TestOnceInterruptedInCommit checks that a commit which takes longer than a lease is
+// not overtaken while nobody waits for the lease, and not interrupted by SIGTERM.
 func TestOnceInterruptedInCommit(t *testing.T) {
 	t.Parallel()
 	db := newDB(t, false)
@@ -239,8 +243,8 @@ func TestOnceInterruptedInCommit(t *testing.T) {
 	db.want(t, "Succeeded", `SELECT state FROM hangfire.runs`)
 }
 
-// The server goes away in the middle of the commit: whether it took effect is for
-// the ledger to say, and each attempt asks it.
+// TestOnceWithConnectionLostInCommit loses the connection in the middle of the commit.
+// Whether the commit took effect is in the ledger, which each attempt asks.
 func TestOnceWithConnectionLostInCommit(t *testing.T) {
 	t.Parallel()
 	db := newDB(t, false)

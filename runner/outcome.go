@@ -10,39 +10,41 @@ import (
 	"github.com/openradius/workspace-jobs/runner/ledger"
 )
 
-// Kind is how a run ended.
+// Kind is how an attempt ended.
 type Kind int
 
 // Kinds of an [Outcome].
 const (
-	// Done: the run has taken effect, now or in an earlier attempt.
+	// Done means that the run has taken effect, in this or an earlier attempt.
 	Done Kind = iota
-	// Failed: another attempt may succeed.
+	// Failed means that another attempt may succeed.
 	Failed
-	// Refused: no such handler, or a description that cannot be run; nothing ran.
+	// Refused means that nothing ran: there is no such handler, or the description is
+	// invalid.
 	Refused
-	// FailedForGood: the handler says that trying again is useless.
+	// FailedForGood means that no retry can succeed.
 	FailedForGood
-	// Later: the next attempt should come after Outcome.RetryAfter.
+	// Later means that the next attempt should come after Outcome.RetryAfter.
 	Later
-	// TimedOut: the run's time ran out; what was not committed is undone.
+	// TimedOut means that the run's time ran out. What was not committed is undone.
 	TimedOut
-	// Interrupted: the process was told to end; what was not committed is undone.
+	// Interrupted means that the process was asked to stop. What was not committed is
+	// undone.
 	Interrupted
 )
 
-// Outcome is what a run came to.
+// Outcome is how an attempt ended.
 type Outcome struct {
 	Kind Kind
-	// Result is JSON of at most contract.MaxResult bytes, or empty; only of Done.
+	// Result is JSON of at most contract.MaxResult bytes, or empty. Only for Done.
 	Result json.RawMessage
-	// Error is one text for a person, without secrets; not of Done.
+	// Error says, for people and without secrets, what went wrong. Empty for Done.
 	Error string
-	// RetryAfter is at least 0; only of Later.
+	// RetryAfter is at least 0. Only for Later.
 	RetryAfter time.Duration
 }
 
-// ExitCode is the process's exit code by the runner contract.
+// ExitCode returns the process's exit code, as the runner contract defines it.
 func (o Outcome) ExitCode() int {
 	switch o.Kind {
 	case Done:
@@ -62,7 +64,7 @@ func (o Outcome) ExitCode() int {
 	}
 }
 
-// Message is the termination message by the runner contract.
+// Message returns the termination message, as the runner contract defines it.
 func (o Outcome) Message() contract.Message {
 	message := contract.Message{Result: o.Result, Error: o.Error}
 	if o.Kind == Later {
@@ -71,9 +73,8 @@ func (o Outcome) Message() contract.Message {
 	return message
 }
 
-// outcomeOf tells from an error, and from why ctx ended if it has, what a run
-// came to. That ctx ended counts most: what a handler answers then is a
-// consequence.
+// outcomeOf returns the outcome of an attempt that ended with err. If ctx has ended,
+// its cause decides, since an error that the handler returns then is a consequence.
 func outcomeOf(ctx context.Context, err error) Outcome {
 	if ctx.Err() != nil {
 		cause := context.Cause(ctx)
@@ -106,7 +107,7 @@ func outcomeOf(ctx context.Context, err error) Outcome {
 	}
 }
 
-// recorded is the outcome as the ledger keeps it.
+// recorded returns the outcome as the ledger stores it.
 func (o Outcome) recorded() ledger.Outcome {
 	switch o.Kind {
 	case Done:

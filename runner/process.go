@@ -19,13 +19,14 @@ import (
 	"github.com/openradius/workspace-jobs/runner/ledger"
 )
 
-// Main is the process of a runner image: it does what its one argument and the
-// environment say by the runner contract (see package contract), and exits. It
-// does not return.
+// Main is the main function of a runner image. It runs the command in its one
+// argument, with the environment of the runner contract (see package contract), and
+// exits. It does not return.
 func Main(handlers ...Handler) { MainVersion("", handlers...) }
 
-// MainVersion is [Main] of a program that knows its version: what it says when it
-// is asked for --version, and in its log. Empty: what the Go toolchain knows.
+// MainVersion is like [Main], for a program that knows its version. It prints the
+// version for --version and adds it to the log. If version is empty, it uses the
+// module's version.
 func MainVersion(version string, handlers ...Handler) {
 	p := process{
 		started: time.Now(), args: os.Args[1:], getenv: os.Getenv,
@@ -34,7 +35,7 @@ func MainVersion(version string, handlers ...Handler) {
 	os.Exit(p.main())
 }
 
-// process is what Main takes from its surroundings.
+// process is the environment of Main.
 type process struct {
 	started        time.Time
 	args           []string
@@ -75,8 +76,8 @@ const usageText = `A runner of Workspace Jobs. It takes one argument:
   run        run the job that the environment describes
   migrate    bring the ledger in the workspace's database up to date
   handlers   list the handlers of this image and their arguments
-  --version  say what this is
-  --help     this text
+  --version  print the version
+  --help     print this text
 
 The operator sets the environment: see docs/runner-contract.md.
 `
@@ -101,7 +102,7 @@ func (p process) list() int {
 	return contract.ExitDone
 }
 
-// versionText is the version given, or the module's.
+// versionText returns the program's version, or the module's.
 func (p process) versionText() string {
 	if p.version != "" {
 		return p.version
@@ -113,7 +114,7 @@ func (p process) versionText() string {
 	return info.Main.Path + " " + info.Main.Version
 }
 
-// run is the command of that name.
+// run is the command "run".
 func (p process) run(ctx context.Context, log *slog.Logger) Outcome {
 	d, err := describe(p.getenv, p.started)
 	if err != nil {
@@ -124,8 +125,8 @@ func (p process) run(ctx context.Context, log *slog.Logger) Outcome {
 	return Run(ctx, Config{Handlers: p.handlers, Logger: log, Timing: p.timing, Grace: p.grace}, d)
 }
 
-// answer does the work under SIGTERM and SIGINT, and tells its outcome: in the
-// log, in the termination message and by the exit code.
+// answer does the work, interrupts it on SIGTERM or SIGINT, and reports the outcome
+// in the log, in the termination message and by the exit code.
 func (p process) answer(work func(context.Context, *slog.Logger) Outcome) int {
 	redact := newRedactor(p.getenv(contract.EnvDatabaseURL))
 	log := slog.New(slog.NewJSONHandler(redact.writer(p.stdout), nil))
@@ -140,7 +141,7 @@ func (p process) answer(work func(context.Context, *slog.Logger) Outcome) int {
 	go func() {
 		select {
 		case got := <-signals:
-			log.Info("told to end", "signal", got.String())
+			log.Info("interrupted", "signal", got.String())
 			cancel(errInterrupted)
 		case <-ctx.Done():
 		}
@@ -161,12 +162,12 @@ func (p process) report(log *slog.Logger, outcome Outcome) {
 		log.Error("failed", append(attributes, "error", outcome.Error)...)
 	}
 	if err := p.writeMessage(outcome); err != nil {
-		log.Warn("the termination message is not written", "error", err.Error())
+		log.Warn("could not write the termination message", "error", err.Error())
 	}
 }
 
-// writeMessage writes to the file that Kubernetes has put there. Where there is
-// none, this is not a pod and nobody reads it.
+// writeMessage writes the termination message to the file that Kubernetes creates for
+// it. If there is none, this is not a pod and nobody would read the message.
 func (p process) writeMessage(outcome Outcome) error {
 	encoded, err := outcome.Message().Encode()
 	if err != nil {

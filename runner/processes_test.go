@@ -17,13 +17,13 @@ import (
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
-// attempt describes one process; the zero value is attempt 1 of run 1 of job 1.
+// attempt describes one process. The zero value is attempt 1 of run 1.
 type attempt struct {
 	job, run, number int
 	handler          string
 	args             any
 	command          string
-	// env overrides, by name.
+	// env overrides variables of the environment.
 	env map[string]string
 }
 
@@ -84,7 +84,7 @@ func (db testDB) start(t *testing.T, a attempt) *proc {
 
 func jobID(number int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", number) }
 
-// cleanUp ends the process and looks for secrets in what it has written.
+// cleanUp ends the process and checks that it wrote no secret.
 func (p *proc) cleanUp() {
 	p.signal(syscall.SIGKILL)
 	<-p.done
@@ -123,11 +123,11 @@ func (p *proc) waitFor(text string) {
 			if strings.Contains(p.text(), text) {
 				return
 			}
-			p.t.Fatalf("the process ended without saying %q", text)
+			p.t.Fatalf("the process ended without writing %q", text)
 		case <-time.After(5 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
-			p.t.Fatalf("the process does not say %q", text)
+			p.t.Fatalf("the process has not written %q", text)
 		}
 	}
 }
@@ -156,7 +156,7 @@ func (p *proc) signal(s syscall.Signal) {
 			return
 		}
 		if time.Now().After(deadline) {
-			p.t.Fatal("the process does not stop")
+			p.t.Fatal("the process did not stop")
 		}
 	}
 }
@@ -167,14 +167,14 @@ func (p *proc) kill() {
 	<-p.done
 }
 
-// exit waits for the process's end and is its exit code, -1 for a killed one.
+// exit waits for the process to end and returns its exit code, or -1 if it was killed.
 func (p *proc) exit() int {
 	p.t.Helper()
 	select {
 	case <-p.done:
 		return p.cmd.ProcessState.ExitCode()
 	case <-time.After(patience):
-		p.t.Fatal("the process does not end")
+		p.t.Fatal("the process did not end")
 		return 0
 	}
 }
@@ -186,7 +186,7 @@ func (p *proc) wantExit(want int) {
 	}
 }
 
-// answer is the termination message.
+// answer returns the termination message.
 func (p *proc) answer() contract.Message {
 	p.t.Helper()
 	text, err := os.ReadFile(p.message)
@@ -200,7 +200,7 @@ func (p *proc) answer() contract.Message {
 	return message
 }
 
-// gate is the path of a gate that openGate opens.
+// gate returns the path of a closed gate, for openGate to open.
 func gate(t *testing.T) string { return filepath.Join(t.TempDir(), "gate") }
 
 func openGate(t *testing.T, path string) {

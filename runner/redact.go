@@ -12,11 +12,11 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// shortestSecret is the length from which a password is looked for in what is
-// written: shorter ones are found in innocent words.
+// shortestSecret is the length of the shortest password that is redacted. Shorter
+// ones would match parts of ordinary words.
 const shortestSecret = 4
 
-// redactor takes the database's password out of texts: the last line of defence
+// redactor removes the database's password from texts. It is the last line of defence
 // against a handler or a library that quotes it.
 type redactor struct{ replacer *strings.Replacer }
 
@@ -27,7 +27,7 @@ func newRedactor(databaseURL string) redactor {
 			written = append(written, spellings(secret)...)
 		}
 	}
-	// Where one begins with another, the whole of it goes.
+	// Longest first, so that all of a secret goes that begins with another.
 	slices.SortFunc(written, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
 	var pairs []string
 	for _, text := range written {
@@ -36,15 +36,15 @@ func newRedactor(databaseURL string) redactor {
 	return redactor{replacer: strings.NewReplacer(pairs...)}
 }
 
-// secretsOf is the URL itself and the passwords in it, also of one that nothing can
-// connect to, and the password that it leads to, such as by passfile.
+// secretsOf returns the URL itself, the passwords in it, even if the URL is invalid,
+// and a password that it refers to, for example by passfile.
 func secretsOf(databaseURL string) []string {
 	secrets := []string{databaseURL, rawPassword(databaseURL)}
 	if parsed, err := url.Parse(databaseURL); err == nil {
 		password, _ := parsed.User.Password()
 		query := parsed.Query()
 		secrets = append(secrets, password, query.Get("password"), query.Get("sslpassword"))
-		// The parser would read a file without an end for ever.
+		// The parser would read an endless file forever.
 		if checkTLSFiles(query) != nil {
 			return secrets
 		}
@@ -55,8 +55,8 @@ func secretsOf(databaseURL string) []string {
 	return secrets
 }
 
-// spellings are the ways in which a secret gets into a text: as it is, quoted by
-// Go's %q, or as URLs have it; and each of them in a log or a message of JSON.
+// spellings returns the ways in which a secret can be written: as it is, quoted by
+// Go's %q or escaped in a URL, and each of these escaped as JSON.
 func spellings(secret string) []string {
 	var all []string
 	for _, text := range []string{secret, unquoted(strconv.Quote(secret)), url.UserPassword("", secret).String()[1:], url.QueryEscape(secret)} {
@@ -73,7 +73,8 @@ func spellings(secret string) []string {
 
 func unquoted(text string) string { return text[1 : len(text)-1] }
 
-// rawPassword is the password as it stands in a URL, even one that doesn't parse.
+// rawPassword returns the password as it is written in a URL, even one that doesn't
+// parse.
 func rawPassword(databaseURL string) string {
 	_, rest, _ := strings.Cut(databaseURL, "://")
 	at := strings.LastIndex(rest, "@")
@@ -86,7 +87,8 @@ func rawPassword(databaseURL string) string {
 
 func (r redactor) text(text string) string { return r.replacer.Replace(text) }
 
-// writer redacts what is written to w; each Write is one line of the log.
+// writer returns a writer that redacts what it writes to w. Each Write is one line of
+// the log.
 func (r redactor) writer(w io.Writer) io.Writer { return redactingWriter{redactor: r, to: w} }
 
 type redactingWriter struct {

@@ -27,7 +27,7 @@ func TestRefused(t *testing.T) {
 		},
 		"wrong type": {
 			attempt{handler: "effect", args: map[string]string{"at": "x"}}, contract.ExitUsage,
-			`at takes a whole number, not a string`,
+			`at must be a whole number, not a string`,
 		},
 		"too large": {
 			attempt{handler: "effect", args: map[string]string{"gate": strings.Repeat("x", contract.MaxArgs)}}, contract.ExitUsage,
@@ -39,7 +39,7 @@ func TestRefused(t *testing.T) {
 		},
 		"bad database URL": {
 			attempt{handler: "effect", env: map[string]string{contract.EnvDatabaseURL: "postgres://role:" + testPassword + "@host/db"}}, contract.ExitUsage,
-			`DATABASE_URL is no PostgreSQL URL: the Secret's value should look like postgres://role:password@host:5432/database?sslmode=verify-full`,
+			`DATABASE_URL is not a PostgreSQL URL: the Secret's value should look like postgres://role:password@host:5432/database?sslmode=verify-full`,
 		},
 		"nobody listens": {
 			attempt{handler: "effect", env: map[string]string{contract.EnvDatabaseURL: "postgres://role:hunter2@127.0.0.1:1/db"}}, contract.ExitFailed,
@@ -55,9 +55,9 @@ func TestRefused(t *testing.T) {
 		},
 		"bad schema":  {attempt{handler: "effect", env: map[string]string{contract.EnvLedgerSchema: "pg_x"}}, contract.ExitUsage, `PostgreSQL's own`},
 		"no ledger":   {attempt{handler: "effect", env: map[string]string{contract.EnvLedgerSchema: "elsewhere"}}, contract.ExitFailed, `run the command "migrate" first`},
-		"no job ID":   {attempt{handler: "effect", env: map[string]string{contract.EnvJobID: "7"}}, contract.ExitUsage, `JOB_ID is no UUID`},
-		"run zero":    {attempt{handler: "effect", env: map[string]string{contract.EnvRun: "0"}}, contract.ExitUsage, `JOB_RUN is no whole number from 1`},
-		"bad timeout": {attempt{handler: "effect", env: map[string]string{contract.EnvTimeout: "soon"}}, contract.ExitUsage, `JOB_TIMEOUT is no duration above 0`},
+		"no job ID":   {attempt{handler: "effect", env: map[string]string{contract.EnvJobID: "7"}}, contract.ExitUsage, `JOB_ID is not a UUID`},
+		"run zero":    {attempt{handler: "effect", env: map[string]string{contract.EnvRun: "0"}}, contract.ExitUsage, `JOB_RUN is not a whole number of at least 1`},
+		"bad timeout": {attempt{handler: "effect", env: map[string]string{contract.EnvTimeout: "soon"}}, contract.ExitUsage, `JOB_TIMEOUT is not a duration above 0`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -70,7 +70,7 @@ func TestRefused(t *testing.T) {
 	}
 	t.Cleanup(func() {
 		if count := db.countJobs(); count != 0 {
-			t.Errorf("%d jobs are in the ledger", count)
+			t.Errorf("the ledger has %d jobs, want none", count)
 		}
 	})
 }
@@ -86,10 +86,10 @@ func TestMigrateProcess(t *testing.T) {
 	if err := running.AllowSchemas(t.Context(), db.text(t, `SELECT current_user`)); err != nil {
 		t.Fatal(err)
 	}
-	db.exec(t, `CREATE SCHEMA taken CREATE TABLE job (id int) CREATE TABLE jobqueue (id int)`)
-	refused := db.start(t, attempt{command: contract.CommandMigrate, env: map[string]string{contract.EnvLedgerSchema: "taken"}})
+	db.exec(t, `CREATE SCHEMA occupied CREATE TABLE job (id int) CREATE TABLE jobqueue (id int)`)
+	refused := db.start(t, attempt{command: contract.CommandMigrate, env: map[string]string{contract.EnvLedgerSchema: "occupied"}})
 	refused.wantExit(contract.ExitPermanent)
-	if got := refused.answer().Error; !strings.HasPrefix(got, `schema "taken" already holds Hangfire's own tables (job, jobqueue)`) {
+	if got := refused.answer().Error; !strings.HasPrefix(got, `schema "occupied" already holds Hangfire's own tables (job, jobqueue)`) {
 		t.Errorf("error %s", got)
 	}
 	db.exec(t, `INSERT INTO hangfire.ledger_version (version) VALUES (999)`)
@@ -99,7 +99,7 @@ func TestMigrateProcess(t *testing.T) {
 		t.Errorf("error %s", got)
 	}
 	late := db.start(t, attempt{handler: "effect"})
-	late.wantExit(contract.ExitFailed) // the image may be updated by the next attempt
+	late.wantExit(contract.ExitFailed) // the next attempt may have a newer image
 }
 
 func TestMigrateWithoutPrivilege(t *testing.T) {
@@ -110,7 +110,7 @@ func TestMigrateWithoutPrivilege(t *testing.T) {
 	for _, schema := range []string{"closed", "missing"} {
 		p := db.start(t, attempt{command: contract.CommandMigrate, env: map[string]string{contract.EnvLedgerSchema: schema}})
 		p.wantExit(contract.ExitFailed)
-		if got := p.answer().Error; !strings.Contains(got, `may not make the ledger in schema "`+schema+`": `) || !strings.Contains(got, "docs/database.md") {
+		if got := p.answer().Error; !strings.Contains(got, `may not create the ledger in schema "`+schema+`": `) || !strings.Contains(got, "docs/database.md") {
 			t.Errorf("error %s", got)
 		}
 	}

@@ -22,8 +22,8 @@ type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// checkRole refuses a session whose role reaches past the rights of its database,
-// and so into other tenants' databases on the same server. It takes one round trip.
+// checkRole refuses a session whose role has rights beyond its database, and so could
+// reach other tenants' databases on the same server. It takes one round trip.
 func checkRole(ctx context.Context, db querier) error {
 	var role, mighty string
 	var superuser bool
@@ -41,14 +41,14 @@ func checkRole(ctx context.Context, db querier) error {
 	case superuser:
 		what = fmt.Sprintf("may become the superuser %q", mighty)
 	default:
-		what = fmt.Sprintf("is a member of %q, which reaches the files of the whole server", mighty)
+		what = fmt.Sprintf("is a member of %q, which can reach all files of the server", mighty)
 	}
-	return usagef("the database role %q %s: no border between the databases of its server holds for it. "+
-		"Give the workspace a role of its own (docs/database.md has the SQL) and put that into the Secret's URL; "+
-		"or, if everything on that server is this workspace's, set database.allowSuperuser in the Workspace", role, what)
+	return usagef("the database role %q %s: it is not confined to its own database. "+
+		"Give the workspace a role of its own (docs/database.md has the SQL) and put it in the Secret's URL; "+
+		"or, if everything on that server belongs to this workspace, set database.allowSuperuser in the Workspace", role, what)
 }
 
-// reach is what a role may do beyond its own database, as the database tells it.
+// reach is what a role may do beyond its own database, as the catalog says.
 type reach struct {
 	role                              string
 	createRole, createDB, replication bool
@@ -56,8 +56,8 @@ type reach struct {
 	otherDatabases                    int
 }
 
-// warnOfReach says what a role that is not refused may do beyond its own database;
-// "" if it keeps to that.
+// warnOfReach returns a warning about what a role that is not refused may still do
+// beyond its own database, or "" if it may do nothing there.
 func warnOfReach(ctx context.Context, db querier) (string, error) {
 	var r reach
 	err := db.QueryRow(ctx, reachSQL).Scan(&r.role, &r.createRole, &r.createDB, &r.replication,
@@ -74,7 +74,7 @@ func (r reach) warning() string {
 		has  bool
 		text string
 	}{
-		{r.otherDatabases > 0, fmt.Sprintf("connect to other databases of its server (%d)", r.otherDatabases)},
+		{r.otherDatabases > 0, fmt.Sprintf("connect to other databases of the server (%d)", r.otherDatabases)},
 		{r.createRole, "change other roles (CREATEROLE)"},
 		{r.createDB, "create databases (CREATEDB)"},
 		{r.replication, "replicate the whole server (REPLICATION)"},
@@ -88,6 +88,6 @@ func (r reach) warning() string {
 	if len(may) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("The database role %q is not kept to its own database: it may %s. See docs/database.md.",
+	return fmt.Sprintf("The database role %q is not confined to its own database: it may %s. See docs/database.md.",
 		r.role, strings.Join(may, ", "))
 }

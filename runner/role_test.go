@@ -8,14 +8,14 @@ import (
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
-// role is the name of the database's role; admins change what it may.
+// role returns the quoted name of the database's role.
 func (db testDB) role(t *testing.T) string { return db.text(t, `SELECT quote_ident(current_user)`) }
 
 func TestMightyRolesAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ grant, says string }{
-		"superuser":         {`ALTER ROLE $role SUPERUSER`, `is a superuser: no border`},
-		"of the superuser":  {`GRANT postgres TO $role`, `may become the superuser "postgres": no border`},
+		"superuser":         {`ALTER ROLE $role SUPERUSER`, `is a superuser: it is not confined`},
+		"of the superuser":  {`GRANT postgres TO $role`, `may become the superuser "postgres": it is not confined`},
 		"not by itself":     {`ALTER ROLE $role NOINHERIT; GRANT postgres TO $role`, `may become the superuser "postgres"`},
 		"of one in between": {`CREATE ROLE of_$role NOLOGIN; GRANT postgres TO of_$role; GRANT of_$role TO $role`, `may become the superuser "postgres"`},
 		"runs programs":     {`GRANT pg_execute_server_program TO $role`, `is a member of "pg_execute_server_program"`},
@@ -51,21 +51,22 @@ func TestMightyRolesAreRefused(t *testing.T) {
 	}
 }
 
-// grant runs statements as the superuser; $role stands for the database's role.
+// grant runs statements as the superuser. $role is replaced by the database's role.
 func (db testDB) grant(t *testing.T, sql string) {
 	t.Helper()
 	adminDB(t, db.text(t, `SELECT current_database()`)).exec(t, strings.ReplaceAll(sql, "$role", db.role(t)))
 }
 
-// Roles that managed databases give to their admins work; what they reach is told.
-func TestRolesThatReachBeyondTheirDatabaseAreTold(t *testing.T) {
+// TestRolesThatReachBeyondTheirDatabase checks that such roles, which managed databases
+// give to their admins, work, and that the migration warns about what they may do.
+func TestRolesThatReachBeyondTheirDatabase(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ grant, warns string }{
-		"kept to its own":          {`SELECT 1`, ``},
-		"of rows only":             {`ALTER ROLE $role BYPASSRLS; GRANT pg_read_all_data, pg_write_all_data TO $role`, ``},
-		"a managed database's":     {`ALTER ROLE $role CREATEROLE CREATEDB; GRANT pg_monitor, pg_signal_backend TO $role`, `change other roles (CREATEROLE), create databases (CREATEDB), end other roles' sessions (pg_signal_backend), read other roles' statements (pg_read_all_stats). See docs/database.md.`},
+		"confined to its own":      {`SELECT 1`, ``},
+		"of all rows":              {`ALTER ROLE $role BYPASSRLS; GRANT pg_read_all_data, pg_write_all_data TO $role`, ``},
+		"of a managed database":    {`ALTER ROLE $role CREATEROLE CREATEDB; GRANT pg_monitor, pg_signal_backend TO $role`, `change other roles (CREATEROLE), create databases (CREATEDB), end other roles' sessions (pg_signal_backend), read other roles' statements (pg_read_all_stats). See docs/database.md.`},
 		"replicates":               {`ALTER ROLE $role REPLICATION`, `it may replicate the whole server (REPLICATION).`},
-		"let into other databases": {`CREATE DATABASE open_$role ALLOW_CONNECTIONS false; REVOKE ALL ON DATABASE open_$role FROM PUBLIC; ALTER DATABASE open_$role ALLOW_CONNECTIONS true; GRANT CONNECT ON DATABASE open_$role TO $role`, `it may connect to other databases of its server (`},
+		"let into other databases": {`CREATE DATABASE open_$role ALLOW_CONNECTIONS false; REVOKE ALL ON DATABASE open_$role FROM PUBLIC; ALTER DATABASE open_$role ALLOW_CONNECTIONS true; GRANT CONNECT ON DATABASE open_$role TO $role`, `it may connect to other databases of the server (`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -87,7 +88,8 @@ func TestRolesThatReachBeyondTheirDatabaseAreTold(t *testing.T) {
 	}
 }
 
-// The strictest set-up: the schema is there, and the role may make no other.
+// TestMigratesWithoutCreateOnTheDatabase uses the strictest set-up: the schema exists,
+// and the role may not create another.
 func TestMigratesWithoutCreateOnTheDatabase(t *testing.T) {
 	t.Parallel()
 	for _, pooled := range []bool{false, true} {

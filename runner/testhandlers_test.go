@@ -11,12 +11,11 @@ import (
 	"github.com/openradius/workspace-jobs/runner"
 )
 
-// effectArgs steer the handlers that have an effect.
+// effectArgs are the arguments of the handlers that have an effect.
 type effectArgs struct {
-	// Gate is a file: the handler says "at the gate" in the log and waits until the
-	// file is there.
+	// Gate is a file: the handler logs "at the gate" and waits until the file exists.
 	Gate string `json:"gate"`
-	// At is the batch before which it does so.
+	// At is the number of the batch before which it does so.
 	At int `json:"at"`
 	// Batches is how many there are.
 	Batches int `json:"batches"`
@@ -76,7 +75,7 @@ func testHandlers() []runner.Handler {
 			_, _ = tx.Exec(ctx, "SELECT 1/0")
 			return nil
 		}),
-		runner.Handle("tells", tellsHandler),
+		runner.Handle("leaks", leaksHandler),
 		runner.Handle("too-much", func(_ context.Context, job *runner.Job[noArgs]) error {
 			return job.SetResult(make([]int, 5000))
 		}),
@@ -89,7 +88,7 @@ func testHandlers() []runner.Handler {
 	}
 }
 
-// effectHandler counts up an account, which it keeps locked until it is done.
+// effectHandler increments an account and keeps its row locked until it is done.
 func effectHandler(ctx context.Context, tx pgx.Tx, job *runner.Job[effectArgs]) error {
 	if _, err := tx.Exec(ctx, `INSERT INTO effects (job, batch) VALUES ($1, 0)`, job.ID); err != nil {
 		return err
@@ -103,7 +102,7 @@ func effectHandler(ctx context.Context, tx pgx.Tx, job *runner.Job[effectArgs]) 
 	return job.Args.wait(ctx, job.Logger.Info)
 }
 
-// batchesHandler counts up an account in batches.
+// batchesHandler increments an account in batches.
 func batchesHandler(ctx context.Context, job *runner.Job[effectArgs]) error {
 	var done int
 	if _, err := job.Checkpoint(&done); err != nil {
@@ -134,7 +133,7 @@ func batchesHandler(ctx context.Context, job *runner.Job[effectArgs]) error {
 	return job.SetResult(map[string]int{"batches": done})
 }
 
-// hiddenHandler takes the mark off its session: nobody can end it from outside.
+// hiddenHandler removes its session's name, so that no successor finds and ends it.
 func hiddenHandler(ctx context.Context, tx pgx.Tx, job *runner.Job[effectArgs]) error {
 	if _, err := tx.Exec(ctx, `SELECT set_config('application_name', 'hidden', true)`); err != nil {
 		return err
@@ -157,7 +156,7 @@ func deafHandler(_ context.Context, job *runner.Job[noArgs]) error {
 	select {}
 }
 
-// blindHandler does half of its work and does not see that its context has ended.
+// blindHandler does half of its work and ignores that its context has ended.
 func blindHandler(ctx context.Context, tx pgx.Tx, job *runner.Job[noArgs]) error {
 	if _, err := tx.Exec(ctx, `INSERT INTO effects (job, batch) VALUES ($1, 0)`, job.ID); err != nil {
 		return err
@@ -167,14 +166,14 @@ func blindHandler(ctx context.Context, tx pgx.Tx, job *runner.Job[noArgs]) error
 	return nil
 }
 
-// tellsHandler says what it should not.
-func tellsHandler(_ context.Context, job *runner.Job[noArgs]) error {
+// leaksHandler logs and returns what it should not.
+func leaksHandler(_ context.Context, job *runner.Job[noArgs]) error {
 	url := os.Getenv("DATABASE_URL")
 	job.Logger.Error("cannot connect", "url", url, "password", testPassword)
 	return errors.New("cannot use " + url + " with " + testPassword)
 }
 
-// sessionFacts is what a session is like.
+// sessionFacts describes a session.
 type sessionFacts struct {
 	TLS              bool   `json:"tls"`
 	Client           string `json:"client"`
@@ -182,7 +181,7 @@ type sessionFacts struct {
 	StatementTimeout string `json:"statementTimeout"`
 }
 
-// sessionHandler tells what its session is like.
+// sessionHandler returns a description of its session.
 func sessionHandler(ctx context.Context, job *runner.Job[noArgs]) error {
 	var facts sessionFacts
 	err := job.Pool.QueryRow(ctx, `SELECT ssl, coalesce(client_dn, ''), current_setting('application_name'),
@@ -194,7 +193,7 @@ func sessionHandler(ctx context.Context, job *runner.Job[noArgs]) error {
 	return job.SetResult(facts)
 }
 
-// greedyHandler takes all the connections that it can get, for longer than a lease.
+// greedyHandler holds all the connections that it can get for longer than a lease.
 func greedyHandler(ctx context.Context, job *runner.Job[noArgs]) error {
 	for range job.Pool.Config().MaxConns {
 		conn, err := job.Pool.Acquire(ctx)

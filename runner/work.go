@@ -12,8 +12,8 @@ import (
 	"github.com/openradius/workspace-jobs/runner/ledger"
 )
 
-// work runs the handler and completes the run: nil means that it has succeeded
-// and that the ledger says so.
+// work runs the handler and completes the run. It returns nil once the run has
+// succeeded and the ledger says so.
 func (e execution) work(ctx context.Context, s *session) error {
 	kept, stop := s.lease.Keep(ctx)
 	defer stop()
@@ -37,7 +37,7 @@ func (e execution) work(ctx context.Context, s *session) error {
 	if kept.Err() != nil {
 		return context.Cause(kept) // see stillOpen
 	}
-	// From here on it is the ledger's rows that say whether the lease is ours, and
+	// From here on the ledger decides whether this process still holds the lease, and
 	// an interruption comes too late.
 	stop()
 	completing, cancel := context.WithTimeout(context.WithoutCancel(ctx), completeTimeout)
@@ -48,8 +48,8 @@ func (e execution) work(ctx context.Context, s *session) error {
 	return e.completeAlone(completing, s)
 }
 
-// call runs the handler, beginning its transaction if it has one, and waits for
-// it: until it returns, or for a while after its context has ended.
+// call runs the handler, in a transaction if it wants one, and waits until it returns
+// or the grace period after the end of its context is over.
 func (e execution) call(ctx context.Context, s *session) (pgx.Tx, error) {
 	bound, err := e.handler.bind(e.description.args())
 	if err != nil {
@@ -79,7 +79,8 @@ func (e execution) call(ctx context.Context, s *session) (pgx.Tx, error) {
 	}
 }
 
-// recovering turns a handler's panic into an error; the stack goes to the log.
+// recovering calls the handler and turns a panic into an error. The stack goes to the
+// log.
 func (e execution) recovering(ctx context.Context, bound boundHandler, s *session, tx pgx.Tx) (err error) {
 	defer func() {
 		if value := recover(); value != nil {
@@ -103,7 +104,7 @@ func complete(ctx context.Context, s *session, tx pgx.Tx) error {
 }
 
 // completeAlone records the success of a handler whose batches are committed. It
-// is worth insisting on: without it the next attempt runs the handler's end again.
+// keeps trying, since otherwise the next attempt runs the handler's end again.
 func (e execution) completeAlone(ctx context.Context, s *session) error {
 	for {
 		err := s.lease.End(ctx, ledger.Succeeded, string(s.result), "")

@@ -1,7 +1,7 @@
 // Package contract is what the operator and a runner image agree on: how a run
 // is described to the process, and how the process answers. It is all that the
-// controllers import from runner/, and docs/runner-contract.md tells the same to
-// whoever writes a runner in another language.
+// controllers import from runner/. docs/runner-contract.md describes the same
+// contract for runners in other languages.
 //
 // The operator starts the image's entrypoint with one argument, [CommandRun] or
 // [CommandMigrate], and the environment below. The process answers with its exit
@@ -26,8 +26,8 @@ const (
 	// EnvDatabaseURL is a PostgreSQL connection URL. It holds a password: it is
 	// never printed.
 	EnvDatabaseURL = "DATABASE_URL"
-	// EnvAllowSuperuser is "true" if the role of EnvDatabaseURL may be a superuser;
-	// "false" or absent: the process refuses to work as one, with [ExitUsage].
+	// EnvAllowSuperuser is "true" if the role of EnvDatabaseURL may be a superuser.
+	// If it is "false" or absent, the process refuses such a role with [ExitUsage].
 	EnvAllowSuperuser = "DATABASE_ALLOW_SUPERUSER"
 	// EnvLedgerSchema is the ledger's schema in that database.
 	EnvLedgerSchema = "LEDGER_SCHEMA"
@@ -35,52 +35,54 @@ const (
 	EnvWorkspace = "JOB_WORKSPACE"
 	// EnvQueue is "workspace_<workspace>".
 	EnvQueue = "JOB_QUEUE"
-	// EnvJobID is the UID of the WorkspaceJob: one value for all its runs and
-	// attempts, and never used again for another job.
+	// EnvJobID is the UID of the WorkspaceJob: the same for all its runs and
+	// attempts, and never used for another job.
 	EnvJobID = "JOB_ID"
 	// EnvJobName is the WorkspaceJob's name.
 	EnvJobName = "JOB_NAME"
 	// EnvRun is the run's number: 1, and one more for each requeue. A run
 	// (EnvJobID and EnvRun) takes effect once.
 	EnvRun = "JOB_RUN"
-	// EnvAttempt is the attempt's number: 1 for the first of the object's life,
-	// and never used twice, over all its runs.
+	// EnvAttempt is the attempt's number. It starts at 1 and keeps counting over
+	// all the job's runs, so no number is used twice.
 	EnvAttempt = "JOB_ATTEMPT"
 	// EnvHandler names the handler to run.
 	EnvHandler = "JOB_HANDLER"
 	// EnvArgs is the handler's arguments, a JSON object of at most [MaxArgs]
 	// bytes.
 	EnvArgs = "JOB_ARGS"
-	// EnvTimeout is how long the attempt may take from the process's start, as a
-	// Go duration such as "1h30m0s"; empty or absent: no limit. The operator has
-	// the pod killed [TimeoutGrace] later.
+	// EnvTimeout is how long the attempt may take from the start of the process, as
+	// a Go duration such as "1h30m0s". If it is empty or absent, there is no limit.
+	// The operator has the pod killed [TimeoutGrace] later.
 	EnvTimeout = "JOB_TIMEOUT"
 	// EnvMessagePath is where to write the Message instead of
-	// [TerminationMessagePath]; for running outside Kubernetes. The operator does
+	// [TerminationMessagePath], for running outside Kubernetes. The operator does
 	// not set it.
 	EnvMessagePath = "JOB_MESSAGE_PATH"
 )
 
-// Exit codes. Any other code than these is a failure that is tried again.
+// Exit codes. Any other code is a failure that is retried.
 const (
-	// ExitDone: the run has taken effect, now or in an earlier attempt.
+	// ExitDone says that the run has taken effect, in this or an earlier attempt.
 	ExitDone = 0
-	// ExitFailed: the attempt failed; another may succeed.
+	// ExitFailed says that the attempt failed and that another may succeed.
 	ExitFailed = 1
-	// ExitUsage: no such handler, arguments that don't fit it, or a database URL
-	// that can't be used as it is. Never tried again. (EX_USAGE of sysexits.h.)
+	// ExitUsage says that there is no such handler, that the arguments don't fit it,
+	// or that the database URL can't be used. Never retried. (EX_USAGE of
+	// sysexits.h.)
 	ExitUsage = 64
-	// ExitPermanent: the handler says that trying again is useless. Never tried
-	// again. (EX_DATAERR of sysexits.h.)
+	// ExitPermanent says that the handler reported a permanent failure. Never
+	// retried. (EX_DATAERR of sysexits.h.)
 	ExitPermanent = 65
-	// ExitLater: try again after Message.RetryAfter, or after the policy's delay
-	// if there is none. It counts as an attempt. (EX_TEMPFAIL of sysexits.h.)
+	// ExitLater asks for another attempt after Message.RetryAfter, or after the
+	// retry policy's delay if there is none. It counts as an attempt. (EX_TEMPFAIL
+	// of sysexits.h.)
 	ExitLater = 75
-	// ExitTimeout: EnvTimeout ran out. Tried again. (As timeout(1) does.)
+	// ExitTimeout says that EnvTimeout ran out. Retried. (As timeout(1) does.)
 	ExitTimeout = 124
-	// ExitInterrupted: SIGTERM arrived (a cancelled job, a drained node) and the
-	// transaction was rolled back. Tried again, unless the job was cancelled.
-	// (128 + SIGTERM, as a shell reports it.)
+	// ExitInterrupted says that SIGTERM arrived (a cancelled job, a drained node)
+	// and that the transaction was rolled back. Retried, unless the job was
+	// cancelled. (128 + SIGTERM, as a shell reports it.)
 	ExitInterrupted = 143
 )
 
@@ -101,15 +103,16 @@ const (
 	// SecretsPath/<secret>/<key>.
 	SecretsPath = "/var/run/workspace-jobs/secrets"
 	// TimeoutGrace is how much longer than EnvTimeout the pod may live, so that
-	// the runner itself can roll back and say that time ran out.
+	// the runner itself can roll back and report the time-out.
 	TimeoutGrace = 30 * time.Second
 )
 
 // MigrationResult is Message.Result of CommandMigrate.
 type MigrationResult struct {
-	// SchemaVersion is the version of the newest migration that is in place.
+	// SchemaVersion is the version of the newest migration that was applied.
 	SchemaVersion int64 `json:"schemaVersion"`
-	// Warning is one text for a person about a database that works but should be
-	// set up otherwise, without secrets; at most [MaxWarning] bytes are shown.
+	// Warning describes, for people and without secrets, what is wrong with a
+	// database that works but should be set up differently. At most [MaxWarning]
+	// bytes are shown.
 	Warning string `json:"warning,omitempty"`
 }

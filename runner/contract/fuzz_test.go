@@ -11,8 +11,8 @@ import (
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
-// FuzzParseMessage: whatever a tenant's code leaves is refused, or within the
-// limits and JSON; what is taken can be written and read again.
+// FuzzParseMessage checks that any text of a tenant's code is refused, or parsed to
+// JSON within the limits that can be written and read again.
 func FuzzParseMessage(f *testing.F) {
 	f.Add(`{"result":{"rows":1},"error":"e","retryAfter":"1m"}`)
 	f.Add(`null`)
@@ -27,14 +27,14 @@ func FuzzParseMessage(f *testing.F) {
 			return
 		}
 		if len(m.Result) > contract.MaxResult || len(m.Error) > 3*contract.MaxMessage {
-			t.Errorf("a result of %d bytes, an error of %d", len(m.Result), len(m.Error))
+			t.Errorf("the result has %d bytes, the error %d", len(m.Result), len(m.Error))
 		}
 		if m.Result != nil && !json.Valid(m.Result) || !utf8.ValidString(m.Error) {
 			t.Errorf("%+v", m)
 		}
 		d, ok := m.Delay()
 		if ok && d < 0 {
-			t.Errorf("a delay of %s", d)
+			t.Errorf("delay %s", d)
 		}
 		if m.RetryAfter != "" && !ok {
 			m.RetryAfter = ""
@@ -43,7 +43,7 @@ func FuzzParseMessage(f *testing.F) {
 	})
 }
 
-// FuzzEncode: whatever a handler says is refused, or fits and reads back.
+// FuzzEncode checks that any message of a handler is refused, or fits and reads back.
 func FuzzEncode(f *testing.F) {
 	f.Add([]byte(`{"rows": 1}`), "error", "1m")
 	f.Add([]byte(nil), strings.Repeat("\u2028\x01\xff<é", 1000), "0")
@@ -55,7 +55,7 @@ func FuzzEncode(f *testing.F) {
 		if _, err := m.Encode(); err != nil {
 			_, delay := m.Delay()
 			if json.Valid(result) && len(result) <= contract.MaxResult-100 && (delay || retryAfter == "") {
-				t.Errorf("%+v is refused: %v", m, err)
+				t.Errorf("%+v was refused: %v", m, err)
 			}
 			return
 		}
@@ -63,7 +63,7 @@ func FuzzEncode(f *testing.F) {
 	})
 }
 
-// roundTrip encodes a message that can be, and reads it back.
+// roundTrip encodes a valid message and reads it back.
 func roundTrip(t *testing.T, m contract.Message) {
 	t.Helper()
 	encoded, err := m.Encode()
@@ -79,7 +79,7 @@ func roundTrip(t *testing.T, m contract.Message) {
 	}
 	wantDelay, wants := m.Delay()
 	if delay, ok := got.Delay(); ok != wants || delay != wantDelay {
-		t.Errorf("a delay of %s, want %s", delay, wantDelay)
+		t.Errorf("delay %s, want %s", delay, wantDelay)
 	}
 	if kept := strings.TrimSuffix(got.Error, "…"); !strings.HasPrefix(valid(m.Error), kept) {
 		t.Errorf("error %q, want %q", got.Error, m.Error)
@@ -89,10 +89,10 @@ func roundTrip(t *testing.T, m contract.Message) {
 	}
 }
 
-// valid is a text as JSON can hold it.
+// valid returns text as JSON can hold it.
 func valid(text string) string { return string([]rune(text)) }
 
-// decoded keeps numbers as they are written.
+// decoded decodes JSON and keeps numbers as they are written.
 func decoded(t *testing.T, raw json.RawMessage) any {
 	t.Helper()
 	if len(raw) == 0 {

@@ -10,20 +10,21 @@ import (
 	"unicode/utf8"
 )
 
-// Message is the termination message: what a process says of its run, as JSON.
+// Message is the termination message: what a process reports about its run, as JSON.
 type Message struct {
-	// Result of a run that succeeded: any JSON, at most [MaxResult] bytes.
+	// Result is the result of a run that succeeded: any JSON of at most [MaxResult]
+	// bytes.
 	Result json.RawMessage `json:"result,omitempty"`
-	// Error is one text for a person, without secrets.
+	// Error says, for people and without secrets, what went wrong.
 	Error string `json:"error,omitempty"`
 	// RetryAfter goes with [ExitLater]: how long to wait, as a Go duration of at
-	// least 0. Empty: the job's retry policy decides.
+	// least 0. If it is empty, the job's retry policy decides.
 	RetryAfter string `json:"retryAfter,omitempty"`
 }
 
-// Encode returns m as one line of JSON of at most [MaxMessage] bytes. An error
-// text that is too long is cut, with "…" at its end; a result that is too long or
-// not JSON, and a RetryAfter that is no duration, are errors.
+// Encode returns m as one line of JSON of at most [MaxMessage] bytes. It cuts an
+// error text that is too long and marks the cut with "…". It fails if the result is
+// too long or not JSON, or if RetryAfter is not a duration.
 func (m Message) Encode() ([]byte, error) {
 	if len(m.Result) > MaxResult {
 		return nil, fmt.Errorf("the result is %d bytes long; at most %d fit: store the rest in the database", len(m.Result), MaxResult)
@@ -42,8 +43,8 @@ func (m Message) Encode() ([]byte, error) {
 	return m.encodeShortened()
 }
 
-// encodeShortened keeps as much of the error text as fits: how many bytes of it
-// do depends on what JSON has to escape.
+// encodeShortened keeps as much of the error text as fits, which depends on what
+// JSON has to escape.
 func (m Message) encodeShortened() ([]byte, error) {
 	text := m.Error
 	fits := func(keep int) ([]byte, bool) {
@@ -57,13 +58,13 @@ func (m Message) encodeShortened() ([]byte, error) {
 	})
 	encoded, ok := fits(max(0, tooLong-1))
 	if !ok {
-		return nil, fmt.Errorf("the termination message does not fit into %d bytes", MaxMessage)
+		return nil, fmt.Errorf("the termination message does not fit in %d bytes", MaxMessage)
 	}
 	return encoded, nil
 }
 
-// marshal leaves <, > and & as they are: the message is for people and for JSON
-// parsers, not for a page.
+// marshal leaves <, > and & as they are: people and JSON parsers read the message,
+// not a browser.
 func (m Message) marshal() ([]byte, error) {
 	var buffer bytes.Buffer
 	encoder := json.NewEncoder(&buffer)
@@ -86,9 +87,9 @@ func shorten(text string, keep int) string {
 	return text[:keep] + "…"
 }
 
-// ParseMessage reads a termination message. It takes text that a tenant's code
-// wrote: whatever it holds, it answers with a Message within the limits or with
-// an error, and never panics.
+// ParseMessage reads a termination message. The text comes from a tenant's code, so
+// ParseMessage returns a Message within the limits or an error for any input, and
+// never panics.
 func ParseMessage(text string) (Message, error) {
 	var m Message
 	if text == "" {
@@ -106,7 +107,7 @@ func ParseMessage(text string) (Message, error) {
 	return m, nil
 }
 
-// Delay is RetryAfter as a duration; false if there is none, or none that can
+// Delay returns RetryAfter as a duration, and reports whether there is one that can
 // be used.
 func (m Message) Delay() (time.Duration, bool) {
 	d, err := time.ParseDuration(m.RetryAfter)

@@ -36,7 +36,7 @@ func TestEncodeFits(t *testing.T) {
 				t.Fatalf("does not read back: %v", err)
 			}
 			if m.Error != "" && name != "everything" && got.Error == "" {
-				t.Error("nothing is left of the error")
+				t.Error("the error was lost")
 			}
 			if len(m.Error) > contract.MaxMessage && name != "everything" && !strings.HasSuffix(got.Error, "…") {
 				t.Error("the cut is not marked")
@@ -55,7 +55,7 @@ func TestEncodeUsesTheSpace(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(encoded) < contract.MaxMessage-4 {
-		t.Errorf("only %d of %d bytes used", len(encoded), contract.MaxMessage)
+		t.Errorf("used only %d of %d bytes", len(encoded), contract.MaxMessage)
 	}
 }
 
@@ -76,7 +76,7 @@ func TestEncodeRefuses(t *testing.T) {
 		"a result that is too long": {Result: json.RawMessage(`"` + strings.Repeat("r", contract.MaxResult) + `"`)},
 		"a result that is not JSON": {Result: json.RawMessage(`{`)},
 		"an overlong delay":         {RetryAfter: strings.Repeat("9", 5000) + "h"},
-		"a delay that is none":      {RetryAfter: "soon"},
+		"not a delay":               {RetryAfter: "soon"},
 		"a negative delay":          {RetryAfter: "-1s"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -16,9 +16,9 @@ import (
 //go:embed sql
 var files embed.FS
 
-// statement is the text of sql/<name>.sql with {placeholders} replaced: pairs of
-// a placeholder's name and SQL that is safe to put there, such as a sanitized
-// identifier.
+// statement returns the text of sql/<name>.sql with its {placeholders} replaced. pairs
+// are names of placeholders, each followed by SQL that is safe to put there, such as a
+// sanitized identifier.
 func statement(name string, pairs ...string) (string, error) {
 	text, err := files.ReadFile("sql/" + name + ".sql")
 	if err != nil {
@@ -36,7 +36,7 @@ type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// table is a table as the catalog has it.
+// table is a table as the catalog describes it.
 type table struct {
 	oid          int64
 	schema, name string
@@ -46,14 +46,14 @@ type table struct {
 	columns map[string]string
 }
 
-// sql is the table's name, quoted.
+// sql returns the table's name, quoted for SQL.
 func (t table) sql() string { return pgx.Identifier{t.schema, t.name}.Sanitize() }
 
-// String is the table's name for people.
+// String returns the table's name for people.
 func (t table) String() string { return t.schema + "." + t.name }
 
-// findTable looks up "schema.table" or "table". What a name holds is nothing but
-// a name: one with SQL in it is that of a table that does not exist.
+// findTable looks up "schema.table" or "table". SQL in a name is not executed: a table
+// of that name does not exist.
 func findTable(ctx context.Context, db querier, name string) (table, error) {
 	var found table
 	schema, relation, qualified := strings.Cut(name, ".")
@@ -61,7 +61,7 @@ func findTable(ctx context.Context, db querier, name string) (table, error) {
 		schema, relation = "", name
 	}
 	if strings.ContainsRune(name, 0) {
-		return found, runner.Permanent(fmt.Errorf("%q is no table's name", name))
+		return found, runner.Permanent(fmt.Errorf("%q can't be the name of a table", name))
 	}
 	text, err := statement("find_table")
 	if err != nil {
@@ -99,7 +99,7 @@ func columnsOf(ctx context.Context, db querier, oid int64) (map[string]string, e
 	return columns, err
 }
 
-// mustHave refuses columns that the table does not have.
+// mustHave returns an error if the table lacks one of the columns.
 func (t table) mustHave(names ...string) error {
 	for _, name := range names {
 		if _, ok := t.columns[name]; ok {

@@ -15,7 +15,7 @@ import (
 const (
 	defaultBatch = 5000
 	largestBatch = 100_000
-	// progressEvery is the least time between two lines of progress.
+	// progressEvery is the minimum time between two log lines about progress.
 	progressEvery = 2 * time.Second
 )
 
@@ -23,22 +23,23 @@ const (
 type CleanupArgs struct {
 	// Table is "schema.table", or "table" as the search path finds it.
 	Table string `json:"table"`
-	// Column is of type timestamp, timestamptz or date; the former and the latter
-	// are read as UTC.
+	// Column is a column of type timestamptz, timestamp or date. The latter two are
+	// read as UTC.
 	Column string `json:"column"`
-	// OlderThan is an age such as 365d or 12mo: rows whose column is before the
-	// first attempt's start less this age are deleted. Rows with NULL stay.
+	// OlderThan is an age such as 365d or 12mo. Rows are deleted that are older than
+	// that at the start of the run's first attempt. Rows with NULL stay.
 	OlderThan string `json:"olderThan"`
-	// BatchSize is how many rows one transaction deletes at most, 1 to 100,000.
-	// Default: 5,000.
+	// BatchSize is the maximum number of rows that one transaction deletes, 1 to
+	// 100,000. Default: 5,000.
 	BatchSize int `json:"batchSize"`
-	// MaxRows is how many rows the run deletes at most; 0 (default): all.
+	// MaxRows is the maximum number of rows that the run deletes. 0 (default) means no
+	// limit.
 	MaxRows int64 `json:"maxRows"`
 	// DryRun counts the rows and deletes none.
 	DryRun bool `json:"dryRun"`
 }
 
-// Validate fills in defaults.
+// Validate fills in defaults and checks the arguments.
 func (a *CleanupArgs) Validate() error {
 	if a.BatchSize == 0 {
 		a.BatchSize = defaultBatch
@@ -49,9 +50,9 @@ func (a *CleanupArgs) Validate() error {
 	case a.Column == "":
 		return errors.New("column is missing")
 	case a.BatchSize < 1 || a.BatchSize > largestBatch:
-		return fmt.Errorf("batchSize is %d; it takes 1 to %d", a.BatchSize, largestBatch)
+		return fmt.Errorf("batchSize is %d; it must be from 1 to %d", a.BatchSize, largestBatch)
 	case a.MaxRows < 0:
-		return fmt.Errorf("maxRows is %d; it takes 0 (all) or more", a.MaxRows)
+		return fmt.Errorf("maxRows is %d; it must be 0 (no limit) or more", a.MaxRows)
 	}
 	_, err := parseAge(a.OlderThan)
 	if err != nil {
@@ -64,11 +65,11 @@ func (a *CleanupArgs) Validate() error {
 type cleanupResult struct {
 	Table  string    `json:"table"`
 	Cutoff time.Time `json:"cutoff"`
-	// Rows deleted, or to be deleted in a dry run.
+	// Rows is the number of rows that were deleted, or would be without dryRun.
 	Rows    int64 `json:"rows"`
 	Batches int   `json:"batches,omitempty"`
 	DryRun  bool  `json:"dryRun,omitempty"`
-	// More: maxRows was reached; older rows may be left.
+	// More says that maxRows was reached, so more old rows may be left.
 	More bool `json:"more,omitempty"`
 }
 
@@ -76,13 +77,13 @@ type cleanupResult struct {
 type cleanupProgress struct {
 	Rows    int64 `json:"rows"`
 	Batches int   `json:"batches"`
-	// Leaf is the table or partition at work, After where in it the next batch
-	// begins.
+	// Leaf is the current table or partition, and After the place in it where the next
+	// batch begins.
 	Leaf  string `json:"leaf"`
 	After string `json:"after"`
 }
 
-// Cleanup is the handler "data-cleanup": it deletes old rows in batches.
+// Cleanup returns the handler "data-cleanup", which deletes old rows in batches.
 func Cleanup() runner.Handler { return runner.Handle("data-cleanup", runCleanup) }
 
 func runCleanup(ctx context.Context, job *runner.Job[CleanupArgs]) error {
@@ -96,7 +97,7 @@ func runCleanup(ctx context.Context, job *runner.Job[CleanupArgs]) error {
 	kind := target.columns[job.Args.Column]
 	compared, ok := cutoffAs(kind)
 	if !ok {
-		return runner.Permanent(fmt.Errorf("column %q of table %q is of type %s; data-cleanup takes timestamp, timestamptz or date", job.Args.Column, target, kind))
+		return runner.Permanent(fmt.Errorf("column %q of table %q has the type %s; data-cleanup needs timestamptz, timestamp or date", job.Args.Column, target, kind))
 	}
 	cutoff, err := cutoffOf(ctx, job)
 	if err != nil {
@@ -109,7 +110,8 @@ func runCleanup(ctx context.Context, job *runner.Job[CleanupArgs]) error {
 	return c.clean(ctx)
 }
 
-// cutoffAs is the cut-off, parameter $1, as a value of the column's type.
+// cutoffAs returns SQL for the cut-off, parameter $1, as a value of the column's type,
+// and reports whether the type is supported.
 func cutoffAs(columnType string) (string, bool) {
 	switch columnType {
 	case "timestamp with time zone":
@@ -123,8 +125,8 @@ func cutoffAs(columnType string) (string, bool) {
 	}
 }
 
-// cutoffOf counts from the run's first attempt: a retry deletes no more than the
-// first attempt would have.
+// cutoffOf returns the cut-off. It counts from the run's first attempt, so a retry
+// deletes no more than the first attempt would have.
 func cutoffOf(ctx context.Context, job *runner.Job[CleanupArgs]) (time.Time, error) {
 	older, err := parseAge(job.Args.OlderThan)
 	if err != nil {
@@ -147,7 +149,7 @@ type cleaner struct {
 	job    *runner.Job[CleanupArgs]
 	target table
 	cutoff time.Time
-	// compared is the cut-off in SQL, kind the column's type.
+	// compared is SQL for the cut-off, kind the column's type.
 	compared, kind string
 	done           cleanupProgress
 	logged         time.Time
@@ -193,7 +195,7 @@ func (c *cleaner) clean(ctx context.Context) error {
 
 func (c *cleaner) column() string { return pgx.Identifier{c.job.Args.Column}.Sanitize() }
 
-// room is how many rows the next batch may delete.
+// room returns how many rows the next batch may delete.
 func (c *cleaner) room() int64 {
 	room := int64(c.job.Args.BatchSize)
 	if c.job.Args.MaxRows > 0 {
@@ -202,7 +204,7 @@ func (c *cleaner) room() int64 {
 	return room
 }
 
-// explainDelete adds to explain what is permanent about deletions.
+// explainDelete is like explain, but makes violated foreign keys permanent too.
 func explainDelete(err error) error {
 	const foreignKeyViolation = "23503"
 	var answer *pgconn.PgError

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// firstStretch and longestStretch are numbers of pages that one batch looks
-	// through: short where many rows are old, long where few are.
+	// firstStretch and longestStretch are numbers of pages that one batch scans: few
+	// where many rows are old, many where few are.
 	firstStretch   = 64
 	longestStretch = 8192
 )
@@ -20,7 +20,7 @@ const (
 // leaf is a table that holds rows: a plain table or a partition.
 type leaf struct {
 	Schema, Name, Kind string
-	// Indexed: an index finds rows by the column.
+	// Indexed says that an index finds rows by the column.
 	Indexed bool
 }
 
@@ -55,7 +55,7 @@ func (c *cleaner) cleanLeaf(ctx context.Context, at leaf) error {
 	return c.cleanByPlace(ctx, at)
 }
 
-// cleanByIndex goes through the column's index, oldest first.
+// cleanByIndex scans the column's index, oldest rows first.
 func (c *cleaner) cleanByIndex(ctx context.Context, at leaf) error {
 	text, err := statement("delete_by_index", "table", at.sql(), "column", c.column(), "cutoff", c.compared, "type", c.kind)
 	if err != nil {
@@ -76,15 +76,15 @@ func (c *cleaner) cleanByIndex(ctx context.Context, at leaf) error {
 			return nil
 		}
 		if c.done.Rows == before && c.done.After == from {
-			return runner.Permanent(fmt.Errorf("rows of %q are old but stay when they are deleted: a trigger keeps them", at))
+			return runner.Permanent(fmt.Errorf("old rows of %q are still there after they were deleted: a trigger keeps them", at))
 		}
 	}
 	return nil
 }
 
-// cleanByPlace goes through the table's pages from the first to the last that it
-// has now. A row that is moved forth meanwhile is met again; one that is moved
-// back is left to the next cleanup.
+// cleanByPlace scans the table's pages, from the first to what is now the last. A row
+// that is moved forward meanwhile is found again. One that is moved back is left to the
+// next cleanup.
 func (c *cleaner) cleanByPlace(ctx context.Context, at leaf) error {
 	text, err := statement("delete_by_place", "table", at.sql(), "column", c.column(), "cutoff", c.compared)
 	if err != nil {
@@ -141,17 +141,17 @@ func (c *cleaner) pages(ctx context.Context, at leaf) (int64, error) {
 	return pages, nil
 }
 
-// pageOf is the page in a ctid such as (12,3).
+// pageOf returns the page of a ctid such as (12,3).
 func pageOf(ctid string) (int64, error) {
 	var page, item int64
 	if _, err := fmt.Sscanf(ctid, "(%d,%d)", &page, &item); err != nil {
-		return 0, fmt.Errorf("read the checkpoint's place %q: %w", ctid, err)
+		return 0, fmt.Errorf("read the position %q in the checkpoint: %w", ctid, err)
 	}
 	return page, nil
 }
 
-// batch deletes one batch; reached says where the next begins, from where the
-// last found row is and how many were found. It returns that number.
+// batch deletes one batch and returns how many rows it found. From the place of the
+// last row and that number, reached computes where the next batch begins.
 func (c *cleaner) batch(ctx context.Context, text string, reached func(string, int64) string, args ...any) (int64, error) {
 	next := c.done
 	var deleted, found int64
@@ -173,7 +173,7 @@ func (c *cleaner) batch(ctx context.Context, text string, reached func(string, i
 	c.done = next
 	if deleted > 0 && time.Since(c.logged) >= progressEvery {
 		c.logged = time.Now()
-		c.job.Logger.Info("cleanup goes on", "table", next.Leaf, "rows", next.Rows, "batches", next.Batches)
+		c.job.Logger.Info("cleanup in progress", "table", next.Leaf, "rows", next.Rows, "batches", next.Batches)
 	}
 	return found, nil
 }

@@ -50,8 +50,8 @@ func TestAgesFitPostgreSQL(t *testing.T) {
 	}
 }
 
-// fill makes a table of rows rows, one an hour back from an hour ago, of which a
-// cleanup of rows older than 10 days should leave 240.
+// fill inserts 3000 rows, one for each hour back from now. A cleanup of rows older than
+// 10 days should leave 240.
 const fill = ` SELECT n, now() - n * interval '1 hour' + interval '1 minute', repeat('x', 100) FROM generate_series(1, 3000) n`
 
 func TestCleanup(t *testing.T) {
@@ -134,8 +134,9 @@ func TestCleanupOfAtMost(t *testing.T) {
 	}
 }
 
-// A failure in the middle: the next attempt goes on, with the same cut-off.
-func TestCleanupGoesOn(t *testing.T) {
+// TestCleanupResumes fails in the middle: the next attempt should continue with the same
+// cut-off.
+func TestCleanupResumes(t *testing.T) {
 	t.Parallel()
 	for name, index := range map[string]string{"no index": ``, "index": `CREATE INDEX ON old (at)`} {
 		t.Run(name, func(t *testing.T) {
@@ -187,13 +188,13 @@ func TestCleanupRefusals(t *testing.T) {
 		"a quoted table":  {object{"table": `radacct" WHERE true; --`, "column": "at"}, runner.FailedForGood, `does not exist in this database`},
 		"missing column":  {object{"table": "radacct", "column": "acctstoptime"}, runner.FailedForGood, `table "public.radacct" has no column "acctstoptime"; it has acctstarttime, id`},
 		"a column of SQL": {object{"table": "radacct", "column": `acctstarttime" < now() OR true; --`}, runner.FailedForGood, `has no column`},
-		"wrong type":      {object{"table": "radacct", "column": "id"}, runner.FailedForGood, `column "id" of table "public.radacct" is of type integer; data-cleanup takes timestamp, timestamptz or date`},
+		"wrong type":      {object{"table": "radacct", "column": "id"}, runner.FailedForGood, `column "id" of table "public.radacct" has the type integer; data-cleanup needs timestamptz, timestamp or date`},
 		"a view":          {object{"table": "seen", "column": "acctstarttime"}, runner.FailedForGood, `"seen" is a view or a foreign table`},
 		"a foreign key":   {object{"table": "radacct", "column": "acctstarttime"}, runner.FailedForGood, `violates foreign key constraint`},
 		"a trigger":       {object{"table": "kept", "column": "at", "batchSize": 5}, runner.FailedForGood, `a trigger keeps them`},
 		"no table":        {object{"column": "at"}, runner.Refused, "table is missing"},
-		"no age":          {object{"table": "t", "column": "at", "olderThan": "long ago"}, runner.Refused, `olderThan: "long ago" is no age: write such as 365d`},
-		"batch too large": {object{"table": "t", "column": "at", "batchSize": 100001}, runner.Refused, "batchSize is 100001; it takes 1 to 100000"},
+		"no age":          {object{"table": "t", "column": "at", "olderThan": "long ago"}, runner.Refused, `olderThan: "long ago" is not an age: write it as 365d`},
+		"batch too large": {object{"table": "t", "column": "at", "batchSize": 100001}, runner.Refused, "batchSize is 100001; it must be from 1 to 100000"},
 	} {
 		job++
 		number := job

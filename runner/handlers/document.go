@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// maxReportRows and maxReportBytes bound a report, and with it the memory that
-	// making it takes: it is held once as CSV and once as JSON.
+	// maxReportRows and maxReportBytes bound a report, and so the memory that it takes:
+	// it is held in memory once as CSV and once as JSON.
 	maxReportRows  = 50_000
 	maxReportBytes = 16 << 20
 )
@@ -32,7 +32,7 @@ type document struct {
 func (d *document) setColumns(fields []pgconn.FieldDescription) error {
 	for _, field := range fields {
 		if slices.Contains(d.names, field.Name) {
-			return runner.Permanent(fmt.Errorf("two columns are called %q: give one another name with AS", field.Name))
+			return runner.Permanent(fmt.Errorf("two columns are named %q: rename one of them with AS", field.Name))
 		}
 		d.names = append(d.names, field.Name)
 		d.oids = append(d.oids, field.DataTypeOID)
@@ -40,7 +40,7 @@ func (d *document) setColumns(fields []pgconn.FieldDescription) error {
 	return d.writeCSV(d.names)
 }
 
-// add takes one row; values are in PostgreSQL's text form, nil for NULL.
+// add adds one row. Values are in PostgreSQL's text format, nil for NULL.
 func (d *document) add(fields []pgconn.FieldDescription, values [][]byte) error {
 	if len(d.names) == 0 {
 		if err := d.setColumns(fields); err != nil {
@@ -59,7 +59,7 @@ func (d *document) add(fields []pgconn.FieldDescription, values [][]byte) error 
 		return err
 	}
 	if d.rows > maxReportRows || max(d.csv.Len(), d.json.Len()) > maxReportBytes {
-		return runner.Permanent(fmt.Errorf("the report is too large: at most %d rows and %d MiB fit; take a shorter period or a query that sums up",
+		return runner.Permanent(fmt.Errorf("the report is too large: at most %d rows and %d MiB fit; use a shorter period or a query that aggregates",
 			maxReportRows, maxReportBytes>>20))
 	}
 	return nil
@@ -67,7 +67,7 @@ func (d *document) add(fields []pgconn.FieldDescription, values [][]byte) error 
 
 func (d *document) writeCSV(record []string) error {
 	if len(record) == 1 && record[0] == "" {
-		// An empty line would be no record to those who read it.
+		// Readers skip an empty line instead of reading it as a record.
 		_, err := d.csv.WriteString("\"\"\n")
 		return err
 	}
@@ -105,8 +105,8 @@ func (d *document) writeJSON(values [][]byte) error {
 	return nil
 }
 
-// jsonValue keeps numbers, booleans and JSON as they are; all else is text, also
-// numbers that JSON has none for (NaN, Infinity).
+// jsonValue keeps numbers, booleans and JSON as they are. Everything else becomes a
+// string, as do numbers that JSON does not have (NaN, Infinity).
 func jsonValue(oid uint32, value []byte) ([]byte, error) {
 	if value == nil {
 		return []byte("null"), nil
@@ -132,7 +132,7 @@ func jsonValue(oid uint32, value []byte) ([]byte, error) {
 	return json.Marshal(string(value))
 }
 
-// finish is the whole document.
+// finish returns the whole document.
 func (d *document) finish() (csvText, jsonText string) {
 	return d.csv.String(), "[" + d.json.String() + "]"
 }

@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// firstWord is a statement's first word in upper case, or its first character if
-// that is no letter; comments, which PostgreSQL lets nest, are passed over.
+// firstWord returns a statement's first word in upper case, or its first character if
+// that is not a letter. It skips comments, which can be nested in PostgreSQL.
 func firstWord(statement string) string {
 	rest := afterComments(statement)
 	end := strings.IndexFunc(rest, func(r rune) bool { return !isLetter(r) })
@@ -24,7 +24,7 @@ func firstWord(statement string) string {
 
 func isLetter(r rune) bool { return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || r == '_' }
 
-// afterComments is what follows white space, comments and empty statements.
+// afterComments returns what follows white space, comments and empty statements.
 func afterComments(statement string) string {
 	for {
 		statement = strings.TrimLeft(statement, " \t\r\n\f\v;")
@@ -39,7 +39,7 @@ func afterComments(statement string) string {
 	}
 }
 
-// endOfLine is where a line ends: PostgreSQL takes either character for its end.
+// endOfLine returns where a line ends. PostgreSQL accepts either character as its end.
 func endOfLine(text string) int {
 	if end := strings.IndexAny(text, "\r\n"); end >= 0 {
 		return end
@@ -47,8 +47,8 @@ func endOfLine(text string) int {
 	return len(text)
 }
 
-// afterBlock is what follows the block comment that a statement begins with;
-// nothing, if it does not end.
+// afterBlock returns what follows the block comment that a statement begins with, or
+// nothing if the comment does not end.
 func afterBlock(statement string) string {
 	depth := 0
 	for i := 0; i+1 < len(statement); i++ {

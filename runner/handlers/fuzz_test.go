@@ -18,16 +18,16 @@ import (
 	"github.com/openradius/workspace-jobs/runner"
 )
 
-// oneLine: a text is for a person, in one line.
+// oneLine checks that text is one line that can be shown to people.
 func oneLine(t *testing.T, text string) {
 	t.Helper()
 	if text == "" || strings.ContainsFunc(text, unicode.IsControl) {
-		t.Errorf("not one line for a person: %q", text)
+		t.Errorf("not one line of text: %q", text)
 	}
 }
 
-// FuzzArgs: of each stock handler, arguments are refused in one line, or they are
-// within the bounds that are documented, and stay so when they are checked again.
+// FuzzArgs checks for each stock handler that arguments are refused in one line, or are
+// within the documented bounds and stay so when they are validated again.
 func FuzzArgs(f *testing.F) {
 	for _, raw := range []string{
 		`{}`, `{"statements":["SELECT 1"],"transaction":"each"}`, `{"statements":["/* x","-- y",";"]}`,
@@ -43,7 +43,7 @@ func FuzzArgs(f *testing.F) {
 		if args, ok := validated[SQLArgs](t, raw); ok {
 			for _, statement := range args.Statements {
 				if strings.Trim(statement, " \t\r\n\f\v;") == "" {
-					t.Errorf("an empty statement is taken: %q", statement)
+					t.Errorf("accepted the empty statement %q", statement)
 				}
 			}
 		}
@@ -78,7 +78,7 @@ func validated[T any, P validator[T]](t *testing.T, raw []byte) (args T, ok bool
 		t.Fatal(err)
 	}
 	if err := P(&args).Validate(); err != nil {
-		t.Errorf("%+v is refused the second time: %v", args, err)
+		t.Errorf("%+v was refused the second time: %v", args, err)
 	}
 	if after, err := json.Marshal(args); err != nil || string(after) != string(before) {
 		t.Errorf("%s became %s, %v", before, after, err)
@@ -86,12 +86,12 @@ func validated[T any, P validator[T]](t *testing.T, raw []byte) (args T, ok bool
 	return args, true
 }
 
-// checkSyncArgs: no user or password goes out, and no file is read but one that is
-// below the Secrets.
+// checkSyncArgs checks that no user or password is sent, and that no file is read outside
+// the folder of the Secrets.
 func checkSyncArgs(t *testing.T, args *SyncArgs) {
 	t.Helper()
 	if target, err := url.Parse(args.URL); err != nil || target.User != nil || target.Host == "" {
-		t.Errorf("url %q is taken", args.URL)
+		t.Errorf("accepted the url %q", args.URL)
 	}
 	if from := args.TokenFrom; from != nil {
 		const secrets = "/var/run/secrets"
@@ -102,8 +102,8 @@ func checkSyncArgs(t *testing.T, args *SyncArgs) {
 	}
 }
 
-// FuzzParseAge: an age is above zero, and goes back to no time BC, which JSON and
-// Go's time can't tell.
+// FuzzParseAge checks that an age is above zero and does not go back to a time BC, which
+// JSON and Go's time can't represent.
 func FuzzParseAge(f *testing.F) {
 	for _, text := range []string{
 		"365d", "12mo", "1y6mo2w3d4h5m6s", "0d", "2500y", "", "99999999999999999999d", "100000y100000mo", "0000000000000000000001d", "1m1h", "١d", "1d\n",
@@ -124,14 +124,14 @@ func FuzzParseAge(f *testing.F) {
 			t.Errorf("%q is %+v: back to %s", text, parsed, from)
 		}
 		if strings.Trim(text, "0123456789ymowdhs") != "" {
-			t.Errorf("%q is taken", text)
+			t.Errorf("accepted %q", text)
 		}
 	})
 }
 
-// FuzzParsePeriod: a period ends after it begins, in years that PostgreSQL reads;
-// a relative one is over; one by its date is that of the calendar of its zone,
-// from its first moment to the next one's.
+// FuzzParsePeriod checks that a period ends after it begins, in years that PostgreSQL
+// reads, that a relative period is over, and that a day lasts from its first moment to
+// that of the next day, in the calendar of its zone.
 func FuzzParsePeriod(f *testing.F) {
 	for _, text := range []string{
 		"previous-hour", "previous-day", "previous-week", "previous-month", "previous-year", "previous-", "2026", "2026-10", "2026-10-05",
@@ -173,7 +173,7 @@ func FuzzParsePeriod(f *testing.F) {
 	})
 }
 
-// checkDay: all moments of the period, and none beside it, have this date.
+// checkDay checks that all moments of the period, and no others, have this date.
 func checkDay(t *testing.T, date string, span period, zone *time.Location) {
 	t.Helper()
 	dateAt := func(at time.Time) string { return at.In(zone).Format(time.DateOnly) }
@@ -182,7 +182,7 @@ func checkDay(t *testing.T, date string, span period, zone *time.Location) {
 	}
 }
 
-// FuzzFirstWord: a comment before a statement hides nothing of it, however it ends.
+// FuzzFirstWord checks that a comment before a statement hides nothing of it.
 func FuzzFirstWord(f *testing.F) {
 	for _, statement := range []string{
 		"COMMIT", " ;commit--", "/* a /* b */ c */ ROLLBACK", "/*/ */END", "/***/ abort", "--\rCOMMIT", "(SELECT 1)", "é", "\xff", "/*", "--", "\x00",
@@ -204,8 +204,8 @@ func FuzzFirstWord(f *testing.F) {
 	})
 }
 
-// FuzzIdentifiers: whatever a table and its columns are called, the statements
-// differ from those for harmless names in these alone.
+// FuzzIdentifiers checks that statements for any names of tables and columns differ from
+// those for harmless names in the names alone.
 func FuzzIdentifiers(f *testing.F) {
 	f.Add("public", "radacct", "id", "name")
 	f.Add(`a"b`, `"`, `"; DROP TABLE x; --`, `{table}`)
@@ -213,12 +213,12 @@ func FuzzIdentifiers(f *testing.F) {
 	f.Add("{columns}", "{key}", "\x00", "\xff")
 	f.Fuzz(func(t *testing.T, schema, name, key, column string) {
 		if key == column || strings.ContainsRune(schema+name+key+column, 0) {
-			return // a NUL is in no name that PostgreSQL has
+			return // PostgreSQL has no names with a NUL
 		}
 		got, gotNames := withoutNames(t, statementsFor(t, schema, name, key, column))
 		want, wantNames := withoutNames(t, statementsFor(t, "s", "t", "k", "c"))
 		if got != want {
-			t.Errorf("%s\nand not\n%s", got, want)
+			t.Errorf("got\n%s\nwant\n%s", got, want)
 		}
 		actual := map[string]string{"s": schema, "t": name, "k": key, "c": column}
 		for i, harmless := range wantNames {
@@ -229,7 +229,8 @@ func FuzzIdentifiers(f *testing.F) {
 	})
 }
 
-// statementsFor are the statements of the stock handlers that hold a tenant's names.
+// statementsFor returns the statements of the stock handlers that contain names of a
+// tenant.
 func statementsFor(t *testing.T, schema, name, key, column string) string {
 	t.Helper()
 	target := table{schema: schema, name: name}
@@ -245,7 +246,7 @@ func statementsFor(t *testing.T, schema, name, key, column string) string {
 	return upsert + ";" + count
 }
 
-// withoutNames splits SQL into what is outside of double quotes and what is inside.
+// withoutNames splits SQL into what is outside double quotes and what is inside.
 func withoutNames(t *testing.T, sql string) (rest string, names []string) {
 	t.Helper()
 	for {
@@ -271,9 +272,8 @@ func withoutNames(t *testing.T, sql string) (rest string, names []string) {
 	}
 }
 
-// FuzzParsePage: a page is refused, in one line and for good, or its rows are
-// objects of the columns that were asked for, each with a key of its own, and the
-// next page is another one.
+// FuzzParsePage checks that a page is refused in one line, or that its rows have only the
+// columns that were asked for, each row has another key, and the next page is another.
 func FuzzParsePage(f *testing.F) {
 	f.Add([]byte(`[{"id":1,"name":"a"},{"id":1.0},{"id":"1"}]`), "", "", "", `<https://example.net/2>; rel="next"`)
 	f.Add([]byte(`{"data":{"items":[{"id":"a"},{"id":"\u0061"}]},"next":"?page=2"}`), "data.items", "next", "", "")
@@ -318,7 +318,7 @@ func checkRows(t *testing.T, read page) {
 	for _, row := range rows {
 		for column := range row {
 			if column != "id" && column != "name" {
-				t.Errorf("there is a column %q", column)
+				t.Errorf("unexpected column %q", column)
 			}
 		}
 		for _, key := range keys {
@@ -330,8 +330,8 @@ func checkRows(t *testing.T, read page) {
 	}
 }
 
-// FuzzHeaders: what a server says in headers is within bounds; a link of the usual
-// form is found.
+// FuzzHeaders checks that what is read from headers is within bounds, and that a link of
+// the usual form is found.
 func FuzzHeaders(f *testing.F) {
 	f.Add("120", `<https://example.net/2>; rel="next"`)
 	f.Add("-1", `<a>; rel=prev, <b>; title="x;rel=next"; rel="last next"`)
@@ -352,8 +352,8 @@ func FuzzHeaders(f *testing.F) {
 	})
 }
 
-// FuzzDocument: a report reads back from CSV and from JSON as it was, whatever the
-// rows hold.
+// FuzzDocument checks that a report with any rows reads back from CSV and from JSON as it
+// was.
 func FuzzDocument(f *testing.F) {
 	f.Add("a", []byte("1"), []byte("x"), uint32(23))
 	f.Add(`"`, []byte("NaN"), []byte(""), uint32(701))
@@ -385,7 +385,7 @@ func checkDocument(t *testing.T, fields []pgconn.FieldDescription, rows [][][]by
 	}
 	for i, row := range rows {
 		for j, value := range row {
-			// As encoding/csv documents, it reads a line's end as \n.
+			// encoding/csv documents that it reads \r\n as \n.
 			if want := strings.ReplaceAll(string(value), "\r\n", "\n"); records[i+1][j] != want {
 				t.Errorf("%q reads back as %q", want, records[i+1][j])
 			}

@@ -1,5 +1,5 @@
-// Package handlers is the handlers of the stock image: sql, data-cleanup, report
-// and external-sync. docs/handlers.md describes them for who writes jobs.
+// Package handlers has the handlers of the stock image: sql, data-cleanup, report and
+// external-sync. docs/handlers.md is their documentation for users.
 package handlers
 
 import (
@@ -12,7 +12,7 @@ import (
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
-// Stock is the handlers of the stock image.
+// Stock returns the handlers of the stock image.
 func Stock() []runner.Handler {
 	return []runner.Handler{
 		SQL(),
@@ -22,9 +22,9 @@ func Stock() []runner.Handler {
 	}
 }
 
-// explain makes a database's answer permanent where asking again can only get the
-// same: what is wrong with a statement or a name, or is not allowed. Everything
-// else (conflicts, connections, data that may change) is worth another try.
+// explain adds detail to an error of the database, and makes it permanent if a retry
+// can only fail again: a statement or a name is wrong, or something is not allowed.
+// Everything else (conflicts, connections, data that may change) is worth a retry.
 func explain(err error) error {
 	var answer *pgconn.PgError
 	if !errors.As(err, &answer) {
@@ -51,7 +51,7 @@ func explain(err error) error {
 	}
 }
 
-// databaseError is a database's answer in one line.
+// databaseError is an error of the database in one line.
 type databaseError struct {
 	text string
 	err  error

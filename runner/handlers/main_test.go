@@ -29,7 +29,7 @@ var running server // set once, by TestMain
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if flag.Lookup("test.fuzz").Value.String() != "" {
-		os.Exit(m.Run()) // fuzz targets need no database, which each of their processes would start
+		os.Exit(m.Run()) // fuzz targets need no database, and each of their processes would start one
 	}
 	os.Exit(func() int {
 		started, err := postgres.Start(context.Background(), postgres.Options{})
@@ -72,7 +72,7 @@ func newDB(t testing.TB) testDB {
 	return testDB{url: url, pool: pool}
 }
 
-// pooled is the same database through PgBouncer.
+// pooled returns the same database through PgBouncer.
 func (db testDB) pooled(t *testing.T) testDB {
 	t.Helper()
 	url, err := running.pooler.URL(db.url)
@@ -100,7 +100,7 @@ func (db testDB) want(t testing.TB, want, sql string) {
 	}
 }
 
-// run is attempt number n of run n's job; each job number is a job of its own.
+// run makes an attempt at run 1 of a job. Each job number is another job.
 func (db testDB) run(t testing.TB, job, attempt int, handler runner.Handler, args any) runner.Outcome {
 	t.Helper()
 	encoded, err := json.Marshal(args)

@@ -12,7 +12,7 @@ type period struct{ start, end time.Time }
 // parsePeriod reads a report's period in a time zone. It is one of
 //
 //	previous-hour, previous-day, previous-week (from Monday), previous-month,
-//	previous-year: the last that was over at the time now
+//	previous-year: the last one that was over at the time now
 //	2026, 2026-10, 2026-10-05: a year, a month, a day
 //	2026-10-01/2026-11-01: from the first to before the second, dates or RFC 3339
 //	times
@@ -24,7 +24,7 @@ func parsePeriod(text string, now time.Time, zone *time.Location) (period, error
 	case !span.end.After(span.start):
 		return period{}, fmt.Errorf("the period %q ends before it begins", text)
 	case span.start.UTC().Year() < 1 || span.end.UTC().Year() > 9999:
-		return period{}, fmt.Errorf("%q is no period: it has to lie between the years 1 and 9999", text)
+		return period{}, fmt.Errorf("%q is not a valid period: it must be between the years 1 and 9999", text)
 	}
 	return span, nil
 }
@@ -48,7 +48,7 @@ func readPeriod(text string, now time.Time, zone *time.Location) (period, error)
 			return days(start, start.AddDate(form.years, form.months, form.days), zone), nil
 		}
 	}
-	return period{}, fmt.Errorf("%q is no period: write previous-month (or -hour, -day, -week, -year), 2026, 2026-10, 2026-10-05 or 2026-10-01/2026-11-01", text)
+	return period{}, fmt.Errorf("%q is not a period: write previous-month (or -hour, -day, -week, -year), 2026, 2026-10, 2026-10-05 or 2026-10-01/2026-11-01", text)
 }
 
 func previous(unit string, now time.Time) (period, error) {
@@ -73,18 +73,19 @@ func previous(unit string, now time.Time) (period, error) {
 		end = time.Date(year, time.January, 1, 0, 0, 0, 0, time.UTC)
 		start = end.AddDate(-1, 0, 0)
 	default:
-		return period{}, fmt.Errorf("%q is no period: previous- takes hour, day, week, month or year", "previous-"+unit)
+		return period{}, fmt.Errorf("%q is not a period: after previous- comes hour, day, week, month or year", "previous-"+unit)
 	}
 	return days(start, end, now.Location()), nil
 }
 
-// days is the time between two dates, given in UTC, in a time zone.
+// days returns the time in a zone between two dates, which are given in UTC.
 func days(start, end time.Time, zone *time.Location) period {
 	return period{firstMoment(start, zone), firstMoment(end, zone)}
 }
 
-// firstMoment of a date in a time zone. Where clocks are put forward at midnight, it
-// is later than that; where they are put back, it is the first of two midnights.
+// firstMoment returns the first moment of a date in a time zone. Where clocks are put
+// forward at midnight it is later than midnight. Where they are put back it is the first
+// of two midnights.
 func firstMoment(date time.Time, zone *time.Location) time.Time {
 	year, month, day := date.Date()
 	at := time.Date(year, month, day, 0, 0, 0, 0, zone)
@@ -121,7 +122,7 @@ func parseTime(text string, zone *time.Location) (time.Time, error) {
 	}
 	date, err := time.Parse(time.DateOnly, text)
 	if err != nil {
-		return date, fmt.Errorf("%q is neither a date such as 2026-10-01 nor an RFC 3339 time", text)
+		return date, fmt.Errorf("%q is neither a date such as 2026-10-01 nor a time as in RFC 3339", text)
 	}
 	return firstMoment(date, zone), nil
 }

@@ -20,21 +20,21 @@ const defaultPeriod = "previous-month"
 
 // ReportArgs are the arguments of the handler "report".
 type ReportArgs struct {
-	// ID names the report; with the period it is what makes it one and the same
-	// report when it is made again. At most 200 bytes.
+	// ID names the report. A report with the same ID and period replaces the earlier
+	// one. At most 200 bytes.
 	ID string `json:"id"`
 	// Query names the query: one of the ledger's table report_queries, or one that
 	// comes with the image. Default: ID.
 	Query string `json:"query"`
-	// Period is such as previous-month (default), 2026-10 or
-	// 2026-10-01/2026-11-01. What is relative counts from the first attempt.
+	// Period is a period such as previous-month (default), 2026-10 or
+	// 2026-10-01/2026-11-01. A relative one counts from the run's first attempt.
 	Period string `json:"period"`
-	// TimeZone is an IANA name: of the period's days and of the report's times.
-	// Default: UTC.
+	// TimeZone is the IANA name of the time zone of the period's days and of the
+	// report's times. Default: UTC.
 	TimeZone string `json:"timeZone"`
 }
 
-// Validate fills in defaults.
+// Validate fills in defaults and checks the arguments.
 func (a *ReportArgs) Validate() error {
 	if a.ID == "" || len(a.ID) > 200 {
 		return errors.New("id is missing or longer than 200 bytes")
@@ -59,7 +59,7 @@ func (a *ReportArgs) Validate() error {
 func (a *ReportArgs) zone() (*time.Location, error) {
 	zone, err := time.LoadLocation(a.TimeZone)
 	if err != nil || a.TimeZone == "Local" {
-		return nil, fmt.Errorf("timeZone %q is not known; it takes a name such as Asia/Kolkata", a.TimeZone)
+		return nil, fmt.Errorf("timeZone %q is unknown; use a name such as Asia/Kolkata", a.TimeZone)
 	}
 	return zone, nil
 }
@@ -75,7 +75,7 @@ type reportResult struct {
 	CSVBytes int `json:"csvBytes"`
 }
 
-// Report is the handler "report": it stores a query's result for a period.
+// Report returns the handler "report", which stores a query's result for a period.
 func Report() runner.Handler { return runner.HandleTx("report", runReport) }
 
 func runReport(ctx context.Context, tx pgx.Tx, job *runner.Job[ReportArgs]) error {
@@ -113,7 +113,8 @@ func runReport(ctx context.Context, tx pgx.Tx, job *runner.Job[ReportArgs]) erro
 	})
 }
 
-// namedQuery is the query of that name: the workspace's own before the image's.
+// namedQuery returns the query of that name. The workspace's own queries come before
+// the image's.
 func namedQuery(ctx context.Context, tx pgx.Tx, ledger, name string) (string, error) {
 	text, err := statement("find_report_query", "ledger", ledger)
 	if err != nil {
@@ -162,22 +163,22 @@ func unknownQuery(ctx context.Context, tx pgx.Tx, ledger, name string, shipped [
 	if err != nil {
 		return explain(err)
 	}
-	return runner.Permanent(fmt.Errorf("no query %q; there are %s (own queries are rows of the table %s.report_queries)",
+	return runner.Permanent(fmt.Errorf("there is no query %q, only %s (add your own to the table %s.report_queries)",
 		name, strings.Join(append(own, shipped...), ", "), ledger))
 }
 
-// mustRead refuses what is no query: above all what would end the transaction.
+// mustRead refuses what is not a query, above all what would end the transaction.
 func mustRead(name, query string) error {
 	switch firstWord(query) {
 	case "SELECT", "WITH", "VALUES", "TABLE", "(":
 		return nil
 	default:
-		return runner.Permanent(fmt.Errorf("query %q is no query: it should begin with SELECT or WITH", name))
+		return runner.Permanent(fmt.Errorf("query %q is not a query: it should begin with SELECT or WITH", name))
 	}
 }
 
-// queryReadOnly runs a query inside a read-only savepoint and adds its rows to
-// made. Rolling back to the savepoint makes the transaction what it was before.
+// queryReadOnly runs a query inside a read-only savepoint and adds its rows to made.
+// Rolling back to the savepoint makes the transaction writable again.
 func queryReadOnly(ctx context.Context, tx pgx.Tx, timeZone, query string, span period, made *document) error {
 	settings, err := statement("report_settings")
 	if err != nil {
@@ -196,8 +197,8 @@ func queryReadOnly(ctx context.Context, tx pgx.Tx, timeZone, query string, span 
 	return savepoint.Rollback(ctx)
 }
 
-// read runs a query of two parameters, used or not, and takes its rows one by one
-// in PostgreSQL's own text form.
+// read runs a query of two parameters, used or not, and adds its rows to made one by
+// one, in PostgreSQL's text format.
 func read(ctx context.Context, tx pgx.Tx, query string, span period, made *document) error {
 	const timestamptz = 1184 // the OID of that type
 	parameters := [][]byte{

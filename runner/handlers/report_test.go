@@ -42,7 +42,8 @@ func TestParsePeriod(t *testing.T) {
 	}
 }
 
-// Clocks change at midnight there, and some days were left out.
+// TestDaysFollowEachOther uses time zones where clocks change at midnight, or where
+// whole days were skipped.
 func TestDaysFollowEachOther(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{
@@ -60,7 +61,8 @@ func TestDaysFollowEachOther(t *testing.T) {
 	}
 }
 
-// radacct is FreeRADIUS's accounting table for PostgreSQL, as far as it matters.
+// radacct is FreeRADIUS's accounting table for PostgreSQL, without columns that don't
+// matter here.
 const radacct = `CREATE TABLE radacct (
 	radacctid bigserial PRIMARY KEY, acctsessionid text NOT NULL, acctuniqueid text NOT NULL UNIQUE, username text,
 	nasipaddress inet NOT NULL, acctstarttime timestamptz, acctstoptime timestamptz,
@@ -143,19 +145,19 @@ func TestReportRefusals(t *testing.T) {
 		kind runner.Kind
 		text string
 	}{
-		"no such query":     {object{"id": "nope"}, runner.FailedForGood, `no query "nope"; there are broken, commits, `},
+		"no such query":     {object{"id": "nope"}, runner.FailedForGood, `there is no query "nope", only broken, commits, `},
 		"a query that":      {object{"id": "deletes"}, runner.FailedForGood, `query "deletes": cannot execute SELECT in a read-only transaction [25006]`},
 		"a function that":   {object{"id": "writes"}, runner.FailedForGood, `cannot execute INSERT in a read-only transaction`},
 		"a query unlocking": {object{"id": "unlocks"}, runner.FailedForGood, `cannot set transaction read-write mode inside a read-only transaction`},
-		"a commit":          {object{"id": "commits"}, runner.FailedForGood, `query "commits" is no query`},
+		"a commit":          {object{"id": "commits"}, runner.FailedForGood, `query "commits" is not a query`},
 		"two statements":    {object{"id": "two"}, runner.FailedForGood, `cannot insert multiple commands`},
-		"twin columns":      {object{"id": "twins"}, runner.FailedForGood, `two columns are called "n"`},
+		"twin columns":      {object{"id": "twins"}, runner.FailedForGood, `two columns are named "n"`},
 		"a broken query":    {object{"id": "broken"}, runner.FailedForGood, `column "nope" does not exist`},
 		"too many rows":     {object{"id": "long"}, runner.FailedForGood, `the report is too large: at most 50000 rows and 16 MiB fit`},
 		"too many bytes":    {object{"id": "large"}, runner.FailedForGood, `the report is too large`},
 		"no id":             {object{}, runner.Refused, `id is missing`},
-		"no period":         {object{"id": "x", "period": "soon"}, runner.Refused, `"soon" is no period`},
-		"no zone":           {object{"id": "x", "timeZone": "Mars/Olympus"}, runner.Refused, `timeZone "Mars/Olympus" is not known`},
+		"no period":         {object{"id": "x", "period": "soon"}, runner.Refused, `"soon" is not a period`},
+		"no zone":           {object{"id": "x", "timeZone": "Mars/Olympus"}, runner.Refused, `timeZone "Mars/Olympus" is unknown`},
 	} {
 		job++
 		number := job

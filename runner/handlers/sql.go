@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	// oneTransaction: all statements take effect, or none does.
+	// oneTransaction makes all statements take effect, or none.
 	oneTransaction = "one"
-	// eachTransaction: each statement commits by itself.
+	// eachTransaction commits each statement by itself.
 	eachTransaction = "each"
 	// listedStatements is how many statements' row counts the result lists.
 	listedStatements = 200
@@ -20,10 +20,10 @@ const (
 
 // SQLArgs are the arguments of the handler "sql".
 type SQLArgs struct {
-	// Statements run in this order: at least one, each a single SQL statement.
+	// Statements are run in this order. At least one, each a single SQL statement.
 	Statements []string `json:"statements"`
-	// Transaction is "one" (default): all statements in one transaction; or "each":
-	// one transaction each, and a retry goes on after the last that committed.
+	// Transaction is "one" (default), for all statements in one transaction, or "each",
+	// for one transaction each. Then a retry continues after the last that committed.
 	Transaction string `json:"transaction"`
 }
 
@@ -34,23 +34,24 @@ func (a *SQLArgs) Validate() error {
 		a.Transaction = oneTransaction
 	}
 	if a.Transaction != oneTransaction && a.Transaction != eachTransaction {
-		return fmt.Errorf("transaction is %q; it takes %q or %q", a.Transaction, oneTransaction, eachTransaction)
+		return fmt.Errorf("transaction is %q; it must be %q or %q", a.Transaction, oneTransaction, eachTransaction)
 	}
 	if len(a.Statements) == 0 {
-		return errors.New("statements is empty; it takes at least one SQL statement")
+		return errors.New("statements is empty; it needs at least one SQL statement")
 	}
 	for i, statement := range a.Statements {
 		switch word := firstWord(statement); {
 		case word == "":
 			return fmt.Errorf("statement %d is empty", i+1)
 		case slices.Contains(transactionWords(), word):
-			return fmt.Errorf("statement %d begins with %s: transactions are the runner's to begin and end; see the argument \"transaction\"", i+1, word)
+			return fmt.Errorf("statement %d begins with %s: only the runner begins and ends transactions; see the argument \"transaction\"", i+1, word)
 		}
 	}
 	return nil
 }
 
-// transactionWords begin the statements that begin, end or divide transactions.
+// transactionWords returns the first words of statements that begin, end or divide
+// transactions.
 func transactionWords() []string {
 	return []string{
 		"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE", "PREPARE",
@@ -59,10 +60,11 @@ func transactionWords() []string {
 
 // sqlResult is the result of the handler "sql".
 type sqlResult struct {
-	// Statements that have taken effect, and the rows that they changed or read.
+	// Statements is the number of statements that have taken effect, and Rows how many
+	// rows they changed or read.
 	Statements int   `json:"statements"`
 	Rows       int64 `json:"rows"`
-	// Each statement's rows, for up to listedStatements statements.
+	// Each has each statement's rows, for up to listedStatements statements.
 	Each []int64 `json:"each,omitempty"`
 }
 
@@ -74,12 +76,12 @@ func (r *sqlResult) add(rows int64) {
 	}
 }
 
-// SQL is the handler "sql": it runs SQL statements.
+// SQL returns the handler "sql", which runs SQL statements.
 func SQL() runner.Handler { return runner.Handle("sql", runSQL) }
 
 func runSQL(ctx context.Context, job *runner.Job[SQLArgs]) error {
-	// The checkpoint is the result so far: it is saved with the statements that it
-	// counts, so what it counts is never run again.
+	// The checkpoint is the result so far. It is saved together with the statements that
+	// it counts, so these are never run again.
 	var done sqlResult
 	if _, err := job.Checkpoint(&done); err != nil {
 		return err
@@ -113,9 +115,9 @@ func runSQL(ctx context.Context, job *runner.Job[SQLArgs]) error {
 	return job.SetResult(done)
 }
 
-// execute runs one statement and counts its rows. The extended protocol, unlike
-// the simple one, takes no second statement behind a semicolon. Rows that a
-// statement returns are counted as they come, not kept.
+// execute runs one statement and counts its rows as they arrive, without keeping them.
+// It uses the extended protocol which, unlike the simple one, refuses a second statement
+// after a semicolon.
 func execute(ctx context.Context, tx *runner.Tx, statement string) (int64, error) {
 	reader := tx.Conn().PgConn().ExecParams(ctx, statement, nil, nil, nil, nil)
 	for reader.NextRow() {

@@ -27,8 +27,8 @@ func TestSQLOneTransaction(t *testing.T) {
 	db.want(t, "0", `SELECT count(*)::text FROM t`)
 }
 
-// The demonstration of retries: it fails twice, then succeeds. A sequence counts
-// the attempts, since no rollback sets it back.
+// TestSQLFailsTwice runs the demonstration of retries, which fails twice and then
+// succeeds. A sequence counts the attempts, since a rollback does not reset it.
 func TestSQLFailsTwice(t *testing.T) {
 	t.Parallel()
 	db := newDB(t)
@@ -46,7 +46,7 @@ func TestSQLFailsTwice(t *testing.T) {
 	wantDone(t, db.run(t, 1, 3, SQL(), args), `{"statements":3,"rows":0,"each":[0,0,0]}`)
 }
 
-func TestSQLGoesOnAfterTheLastCommitted(t *testing.T) {
+func TestSQLResumesAfterTheLastCommitted(t *testing.T) {
 	t.Parallel()
 	db := newDB(t)
 	db.exec(t, `CREATE TABLE t (n int)`)
@@ -74,7 +74,7 @@ func TestSQLRefusals(t *testing.T) {
 		"none":             {object{}, runner.Refused, "statements is empty"},
 		"an empty one":     {object{"statements": []string{" -- nothing\n"}}, runner.Refused, "statement 1 is empty"},
 		"commit":           {object{"statements": []string{"SELECT 1", "/* x */ commit"}}, runner.Refused, "statement 2 begins with COMMIT"},
-		"bad mode":         {object{"statements": []string{"SELECT 1"}, "transaction": "two"}, runner.Refused, `transaction is "two"; it takes "one" or "each"`},
+		"bad mode":         {object{"statements": []string{"SELECT 1"}, "transaction": "two"}, runner.Refused, `transaction is "two"; it must be "one" or "each"`},
 		"syntax":           {object{"statements": []string{"SELEC 1"}}, runner.FailedForGood, `statement 1: syntax error at or near "SELEC" [42601]`},
 		"missing table":    {object{"statements": []string{"SELECT * FROM nope"}}, runner.FailedForGood, `relation "nope" does not exist [42P01]`},
 		"two in one":       {object{"statements": []string{"DELETE FROM t; COMMIT"}}, runner.FailedForGood, "cannot insert multiple commands"},

@@ -17,32 +17,32 @@ import (
 	"github.com/openradius/workspace-jobs/runner"
 )
 
-// maxPages ends a sync whose pages never do.
+// maxPages ends a sync whose pages never end.
 const maxPages = 100_000
 
 // SyncArgs are the arguments of the handler "external-sync".
 type SyncArgs struct {
-	// URL of the first page, http or https, without a user or a password in it.
+	// URL is the http or https URL of the first page, without a user or a password.
 	URL string `json:"url"`
 	// Table is "schema.table" or "table"; it must exist.
 	Table string `json:"table"`
 	// Columns maps columns of the table to fields of an item: a name, or a path
 	// with dots ("address.city"). A field that an item lacks is NULL.
 	Columns map[string]string `json:"columns"`
-	// Key is the columns that tell rows apart; the table has a unique index on
+	// Key has the columns that identify a row. The table needs a unique index on
 	// exactly these.
 	Key []string `json:"key"`
-	// Items is the path of the list of items in a page; empty (default): the page
-	// is the list.
+	// Items is the path of the list of items in a page. If it is empty (default), the
+	// page is the list.
 	Items string `json:"items"`
-	// Next is the path, in a page, of the next page's URL, or of its cursor if
-	// CursorParam is set; absent, null or "" there: it was the last page. Empty
-	// (default): the next page is what the Link header calls so.
+	// Next is the path of the next page's URL in a page, or of its cursor if
+	// CursorParam is set. A page without it, or with null or "", is the last one. If
+	// Next is empty (default), the Link header names the next page.
 	Next string `json:"next"`
-	// CursorParam is the query parameter that takes the cursor.
+	// CursorParam is the query parameter for the cursor.
 	CursorParam string `json:"cursorParam"`
-	// TokenFrom names the Secret that holds a bearer token: one of those that the
-	// Workspace lets handlers see.
+	// TokenFrom names the Secret with a bearer token, one of those that the Workspace
+	// lets handlers see.
 	TokenFrom *SecretKey `json:"tokenFrom"`
 	// Force reads pages even if they have not changed since the last sync.
 	Force bool `json:"force"`
@@ -54,14 +54,14 @@ type SecretKey struct {
 	Key    string `json:"key"`
 }
 
-// Validate checks what can be told without the network and the database.
+// Validate checks what can be checked without the network and the database.
 func (a *SyncArgs) Validate() error {
 	parsed, err := url.Parse(a.URL)
 	if err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https" {
-		return errors.New("url is no http or https URL")
+		return errors.New("url is not an http or https URL")
 	}
 	if parsed.User != nil {
-		return errors.New("url holds a user or a password: put the token in a Secret and name it in tokenFrom")
+		return errors.New("url contains a user or a password: put the token in a Secret and name it in tokenFrom")
 	}
 	switch {
 	case a.Table == "":
@@ -69,17 +69,17 @@ func (a *SyncArgs) Validate() error {
 	case len(a.Columns) == 0:
 		return errors.New("columns is empty; it maps columns of the table to fields of an item")
 	case len(a.Key) == 0:
-		return errors.New("key is empty; it takes the columns that tell rows apart")
+		return errors.New("key is empty; it needs the columns that identify a row")
 	case a.CursorParam != "" && a.Next == "":
 		return errors.New("cursorParam needs next, the path of the cursor in a page")
 	}
 	for _, column := range a.Key {
 		if _, ok := a.Columns[column]; !ok {
-			return fmt.Errorf("key has %q, which columns lacks", column)
+			return fmt.Errorf("key has %q, which is not in columns", column)
 		}
 	}
 	if a.TokenFrom != nil && !(isFileName(a.TokenFrom.Secret) && isFileName(a.TokenFrom.Key)) {
-		return errors.New("tokenFrom takes a secret and a key, the names of a Secret and of one of its keys")
+		return errors.New("tokenFrom needs secret and key, the names of a Secret and of one of its keys")
 	}
 	return nil
 }
@@ -88,11 +88,11 @@ func isFileName(name string) bool {
 	return filepath.IsLocal(name) && name == filepath.Base(name) && name != "."
 }
 
-// columns in a fixed order.
+// columns returns the columns in a fixed order.
 func (a *SyncArgs) columns() []string { return slices.Sorted(maps.Keys(a.Columns)) }
 
-// source identifies what is read and where it goes: what was read for other
-// arguments says nothing about these.
+// source identifies what is read and where it goes. Pages that were read with other
+// arguments don't count.
 func (a *SyncArgs) source() (string, error) {
 	arguments := *a
 	arguments.Force, arguments.TokenFrom = false, nil
@@ -103,7 +103,7 @@ func (a *SyncArgs) source() (string, error) {
 	return digest(string(encoded)), nil
 }
 
-// digest stands for a text that may be long, or hold a secret.
+// digest returns a hash of a text that may be long or contain a secret.
 func digest(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:])
@@ -111,7 +111,7 @@ func digest(text string) string {
 
 // syncProgress is the checkpoint of the handler "external-sync".
 type syncProgress struct {
-	// URL of the next page; empty: the first.
+	// URL is the URL of the next page. Empty means the first page.
 	URL      string `json:"url"`
 	Finished bool   `json:"finished"`
 	Pages    int    `json:"pages"`
@@ -129,13 +129,13 @@ type syncResult struct {
 	Items    int64  `json:"items"`
 	Inserted int64  `json:"inserted"`
 	Updated  int64  `json:"updated"`
-	// Unchanged: no page has changed since the last sync.
+	// Unchanged says that no page has changed since the last sync.
 	Unchanged bool `json:"unchanged"`
 }
 
-// Sync is the handler "external-sync": it reads JSON pages over HTTP into a table.
-// secrets is the folder of the Workspace's extra Secrets, contract.SecretsPath in
-// a pod.
+// Sync returns the handler "external-sync", which reads JSON pages over HTTP into a
+// table. secrets is the folder of the Workspace's extra Secrets, contract.SecretsPath
+// in a pod.
 func Sync(secrets string) runner.Handler {
 	return runner.Handle("external-sync", func(ctx context.Context, job *runner.Job[SyncArgs]) error {
 		token, err := readToken(secrets, job.Args.TokenFrom)
@@ -179,7 +179,7 @@ func runSync(ctx context.Context, job *runner.Job[SyncArgs], target *syncTarget,
 	})
 }
 
-// syncPage reads one page and stores it together with the way to the next.
+// syncPage reads one page and stores it together with the URL of the next.
 func syncPage(ctx context.Context, job *runner.Job[SyncArgs], target *syncTarget, fetcher *fetcher, done syncProgress) (syncProgress, error) {
 	known := knownPage{}
 	if !job.Args.Force {
@@ -217,18 +217,18 @@ func syncPage(ctx context.Context, job *runner.Job[SyncArgs], target *syncTarget
 	return next, err
 }
 
-// readToken is the bearer token, empty if none is asked for.
+// readToken returns the bearer token, or "" if from is nil.
 func readToken(secrets string, from *SecretKey) (string, error) {
 	if from == nil {
 		return "", nil
 	}
 	content, err := os.ReadFile(filepath.Join(secrets, from.Secret, from.Key))
 	if err != nil {
-		return "", runner.Permanent(fmt.Errorf("there is no key %q of a Secret %q here: the Workspace's runner.secrets names the Secrets that handlers may see", from.Key, from.Secret))
+		return "", runner.Permanent(fmt.Errorf("can't read the key %q of the Secret %q: list the Secret in the Workspace's runner.secrets, which names those that handlers may see", from.Key, from.Secret))
 	}
 	token := strings.TrimSpace(string(content))
 	if token == "" || strings.ContainsAny(token, " \t\r\n") {
-		return "", runner.Permanent(fmt.Errorf("key %q of the Secret %q holds no token", from.Key, from.Secret))
+		return "", runner.Permanent(fmt.Errorf("the key %q of the Secret %q does not contain a token", from.Key, from.Secret))
 	}
 	return token, nil
 }

@@ -18,7 +18,7 @@ const (
 	requestTimeout = time.Minute
 	// maxBody is the largest page, in bytes.
 	maxBody = 16 << 20
-	// longestWait is the longest Retry-After that is believed.
+	// longestWait is the longest delay that Retry-After can ask for.
 	longestWait = 24 * time.Hour
 	// maxRedirects within the same origin.
 	maxRedirects = 5
@@ -31,13 +31,13 @@ type fetcher struct {
 	token  string
 }
 
-// errElsewhere keeps the token, and the workspace's trust, at one origin.
-var errElsewhere = errors.New("it leads to another server than the URL's")
+// errElsewhere is returned for URLs of another origin, which must not get the token.
+var errElsewhere = errors.New("it leads to another server than url does")
 
 func newFetcher(first, token string) (*fetcher, error) {
 	origin, err := url.Parse(first)
 	if err != nil {
-		return nil, runner.Permanent(errors.New("url is no URL"))
+		return nil, runner.Permanent(errors.New("url is not a URL"))
 	}
 	f := &fetcher{origin: origin, token: token}
 	f.client = &http.Client{
@@ -59,25 +59,25 @@ func (f *fetcher) sameOrigin(u *url.URL) bool {
 	return u.Scheme == f.origin.Scheme && u.Host == f.origin.Host && u.User == nil
 }
 
-// response is a page as it came.
+// response is a server's answer to a request for a page.
 type response struct {
-	// unchanged: the page is as it was when it had the ETag asked for.
+	// unchanged says that the page still has the ETag of the request.
 	unchanged bool
 	body      []byte
 	etag      string
 	link      []string
 }
 
-// get reads a page, unless its ETag is still etag. Its errors name the URL without
-// its query, which may hold secrets.
+// get reads a page, unless its ETag is still etag. Its errors quote the URL without
+// its query, which may contain secrets.
 func (f *fetcher) get(ctx context.Context, address, etag string) (response, error) {
 	target, err := url.Parse(address)
 	if err != nil || !f.sameOrigin(target) {
-		return response{}, runner.Permanent(fmt.Errorf("the next page's URL is not to be followed: %w", errElsewhere))
+		return response{}, runner.Permanent(fmt.Errorf("the next page was not requested: %w", errElsewhere))
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
 	if err != nil {
-		return response{}, runner.Permanent(errors.New("the page's URL is no URL"))
+		return response{}, runner.Permanent(errors.New("the page's URL is not a URL"))
 	}
 	request.Header.Set("Accept", "application/json")
 	request.Header.Set("User-Agent", "workspace-jobs")
@@ -108,12 +108,12 @@ func (f *fetcher) get(ctx context.Context, address, etag string) (response, erro
 	return response{body: body, etag: answer.Header.Get("ETag"), link: answer.Header.Values("Link")}, nil
 }
 
-// shown is a URL without what may be secret in it.
+// shown returns a URL without the parts that may be secret.
 func shown(u *url.URL) string {
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }
 
-// requestError leaves out the URL that net/http's errors quote.
+// requestError removes the URL that net/http's errors quote.
 func requestError(target *url.URL, err error) error {
 	var quoting *url.Error
 	if errors.As(err, &quoting) {
@@ -123,13 +123,12 @@ func requestError(target *url.URL, err error) error {
 		err = quoting.Err
 	}
 	if errors.Is(err, errElsewhere) {
-		return runner.Permanent(fmt.Errorf("GET %s: a redirect is not followed: %w", shown(target), err))
+		return runner.Permanent(fmt.Errorf("GET %s: did not follow a redirect: %w", shown(target), err))
 	}
 	return fmt.Errorf("GET %s: %w", shown(target), err)
 }
 
-// statusError sorts answers into those that may be better next time and those
-// that will not.
+// statusError returns a permanent error, unless the answer may be better next time.
 func statusError(target *url.URL, answer *http.Response) error {
 	err := fmt.Errorf("GET %s: the server answered %s", shown(target), answer.Status)
 	again := answer.StatusCode >= 500 || answer.StatusCode == http.StatusTooManyRequests || answer.StatusCode == http.StatusRequestTimeout
@@ -142,7 +141,7 @@ func statusError(target *url.URL, answer *http.Response) error {
 	return err
 }
 
-// retryAfter reads the header of that name: seconds, or a date.
+// retryAfter reads the header Retry-After: seconds, or a date.
 func retryAfter(value string, now time.Time) (time.Duration, bool) {
 	if seconds, err := strconv.Atoi(value); err == nil && seconds >= 0 {
 		return min(time.Duration(min(seconds, int(longestWait/time.Second)))*time.Second, longestWait), true

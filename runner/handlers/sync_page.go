@@ -12,7 +12,7 @@ import (
 	"github.com/openradius/workspace-jobs/runner"
 )
 
-// page is what a page comes to: rows for the table and the way to the next page.
+// page is a parsed page: rows for the table and the URL of the next page.
 type page struct {
 	// rows is a JSON list of objects whose fields are columns.
 	rows []byte
@@ -22,8 +22,8 @@ type page struct {
 	next string
 }
 
-// parsePage reads a page; of one that is unchanged, what is known of it. That it
-// doesn't fit the arguments is permanent: the arguments have to change.
+// parsePage parses a page. For one that is unchanged, it returns what is known about it.
+// It is a permanent error if a page doesn't fit the arguments, since these have to change.
 func parsePage(args *SyncArgs, address string, read response, known knownPage) (page, error) {
 	if read.unchanged {
 		return page{next: known.next}, nil
@@ -41,7 +41,7 @@ func parsePage(args *SyncArgs, address string, read response, known knownPage) (
 		return parsed, runner.Permanent(err)
 	}
 	if parsed.next == address {
-		return parsed, runner.Permanent(fmt.Errorf("the next page is the same page: does %q lead to the right field?", args.Next))
+		return parsed, runner.Permanent(fmt.Errorf("the next page is the same page: is %q the path of the right field?", args.Next))
 	}
 	return parsed, nil
 }
@@ -56,13 +56,13 @@ func itemsOf(args *SyncArgs, body []byte) ([]json.RawMessage, error) {
 	}
 	var items []json.RawMessage
 	if err := json.Unmarshal(list, &items); list == nil || err != nil || items == nil {
-		return nil, fmt.Errorf("the page has no list at %q: items is the path of the list", args.Items)
+		return nil, fmt.Errorf("the page has no list at %q: items must be the path of the list", args.Items)
 	}
 	return items, nil
 }
 
-// rowsOf takes the columns out of items. Of items with the same key the last
-// counts: one statement cannot write a row twice.
+// rowsOf converts items to rows. Of items with the same key only the last counts, since
+// one statement can't write a row twice.
 func rowsOf(args *SyncArgs, items []json.RawMessage) ([]byte, error) {
 	rows := make([]map[string]json.RawMessage, 0, len(items))
 	at := map[string]int{}
@@ -92,7 +92,8 @@ func rowsOf(args *SyncArgs, items []json.RawMessage) ([]byte, error) {
 	return json.Marshal(rows)
 }
 
-// canonical writes equal values alike, "" if there is none; numbers stay as they are.
+// canonical returns the same text for equal values, and "" if there is none. Numbers
+// stay as they are.
 func canonical(value json.RawMessage) string {
 	decoder := json.NewDecoder(bytes.NewReader(value))
 	decoder.UseNumber()
@@ -107,7 +108,7 @@ func canonical(value json.RawMessage) string {
 	return string(encoded)
 }
 
-// field is the value at a path with dots, nil if there is none.
+// field returns the value at a path with dots, or nil if there is none.
 func field(value json.RawMessage, path string) json.RawMessage {
 	for _, name := range strings.Split(path, ".") {
 		var object map[string]json.RawMessage
@@ -122,11 +123,11 @@ func field(value json.RawMessage, path string) json.RawMessage {
 	return value
 }
 
-// nextOf is the next page's URL, empty after the last page.
+// nextOf returns the next page's URL, or "" after the last page.
 func nextOf(args *SyncArgs, address string, read response) (string, error) {
 	current, err := url.Parse(address)
 	if err != nil {
-		return "", fmt.Errorf("the page's URL is no URL")
+		return "", fmt.Errorf("the page's URL is not a URL")
 	}
 	if args.Next == "" {
 		return resolve(current, linkNext(read.link))
@@ -140,7 +141,7 @@ func nextOf(args *SyncArgs, address string, read response) (string, error) {
 	}
 	first, err := url.Parse(args.URL)
 	if err != nil {
-		return "", fmt.Errorf("url is no URL")
+		return "", fmt.Errorf("url is not a URL")
 	}
 	query := first.Query()
 	query.Set(args.CursorParam, value)
@@ -148,9 +149,9 @@ func nextOf(args *SyncArgs, address string, read response) (string, error) {
 	return first.String(), nil
 }
 
-// cursorText is a JSON text or number as it goes into a URL; "" for what sources say on
-// their last page: nothing, null or false. To take anything else for that would lose the
-// pages that follow.
+// cursorText returns a JSON string or number as it goes into a URL. It returns "" for
+// what sources have on their last page: nothing, null or false. It refuses everything
+// else, since the pages that follow would be lost.
 func cursorText(value json.RawMessage) (string, error) {
 	var text string
 	if json.Unmarshal(value, &text) == nil {
@@ -161,7 +162,7 @@ func cursorText(value json.RawMessage) (string, error) {
 		return number.String(), nil
 	}
 	if trimmed := string(bytes.TrimSpace(value)); trimmed != "" && trimmed != "false" {
-		return "", errors.New("the next page is told by neither a text nor a number")
+		return "", errors.New("the next page is neither a string nor a number")
 	}
 	return "", nil
 }
@@ -172,13 +173,13 @@ func resolve(current *url.URL, reference string) (string, error) {
 	}
 	next, err := current.Parse(reference)
 	if err != nil {
-		return "", fmt.Errorf("the next page's URL is no URL")
+		return "", fmt.Errorf("the next page's URL is not a URL")
 	}
 	next.Fragment = ""
 	return next.String(), nil
 }
 
-// linkNext is the target with rel="next" in Link headers (RFC 8288).
+// linkNext returns the target with rel="next" in Link headers (RFC 8288).
 func linkNext(headers []string) string {
 	link := regexp.MustCompile(`<([^>]*)>([^<]*)`)
 	for _, header := range headers {

@@ -14,7 +14,7 @@ import (
 	"github.com/openradius/workspace-jobs/runner"
 )
 
-// syncTarget is the table that a sync writes, and what the ledger knows of the
+// syncTarget is the table that a sync writes to, and what the ledger knows about the
 // sync's source.
 type syncTarget struct {
 	table  table
@@ -23,7 +23,7 @@ type syncTarget struct {
 	upsert, findPage, keepPage, forgetPage, forgetOlder string
 }
 
-// knownPage is what a page was when it was read before.
+// knownPage is what the ledger knows about a page that was read before.
 type knownPage struct{ etag, next string }
 
 func newSyncTarget(ctx context.Context, job *runner.Job[SyncArgs]) (*syncTarget, error) {
@@ -32,7 +32,7 @@ func newSyncTarget(ctx context.Context, job *runner.Job[SyncArgs]) (*syncTarget,
 		return nil, err
 	}
 	if found.kind != "r" {
-		return nil, runner.Permanent(fmt.Errorf("table %q is partitioned; external-sync writes plain tables", found))
+		return nil, runner.Permanent(fmt.Errorf("table %q is partitioned; external-sync needs a plain table", found))
 	}
 	if err := found.mustHave(job.Args.columns()...); err != nil {
 		return nil, err
@@ -74,8 +74,8 @@ func mustBeKey(ctx context.Context, db querier, target table, key []string) erro
 	return nil
 }
 
-// upsertStatement writes rows that are new and rows that differ, and leaves alone
-// those that are as they should be.
+// upsertStatement returns SQL that inserts new rows, updates rows that differ and leaves
+// the others alone.
 func upsertStatement(target table, columns, key []string) (string, error) {
 	var assignments, current, incoming []string
 	for _, column := range columns {
@@ -112,8 +112,7 @@ func (t *syncTarget) known(ctx context.Context, db querier, address string) (kno
 	return found, nil
 }
 
-// store writes a page's rows and counts those that were new and those that were
-// changed.
+// store writes a page's rows and returns how many were inserted and updated.
 func (t *syncTarget) store(ctx context.Context, tx *runner.Tx, read page) (inserted, updated int64, err error) {
 	if read.rows == nil {
 		return 0, 0, nil
@@ -122,7 +121,7 @@ func (t *syncTarget) store(ctx context.Context, tx *runner.Tx, read page) (inser
 	return inserted, updated, explainRows(err)
 }
 
-// explainRows adds to explain that rows which don't fit the table never will.
+// explainRows is like explain, but also makes it permanent if rows don't fit the table.
 func explainRows(err error) error {
 	var answer *pgconn.PgError
 	if !errors.As(err, &answer) {
@@ -135,9 +134,8 @@ func explainRows(err error) error {
 	return explain(err)
 }
 
-// remember keeps what the page was, for the next sync to ask whether it has
-// changed; after the last page it forgets pages that are no longer part of the
-// source.
+// remember stores the page's ETag, with which the next sync asks whether the page has
+// changed. After the last page it deletes pages that are no longer part of the source.
 func (t *syncTarget) remember(ctx context.Context, tx *runner.Tx, address, etag, next string, last bool, started time.Time) error {
 	var err error
 	if etag == "" {

@@ -17,14 +17,14 @@ import (
 	"github.com/openradius/workspace-jobs/runner"
 )
 
-// upstream is a server of customers, in pages of two.
+// upstream is a server with a list of customers, two a page.
 type upstream struct {
 	*httptest.Server
 
 	mu        sync.Mutex
 	customers []object
 	requests  []string
-	// fail answers instead, once for each entry.
+	// fail has answers to give instead, one for each of the next requests.
 	fail []func(http.ResponseWriter)
 }
 
@@ -88,7 +88,7 @@ func status(code int, header ...string) func(http.ResponseWriter) {
 	}
 }
 
-// syncArgs read from u by cursor.
+// syncArgs returns arguments that read from u by cursor.
 func (u *upstream) syncArgs() object {
 	return object{
 		"url": u.URL + "/customers?token=hush", "table": "customers", "key": []string{"id"},
@@ -131,7 +131,7 @@ func TestSync(t *testing.T) {
 			wantDone(t, db.run(t, 4, 1, handler, args), `{"table":"public.customers","pages":3,"items":6,"inserted":1,"updated":0,"unchanged":false}`)
 			db.want(t, "3", `SELECT count(*)::text FROM hangfire.sync_pages`)
 
-			// Fewer pages: what is known of the others is forgotten.
+			// With fewer pages, what is known about the others is deleted.
 			u.customers = u.customers[:2]
 			wantDone(t, db.run(t, 5, 1, handler, args), "")
 			db.want(t, "1", `SELECT count(*)::text FROM hangfire.sync_pages`)
@@ -169,9 +169,9 @@ func TestSyncWithToken(t *testing.T) {
 		t.Errorf("requests %q", u.requests)
 	}
 	args["tokenFrom"] = object{"secret": "crm", "key": "nope"}
-	wantFailure(t, db.run(t, 2, 1, Sync(secrets), args), runner.FailedForGood, `there is no key "nope" of a Secret "crm" here`)
+	wantFailure(t, db.run(t, 2, 1, Sync(secrets), args), runner.FailedForGood, `can't read the key "nope" of the Secret "crm"`)
 	args["tokenFrom"] = object{"secret": "..", "key": "token"}
-	wantFailure(t, db.run(t, 3, 1, Sync(secrets), args), runner.Refused, `tokenFrom takes a secret and a key`)
+	wantFailure(t, db.run(t, 3, 1, Sync(secrets), args), runner.Refused, `tokenFrom needs secret and key`)
 }
 
 func TestSyncFailures(t *testing.T) {
@@ -193,22 +193,22 @@ func TestSyncFailures(t *testing.T) {
 		"too many":            {answer: status(429, "Retry-After", "120"), kind: runner.Later, text: "429", delay: 2 * time.Minute},
 		"unavailable":         {answer: status(503, "Retry-After", "1000000"), kind: runner.Later, text: "503", delay: 24 * time.Hour},
 		"unavailable, vague":  {answer: status(503, "Retry-After", "soon"), kind: runner.Failed, text: "503"},
-		"redirect elsewhere":  {answer: status(302, "Location", elsewhere.URL), kind: runner.FailedForGood, text: "a redirect is not followed: it leads to another server"},
+		"redirect elsewhere":  {answer: status(302, "Location", elsewhere.URL), kind: runner.FailedForGood, text: "did not follow a redirect: it leads to another server"},
 		"next page elsewhere": {answer: json(`{"data":{"items":[]},"next":"` + elsewhere.URL + `"}`), change: without("cursorParam"), kind: runner.FailedForGood, text: "it leads to another server"},
 		"not JSON":            {answer: json(`<html>hush</html>`), kind: runner.FailedForGood, text: "the page is not JSON"},
 		"no list":             {answer: json(`{"data":[]}`), kind: runner.FailedForGood, text: `the page has no list at "data.items"`},
 		"no key":              {answer: json(`{"data":{"items":[{"name":"x"}]}}`), kind: runner.FailedForGood, text: `item 1 has no "id", which the key needs`},
 		"does not fit":        {answer: json(`{"data":{"items":[{"id":"seven","name":"x"}]}}`), kind: runner.FailedForGood, text: `the page does not fit the table: invalid input syntax for type integer: "seven"`},
-		"null where none is":  {answer: json(`{"data":{"items":[{"id":1}]}}`), kind: runner.FailedForGood, text: `null value in column "name"`},
+		"null not allowed":    {answer: json(`{"data":{"items":[{"id":1}]}}`), kind: runner.FailedForGood, text: `null value in column "name"`},
 		"too large":           {answer: json(strings.Repeat(" ", maxBody+1)), kind: runner.FailedForGood, text: "the page is larger than 16 MiB"},
 		"the same page":       {answer: json(`{"data":{"items":[]},"next":""}`), change: with("next", "self"), kind: runner.Done},
 		"nobody listens":      {change: with("url", "http://127.0.0.1:1/x?token=hush"), kind: runner.Failed, text: "GET http://127.0.0.1:1/x: dial tcp 127.0.0.1:1: connect: connection refused"},
 		"no such table":       {change: with("table", "customer"), kind: runner.FailedForGood, text: `table "customer" does not exist`},
 		"no such column":      {change: with("columns", object{"id": "id", "nom": "name"}), kind: runner.FailedForGood, text: `has no column "nom"`},
 		"no unique key":       {change: with("key", []string{"id", "name"}), kind: runner.FailedForGood, text: `no unique index on exactly (id, name)`},
-		"key without column":  {change: with("key", []string{"note"}), kind: runner.Refused, text: `key has "note", which columns lacks`},
-		"a user in the URL":   {change: with("url", "http://me:hush@host/"), kind: runner.Refused, text: "url holds a user or a password"},
-		"another scheme":      {change: with("url", "file:///etc/passwd"), kind: runner.Refused, text: "url is no http or https URL"},
+		"key without column":  {change: with("key", []string{"note"}), kind: runner.Refused, text: `key has "note", which is not in columns`},
+		"a user in the URL":   {change: with("url", "http://me:hush@host/"), kind: runner.Refused, text: "url contains a user or a password"},
+		"another scheme":      {change: with("url", "file:///etc/passwd"), kind: runner.Refused, text: "url is not an http or https URL"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -224,12 +224,12 @@ func TestSyncFailures(t *testing.T) {
 				t.Errorf("the error shows a secret: %s", outcome.Error)
 			}
 			if outcome.RetryAfter != test.delay {
-				t.Errorf("again after %s", outcome.RetryAfter)
+				t.Errorf("retry after %s, want %s", outcome.RetryAfter, test.delay)
 			}
 		})
 	}
 	if len(elsewhere.requests) != 0 {
-		t.Errorf("elsewhere was asked: %q", elsewhere.requests)
+		t.Errorf("the other server got requests: %q", elsewhere.requests)
 	}
 }
 
@@ -244,7 +244,7 @@ func TestSyncOfTwins(t *testing.T) {
 	db.want(t, "last", `SELECT name FROM customers`)
 }
 
-// TestCursorText: what is neither a cursor nor the end is not taken for the end.
+// TestCursorText checks that what is neither a cursor nor the end is not read as the end.
 func TestCursorText(t *testing.T) {
 	t.Parallel()
 	for value, want := range map[string]string{``: "", `null`: "", `false`: "", `""`: "", `"p2"`: "p2", `7`: "7"} {
@@ -254,7 +254,7 @@ func TestCursorText(t *testing.T) {
 	}
 	for _, value := range []string{`{"href":"/p2"}`, `["p2"]`, `true`} {
 		if got, err := cursorText([]byte(value)); err == nil {
-			t.Errorf("%s is taken for %q", value, got)
+			t.Errorf("%s was read as %q", value, got)
 		}
 	}
 }

@@ -1,6 +1,6 @@
--- The mightiest role that this session has, or may take on, with which it reaches what
--- no database's rights guard: a superuser, or one that reads, writes or runs files of
--- the server's machine. No row for a role that is kept to its rights.
+-- The most powerful role that this session has, or may switch to, that is not bound by
+-- a database's rights: a superuser, or a role that may read, write or run files on the
+-- server's machine. No row if there is none.
 -- docs/decisions/0041-roles-that-are-refused.md
 SELECT session_user::text, r.rolname::text, r.rolsuper
 FROM pg_roles r

@@ -1,4 +1,4 @@
--- What a role that is not refused has beyond its own database nevertheless.
+-- What a role that is not refused may still do beyond its own database.
 SELECT r.rolname::text, r.rolcreaterole, r.rolcreatedb, r.rolreplication,
        pg_has_role(r.oid, 'pg_signal_backend', 'MEMBER') AS signals,
        pg_has_role(r.oid, 'pg_read_all_stats', 'MEMBER') AS statistics,

@@ -1,5 +1,5 @@
-// Command stock is the runner image that Workspaces use unless they name their
-// own: the handlers sql, data-cleanup, report and external-sync.
+// Command stock is the program of the runner image that Workspaces use unless they name
+// another. It has the handlers sql, data-cleanup, report and external-sync.
 package main
 
 import (

@@ -19,7 +19,7 @@ import (
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
-// build is the stock image's program as the image has it.
+// build builds the stock image's program as the image has it.
 func build(t testing.TB) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "runner")
@@ -39,7 +39,7 @@ func TestProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	if info.Size() >= 20<<20 {
-		t.Errorf("the program is %d bytes large; the image is to stay below 20 MB", info.Size())
+		t.Errorf("the program has %d bytes; the image should stay below 20 MiB", info.Size())
 	}
 	output, err := exec.Command(path, "handlers").Output()
 	if err != nil {
@@ -55,8 +55,8 @@ func TestProgram(t *testing.T) {
 	}
 }
 
-// BenchmarkFirstStatement measures from the process's start to its first SQL
-// statement on the wire: what a job waits before its own work begins.
+// BenchmarkFirstStatement measures the time from a process's start to its first SQL
+// statement on the wire: how long a job waits before its own work begins.
 //
 //	go test ./runner/stock -run '^$' -bench FirstStatement
 func BenchmarkFirstStatement(b *testing.B) {
@@ -100,14 +100,14 @@ func command(ctx context.Context, path, name, database string, job int) *exec.Cm
 	return cmd
 }
 
-// watcher sits between a runner and PostgreSQL and sees the first statement.
+// watcher is a proxy between a runner and PostgreSQL that notices the first statement.
 type watcher struct {
 	mu      sync.Mutex
 	started time.Time
 	first   time.Duration
 }
 
-// watch puts a watcher before the database and into its URL.
+// watch starts a watcher in front of the database and changes the URL to it.
 func watch(b *testing.B, database *string) *watcher {
 	b.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -158,8 +158,8 @@ func (w *watcher) serve(client net.Conn, behind string) {
 	_ = w.forward(client, server) // it ends when either side hangs up
 }
 
-// forward passes the client's messages on: the start-up message, which has no
-// type, then messages of a type and a length.
+// forward forwards the client's messages: first the start-up message, which has no
+// type, then messages with a type and a length.
 func (w *watcher) forward(client io.Reader, server io.Writer) error {
 	for header := 4; ; header = 5 {
 		message := make([]byte, header)

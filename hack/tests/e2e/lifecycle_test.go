@@ -52,7 +52,7 @@ func TestCancelledJobThatTookEffectIsNotDeleted(t *testing.T) {
 	tn.wantEffects(1)
 	pod := tn.runningPod("add", 1)
 	tn.change("add", func(spec *v1alpha1.WorkspaceJobSpec) { spec.Cancelled = true })
-	tn.waitLog(pod, "told to end")
+	tn.waitLog(pod, `"msg":"interrupted"`)
 	held.passOn()
 
 	job := tn.waitFinal("add", v1alpha1.StateSucceeded)

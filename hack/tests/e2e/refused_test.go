@@ -146,7 +146,7 @@ func TestUnusableDatabaseIsToldAndNothingRuns(t *testing.T) {
 		}, v1alpha1.ReasonMigrationPending, []string{secretKey, secretName}},
 		{"secret-bad-url", func(tn *tenant) {
 			tn.giveSecret("host=db user=acme password=" + secretOf(tn))
-		}, v1alpha1.ReasonDatabaseRefused, []string{"is no PostgreSQL URL", "postgres://role:password@host:5432/database"}},
+		}, v1alpha1.ReasonDatabaseRefused, []string{"is not a PostgreSQL URL", "postgres://role:password@host:5432/database"}},
 		{"port-closed", func(tn *tenant) {
 			tn.giveSecret(withHost(tn, net.JoinHostPort(shared.host, closedPort(tn.t))))
 		}, v1alpha1.ReasonMigrationFailed, []string{"cannot connect to PostgreSQL at " + shared.host, "connection refused"}},

@@ -1,5 +1,5 @@
--- Oldest first, beginning where the batch before ended: from the index's start
--- each batch would first pass all that the batches before have deleted.
+-- Oldest first, from where the last batch ended: from the start of the index, each
+-- batch would first pass everything that earlier batches have deleted.
 WITH old AS MATERIALIZED (
     SELECT ctid, {column} AS at
     FROM ONLY {table}

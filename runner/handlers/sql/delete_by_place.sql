@@ -1,5 +1,5 @@
--- A stretch of the table's pages, in their order (a TID range scan): over all
--- batches each page is read about once, index or not.
+-- A stretch of the table's pages, in their order (a TID range scan), so that all batches
+-- together read each page about once, with or without an index.
 WITH old AS MATERIALIZED (
     SELECT ctid
     FROM ONLY {table}

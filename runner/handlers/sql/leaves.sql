@@ -1,5 +1,5 @@
--- The tables that hold a table's rows: itself, its partitions, its children; and
--- whether each has an index that finds rows by the column.
+-- The tables that hold a table's rows (the table itself, its partitions, its children)
+-- and whether each has an index that finds rows by the column.
 WITH RECURSIVE tree AS (
     SELECT $1::oid AS oid
     UNION

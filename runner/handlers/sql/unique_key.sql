@@ -1,4 +1,4 @@
--- Is there a unique index on exactly these columns?
+-- Whether there is a unique index on exactly these columns.
 SELECT EXISTS (
     SELECT FROM pg_index i
     WHERE i.indrelid = $1::oid AND i.indisunique AND i.indisvalid AND i.indimmediate
