@@ -1,4 +1,4 @@
-// Command runner-go is a runner with one handler. Take it as the start of your own.
+// Command runner-go is a runner with one handler. Use it as a starting point for your own.
 package main
 
 import (
@@ -11,15 +11,15 @@ import (
 	"github.com/openradius/workspace-jobs/runner"
 )
 
-// closeArgs is decoded from the job's args; unknown fields are refused.
+// closeArgs is decoded from the job's args. Unknown fields are refused.
 type closeArgs struct {
 	Idle string `json:"idle"`
 }
 
-// Validate is asked before anything runs; its error fails the job for good.
+// Validate is called before anything runs. Its error fails the job for good.
 func (a closeArgs) Validate() error {
 	if _, err := time.ParseDuration(a.Idle); err != nil {
-		return fmt.Errorf("idle takes a duration such as 2h, not %q", a.Idle)
+		return fmt.Errorf("idle must be a duration such as 2h, not %q", a.Idle)
 	}
 	return nil
 }

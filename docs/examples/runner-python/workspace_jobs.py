@@ -1,16 +1,16 @@
 """The runner contract of Workspace Jobs (docs/runner-contract.md) for handlers in Python.
 
 It needs Python 3.9 and psycopg 3. A program that calls main() with its handlers is a
-runner: see runner.py.
+runner; see runner.py.
 
-Every run (JOB_ID and JOB_RUN) takes effect once. What makes it so is one table of its
-own, <LEDGER_SCHEMA>.python_runs, and one transaction for each run:
+Every run (JOB_ID and JOB_RUN) takes effect once. This needs one table,
+<LEDGER_SCHEMA>.python_runs, and one transaction for each run:
 
-    take a lock that all processes of the job wait for
-    has this run succeeded? then end, and run nothing
-    the handler
-    write that the run has succeeded
-    COMMIT, which also gives the lock back
+    acquire a lock that all processes of the job wait for
+    if this run has succeeded, stop here
+    run the handler
+    record that the run has succeeded
+    COMMIT, which also releases the lock
 
 Effect and success commit together, and only a process whose session still holds the lock
 can commit at all. A process that hangs loses its session after IDLE_LIMIT.
@@ -33,8 +33,8 @@ from psycopg import sql
 # Exit codes of the contract.
 DONE, FAILED, USAGE, PERMANENT, LATER, TIMEOUT, INTERRUPTED = 0, 1, 64, 65, 75, 124, 143
 
-# How long a handler may go without a statement, in milliseconds. PostgreSQL then ends the
-# session, and with it the lock that a frozen process, or one on a lost node, would keep.
+# How long a handler may go without a statement, in milliseconds. After that PostgreSQL ends
+# the session, which releases the lock of a process that is frozen or on a lost node.
 IDLE_LIMIT = 60_000
 
 MAX_MESSAGE, MAX_RESULT = 4096, 4000  # bytes
@@ -47,11 +47,11 @@ class Usage(Exception):
 
 
 class Permanent(Exception):
-    """Trying again is useless: the job fails for good."""
+    """A failure that no retry can fix: the job fails for good."""
 
 
 class Later(Exception):
-    """Try again after a delay, or by the job's retry policy if there is none."""
+    """Retry after a delay, or after the retry policy's delay if there is none."""
 
     def __init__(self, text, delay=None):
         super().__init__(text)
@@ -68,7 +68,7 @@ class Stop(BaseException):
 
 @dataclass(frozen=True)
 class Job:
-    """What a handler is told of its run."""
+    """The run that a handler is called for."""
 
     id: str
     run: int
@@ -78,15 +78,15 @@ class Job:
     queue: str
     handler: str
     args: dict
-    # When the run's first attempt began, by the database's clock: "now" for a handler,
-    # so that a retry means the same days.
+    # When the run's first attempt began, by the database's clock. Use it as "now", so that
+    # a retry means the same days.
     started_at: datetime = None
 
 
 def main(handlers):
-    """Do what the one argument and the environment say, and exit.
+    """Run the command in the one argument, with the environment of the contract, and exit.
 
-    handlers: functions by name. Each is called with a cursor in the run's transaction,
+    handlers are functions by name. Each is called with a cursor in the run's transaction,
     which it must not end, and a Job. What it returns, if anything, is the job's result.
     """
     signal.signal(signal.SIGTERM, _on_signal)
@@ -104,7 +104,7 @@ def main(handlers):
         code, message = LATER, {"error": str(error)}
         if error.delay is not None:
             message["retryAfter"] = f"{max(0, round(error.delay.total_seconds() * 1000))}ms"
-    except Exception as error:  # a fault of the handler, or of the database: try again
+    except Exception as error:  # a fault of the handler or of the database: retry
         log("exception", traceback=traceback.format_exc())
         code, message = FAILED, {"error": f"{type(error).__name__}: {error}".strip()}
     _ignore_signals()
@@ -114,24 +114,24 @@ def main(handlers):
 
 
 def log(text, **fields):
-    """One line of JSON on standard output. Never log a secret."""
+    """Write one line of JSON to standard output. Never log a secret."""
     print(_redact(json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "msg": text, **fields}, default=str)), flush=True)
 
 
 def _on_signal(number, _frame):
     if number == signal.SIGALRM:
         raise Stop(TIMEOUT, f"the attempt took longer than its timeout, {os.environ['JOB_TIMEOUT']}")
-    raise Stop(INTERRUPTED, "interrupted by SIGTERM; what was not committed is undone")
+    raise Stop(INTERRUPTED, "interrupted by SIGTERM; everything uncommitted was rolled back")
 
 
 def _ignore_signals():
-    """From here on it is decided how the process ends."""
+    """Block signals once it is decided how the process ends."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGALRM})
 
 
 def _command(handlers):
     if len(sys.argv) != 2 or sys.argv[1] not in ("run", "migrate"):
-        raise Usage("the one argument is run or migrate")
+        raise Usage("the one argument must be run or migrate")
     if sys.argv[1] == "migrate":
         connection = _connect("migrate")
         try:
@@ -158,14 +158,14 @@ def _command(handlers):
 def _run(connection, job, handler):
     runs = sql.Identifier(_environment("LEDGER_SCHEMA"), TABLE)
     cursor = connection.cursor()
-    # Known before anything happens, so that an older run of the job sees that it is over.
+    # Recorded before anything else, so that an older run of the job sees that it is over.
     cursor.execute(
         sql.SQL("INSERT INTO {} (job, run, name) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING").format(runs),
         (job.id, job.run, job.name),
     )
     connection.commit()
 
-    # For this transaction alone: behind a pooler the session is lent to others.
+    # For this transaction only: with a pooler, others use the session afterwards.
     cursor.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, true)", (str(IDLE_LIMIT),))
     cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"{TABLE} {job.id}",))
     cursor.execute(
@@ -177,7 +177,7 @@ def _run(connection, job, handler):
     (_, started_at, finished, result), *newer = cursor.fetchall()
     if finished:
         _ignore_signals()
-        log("this run has succeeded before; nothing is run", run=job.run)
+        log("the run has succeeded before; nothing to do", run=job.run)
         return _message(result)
     if newer:
         raise Permanent(f"run {newer[-1][0]} of this job has begun; this is run {job.run}")
@@ -186,15 +186,15 @@ def _run(connection, job, handler):
     log("started", handler=job.handler, run=job.run, attempt=job.attempt)
     message = _message(_checked(handler(cursor, replace(job, started_at=started_at))))
     if _transaction(cursor) != transaction:
-        raise Permanent("the handler has ended its transaction, which is the runner's to end: remove its COMMIT or ROLLBACK")
+        raise Permanent("the handler has ended its transaction, which only the runner may do: remove its COMMIT or ROLLBACK")
     cursor.execute(
         sql.SQL(
             "UPDATE {} SET finished_at = clock_timestamp(), attempt = %s, result = %s WHERE job = %s AND run = %s"
         ).format(runs),
         (job.attempt, json.dumps(message["result"]) if message else None, job.id, job.run),
     )
-    # Once told to commit, the database decides: a signal between here and its answer must
-    # not make us say that nothing has happened.
+    # A signal between here and the database's answer must not make this process report that
+    # nothing was committed.
     _ignore_signals()
     connection.commit()
     return message
@@ -205,11 +205,11 @@ def _transaction(cursor):
 
 
 def _checked(result):
-    """What a handler returned, if it can be a job's result."""
+    """Return a handler's result, if it can be a job's result."""
     try:
         size = len(_encoded(result))
     except (TypeError, ValueError) as error:
-        raise Permanent(f"what the handler returned is no JSON: {error}") from error
+        raise Permanent(f"the handler's result can't be encoded as JSON: {error}") from error
     if size > MAX_RESULT:
         raise Permanent(f"the result is {size} bytes long; at most {MAX_RESULT} fit: store the rest in the database")
     return result
@@ -227,11 +227,11 @@ def _connect(who):
     try:
         options = psycopg.conninfo.conninfo_to_dict(url)
     except psycopg.Error:
-        raise Usage("DATABASE_URL is no PostgreSQL connection URL") from None  # its text has the password
+        raise Usage("DATABASE_URL is not a PostgreSQL connection URL") from None  # its text has the password
     # prepare_threshold: no prepared statements, for poolers in transaction mode.
     options = {"connect_timeout": 10, "application_name": f"workspace-jobs/{who}", **options}
     connection = psycopg.connect(prepare_threshold=None, **options)
-    # Whoever has waited for the lock must see what was committed meanwhile.
+    # A process that has waited for the lock must see what was committed meanwhile.
     connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
     if os.environ.get("DATABASE_ALLOW_SUPERUSER") != "true":
         _refuse_mighty(connection)
@@ -239,7 +239,7 @@ def _connect(who):
 
 
 def _refuse_mighty(connection):
-    """Refuse a role that no right holds: docs/database.md."""
+    """Refuse a role that is not confined to its own database; see docs/database.md."""
     row = connection.execute(
         """SELECT session_user, rolname FROM pg_roles
         WHERE (rolsuper OR rolname IN ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files'))
@@ -258,7 +258,7 @@ def _refuse_mighty(connection):
 def _migrate(connection):
     schema = _environment("LEDGER_SCHEMA")
     cursor = connection.cursor()
-    # CREATE IF NOT EXISTS of two at once would fail for one of them.
+    # Without the lock, one of two concurrent CREATE IF NOT EXISTS may fail.
     cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"{TABLE} migrate {schema}",))
     cursor.execute(
         """SELECT relname FROM pg_class WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %s)
@@ -268,11 +268,11 @@ def _migrate(connection):
     other = cursor.fetchone()
     if other is not None:
         raise Permanent(
-            f"the schema {schema} holds {other[0]}, which is not this runner's:"
+            f"the schema {schema} has {other[0]}, which does not belong to this runner:"
             " give the workspace a schema of its own in spec.database.schema"
         )
     cursor.execute("SELECT FROM pg_namespace WHERE nspname = %s", (schema,))
-    if cursor.fetchone() is None:  # CREATE … IF NOT EXISTS asks for the right to create even then
+    if cursor.fetchone() is None:  # CREATE … IF NOT EXISTS needs the right to create even if it exists
         cursor.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
     cursor.execute(
         sql.SQL(
@@ -293,11 +293,11 @@ def _migrate(connection):
 
 
 def _cancel(connection):
-    """End the statement that runs in the server; closing alone would let it go on."""
+    """Cancel the statement that runs on the server. Closing alone would not stop it."""
     try:
         connection.cancel()
     except psycopg.Error as error:
-        log("the statement is not cancelled", error=str(error))
+        log("could not cancel the statement", error=str(error))
 
 
 # The environment and the termination message.
@@ -309,7 +309,7 @@ def _job():
     except ValueError:
         args = None
     if not isinstance(args, dict):
-        raise Usage("JOB_ARGS is no JSON object")
+        raise Usage("JOB_ARGS is not a JSON object")
     return Job(
         id=_environment("JOB_ID"),
         run=_number("JOB_RUN"),
@@ -325,22 +325,22 @@ def _job():
 def _environment(name):
     value = os.environ.get(name)
     if not value:
-        raise Usage(f"the environment has no {name}: this program is started by Workspace Jobs, or as its README says")
+        raise Usage(f"{name} is not set: start this program with Workspace Jobs, or as its README says")
     return value
 
 
 def _number(name):
     text = _environment(name)
     if not re.fullmatch(r"[1-9][0-9]{0,8}", text):
-        raise Usage(f"{name} is {text!r}; it is a number from 1")
+        raise Usage(f"{name} is {text!r}; it must be a whole number of at least 1")
     return int(text)
 
 
 def duration(text):
-    """A duration as Go and Kubernetes write them, such as 1h30m, as a timedelta."""
+    """Parse a duration as Go and Kubernetes write it, such as 1h30m, to a timedelta."""
     units = {"h": 3600, "m": 60, "s": 1, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
     if not re.fullmatch(r"([0-9]+(\.[0-9]+)?(h|ms|m|s|us|µs|ns))+", text):
-        raise Usage(f"{text!r} is no duration such as 1h30m")
+        raise Usage(f"{text!r} is not a duration such as 1h30m")
     return timedelta(seconds=sum(float(n) * units[unit] for n, _, unit in re.findall(r"([0-9]+(\.[0-9]+)?)(h|ms|m|s|us|µs|ns)", text)))
 
 
@@ -352,7 +352,7 @@ def _start_clock():
 
 
 def _write(message):
-    """Leave the termination message; where there is no file for it this is no pod."""
+    """Write the termination message, unless there is no file for it: then this is not a pod."""
     path = os.environ.get("JOB_MESSAGE_PATH") or "/dev/termination-log"
     text = _encoded(message)
     while len(text) > MAX_MESSAGE:
@@ -365,26 +365,26 @@ def _write(message):
     except FileNotFoundError:
         pass
     except OSError as error:
-        log("the termination message is not written", error=str(error))
+        log("could not write the termination message", error=str(error))
 
 
 def _encoded(value):
-    """Compact JSON, without the database's password."""
+    """Encode to compact JSON, without the database's password."""
     return _redact(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))).encode("utf-8", "replace")
 
 
 def _redact(text):
-    """Take the database's password out: the last line of defence, not the first."""
+    """Remove the database's password. This is the last line of defence, not the first."""
     url = os.environ.get("DATABASE_URL", "")
     secrets = {url, *re.findall(r"://[^:@/]*:(.*)@", url)}
     try:
         options = psycopg.conninfo.conninfo_to_dict(url)
         secrets |= {options.get("password") or "", options.get("sslpassword") or ""}
     except psycopg.Error:
-        pass  # then what stands in the URL is all that there is
+        pass  # then the secrets that are written in the URL are all there are
     secrets |= {unquote(secret) for secret in secrets}
     for secret in sorted(secrets, key=len, reverse=True):
         for written in (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], quote(secret, safe="", errors="replace"), secret):
-            if len(secret) >= 4:  # shorter ones are found in innocent words
+            if len(secret) >= 4:  # shorter ones would match parts of ordinary words
                 text = text.replace(written, "[redacted]")
     return text

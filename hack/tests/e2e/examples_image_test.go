@@ -36,7 +36,7 @@ func runnerExamples() []runnerExample {
 	return []runnerExample{
 		{
 			name: "runner-python", load: loadPython,
-			badArgs: "'2 hours' is no duration such as 1h30m",
+			badArgs: "'2 hours' is not a duration such as 1h30m",
 			noTable: `UndefinedTable: relation "radacct" does not exist`,
 		},
 		{

@@ -206,11 +206,11 @@ func TestPythonExampleNotifiesAReceiver(t *testing.T) {
 	tn.start(tn.makeJob("notify", "notify").args(map[string]any{"url": url}))
 	job := tn.waitFinal("notify", v1alpha1.StateSucceeded)
 	wantAttempts(t, job, v1alpha1.OutcomeFailed, v1alpha1.OutcomeSucceeded)
-	wantWords(t, "the attempt's error", job.Status.Attempts[0].Error, "the receiver answers 503")
+	wantWords(t, "the attempt's error", job.Status.Attempts[0].Error, "the receiver answered 503")
 	tn.start(tn.makeJob("refused", "notify").args(map[string]any{"url": url}))
 	job = tn.waitFinal("refused", v1alpha1.StateFailed)
 	wantAttempts(t, job, v1alpha1.OutcomePermanentFailure)
-	wantFailure(t, job, contract.ExitPermanent, "the receiver answers 404")
+	wantFailure(t, job, contract.ExitPermanent, "the receiver answered 404")
 	if len(keys) != len(answers) {
 		t.Fatalf("%d requests were made, not %d", len(keys), len(answers))
 	}

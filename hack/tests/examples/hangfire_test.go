@@ -8,8 +8,8 @@ import (
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
-// hangfireTables are those that docs/from-hangfire.md asks, with Hangfire.PostgreSql's
-// columns.
+// hangfireTables creates the tables that docs/from-hangfire.md queries, with the columns of
+// Hangfire.PostgreSql.
 const hangfireTables = `
 CREATE TABLE hangfire.hash (id bigserial PRIMARY KEY, key text NOT NULL, field text NOT NULL, value text, expireat timestamptz, UNIQUE (key, field));
 CREATE TABLE hangfire.job (id bigserial PRIMARY KEY, stateid bigint, statename text, invocationdata jsonb NOT NULL, arguments jsonb NOT NULL, createdat timestamptz NOT NULL, expireat timestamptz);
@@ -20,8 +20,8 @@ INSERT INTO hangfire.set (key, score, value) VALUES ('schedule', 1800000000, '1'
 
 var sqlFence = regexp.MustCompile("(?s)\n```sql\n(.*?)\n```")
 
-// TestHangfireQueries: what docs/from-hangfire.md asks of Hangfire's tables is answered,
-// and no runner makes its ledger among them.
+// TestHangfireQueries runs the queries of docs/from-hangfire.md on Hangfire's tables, and
+// checks that no runner creates its ledger among them.
 func TestHangfireQueries(t *testing.T) {
 	t.Parallel()
 	db := emptyTenant(t)
@@ -32,7 +32,7 @@ func TestHangfireQueries(t *testing.T) {
 	}
 	queries := sqlFence.FindAllStringSubmatch(string(page), -1)
 	if len(queries) != 4 {
-		t.Errorf("the page has %d queries", len(queries))
+		t.Errorf("the page has %d queries, want 4", len(queries))
 	}
 	for _, query := range queries {
 		tag, err := db.pool.Exec(t.Context(), query[1])

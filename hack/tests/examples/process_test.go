@@ -26,7 +26,7 @@ const (
 	example = "../../../docs/examples/runner-python"
 	// patience bounds every wait of a test.
 	patience = 60 * time.Second
-	// password must not show up in what a process writes.
+	// password must not appear in what a process writes.
 	password = `hunter2/"tricky"&<word>ž`
 )
 
@@ -67,7 +67,7 @@ type tenant struct {
 	pool *pgxpool.Pool
 }
 
-// newTenant is a database that the example has migrated, with a table for effects.
+// newTenant creates a database that the example has migrated, with a table for effects.
 func newTenant(t *testing.T) tenant {
 	t.Helper()
 	db := emptyTenant(t)
@@ -102,13 +102,13 @@ func (db tenant) exec(t *testing.T, sql string) {
 	}
 }
 
-// effects waits until so many are committed.
+// effects waits until the number of committed effects is want.
 func (db tenant) effects(t *testing.T, want string) {
 	t.Helper()
 	db.eventually(t, want, `SELECT count(*)::text FROM effects`)
 }
 
-// eventually waits until a query's one value is as wanted.
+// eventually waits until a query's one value is want.
 func (db tenant) eventually(t *testing.T, want, sql string) {
 	t.Helper()
 	var got string
@@ -123,12 +123,12 @@ func (db tenant) eventually(t *testing.T, want, sql string) {
 	t.Fatalf("%s: %s, want %s", sql, got, want)
 }
 
-// attempt describes one process; the zero value is attempt 1 of run 1 of the job.
+// attempt describes one process. The zero value is attempt 1 of run 1 of the job.
 type attempt struct {
 	command, program   string
 	run, number        int
 	handler, args, url string
-	// env is more of the environment, as NAME=value.
+	// env has further environment variables, as NAME=value.
 	env []string
 }
 
@@ -145,7 +145,7 @@ func (db tenant) start(t *testing.T, a attempt) *proc {
 	t.Helper()
 	dir := t.TempDir()
 	p := &proc{t: t, message: filepath.Join(dir, "message"), log: filepath.Join(dir, "log"), done: make(chan struct{})}
-	if err := os.WriteFile(p.message, []byte("what an earlier process left, and was longer than the answer"), 0o600); err != nil {
+	if err := os.WriteFile(p.message, []byte("a message that an earlier process left, longer than the new one"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	output, err := os.Create(p.log)
@@ -181,7 +181,7 @@ func or(value, otherwise string) string {
 	return value
 }
 
-// cleanUp ends the process and looks for the password in what it has written.
+// cleanUp ends the process and checks that it did not write the password.
 func (p *proc) cleanUp() {
 	p.signal(syscall.SIGKILL)
 	<-p.done
@@ -189,7 +189,7 @@ func (p *proc) cleanUp() {
 		text := p.read(path)
 		for _, secret := range []string{"hunter2", "tricky"} {
 			if strings.Contains(text, secret) {
-				p.t.Errorf("the password is in what it has written:\n%s", text)
+				p.t.Errorf("the process wrote the password:\n%s", text)
 			}
 		}
 	}
@@ -216,7 +216,7 @@ func (p *proc) waitFor(text string) {
 			return
 		}
 	}
-	p.t.Fatalf("it does not say %q", text)
+	p.t.Fatalf("the process has not written %q", text)
 }
 
 func (p *proc) wantExit(want int) {
@@ -224,14 +224,14 @@ func (p *proc) wantExit(want int) {
 	select {
 	case <-p.done:
 	case <-time.After(patience):
-		p.t.Fatal("the process does not end")
+		p.t.Fatal("the process did not end")
 	}
 	if got := p.cmd.ProcessState.ExitCode(); got != want {
 		p.t.Fatalf("exit code %d, want %d", got, want)
 	}
 }
 
-// answer is the termination message, within the contract.
+// answer returns the termination message and checks that it keeps to the contract.
 func (p *proc) answer() contract.Message {
 	p.t.Helper()
 	message, err := contract.ParseMessage(p.read(p.message))
@@ -241,11 +241,11 @@ func (p *proc) answer() contract.Message {
 	return message
 }
 
-// wantError is the exit code with an error that says this.
+// wantError checks the exit code and that the error contains text.
 func (p *proc) wantError(code int, text string) {
 	p.t.Helper()
 	p.wantExit(code)
 	if got := p.answer(); !strings.Contains(got.Error, text) || got.Result != nil {
-		p.t.Errorf("%+v does not say %q", got, text)
+		p.t.Errorf("%+v does not contain %q", got, text)
 	}
 }

@@ -1,5 +1,4 @@
-// Package examples holds tests of docs/examples: what people start their own from does
-// what its pages say.
+// Package examples tests docs/examples: what people copy should do what its pages say.
 package examples_test
 
 import (
@@ -16,7 +15,8 @@ import (
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
-// TestMigrate: as often as one likes, by many at once, and into no schema of others.
+// TestMigrate checks that migrating works repeatedly and concurrently, and is refused in a
+// schema that has something else.
 func TestMigrate(t *testing.T) {
 	t.Parallel()
 	db := emptyTenant(t)
@@ -34,16 +34,16 @@ func TestMigrate(t *testing.T) {
 		return db.start(t, attempt{command: contract.CommandMigrate})
 	}).wantExit(contract.ExitDone)
 	if outcome := runner.Migrate(t.Context(), runner.Description{DatabaseURL: db.url}); outcome.Kind == runner.Done {
-		t.Error("the Go library makes its ledger beside the example's")
+		t.Error("the Go library created its ledger beside the example's")
 	}
 	other := emptyTenant(t)
 	other.exec(t, `CREATE TABLE hangfire.job (id int)`)
 	p := other.start(t, attempt{command: contract.CommandMigrate})
-	p.wantError(contract.ExitPermanent, "the schema hangfire holds job, which is not this runner's")
+	p.wantError(contract.ExitPermanent, "the schema hangfire has job, which does not belong to this runner")
 	other.eventually(t, "job", `SELECT string_agg(tablename, ' ') FROM pg_tables WHERE schemaname = 'hangfire'`)
 }
 
-// TestEndings: each exit code, its message, and whether the effect is there.
+// TestEndings checks each exit code, its message, and that nothing was committed.
 func TestEndings(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -51,12 +51,12 @@ func TestEndings(t *testing.T) {
 		code    int
 		want    string
 	}{
-		"unknown command":   {attempt{command: "walk"}, contract.ExitUsage, "the one argument is run or migrate"},
+		"unknown command":   {attempt{command: "walk"}, contract.ExitUsage, "the one argument must be run or migrate"},
 		"unknown handler":   {attempt{handler: "nothing"}, contract.ExitUsage, "this image has no handler 'nothing'; it has broken"},
-		"arguments":         {attempt{handler: "done", args: "[1]"}, contract.ExitUsage, "JOB_ARGS is no JSON object"},
+		"arguments":         {attempt{handler: "done", args: "[1]"}, contract.ExitUsage, "JOB_ARGS is not a JSON object"},
 		"no run":            {attempt{handler: "done", env: []string{"JOB_RUN=0"}}, contract.ExitUsage, "JOB_RUN is '0'"},
-		"a time-out of 5":   {attempt{handler: "done", env: []string{"JOB_TIMEOUT=5"}}, contract.ExitUsage, "'5' is no duration such as 1h30m"},
-		"no URL":            {attempt{handler: "done", url: "postgres://acme:hunter2@[::1/acme"}, contract.ExitUsage, "DATABASE_URL is no PostgreSQL connection URL"},
+		"a time-out of 5":   {attempt{handler: "done", env: []string{"JOB_TIMEOUT=5"}}, contract.ExitUsage, "'5' is not a duration such as 1h30m"},
+		"no URL":            {attempt{handler: "done", url: "postgres://acme:hunter2@[::1/acme"}, contract.ExitUsage, "DATABASE_URL is not a PostgreSQL connection URL"},
 		"no server":         {attempt{handler: "done", url: "postgres://acme:hunter2@127.0.0.1:1/acme"}, contract.ExitFailed, "connection failed"},
 		"a superuser":       {attempt{handler: "done", url: server.AdminURL()}, contract.ExitUsage, "the database role postgres is refused"},
 		"permanent":         {attempt{handler: "permanent"}, contract.ExitPermanent, "no such customer"},
@@ -87,7 +87,7 @@ func TestLater(t *testing.T) {
 	db.effects(t, "0")
 }
 
-// TestOnce: a run that has succeeded does nothing more; a requeue is a new run.
+// TestOnce checks that a run that has succeeded is not run again, but a requeued one is.
 func TestOnce(t *testing.T) {
 	t.Parallel()
 	for _, pooled := range []bool{false, true} {
@@ -117,7 +117,7 @@ func TestOnce(t *testing.T) {
 	}
 }
 
-// TestOlderRun: what a requeue has ended has no effect any more.
+// TestOlderRun checks that a run has no effect after a requeue.
 func TestOlderRun(t *testing.T) {
 	t.Parallel()
 	db := newTenant(t)
@@ -126,12 +126,12 @@ func TestOlderRun(t *testing.T) {
 	db.effects(t, "0")
 }
 
-// waiting is how many processes wait for a lock of the job.
+// waiting is a query for the number of processes that wait for an advisory lock.
 const waiting = `SELECT count(*)::text FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
 	AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
 
-// held starts a process while another session has the lock that it takes, and lets it go on
-// once it waits for that.
+// held starts a process while another session holds the lock that it needs, and releases
+// the lock once the process waits for it.
 func (db tenant) held(t *testing.T, lock string, start func() *proc) *proc {
 	t.Helper()
 	tx, err := db.pool.Begin(t.Context())
@@ -147,11 +147,11 @@ func (db tenant) held(t *testing.T, lock string, start func() *proc) *proc {
 	return p
 }
 
-// TestTwoAtOnce: the second waits for the first, and then has nothing to do.
+// TestTwoAtOnce checks that a second process waits for the first, and then does nothing.
 func TestTwoAtOnce(t *testing.T) {
 	t.Parallel()
 	db := newTenant(t)
-	until := filepath.Join(t.TempDir(), "go on")
+	until := filepath.Join(t.TempDir(), "continue")
 	a := attempt{handler: "think", args: fmt.Sprintf(`{"until":%q}`, until)}
 	first := db.start(t, a)
 	first.waitFor("thinking")
@@ -164,17 +164,17 @@ func TestTwoAtOnce(t *testing.T) {
 	first.wantExit(contract.ExitDone)
 	second.wantExit(contract.ExitDone)
 	if strings.Contains(second.read(second.log), "thinking") {
-		t.Error("the second has run the handler too")
+		t.Error("the second process ran the handler too")
 	}
 	db.effects(t, "1")
 }
 
-// TestFrozen: a process that hangs in its transaction is overtaken, and has no effect when
-// it wakes.
+// TestFrozen checks that a process which hangs in its transaction is overtaken, and has no
+// effect when it wakes.
 func TestFrozen(t *testing.T) {
 	t.Parallel()
 	db := newTenant(t)
-	until := filepath.Join(t.TempDir(), "go on")
+	until := filepath.Join(t.TempDir(), "continue")
 	a := attempt{handler: "think", args: fmt.Sprintf(`{"until":%q}`, until), env: []string{"TEST_IDLE_LIMIT=1000"}}
 	frozen := db.start(t, a)
 	frozen.waitFor("thinking")
@@ -189,8 +189,8 @@ func TestFrozen(t *testing.T) {
 	db.eventually(t, "2", `SELECT string_agg(attempt::text, ' ') FROM effects`)
 }
 
-// TestSignal: SIGTERM undoes what is not committed, in the database and in Python, and
-// also while the process waits for another one.
+// TestSignal checks that SIGTERM rolls back what is not committed, whether the handler is
+// in the database or in Python or the process waits for another one.
 func TestSignal(t *testing.T) {
 	t.Parallel()
 	for _, handler := range []string{"wait", "think"} {
@@ -213,7 +213,7 @@ func TestSignal(t *testing.T) {
 	}
 }
 
-// TestKilled: after a process that was killed in its transaction the next one does it all.
+// TestKilled kills a process in its transaction: the next one should do all the work.
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	db := newTenant(t)
@@ -224,7 +224,7 @@ func TestKilled(t *testing.T) {
 	db.effects(t, "1")
 }
 
-// TestHandlers: the handlers of the example itself.
+// TestHandlers tests the handlers of the example itself.
 func TestHandlers(t *testing.T) {
 	t.Parallel()
 	db := newTenant(t)
@@ -248,16 +248,16 @@ func TestHandlers(t *testing.T) {
 	if got := string(p.answer().Result); got != `{"closed":1}` {
 		t.Errorf("result %s", got)
 	}
-	run(2, "close-sessions", `{"idle":"2 hours"}`).wantError(contract.ExitUsage, "'2 hours' is no duration")
-	run(2, "close-sessions", `{"idl":"2h"}`).wantError(contract.ExitUsage, "the arguments are")
+	run(2, "close-sessions", `{"idle":"2 hours"}`).wantError(contract.ExitUsage, "'2 hours' is not a duration")
+	run(2, "close-sessions", `{"idl":"2h"}`).wantError(contract.ExitUsage, "the arguments must be")
 
 	url := fmt.Sprintf(`{"url":%q}`, receiver.URL)
 	p = run(3, "notify", url)
-	p.wantError(contract.ExitLater, "the receiver answers 503")
+	p.wantError(contract.ExitLater, "the receiver answered 503")
 	if p.answer().RetryAfter != "7000ms" {
 		t.Errorf("%+v", p.answer())
 	}
-	run(4, "notify", url).wantError(contract.ExitPermanent, "the receiver answers 404")
+	run(4, "notify", url).wantError(contract.ExitPermanent, "the receiver answered 404")
 	p = run(5, "notify", url)
 	p.wantExit(contract.ExitDone)
 	if got := string(p.answer().Result); got != `{"status":200,"open":1}` {

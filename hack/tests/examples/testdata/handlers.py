@@ -1,4 +1,4 @@
-"""Handlers that end in each way, for the tests of docs/examples/runner-python."""
+"""Handlers that end in every possible way, for the tests of docs/examples/runner-python."""
 
 import os
 import time
@@ -50,14 +50,14 @@ def commits(cursor, job):
 
 
 def wait(cursor, job):
-    """In the database, for longer than any test."""
+    """Wait in the database, for longer than any test."""
     add(cursor, job)
     log("waiting")
     cursor.execute("SELECT pg_sleep(600)")
 
 
 def think(cursor, job):
-    """In Python, until a file is there."""
+    """Wait in Python, until a file exists."""
     add(cursor, job)
     log("thinking")
     while not os.path.exists(job.args["until"]):
