@@ -1,4 +1,4 @@
-// Package browser opens the dashboard in a real browser, as its users do.
+// Package browser drives a real browser, for tests of the dashboard.
 package browser
 
 import (
@@ -11,14 +11,14 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-// Browser is a Chromium without a window.
+// Browser is a headless Chromium.
 type Browser struct {
 	ctx  context.Context // chromedp keeps a browser in a context
 	stop func()
 }
 
-// Start a browser, which [Browser.Stop] ends. As root on Debian it is installed first if
-// it is missing.
+// Start starts a browser, which [Browser.Stop] ends. If Chromium is missing, it is installed
+// first, which needs root and Debian.
 func Start(ctx context.Context) (*Browser, error) {
 	path, err := chromium(ctx)
 	if err != nil {
@@ -26,7 +26,7 @@ func Start(ctx context.Context) (*Browser, error) {
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.Flag("disable-dev-shm-usage", true), chromedp.WSURLReadTimeout(testenv.PollLimit))
-	// It outlives the ctx that it is started with.
+	// The browser outlives ctx.
 	allocated, stop := chromedp.NewExecAllocator(context.WithoutCancel(ctx), options...)
 	opened, closeBrowser := chromedp.NewContext(allocated)
 	b := &Browser{opened, func() { closeBrowser(); stop() }}
@@ -37,10 +37,10 @@ func Start(ctx context.Context) (*Browser, error) {
 	return b, nil
 }
 
-// Stop the browser and all of its tabs.
+// Stop ends the browser and all of its tabs.
 func (b *Browser) Stop() { b.stop() }
 
-// chromium is the path of its program.
+// chromium returns the path of Chromium's program.
 func chromium(ctx context.Context) (string, error) {
 	if path, err := find(); err == nil {
 		return path, nil

@@ -14,10 +14,10 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-// tabLimit is how long a test may have a tab.
+// tabLimit is how long a test may keep a tab open.
 const tabLimit = 4 * testenv.PollLimit
 
-// Tab is a browser's tab with cookies of its own. What goes wrong in it fails its test.
+// Tab is a tab of a browser with its own cookies. What goes wrong in it fails its test.
 type Tab struct {
 	t   testing.TB
 	url string
@@ -27,8 +27,8 @@ type Tab struct {
 	faults []string
 }
 
-// Tab for the pages below a URL, such as http://127.0.0.1:5000. The test fails if a page
-// has an error of its script, a violation of its policy, or a file that is not there.
+// Tab opens a tab for the pages below a URL, such as http://127.0.0.1:5000. The test fails
+// if a page has an error in a script, violates its content security policy, or lacks a file.
 func (b *Browser) Tab(t testing.TB, url string) *Tab {
 	t.Helper()
 	ctx, closeTab := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext())
@@ -44,7 +44,7 @@ func (b *Browser) Tab(t testing.TB, url string) *Tab {
 			if err != nil {
 				return
 			}
-			tab.heard(message)
+			tab.check(message)
 		}
 	})
 	t.Cleanup(func() {
@@ -52,21 +52,20 @@ func (b *Browser) Tab(t testing.TB, url string) *Tab {
 		closeTab()
 		listening.Wait()
 		for _, fault := range tab.faults {
-			t.Errorf("the browser's console: %s", fault)
+			t.Errorf("in the browser's console: %s", fault)
 		}
 	})
 	return tab
 }
 
-// heard what a page must not have.
-func (tab *Tab) heard(message chromedp.ConsoleMessage) {
+// check records a message of the console that is a fault of the page.
+func (tab *Tab) check(message chromedp.ConsoleMessage) {
 	switch message.Type {
 	case chromedp.ConsoleWarning, chromedp.ConsoleError, chromedp.ConsoleException:
 	default:
 		return
 	}
-	// A page that says no is what a test asks for; a file of a page's that is not there is a
-	// fault.
+	// Tests ask for pages that answer with an error. A static file that is missing is a fault.
 	if strings.Contains(message.Text, "the server responded with a status of 4") && !strings.Contains(message.URL, "/static/") {
 		return
 	}
@@ -82,7 +81,7 @@ func (tab *Tab) do(actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// Eval is what a script in the page gives; a promise's value once it has one.
+// Eval returns the value of a script in the page. It waits for the value of a promise.
 func Eval[T any](tab *Tab, script string) T {
 	tab.t.Helper()
 	value, err := chromedp.Run(tab.ctx, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
@@ -92,25 +91,25 @@ func Eval[T any](tab *Tab, script string) T {
 	return value
 }
 
-// Do what a script does.
+// Do runs a script in the page.
 func (tab *Tab) Do(script string) {
 	tab.t.Helper()
 	Eval[chromedp.Void](tab, script)
 }
 
-// Open a page by its path.
+// Open opens a page by its path.
 func (tab *Tab) Open(path string) {
 	tab.t.Helper()
 	tab.do(chromedp.Navigate(tab.url+path), chromedp.WaitReady(chromedp.CSS("main")))
 }
 
-// Fetch a path as the page's own scripts would, and return the answer's text.
+// Fetch fetches a path as the page's own scripts would, and returns the text of the answer.
 func (tab *Tab) Fetch(path string) string {
 	tab.t.Helper()
 	return Eval[string](tab, "fetch("+strconv.Quote(path)+").then((answer) => answer.text())")
 }
 
-// Press a button or a link, and wait for the page that it leads to.
+// Press clicks a button or a link, and waits for the page that it leads to.
 func (tab *Tab) Press(selector string) {
 	tab.t.Helper()
 	tab.until(selector)
@@ -119,37 +118,37 @@ func (tab *Tab) Press(selector string) {
 	}
 }
 
-// Click what leads to no other page.
+// Click clicks an element that does not lead to another page.
 func (tab *Tab) Click(selector string) {
 	tab.t.Helper()
 	tab.until(selector)
 	tab.Do(element(selector) + ".click()")
 }
 
-// until there is such an element to be seen. It is asked for by script: the library's own
-// way remembers a node, which may be another one by then, for a list draws itself again.
+// until waits until an element is visible. It uses a script, since the library's own way
+// remembers a node, which lists replace when they are redrawn.
 func (tab *Tab) until(selector string) {
 	tab.t.Helper()
 	script := "((e) => e !== null && e.checkVisibility())(" + element(selector) + ")"
-	testenv.Eventually(tab.t, "there is "+selector, func(context.Context) error {
-		there, err := chromedp.Run(tab.ctx, chromedp.Evaluate[bool](script))
-		if err == nil && !there {
-			err = errNotThere
+	testenv.Eventually(tab.t, selector+" is visible", func(context.Context) error {
+		visible, err := chromedp.Run(tab.ctx, chromedp.Evaluate[bool](script))
+		if err == nil && !visible {
+			err = errNotVisible
 		}
 		return err
 	})
 }
 
-var errNotThere = errors.New("it is not there, or hidden")
+var errNotVisible = errors.New("it does not exist or is hidden")
 
-// Fill a field.
+// Fill sets the value of a field.
 func (tab *Tab) Fill(selector, text string) {
 	tab.t.Helper()
 	tab.until(selector)
 	tab.do(chromedp.SetValue(chromedp.CSS(selector), text))
 }
 
-// Type as on a keyboard, where the focus is.
+// Type types on the keyboard, where the focus is.
 func (tab *Tab) Type(keys string) {
 	tab.t.Helper()
 	tab.do(chromedp.KeyEvent(keys))
@@ -159,38 +158,38 @@ func element(selector string) string {
 	return "document.querySelector(" + strconv.Quote(selector) + ")"
 }
 
-// See waits until the first such element has the text, and is not hidden.
+// See waits until the first element of a selector is visible and contains the text.
 func (tab *Tab) See(selector, text string) {
 	tab.t.Helper()
-	script := "((e) => e && e.checkVisibility() ? e.textContent : '(it is not there)')(" + element(selector) + ")"
-	testenv.Eventually(tab.t, fmt.Sprintf("%s says %q", selector, text), func(context.Context) error {
+	script := "((e) => e && e.checkVisibility() ? e.textContent : '(it does not exist or is hidden)')(" + element(selector) + ")"
+	testenv.Eventually(tab.t, fmt.Sprintf("%s contains %q", selector, text), func(context.Context) error {
 		got, err := chromedp.Run(tab.ctx, chromedp.Evaluate[string](script))
 		if err == nil && !strings.Contains(got, text) {
-			err = fmt.Errorf("it says %.600q", strings.Join(strings.Fields(got), " "))
+			err = fmt.Errorf("its text is %.600q", strings.Join(strings.Fields(got), " "))
 		}
 		return err
 	})
 }
 
-// Has reports whether there is such an element.
+// Has reports whether an element exists.
 func (tab *Tab) Has(selector string) bool {
 	tab.t.Helper()
 	return Eval[bool](tab, element(selector)+" !== null")
 }
 
-// HTML of the page as it is.
+// HTML returns the page's current HTML.
 func (tab *Tab) HTML() string {
 	tab.t.Helper()
 	return Eval[string](tab, "document.documentElement.outerHTML")
 }
 
-// Mark the page, for [Tab.Marked] to tell that it was not loaded anew.
+// Mark marks the page, for [Tab.Marked].
 func (tab *Tab) Mark() { tab.Do("window.marked = true") }
 
-// Marked reports whether the page is still the one that was marked.
+// Marked reports whether the page that was marked was not reloaded since.
 func (tab *Tab) Marked() bool { return Eval[bool](tab, "window.marked === true") }
 
-// SignIn to the dashboard with a token.
+// SignIn signs in to the dashboard with a token.
 func (tab *Tab) SignIn(token string) {
 	tab.t.Helper()
 	tab.Open("/hangfire")

@@ -1,5 +1,5 @@
-// Package netpol works out which connections NetworkPolicies allow, for a cluster whose
-// network plugin does not carry them out, or that has none.
+// Package netpol computes which connections NetworkPolicies allow, for clusters whose
+// network plugin does not enforce them, or that have none.
 package netpol
 
 import (
@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Read what is in the cluster now.
+// Read reads the NetworkPolicies and namespaces that are in the cluster now.
 func Read(ctx context.Context, reader client.Reader) (World, error) {
 	var policies networkingv1.NetworkPolicyList
 	var namespaces corev1.NamespaceList
@@ -32,7 +32,7 @@ func Read(ctx context.Context, reader client.Reader) (World, error) {
 	return w, nil
 }
 
-// Pod is one that there is, as the end of a connection.
+// Pod returns a pod of the cluster as the end of a connection.
 func Pod(pod *corev1.Pod) End {
 	end := End{Name: "pod " + pod.Name, Namespace: pod.Namespace, Labels: pod.Labels, Address: pod.Status.PodIP, Ports: map[string]int32{}}
 	for _, container := range pod.Spec.Containers {
@@ -43,17 +43,17 @@ func Pod(pod *corev1.Pod) End {
 	return end
 }
 
-// End of a connection: a pod, or an address outside of the cluster.
+// End is one end of a connection: a pod, or an address outside the cluster.
 type End struct {
 	Name      string
 	Namespace string
 	Labels    map[string]string
 	Address   string
-	// Ports of a pod by the names that its containers give them.
+	// Ports are a pod's ports by the names that its containers give them.
 	Ports map[string]int32
 }
 
-// Dial is a connection that somebody tries to make.
+// Dial is an attempt to connect.
 type Dial struct {
 	From, To End
 	Protocol corev1.Protocol
@@ -70,8 +70,9 @@ type World struct {
 	Namespaces map[string]map[string]string
 }
 
-// Allows says what Kubernetes says of network policies: a pod that one selects, for a
-// direction, may do what one of those allows; both ends must let the connection be.
+// Allows reports whether the policies allow a connection, by the rules of Kubernetes: once a
+// policy selects a pod for a direction, only what one of its policies for that direction
+// allows is allowed. A connection needs to be allowed at both ends.
 // https://kubernetes.io/docs/concepts/services-networking/network-policies/
 func (w World) Allows(d Dial) bool {
 	return w.allowsOneWay(d.From, d.To, networkingv1.PolicyTypeEgress, d) && w.allowsOneWay(d.To, d.From, networkingv1.PolicyTypeIngress, d)
@@ -93,7 +94,7 @@ func (w World) allowsOneWay(self, other End, way networkingv1.PolicyType, d Dial
 	return !isolated
 }
 
-// rule is one of either way.
+// rule is an ingress or an egress rule.
 type rule struct {
 	ports []networkingv1.NetworkPolicyPort
 	peers []networkingv1.NetworkPolicyPeer

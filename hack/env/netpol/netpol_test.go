@@ -9,9 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// TestPoliciesAreWorkedOut holds the judgement against what Kubernetes'
-// documentation says.
-func TestPoliciesAreWorkedOut(t *testing.T) {
+// TestAllows checks the rules in Kubernetes' documentation.
+func TestAllows(t *testing.T) {
 	t.Parallel()
 	a := End{Name: "a", Namespace: "one", Labels: map[string]string{"app": "a"}, Address: "10.0.0.1"}
 	b := End{Name: "b", Namespace: "two", Labels: map[string]string{"app": "b"}, Address: "10.0.0.2", Ports: map[string]int32{"web": 80}}
@@ -44,8 +43,8 @@ func TestPoliciesAreWorkedOut(t *testing.T) {
 		want     bool
 	}{
 		"no policy":                        {nil, 80, true},
-		"somebody else's":                  {[]networkingv1.NetworkPolicy{policy("three", egress)}, 22, true},
-		"anybody":                          {[]networkingv1.NetworkPolicy{policy("one", egress)}, 80, true},
+		"another namespace's policy":       {[]networkingv1.NetworkPolicy{policy("three", egress)}, 22, true},
+		"any peer":                         {[]networkingv1.NetworkPolicy{policy("one", egress)}, 80, true},
 		"the last port":                    {[]networkingv1.NetworkPolicy{policy("one", egress)}, 90, true},
 		"another port":                     {[]networkingv1.NetworkPolicy{policy("one", egress)}, 91, false},
 		"another port, in":                 {[]networkingv1.NetworkPolicy{policy("two", ingress)}, 79, false},
@@ -65,7 +64,7 @@ func TestPoliciesAreWorkedOut(t *testing.T) {
 	} {
 		w := World{Policies: test.policies, Namespaces: map[string]map[string]string{"one": {"app": "1"}, "two": {"app": "2"}}}
 		if got := w.Allows(Dial{a, b, corev1.ProtocolTCP, test.port}); got != test.want {
-			t.Errorf("%s: allowed is %v", what, got)
+			t.Errorf("%s: allowed is %v, want %v", what, got, test.want)
 		}
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/quick"
 )
 
-// SQLSTATE codes of what a tenant is answered.
+// SQLSTATE codes of the errors that tenants get.
 const (
 	insufficientPrivilege = "42501"
 	undefinedObject       = "42704"
@@ -26,18 +26,18 @@ const (
 	passwordRequired      = "2F003"
 )
 
-// street is a server with two tenants, of which ann tries to reach across to ben.
+// street is a server with two tenants, ann and ben. ann tries to reach ben.
 type street struct {
 	*postgres.Server
 	ann, ben string
-	// bens is a session of ben's, and bensObject a large object of his.
+	// bens is a session of ben, and bensObject a large object of his.
 	bens       *pgx.Conn
 	bensObject uint32
 }
 
 const (
 	annsPassword = "ann's word"
-	bensSecret   = "what only ben may read"
+	bensSecret   = "only ben may read this"
 )
 
 func newStreet(t *testing.T) *street {
@@ -58,7 +58,7 @@ func newStreet(t *testing.T) *street {
 			t.Fatal(err)
 		}
 	}
-	// What a kind admin may have installed for ann.
+	// An admin may have installed these for ann.
 	for _, sql := range []string{`CREATE EXTENSION dblink`, `CREATE EXTENSION postgres_fdw`} {
 		mustQuery(t, s.admin("ann"), sql)
 	}
@@ -71,12 +71,13 @@ func newStreet(t *testing.T) *street {
 	return s
 }
 
-// admin is the superuser's way to a database.
+// admin returns the superuser's URL for a database.
 func (s *street) admin(database string) string {
 	return s.URL("postgres", s.AdminPassword, database)
 }
 
-// dblink calls a function of dblink with a connection string to a database, as ann.
+// dblink returns SQL that calls a function of dblink with a connection string of ann for a
+// database.
 func (s *street) dblink(function, database, password string) string {
 	to := fmt.Sprintf("host=%s port=%d dbname=%s user=ann", s.Listen[0], s.Port, database)
 	if password != "" {
@@ -95,19 +96,19 @@ func connect(t *testing.T, url string) *pgx.Conn {
 	return conn
 }
 
-// Each attempt stands beside one that works, so that what is refused is reaching
-// across and not a slip in the statement.
+// TestTenantCannotReachAcross pairs each attempt with one that works, to show that the
+// attempt fails for reaching across and not for a mistake in the statement.
 func TestTenantCannotReachAcross(t *testing.T) {
 	t.Parallel()
 	s := newStreet(t)
-	anns := connect(t, s.ann) // a second session of ann's, to end
+	anns := connect(t, s.ann) // a second session of ann, to end
 	bensPID, annsPID := s.bens.PgConn().PID(), anns.PgConn().PID()
 	asAdmin := func(sql string) []string { return []string{s.admin("ann"), sql} }
 	asAnn := func(sql string) []string { return []string{s.ann, sql} }
 	for name, test := range map[string]struct {
 		sql   string
 		code  string
-		works []string // whose URL, and what
+		works []string // a URL, and a statement that works there
 	}{
 		"dblink to ben":                    {s.dblink("dblink_connect", "ben", annsPassword), cannotConnect, asAnn(s.dblink("dblink_connect", "ann", annsPassword))},
 		"dblink as the server itself":      {s.dblink("dblink_connect", "ann", ""), passwordRequired, nil},
@@ -160,7 +161,7 @@ func TestTenantCannotReachAcross(t *testing.T) {
 				return
 			}
 			if _, err := connect(t, test.works[0]).Exec(t.Context(), test.works[1]); err != nil {
-				t.Errorf("beside it, %s: %v", test.works[1], err)
+				t.Errorf("the statement that should work, %s: %v", test.works[1], err)
 			}
 		})
 	}
@@ -175,7 +176,7 @@ func wantCode(t *testing.T, err error, code string) {
 	}
 }
 
-// wantUntouched: whatever was tried, ben has what he had and ann is what she was.
+// wantUntouched checks that ben's data and ann's rights have not changed.
 func (s *street) wantUntouched(t *testing.T) {
 	t.Helper()
 	var secret string
@@ -194,7 +195,7 @@ func (s *street) wantUntouched(t *testing.T) {
 func TestTenantConnectsToItsOwnDatabaseOnly(t *testing.T) {
 	t.Parallel()
 	s := newStreet(t)
-	// An owner could; ann has no right to pass on, which is a warning only.
+	// An owner could do this. ann has no right to pass on, which is only a warning.
 	mustQuery(t, s.ann, `GRANT CONNECT ON DATABASE ann TO ben`)
 	mustQuery(t, s.ann, `GRANT CONNECT ON DATABASE ann TO PUBLIC`)
 	for name, test := range map[string]struct{ url, code string }{
@@ -225,19 +226,20 @@ func TestNotificationsAndLocksStayInTheirDatabase(t *testing.T) {
 	mustQuery(t, s.ben, `NOTIFY jobs, 'of ben'`)
 	got, err := s.bens.WaitForNotification(t.Context())
 	if err != nil || got.Payload != "of ben" {
-		t.Errorf("ben hears %+v, %v", got, err)
+		t.Errorf("ben was notified with %+v, %v", got, err)
 	}
 	anns := connect(t, s.ann)
 	mustExec(t, anns, `SELECT pg_advisory_lock(1)`)
 	for url, want := range map[string]bool{s.ben: true, s.ann: false} {
 		var free bool
 		if err := connect(t, url).QueryRow(t.Context(), `SELECT pg_try_advisory_lock(1)`).Scan(&free); err != nil || free != want {
-			t.Errorf("the lock that ann holds is free %v, %v; want %v", free, err, want)
+			t.Errorf("the lock that ann holds is free: %v, %v; want %v", free, err, want)
 		}
 	}
 }
 
-// What a PostgreSQL shows to every role, whatever one does: docs/database.md says so.
+// TestWhatPostgreSQLShowsOfOtherTenants checks what docs/database.md says that PostgreSQL
+// shows to every role, with no way to prevent it.
 func TestWhatPostgreSQLShowsOfOtherTenants(t *testing.T) {
 	t.Parallel()
 	s := newStreet(t)
@@ -275,7 +277,8 @@ func mustExec(t *testing.T, conn *pgx.Conn, sql string) {
 	}
 }
 
-// A managed database's admin is no superuser; the file is for such a one too.
+// TestTenantSQLNeedsNoSuperuser runs the file as an admin of a managed database, who is not
+// a superuser.
 func TestTenantSQLNeedsNoSuperuser(t *testing.T) {
 	t.Parallel()
 	s := newStreet(t)

@@ -15,10 +15,10 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/ports"
 )
 
-// temporaryPrefix begins the names of the folders that Start makes.
+// temporaryPrefix is the prefix of the temporary folders of Start.
 const temporaryPrefix = "workspace-jobs-postgres-"
 
-// state is what the folder knows of its server.
+// state is the description of a server in its folder.
 type state struct {
 	Dir           string   `json:"-"`
 	Listen        []string `json:"listen"`
@@ -37,8 +37,8 @@ func readState(dir string) (state, error) {
 	return read, json.Unmarshal(text, &read)
 }
 
-// temporaryDir makes a folder that this process holds by a lock, and removes the
-// folders of processes that were killed before they could.
+// temporaryDir creates a folder that this process locks, and removes the folders of
+// processes that were killed before they could.
 func temporaryDir() (string, func(), error) {
 	stale, err := filepath.Glob(filepath.Join(os.TempDir(), temporaryPrefix+"*"))
 	if err != nil {
@@ -46,11 +46,11 @@ func temporaryDir() (string, func(), error) {
 	}
 	for _, dir := range stale {
 		if unlock, err := lockDir(dir); err == nil {
-			_ = os.RemoveAll(dir) // what can't be removed now is tried next time
+			_ = os.RemoveAll(dir) // if it fails, the next process tries again
 			unlock()
 		}
 	}
-	// Locked before it gets the name that others look for.
+	// Locked before it gets the name that other processes search for.
 	made, err := os.MkdirTemp("", "new-"+temporaryPrefix)
 	if err != nil {
 		return "", nil, err
@@ -67,7 +67,7 @@ func temporaryDir() (string, func(), error) {
 	return dir, unlock, nil
 }
 
-// lockDir claims dir until the returned function is called or the process ends.
+// lockDir locks dir until the returned function is called or the process ends.
 func lockDir(dir string) (func(), error) {
 	file, err := os.Open(dir)
 	if err != nil {
@@ -79,7 +79,7 @@ func lockDir(dir string) (func(), error) {
 	return func() { _ = file.Close() }, nil
 }
 
-// initialise makes a database cluster and its configuration in options.Dir.
+// initialise creates a database cluster and its configuration in options.Dir.
 func initialise(ctx context.Context, programs programs, options Options) (state, error) {
 	made, err := newState(options)
 	if err != nil {
@@ -155,8 +155,8 @@ func settings(made state, options Options) string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// hostRules lets clients in by password from the loopback, from the machine's own
-// addresses that the server listens on, and from the networks asked for.
+// hostRules lets clients connect with a password from the loopback, from the addresses
+// that the server listens on, and from the networks of options.Allow.
 func hostRules(made state, options Options) string {
 	networks := []string{"127.0.0.0/8", "::1/128"}
 	for _, address := range made.Listen {

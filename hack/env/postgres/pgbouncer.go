@@ -19,7 +19,7 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/ports"
 )
 
-// PgBouncer is a connection pooler in transaction mode before a Server.
+// PgBouncer is a connection pooler in transaction mode in front of a Server.
 type PgBouncer struct {
 	dir     string
 	host    string
@@ -27,9 +27,9 @@ type PgBouncer struct {
 	process *process
 }
 
-// StartPgBouncer runs PgBouncer in transaction mode on a free port of the loopback
-// until Stop, or until this process ends. At most poolSize sessions are open to
-// each database for each role. Roles sign in with their PostgreSQL passwords.
+// StartPgBouncer runs PgBouncer in transaction mode on a free port of the loopback until
+// Stop is called or this process ends. It opens at most poolSize sessions for each
+// database and role. Roles sign in with their PostgreSQL passwords.
 func (s *Server) StartPgBouncer(ctx context.Context, poolSize int) (*PgBouncer, error) {
 	path, err := findPgBouncer(ctx)
 	if err != nil {
@@ -76,7 +76,7 @@ func findPgBouncer(ctx context.Context) (string, error) {
 			return "", err
 		}
 	}
-	return "", errors.New("the package pgbouncer is installed, but its program is not to be found")
+	return "", errors.New("the package pgbouncer is installed, but its program is not in PATH or /usr/sbin")
 }
 
 func (p *PgBouncer) logFile() string { return filepath.Join(p.dir, "log") }
@@ -99,7 +99,7 @@ func (p *PgBouncer) settings(s *Server, poolSize int) string {
 	}, "\n")
 }
 
-// URL is u, a URL of the server, with the way through PgBouncer.
+// URL returns u, a URL of the server, changed to go through PgBouncer.
 func (p *PgBouncer) URL(u string) (string, error) {
 	parsed, err := url.Parse(u)
 	if err != nil {
@@ -132,7 +132,7 @@ func (p *PgBouncer) waitReady(ctx context.Context, s *Server) error {
 		select {
 		case <-ctx.Done():
 			log, _ := os.ReadFile(p.logFile())
-			return fmt.Errorf("PgBouncer does not answer: %w: %s", err, lastLines(string(log)))
+			return fmt.Errorf("PgBouncer did not answer in time: %w: %s", err, lastLines(string(log)))
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

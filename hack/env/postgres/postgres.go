@@ -1,9 +1,9 @@
-// Package postgres runs a private PostgreSQL for tests and demonstrations: a
-// folder of its own, a free port, passwords over TCP only, and no trace when it
-// stops. It is not for data that matters: fsync is off.
+// Package postgres runs a private PostgreSQL for tests and demonstrations, in its own
+// folder, on a free port and with passwords over TCP only. It leaves no trace when it
+// stops. Don't use it for data that matters: fsync is off.
 //
-// It uses the PostgreSQL programs of the machine, and installs Debian's package
-// when they are missing and it runs as root.
+// It uses the PostgreSQL programs of the machine. If they are missing, it installs
+// Debian's package, which needs root.
 package postgres
 
 import (
@@ -30,23 +30,23 @@ const adminRole = "postgres"
 // startTimeout bounds how long a server may take to answer.
 const startTimeout = time.Minute
 
-// Options configures a server. The zero value is a server for one test binary: a
-// temporary folder, a free port of the loopback, gone when the process ends.
+// Options configures a server. The zero value is a server for one test binary, with a
+// temporary folder and a free port of the loopback, which is gone when the process ends.
 type Options struct {
-	// Dir holds the server's files; empty: a temporary folder that Stop removes.
-	// As root, its parents must let the user "postgres" through.
+	// Dir is the folder of the server's files. Default: a temporary folder that Stop
+	// removes. As root, the user "postgres" must be able to enter its parents.
 	Dir string
-	// Listen is the addresses to listen on. Default: the loopback; of a server that ends
-	// with this process, an address of the loopback that no other process uses.
+	// Listen are the addresses to listen on. Default: the loopback, or an address of the
+	// loopback that no other process uses for a server that ends with this process.
 	Listen []string
-	// Port is the TCP port, 1 to 65535; 0: a free one.
+	// Port is the TCP port, 1 to 65535. Default: a free one.
 	Port int
-	// Allow is the networks, such as 10.244.0.0/16, whose clients may connect
-	// with a password, beside the loopback and the Listen addresses.
+	// Allow are networks, such as 10.244.0.0/16, whose clients may connect with a
+	// password, in addition to the loopback and the Listen addresses.
 	Allow []string
-	// MaxConnections is how many sessions there may be at once. Default: 300.
+	// MaxConnections is the maximum number of sessions. Default: 300.
 	MaxConnections int
-	// TLS lets clients connect with TLS as well; CAFile is what they verify it by.
+	// TLS lets clients connect with TLS, too. They verify the server with CAFile.
 	TLS bool
 }
 
@@ -55,12 +55,12 @@ type Server struct {
 	state
 	// process is nil for a server that runs on its own (Up, Open).
 	process *process
-	// unlock ends the claim to a temporary folder; nil for a folder of the caller's.
+	// unlock releases a temporary folder. It is nil for a folder of the caller.
 	unlock func()
 }
 
-// Start runs a server until Stop, or until this process ends, however it ends.
-// It returns when the server takes connections.
+// Start runs a server until Stop is called or this process ends, however it ends. It
+// returns when the server accepts connections.
 func Start(ctx context.Context, options Options) (*Server, error) {
 	programs, err := findPrograms(ctx)
 	if err != nil {
@@ -88,12 +88,12 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 	return server, nil
 }
 
-// Up starts a server that goes on when this process ends, until Down. A folder
-// that holds a server already is started again as it was: options other than Dir
-// count only the first time. Dir is required.
+// Up starts a server that keeps running after this process ends, until Down. If the
+// folder already has a server, it is started again as it was, and options other than
+// Dir are ignored. Dir is required.
 func Up(ctx context.Context, options Options) (*Server, error) {
 	if options.Dir == "" {
-		return nil, errors.New("a server that goes on needs a folder of its own")
+		return nil, errors.New("a server that keeps running needs its own folder: set Dir")
 	}
 	programs, err := findPrograms(ctx)
 	if err != nil {
@@ -116,7 +116,7 @@ func Up(ctx context.Context, options Options) (*Server, error) {
 	return server, server.waitReady(ctx)
 }
 
-// Down stops the server of Up and keeps its files. Without one it does nothing.
+// Down stops the server of Up and keeps its files. It does nothing if there is none.
 func Down(ctx context.Context, dir string) error {
 	programs, err := findPrograms(ctx)
 	if err != nil {
@@ -135,7 +135,7 @@ func Down(ctx context.Context, dir string) error {
 	return programs.run(ctx, "pg_ctl", "stop", "-D", server.dataDir(), "-m", "fast", "-w", "-t", "60")
 }
 
-// Open is the server that Up has made in dir, whether it runs or not.
+// Open returns the server that Up created in dir, whether it runs or not.
 func Open(dir string) (*Server, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -148,8 +148,8 @@ func Open(dir string) (*Server, error) {
 	return &Server{state: read}, nil
 }
 
-// Stop ends a server of Start, at once and with all its sessions, and removes its
-// temporary folder.
+// Stop ends a server of Start and all its sessions at once, and removes its temporary
+// folder.
 func (s *Server) Stop() error {
 	var err error
 	if s.process != nil {
@@ -162,12 +162,12 @@ func (s *Server) Stop() error {
 	return err
 }
 
-// AdminURL is the superuser's connection URL for the database "postgres".
+// AdminURL returns the superuser's connection URL for the database "postgres".
 func (s *Server) AdminURL() string {
 	return s.URL(adminRole, s.AdminPassword, "postgres")
 }
 
-// URL is a connection URL to the server's first address.
+// URL returns a connection URL for the server's first address.
 func (s *Server) URL(role, password, database string) string {
 	u := url.URL{
 		Scheme: "postgres",
@@ -178,7 +178,7 @@ func (s *Server) URL(role, password, database string) string {
 	return u.String() + "?sslmode=disable"
 }
 
-// Log is what the server has logged.
+// Log returns the server's log.
 func (s *Server) Log() string {
 	text, err := os.ReadFile(filepath.Join(s.Dir, "log"))
 	if err != nil {
@@ -193,7 +193,7 @@ func (s *Server) running(ctx context.Context, programs programs) bool {
 	return cmd.Run() == nil
 }
 
-// waitReady returns when the server takes connections, from the right roles only.
+// waitReady returns when the server accepts connections, of the right roles only.
 func (s *Server) waitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -203,11 +203,11 @@ func (s *Server) waitReady(ctx context.Context) error {
 			return errors.Join(closeDatabases(ctx, conn), conn.Close(ctx))
 		}
 		if s.process != nil && s.process.ended() {
-			return fmt.Errorf("PostgreSQL ended at its start: %s", lastLines(s.Log()))
+			return fmt.Errorf("PostgreSQL ended while it started: %s", lastLines(s.Log()))
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("PostgreSQL does not answer: %w: %s", err, lastLines(s.Log()))
+			return fmt.Errorf("PostgreSQL did not answer in time: %w: %s", err, lastLines(s.Log()))
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

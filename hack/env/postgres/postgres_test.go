@@ -25,7 +25,7 @@ func TestStart(t *testing.T) {
 			t.Error(err)
 		}
 		if _, err := os.Stat(server.Dir); !os.IsNotExist(err) {
-			t.Errorf("the folder is still there: %v", err)
+			t.Errorf("the folder still exists: %v", err)
 		}
 	})
 
@@ -39,7 +39,7 @@ func TestStart(t *testing.T) {
 	mustQuery(t, alice, "CREATE TABLE hangfire.t (n int)")
 	mustQuery(t, alice, "CREATE TABLE in_public (n int)")
 	if _, err := server.CreateTenant(ctx, "alice", "another word"); err != nil {
-		t.Fatalf("a second time: %v", err)
+		t.Fatalf("create the tenant again: %v", err)
 	}
 	alice = server.URL("alice", "another word", "alice")
 	mustQuery(t, alice, "SELECT n FROM in_public")
@@ -86,14 +86,14 @@ func TestUpAndDown(t *testing.T) {
 	}
 	mustQuery(t, first.AdminURL(), "CREATE TABLE kept (n int)")
 	if _, err := postgres.Up(ctx, options); err != nil {
-		t.Fatalf("up a second time: %v", err)
+		t.Fatalf("up again: %v", err)
 	}
 	if err := postgres.Down(ctx, options.Dir); err != nil {
 		t.Fatal(err)
 	}
 	if conn, err := pgx.Connect(ctx, first.AdminURL()); err == nil {
 		conn.Close(ctx)
-		t.Fatal("it still answers after down")
+		t.Fatal("the server still answers after down")
 	}
 	again, err := postgres.Up(ctx, options)
 	if err != nil {

@@ -10,14 +10,14 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/child"
 )
 
-// process is a child that the kernel ends together with this process, even when
+// process is a child process that the kernel ends together with this one, even when
 // this one is killed.
 type process struct {
 	cmd  *exec.Cmd
 	done chan struct{}
 }
 
-// startProcess runs a program as the unprivileged user, its output appended to
+// startProcess runs a program as the unprivileged user and appends its output to
 // logFile.
 func startProcess(logFile, path string, args ...string) (*process, error) {
 	credential, err := unprivileged()
@@ -32,7 +32,7 @@ func startProcess(logFile, path string, args ...string) (*process, error) {
 	cmd := exec.Command(path, args...)
 	cmd.Dir = "/"
 	cmd.Stdout, cmd.Stderr = log, log
-	// SIGQUIT: PostgreSQL's immediate shutdown, which takes its children along.
+	// SIGQUIT is PostgreSQL's immediate shutdown, which also ends its children.
 	cmd.SysProcAttr = child.EndsWithParent(syscall.SIGQUIT)
 	cmd.SysProcAttr.Credential = credential
 	made := &process{cmd: cmd, done: make(chan struct{})}
@@ -41,7 +41,7 @@ func startProcess(logFile, path string, args ...string) (*process, error) {
 	return made, <-started
 }
 
-// hold starts the child and waits for it on one thread: the kernel sends the
+// hold starts the child and waits for it on one thread, since the kernel sends the
 // parent's death signal when the thread that forked ends, not the process.
 func (p *process) hold(started chan<- error) {
 	runtime.LockOSThread()
@@ -63,7 +63,7 @@ func (p *process) ended() bool {
 	}
 }
 
-// stop ends the child at once, and by force after ten seconds.
+// stop asks the child to end, and kills it after ten seconds.
 func (p *process) stop() error {
 	if p.ended() {
 		return nil

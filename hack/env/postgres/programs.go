@@ -17,14 +17,14 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/debian"
 )
 
-// programs is where PostgreSQL's programs are and who runs them: PostgreSQL
-// refuses to run as root.
+// programs is the folder of PostgreSQL's programs and the user who runs them, since
+// PostgreSQL refuses to run as root.
 type programs struct {
 	dir        string
 	credential *syscall.Credential
 }
 
-// findPrograms looks for the newest PostgreSQL of Debian's layout, then in PATH.
+// findPrograms finds the newest PostgreSQL in Debian's folders, or else the one in PATH.
 func findPrograms(ctx context.Context) (programs, error) {
 	found := programs{dir: programDir()}
 	if found.dir == "" {
@@ -51,8 +51,8 @@ func programDir() string {
 	return ""
 }
 
-// version is the number in /usr/lib/postgresql/<version>/bin/initdb, 0 if it is
-// not one.
+// version returns the number in /usr/lib/postgresql/<version>/bin/initdb, or 0 if it is
+// not a number.
 func version(path string) int {
 	number, err := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(path))))
 	if err != nil {
@@ -61,7 +61,8 @@ func version(path string) int {
 	return number
 }
 
-// unprivileged is whom root runs PostgreSQL as; nil: as whoever we are.
+// unprivileged returns the user as whom root runs PostgreSQL, or nil if this process
+// does not run as root.
 func unprivileged() (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
@@ -92,18 +93,18 @@ func (p programs) drop(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: p.credential}
 }
 
-// run runs a program to its end; its output is part of the error only.
+// run runs a program to its end. Its output is only part of the error.
 func (p programs) run(ctx context.Context, name string, args ...string) error {
 	return p.runWith(ctx, input{}, name, args...)
 }
 
-// input is what a program gets beside its arguments, which any user can see.
+// input is a program's input besides its arguments, which any user can see.
 type input struct {
 	text string
 	env  []string
 }
 
-// runWith is run with more than arguments.
+// runWith is like run, with more input than arguments.
 func (p programs) runWith(ctx context.Context, given input, name string, args ...string) error {
 	output, err := os.CreateTemp("", "workspace-jobs-output-")
 	if err != nil {
@@ -115,8 +116,8 @@ func (p programs) runWith(ctx context.Context, given input, name string, args ..
 	}()
 	cmd := exec.CommandContext(ctx, p.path(name), args...)
 	p.drop(cmd)
-	// A file, not a pipe: the server that pg_ctl leaves behind would keep a pipe
-	// open, and us waiting.
+	// A file, not a pipe: the server that pg_ctl starts would keep a pipe open, and this
+	// process would wait for it.
 	cmd.Stdout, cmd.Stderr = output, output
 	if given.text != "" {
 		cmd.Stdin = strings.NewReader(given.text)
@@ -129,7 +130,7 @@ func (p programs) runWith(ctx context.Context, given input, name string, args ..
 	return nil
 }
 
-// own makes dir and gives it to the unprivileged user.
+// own creates dir and gives it to the unprivileged user.
 func (p programs) own(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -140,7 +141,7 @@ func (p programs) own(dir string) error {
 	return os.Chown(dir, int(p.credential.Uid), int(p.credential.Gid))
 }
 
-// write makes a file that only the unprivileged user, and root, can read.
+// write creates a file that only the unprivileged user and root can read.
 func (p programs) write(path, text string) error {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return err

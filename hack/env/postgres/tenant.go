@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// What an admin runs, here and by docs/database.md.
+// The SQL that an admin runs, here and as docs/database.md says.
 var (
 	//go:embed sql/server.sql
 	serverSQL string
@@ -19,16 +19,16 @@ var (
 	tenantSQL string
 )
 
-// ledgerSchema is the schema that a tenant's role may keep its ledger in.
+// ledgerSchema is the schema for the ledger of a tenant's role.
 const ledgerSchema = "hangfire"
 
-// CreateTenant makes a database called name and a role of the same name that can
-// connect to it and to no other, as docs/database.md says. The role may make tables
-// in the schemas "hangfire" and "public", and no further schemas. It returns the
-// role's URL. A tenant that is there already keeps its data and gets the password.
+// CreateTenant creates a database and a role of the same name that can connect only to
+// it, as docs/database.md says, and returns the role's URL. The role may create tables
+// in the schemas "hangfire" and "public", and no other schemas. A tenant that exists
+// already keeps its data and gets the password.
 func (s *Server) CreateTenant(ctx context.Context, name, password string) (string, error) {
 	if err := s.createTenant(ctx, name, password); err != nil {
-		return "", fmt.Errorf("make the tenant %q: %w", name, err)
+		return "", fmt.Errorf("create the tenant %q: %w", name, err)
 	}
 	return s.URL(name, password, name), nil
 }
@@ -48,7 +48,7 @@ func (s *Server) createTenant(ctx context.Context, name, password string) error 
 		"--set=ON_ERROR_STOP=1", "--set=tenant="+name, "--set=schema="+ledgerSchema)
 }
 
-// AllowSchemas lets a tenant's role make schemas of its own in its database.
+// AllowSchemas lets a tenant's role create schemas in its database.
 func (s *Server) AllowSchemas(ctx context.Context, tenant string) error {
 	conn, err := pgx.Connect(ctx, s.AdminURL())
 	if err != nil {
@@ -59,7 +59,7 @@ func (s *Server) AllowSchemas(ctx context.Context, tenant string) error {
 	return errors.Join(err, conn.Close(ctx))
 }
 
-// closeDatabases keeps tenants out of the databases that every server has.
+// closeDatabases closes the databases that every server has to tenants.
 func closeDatabases(ctx context.Context, conn *pgx.Conn) error {
 	_, err := conn.Exec(ctx, serverSQL)
 	return err

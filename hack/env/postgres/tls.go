@@ -14,23 +14,24 @@ import (
 	"time"
 )
 
-// CAFile is the certificate, in PEM, by which clients know a server with TLS.
+// CAFile returns the file of the CA certificate, in PEM, with which clients verify a
+// server with TLS.
 func (s *Server) CAFile() string { return filepath.Join(s.Dir, "ca.crt") }
 
-// ClientCertificate is a certificate that a server with TLS trusts, and its key, as
-// files in PEM.
+// ClientCertificate returns the files, in PEM, of a certificate that a server with TLS
+// trusts and of its key.
 func (s *Server) ClientCertificate() (certificate, key string) {
 	return filepath.Join(s.Dir, "client.crt"), filepath.Join(s.Dir, "client.key")
 }
 
-// authority signs a server's certificates, and is forgotten afterwards.
+// authority signs a server's certificates. Its key is not stored.
 type authority struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
 }
 
-// issueCertificates makes the server's certificate for the addresses that it listens
-// on, and one for its clients.
+// issueCertificates creates a certificate for the server, with the addresses that it
+// listens on, and one for its clients.
 func issueCertificates(programs programs, made state) error {
 	signer, err := newAuthority()
 	if err != nil {

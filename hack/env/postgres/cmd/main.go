@@ -1,11 +1,11 @@
 // Command cmd runs a private PostgreSQL for a demonstration.
 //
 //	go run ./hack/env/postgres/cmd up --dir DIR [--listen ADDRESS,…] [--port PORT] [--allow NETWORK,…]
-//	go run ./hack/env/postgres/cmd tenant --dir DIR NAME    makes a tenant, prints its URL
+//	go run ./hack/env/postgres/cmd tenant --dir DIR NAME    creates a tenant and prints its URL
 //	go run ./hack/env/postgres/cmd url --dir DIR            prints the superuser's URL
 //	go run ./hack/env/postgres/cmd down --dir DIR
 //
-// "up" returns when the server takes connections; it goes on until "down".
+// "up" returns when the server accepts connections. The server runs until "down".
 package main
 
 import (
@@ -41,7 +41,7 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	dir := flags.String("dir", "", "the server's folder")
 	listen := flags.String("listen", "127.0.0.1", "addresses to listen on, separated by commas")
-	port := flags.Int("port", 0, "TCP port; 0: a free one")
+	port := flags.Int("port", 0, "TCP port (0: a free one)")
 	allow := flags.String("allow", "", "networks whose clients may connect, separated by commas")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err

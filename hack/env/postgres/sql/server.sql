@@ -1,3 +1,3 @@
--- Once for a server, by its admin: everybody may connect to the databases that a server
--- has from the start, until told otherwise.
+-- Once for a server, by its admin: by default every role may connect to the databases
+-- that a new server has.
 REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC;
