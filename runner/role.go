@@ -43,7 +43,7 @@ func checkRole(ctx context.Context, db querier) error {
 	default:
 		what = fmt.Sprintf("is a member of %q, which can reach all files of the server", mighty)
 	}
-	return usagef("the database role %q %s: it is not confined to its own database. "+
+	return usagef("the database role %q %s: it is not limited to its own database. "+
 		"Give the workspace a role of its own (docs/database.md has the SQL) and put it in the Secret's URL; "+
 		"or, if everything on that server belongs to this workspace, set database.allowSuperuser in the Workspace", role, what)
 }
@@ -88,6 +88,6 @@ func (r reach) warning() string {
 	if len(may) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("The database role %q is not confined to its own database: it may %s. See docs/database.md.",
+	return fmt.Sprintf("The database role %q is not limited to its own database: it may %s. See docs/database.md.",
 		r.role, strings.Join(may, ", "))
 }

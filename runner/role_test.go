@@ -14,8 +14,8 @@ func (db testDB) role(t *testing.T) string { return db.text(t, `SELECT quote_ide
 func TestMightyRolesAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ grant, says string }{
-		"superuser":         {`ALTER ROLE $role SUPERUSER`, `is a superuser: it is not confined`},
-		"of the superuser":  {`GRANT postgres TO $role`, `may become the superuser "postgres": it is not confined`},
+		"superuser":         {`ALTER ROLE $role SUPERUSER`, `is a superuser: it is not limited`},
+		"of the superuser":  {`GRANT postgres TO $role`, `may become the superuser "postgres": it is not limited`},
 		"not by itself":     {`ALTER ROLE $role NOINHERIT; GRANT postgres TO $role`, `may become the superuser "postgres"`},
 		"of one in between": {`CREATE ROLE of_$role NOLOGIN; GRANT postgres TO of_$role; GRANT of_$role TO $role`, `may become the superuser "postgres"`},
 		"runs programs":     {`GRANT pg_execute_server_program TO $role`, `is a member of "pg_execute_server_program"`},
@@ -62,7 +62,7 @@ func (db testDB) grant(t *testing.T, sql string) {
 func TestRolesThatReachBeyondTheirDatabase(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ grant, warns string }{
-		"confined to its own":      {`SELECT 1`, ``},
+		"limited to its own":       {`SELECT 1`, ``},
 		"of all rows":              {`ALTER ROLE $role BYPASSRLS; GRANT pg_read_all_data, pg_write_all_data TO $role`, ``},
 		"of a managed database":    {`ALTER ROLE $role CREATEROLE CREATEDB; GRANT pg_monitor, pg_signal_backend TO $role`, `change other roles (CREATEROLE), create databases (CREATEDB), end other roles' sessions (pg_signal_backend), read other roles' statements (pg_read_all_stats). See docs/database.md.`},
 		"replicates":               {`ALTER ROLE $role REPLICATION`, `it may replicate the whole server (REPLICATION).`},

@@ -239,7 +239,7 @@ def _connect(who):
 
 
 def _refuse_mighty(connection):
-    """Refuse a role that is not confined to its own database; see docs/database.md."""
+    """Refuse a role that is not limited to its own database; see docs/database.md."""
     row = connection.execute(
         """SELECT session_user, rolname FROM pg_roles
         WHERE (rolsuper OR rolname IN ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files'))
