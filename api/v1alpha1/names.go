@@ -139,8 +139,8 @@ const (
 
 // Reasons of a WorkspaceRecurringJob's conditions and events, beside those above.
 const (
-	// ReasonScheduleInPlace: the schedule is accepted, and Kubernetes keeps it.
-	ReasonScheduleInPlace = "ScheduleInPlace"
+	// ReasonScheduleActive means that the schedule is accepted and its CronJob exists.
+	ReasonScheduleActive = "ScheduleActive"
 	// ReasonSuspended: spec.suspend; no run becomes due.
 	ReasonSuspended = "Suspended"
 	// ReasonInvalidSchedule: spec.schedule is none that Kubernetes takes. The last

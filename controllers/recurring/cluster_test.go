@@ -52,7 +52,7 @@ func TestARunIsAccountedOnce(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "accounted")
 	c.yearly("daily", nil)
-	c.waitFor("daily", v1alpha1.ReasonScheduleInPlace)
+	c.waitFor("daily", v1alpha1.ReasonScheduleActive)
 	due := time.Now().Add(time.Minute)
 	for i, state := range []v1alpha1.JobState{v1alpha1.StateFailed, v1alpha1.StateFailed, v1alpha1.StateDeleted, v1alpha1.StateSucceeded, v1alpha1.StateFailed} {
 		reason := map[v1alpha1.JobState]string{v1alpha1.StateDeleted: v1alpha1.ReasonSkipped}[state]
@@ -76,7 +76,7 @@ func TestHistoryIsKept(t *testing.T) {
 	c.yearly("daily", func(spec *v1alpha1.WorkspaceRecurringJobSpec) {
 		spec.History = &v1alpha1.History{Succeeded: new(int32(1)), Failed: new(int32(1))}
 	})
-	c.waitFor("daily", v1alpha1.ReasonScheduleInPlace)
+	c.waitFor("daily", v1alpha1.ReasonScheduleActive)
 	c.create(&v1alpha1.WorkspaceJob{
 		ObjectMeta: metav1.ObjectMeta{Name: "by-hand", Namespace: c.namespace},
 		Spec:       v1alpha1.WorkspaceJobSpec{RecurringJobRef: &v1alpha1.RecurringJobRef{Name: "daily"}},
@@ -109,7 +109,7 @@ func TestWhatIsNotDueRunsNot(t *testing.T) {
 	c.yearly("daily", func(spec *v1alpha1.WorkspaceRecurringJobSpec) {
 		spec.StartingDeadline = &v1alpha1.Duration{Duration: time.Minute}
 	})
-	c.waitFor("daily", v1alpha1.ReasonScheduleInPlace)
+	c.waitFor("daily", v1alpha1.ReasonScheduleActive)
 	// Before the schedule was made: Kubernetes fires so when a schedule changes.
 	early := c.fire("daily", time.Now().Add(-time.Hour))
 	c.gone(early)
@@ -135,7 +135,7 @@ func TestTheCronJobIsKept(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "kept")
 	c.yearly("daily", nil)
-	c.waitFor("daily", v1alpha1.ReasonScheduleInPlace)
+	c.waitFor("daily", v1alpha1.ReasonScheduleActive)
 	cronJob := c.cronJob("daily")
 	uid := cronJob.UID
 	before := cronJob.DeepCopy()
@@ -167,7 +167,7 @@ func TestTheCronJobIsKept(t *testing.T) {
 	c.change("daily", func(spec *v1alpha1.WorkspaceRecurringJobSpec) {
 		spec.Schedule, spec.StartingDeadline = "H H * * *", nil
 	})
-	r = c.waitFor("daily", v1alpha1.ReasonScheduleInPlace)
+	r = c.waitFor("daily", v1alpha1.ReasonScheduleActive)
 	now := c.cronJob("daily").Spec
 	if now.Schedule != r.Status.Schedule || strings.Contains(now.Schedule, "H") || now.StartingDeadlineSeconds != nil {
 		t.Errorf("the CronJob has %+v, the status %q", now, r.Status.Schedule)
@@ -180,7 +180,7 @@ func TestNothingIsWrittenWhenNothingChanges(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "idle")
 	c.yearly("daily", nil)
-	r, cronJob := c.waitFor("daily", v1alpha1.ReasonScheduleInPlace), c.cronJob("daily")
+	r, cronJob := c.waitFor("daily", v1alpha1.ReasonScheduleActive), c.cronJob("daily")
 	for i := range 5 {
 		// Wakes the reconciler, and means nothing to it.
 		before := r.DeepCopy()
@@ -191,7 +191,7 @@ func TestNothingIsWrittenWhenNothingChanges(t *testing.T) {
 	}
 	// What comes after it in the same queue has been seen: so has that.
 	c.yearly("later", nil)
-	c.waitFor("later", v1alpha1.ReasonScheduleInPlace)
+	c.waitFor("later", v1alpha1.ReasonScheduleActive)
 	if now := c.get("daily"); now.ResourceVersion != r.ResourceVersion {
 		t.Errorf("its status was written: %+v", now.Status)
 	}
@@ -234,7 +234,7 @@ func TestItGoesWithAllThatIsIts(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "deleted")
 	c.yearly("daily", nil)
-	c.waitFor("daily", v1alpha1.ReasonScheduleInPlace)
+	c.waitFor("daily", v1alpha1.ReasonScheduleActive)
 	tick := c.fire("daily", time.Now().Add(time.Minute))
 	run := c.run(tick.Name)
 	if err := c.Delete(t.Context(), c.get("daily")); err != nil {

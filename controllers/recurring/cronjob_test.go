@@ -28,16 +28,16 @@ func TestDecideAboutTheCronJob(t *testing.T) {
 		reason  string
 		verdict status.Status
 	}{
-		"as it should be":        {func(*scene) {}, "", "ScheduleInPlace", status.CurrentStatus},
-		"another schedule":       {func(s *scene) { s.recurring.Spec.Schedule = "30 * * * *" }, "30 * * * * Etc/UTC false 12:30 12:00", "ScheduleInPlace", status.CurrentStatus},
-		"another time zone":      {func(s *scene) { s.recurring.Spec.TimeZone = "Asia/Tokyo" }, "0 * * * * Asia/Tokyo false 12:30 12:00", "ScheduleInPlace", status.CurrentStatus},
-		"another template":       {func(s *scene) { s.recurring.Spec.Template.Handler = "report" }, "0 * * * * Etc/UTC false 12:00 12:00", "ScheduleInPlace", status.CurrentStatus},
+		"as it should be":        {func(*scene) {}, "", "ScheduleActive", status.CurrentStatus},
+		"another schedule":       {func(s *scene) { s.recurring.Spec.Schedule = "30 * * * *" }, "30 * * * * Etc/UTC false 12:30 12:00", "ScheduleActive", status.CurrentStatus},
+		"another time zone":      {func(s *scene) { s.recurring.Spec.TimeZone = "Asia/Tokyo" }, "0 * * * * Asia/Tokyo false 12:30 12:00", "ScheduleActive", status.CurrentStatus},
+		"another template":       {func(s *scene) { s.recurring.Spec.Template.Handler = "report" }, "0 * * * * Etc/UTC false 12:00 12:00", "ScheduleActive", status.CurrentStatus},
 		"suspended":              {func(s *scene) { s.recurring.Spec.Suspend = true }, "0 * * * * Etc/UTC true 12:00 12:00", "Suspended", status.CurrentStatus},
-		"resumed":                {func(s *scene) { s.cronJob.Spec.Suspend = new(true) }, "0 * * * * Etc/UTC false 12:00 12:30", "ScheduleInPlace", status.CurrentStatus},
-		"edited by somebody":     {func(s *scene) { s.cronJob.Spec.Schedule = "* * * * *" }, "0 * * * * Etc/UTC false 12:30 12:00", "ScheduleInPlace", status.CurrentStatus},
-		"its jobs not suspended": {func(s *scene) { s.cronJob.Spec.JobTemplate.Spec.Suspend = new(false) }, "0 * * * * Etc/UTC false 12:00 12:00", "ScheduleInPlace", status.CurrentStatus},
-		"no deadline any more":   {func(s *scene) { s.deadline(time.Hour); s.recurring.Spec.StartingDeadline = nil }, "0 * * * * Etc/UTC false 12:00 12:00", "ScheduleInPlace", status.CurrentStatus},
-		"gone":                   {func(s *scene) { s.cronJob = nil }, "0 * * * * Etc/UTC false 12:30 12:30", "ScheduleInPlace", status.CurrentStatus},
+		"resumed":                {func(s *scene) { s.cronJob.Spec.Suspend = new(true) }, "0 * * * * Etc/UTC false 12:00 12:30", "ScheduleActive", status.CurrentStatus},
+		"edited by somebody":     {func(s *scene) { s.cronJob.Spec.Schedule = "* * * * *" }, "0 * * * * Etc/UTC false 12:30 12:00", "ScheduleActive", status.CurrentStatus},
+		"its jobs not suspended": {func(s *scene) { s.cronJob.Spec.JobTemplate.Spec.Suspend = new(false) }, "0 * * * * Etc/UTC false 12:00 12:00", "ScheduleActive", status.CurrentStatus},
+		"no deadline any more":   {func(s *scene) { s.deadline(time.Hour); s.recurring.Spec.StartingDeadline = nil }, "0 * * * * Etc/UTC false 12:00 12:00", "ScheduleActive", status.CurrentStatus},
+		"gone":                   {func(s *scene) { s.cronJob = nil }, "0 * * * * Etc/UTC false 12:30 12:30", "ScheduleActive", status.CurrentStatus},
 		"a bad schedule keeps the last good one": {
 			func(s *scene) { s.recurring.Spec.Schedule = "61 * * * *" }, "", "InvalidSchedule", status.FailedStatus,
 		},

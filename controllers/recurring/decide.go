@@ -226,7 +226,7 @@ func concludeRuns(o observed, d *decision) {
 		ready(o, d, v1alpha1.ReasonSuspended, "spec.suspend is set: no run becomes due")
 		return
 	}
-	ready(o, d, v1alpha1.ReasonScheduleInPlace, fmt.Sprintf("Kubernetes keeps the schedule %q in time zone %s", d.status.Schedule, o.recurring.Spec.TimeZone))
+	ready(o, d, v1alpha1.ReasonScheduleActive, fmt.Sprintf("Kubernetes keeps the schedule %q in time zone %s", d.status.Schedule, o.recurring.Spec.TimeZone))
 }
 
 // tooLarge: no run of it could start.

@@ -14,25 +14,25 @@ func TestEvents(t *testing.T) {
 	conditions := func(reason string, status metav1.ConditionStatus) []metav1.Condition {
 		return []metav1.Condition{{Type: v1alpha1.ConditionReady, Reason: reason, Status: status, Message: "the message"}}
 	}
-	inPlace := v1alpha1.WorkspaceRecurringJobStatus{Conditions: conditions("ScheduleInPlace", "True")}
+	active := v1alpha1.WorkspaceRecurringJobStatus{Conditions: conditions("ScheduleActive", "True")}
 	wrong := v1alpha1.WorkspaceRecurringJobStatus{Conditions: conditions("InvalidSchedule", "False")}
-	missed := inPlace
+	missed := active
 	missed.MissedRuns, missed.LastMissedAt = 2, when(60)
 	for name, c := range map[string]struct {
 		before v1alpha1.WorkspaceRecurringJobStatus
 		d      decision
 		want   []notice
 	}{
-		"made":         {v1alpha1.WorkspaceRecurringJobStatus{}, decision{status: inPlace}, nil},
+		"made":         {v1alpha1.WorkspaceRecurringJobStatus{}, decision{status: active}, nil},
 		"made wrong":   {v1alpha1.WorkspaceRecurringJobStatus{}, decision{status: wrong}, []notice{{"Warning", "InvalidSchedule", "the message"}}},
 		"still wrong":  {wrong, decision{status: wrong}, nil},
-		"mended":       {wrong, decision{status: inPlace}, []notice{{"Normal", "ScheduleInPlace", "the message"}}},
-		"missed":       {inPlace, decision{status: missed}, []notice{{"Warning", "RunMissed", "2 missed, the latest was due at 2026-03-01T13:00:00Z"}}},
+		"mended":       {wrong, decision{status: active}, []notice{{"Normal", "ScheduleActive", "the message"}}},
+		"missed":       {active, decision{status: missed}, []notice{{"Warning", "RunMissed", "2 missed, the latest was due at 2026-03-01T13:00:00Z"}}},
 		"told already": {missed, decision{status: missed}, nil},
-		"by hand": {inPlace, decision{status: missed, byHand: []string{"daily-1"}}, []notice{{
+		"by hand": {active, decision{status: missed, byHand: []string{"daily-1"}}, []notice{{
 			"Warning", "RunMissed", `2 missed, the latest was due at 2026-03-01T13:00:00Z; Job "daily-1" was started by hand, around the queue: trigger runs with recurringJobRef instead`,
 		}}},
-		"skipped": {inPlace, decision{status: inPlace, skipped: []string{"daily-1"}}, []notice{{
+		"skipped": {active, decision{status: active, skipped: []string{"daily-1"}}, []notice{{
 			"Warning", "RunSkipped", `run "daily-1" was not started: an earlier run had not finished`,
 		}}},
 	} {

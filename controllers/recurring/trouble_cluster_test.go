@@ -39,7 +39,7 @@ func TestALaggingCacheLosesNoRun(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "lagging")
 	c.yearly("daily", nil)
-	c.waitFor("daily", v1alpha1.ReasonScheduleInPlace)
+	c.waitFor("daily", v1alpha1.ReasonScheduleActive)
 	tick := c.fire("daily", soon(0))
 	told := c.waitUntil("daily", "its run is active", func(r *v1alpha1.WorkspaceRecurringJob) bool { return len(r.Status.Active) == 1 })
 	lagging := *operator.reconciler
@@ -65,7 +65,7 @@ func TestAStartedJobIsNotTakenForALeftover(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "started")
 	c.yearly("daily", nil)
-	c.waitFor("daily", v1alpha1.ReasonScheduleInPlace)
+	c.waitFor("daily", v1alpha1.ReasonScheduleActive)
 	tick := c.fire("daily", soon(0))
 	run := c.run(tick.Name)
 	stale := tick.DeepCopy()
@@ -86,11 +86,11 @@ func TestWhatIsWrongIsToldOnce(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, testenv.HealthyNamespace)
 	c.yearly("daily", nil)
-	c.waitFor("daily", v1alpha1.ReasonScheduleInPlace)
+	c.waitFor("daily", v1alpha1.ReasonScheduleActive)
 	c.change("daily", func(spec *v1alpha1.WorkspaceRecurringJobSpec) { spec.TimeZone = "Mars/Olympus" })
 	c.waitFor("daily", v1alpha1.ReasonInvalidTimeZone)
 	c.change("daily", func(spec *v1alpha1.WorkspaceRecurringJobSpec) { spec.TimeZone = "Europe/Berlin" })
-	c.waitFor("daily", v1alpha1.ReasonScheduleInPlace)
+	c.waitFor("daily", v1alpha1.ReasonScheduleActive)
 
 	// Somebody else has the first run's name; the second run is not held up by it.
 	c.create(&v1alpha1.WorkspaceJob{
@@ -107,7 +107,7 @@ func TestWhatIsWrongIsToldOnce(t *testing.T) {
 		t.Errorf("its status is %+v", s.Status)
 	}
 	c.toldBy(s, map[string]string{
-		"InvalidTimeZone": `"Mars/Olympus"`, "ScheduleInPlace": "Europe/Berlin", "RunMissed": "1 missed",
+		"InvalidTimeZone": `"Mars/Olympus"`, "ScheduleActive": "Europe/Berlin", "RunMissed": "1 missed",
 		"NameTaken": taken.Name, "RunSkipped": second.Name,
 	})
 	families, err := operator.registry.Gather()
@@ -162,7 +162,7 @@ func TestARefusedRunIsNotLost(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "refused-run")
 	c.yearly("daily", nil)
-	c.waitFor("daily", v1alpha1.ReasonScheduleInPlace)
+	c.waitFor("daily", v1alpha1.ReasonScheduleActive)
 	quota := &corev1.ResourceQuota{
 		ObjectMeta: metav1.ObjectMeta{Name: "none", Namespace: c.namespace},
 		Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"count/workspacejobs." + v1alpha1.Group: resource.MustParse("0")}},
@@ -191,7 +191,7 @@ func TestARefusedRunIsNotLost(t *testing.T) {
 	}
 	c.run(first.Name)
 	c.run(second.Name)
-	r = c.waitFor("daily", v1alpha1.ReasonScheduleInPlace)
+	r = c.waitFor("daily", v1alpha1.ReasonScheduleActive)
 	if len(r.Status.Active) != 2 || r.Status.MissedRuns != 0 {
 		t.Errorf("its status is %+v", r.Status)
 	}
@@ -202,7 +202,7 @@ func TestARefusedCronJobKeepsNoRunBack(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "refused-cronjob")
 	c.yearly("daily", nil)
-	c.waitFor("daily", v1alpha1.ReasonScheduleInPlace)
+	c.waitFor("daily", v1alpha1.ReasonScheduleActive)
 	c.refuse("object.spec.jobTemplate.spec.template.spec.containers[0].env.all(e, !has(e.value) || e.value != 'report')")
 	c.change("daily", func(spec *v1alpha1.WorkspaceRecurringJobSpec) { spec.Template.Handler = "report" })
 	c.waitFor("daily", v1alpha1.ReasonCronJobRefused)
@@ -263,7 +263,7 @@ func TestAScheduleWithoutAWorkspaceIsHalted(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "evicted")
 	c.yearly("daily", nil)
-	c.waitFor("daily", v1alpha1.ReasonScheduleInPlace)
+	c.waitFor("daily", v1alpha1.ReasonScheduleActive)
 	since := c.cronJob("daily").Annotations[v1alpha1.AnnotationScheduleSince]
 	c.hold("")
 	r := c.waitFor("daily", v1alpha1.ReasonWorkspaceNotReady)
@@ -272,7 +272,7 @@ func TestAScheduleWithoutAWorkspaceIsHalted(t *testing.T) {
 	}
 	tick := c.fire("daily", soon(0))
 	c.hold(c.namespace)
-	r = c.waitFor("daily", v1alpha1.ReasonScheduleInPlace)
+	r = c.waitFor("daily", v1alpha1.ReasonScheduleActive)
 	now := c.cronJob("daily")
 	if *now.Spec.Suspend || now.Annotations[v1alpha1.AnnotationScheduleSince] != since || r.Status.NextScheduledAt == nil {
 		t.Errorf("it does not go on as before: %+v", now)
@@ -287,7 +287,7 @@ func TestAJobStartedByHandIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "by-hand")
 	c.yearly("daily", nil)
-	c.waitFor("daily", v1alpha1.ReasonScheduleInPlace)
+	c.waitFor("daily", v1alpha1.ReasonScheduleActive)
 	job := tickOf(c.cronJob("daily"), soon(0))
 	job.Spec.Suspend = new(false)
 	c.create(job)
@@ -308,7 +308,7 @@ func TestACronJobWithoutItsLabelsIsFound(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "unlabelled")
 	c.yearly("daily", nil)
-	c.waitFor("daily", v1alpha1.ReasonScheduleInPlace)
+	c.waitFor("daily", v1alpha1.ReasonScheduleActive)
 	cronJob := c.cronJob("daily")
 	before := cronJob.DeepCopy()
 	cronJob.Labels = nil
@@ -332,7 +332,7 @@ func TestMissedRunsAreCounted(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "missed")
 	c.yearly("daily", func(spec *v1alpha1.WorkspaceRecurringJobSpec) { spec.Schedule = "0 0 1 1 *" })
-	r := c.waitFor("daily", v1alpha1.ReasonScheduleInPlace)
+	r := c.waitFor("daily", v1alpha1.ReasonScheduleActive)
 	// Four years go by.
 	due := r.Status.NextScheduledAt.UTC().AddDate(3, 0, 0)
 	c.run(c.fire("daily", due).Name)

@@ -189,7 +189,7 @@ func TestRecurringJobHealth(t *testing.T) {
 	lastRun := func(value metav1.ConditionStatus, reason string) metav1.Condition {
 		return condition(v1alpha1.ConditionLastRunSucceeded, value, reason, "how the last run ended")
 	}
-	inPlace := condition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonScheduleInPlace, said)
+	inPlace := condition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonScheduleActive, said)
 	pausedReady := condition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonSuspended, said)
 	noRun, succeeded := lastRun(metav1.ConditionUnknown, v1alpha1.ReasonNoRunYet), lastRun(metav1.ConditionTrue, v1alpha1.ReasonRunSucceeded)
 	runFailed, runDeleted := lastRun(metav1.ConditionFalse, v1alpha1.ReasonRunFailed), lastRun(metav1.ConditionFalse, v1alpha1.ReasonRunDeleted)
