@@ -12,17 +12,17 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// quantile is the smallest value that the share of values, from 0 to 1, is not above.
+// quantile returns the smallest value that the share of values, from 0 to 1, does not exceed.
 func quantile(values []time.Duration, share float64) time.Duration {
 	if len(values) == 0 {
 		return 0
 	}
 	sorted := slices.Sorted(slices.Values(values))
-	place := int(share*float64(len(sorted))+0.999999) - 1
-	return sorted[min(max(place, 0), len(sorted)-1)]
+	index := int(share*float64(len(sorted))+0.999999) - 1
+	return sorted[min(max(index, 0), len(sorted)-1)]
 }
 
-// spread is a row's p50, p99 and greatest.
+// spread returns a row's p50, p99 and maximum.
 func spread(values []time.Duration) []string {
 	row := make([]string, 0, 3)
 	for _, share := range []float64{0.5, 0.99, 1} {
@@ -37,7 +37,7 @@ func milliseconds(d time.Duration) string {
 
 func megabytes(bytes float64) string { return fmt.Sprintf("%.1f MB", bytes/1e6) }
 
-// table is written with its columns one below the other.
+// table is written with its columns aligned.
 type table [][]string
 
 func (t *table) row(cells ...string) { *t = append(*t, cells) }
@@ -52,7 +52,7 @@ func (t *table) write(w io.Writer) error {
 	return columns.Flush()
 }
 
-// until polls; what is measured is never timed by it.
+// until polls; nothing that is measured is timed by it.
 func until(ctx context.Context, limit time.Duration, what string, done wait.ConditionWithContextFunc) error {
 	if err := wait.PollUntilContextTimeout(ctx, pause, limit, true, done); err != nil {
 		return fmt.Errorf("%s: not within %s: %w", what, limit, err)
@@ -60,7 +60,7 @@ func until(ctx context.Context, limit time.Duration, what string, done wait.Cond
 	return nil
 }
 
-// wrongCount is nil if there are as many as wanted.
+// wrongCount returns nil if there are as many as wanted.
 func wrongCount(what string, got, want int) error {
 	if got == want {
 		return nil

@@ -10,14 +10,14 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// settles is how long the operator may take to bring everything in place.
-const settles = 20 * time.Minute
+// settleLimit is how long the operator may take to become idle.
+const settleLimit = 20 * time.Minute
 
 func idleCommand(flags *flag.FlagSet) func(context.Context) error {
 	o := labFlags(flags)
 	workspaces := flags.Int("workspaces", 1000, "how many workspaces")
 	recurring := flags.Int("recurring", 10, "how many recurring jobs each has")
-	lasts := flags.Duration("for", 3*time.Minute, "how long it is watched doing nothing")
+	lasts := flags.Duration("for", 3*time.Minute, "how long it is watched while idle")
 	return func(ctx context.Context) error {
 		return inLab(ctx, o, func(ctx context.Context, l *lab) error {
 			return measureIdle(ctx, l, max(*workspaces, 1), max(*recurring, 0), *lasts)
@@ -25,9 +25,9 @@ func idleCommand(flags *flag.FlagSet) func(context.Context) error {
 	}
 }
 
-// measureIdle watches an operator that has just started and brought all in place.
+// measureIdle watches an operator that has just started and has nothing left to do.
 func measureIdle(ctx context.Context, l *lab, workspaces, recurring int, lasts time.Duration) error {
-	namespaces, err := l.makeWorkspaces(ctx, workspaces, settles)
+	namespaces, err := l.makeWorkspaces(ctx, workspaces, settleLimit)
 	if err != nil {
 		return err
 	}
@@ -39,13 +39,13 @@ func measureIdle(ctx context.Context, l *lab, workspaces, recurring int, lasts t
 	if err != nil {
 		return err
 	}
-	if err := l.schedulesInPlace(ctx, n); err != nil {
+	if err := l.schedulesReady(ctx, n); err != nil {
 		return err
 	}
 	if err := l.operator.Restart(ctx); err != nil {
 		return err
 	}
-	if err := l.settle(ctx); err != nil {
+	if err := l.becomeIdle(ctx); err != nil {
 		return err
 	}
 	before, used, err := l.snapshot(ctx)
@@ -72,8 +72,8 @@ func measureIdle(ctx context.Context, l *lab, workspaces, recurring int, lasts t
 	return t.write(os.Stdout)
 }
 
-func (l *lab) schedulesInPlace(ctx context.Context, n int) error {
-	return until(ctx, settles, "the schedules are in place", func(ctx context.Context) (bool, error) {
+func (l *lab) schedulesReady(ctx context.Context, n int) error {
+	return until(ctx, settleLimit, "the schedules are ready", func(ctx context.Context) (bool, error) {
 		if err := l.operator.Alive(); err != nil {
 			return false, err
 		}
@@ -91,10 +91,10 @@ func (l *lab) schedulesInPlace(ctx context.Context, n int) error {
 	})
 }
 
-// settle waits until the operator has asked nothing for half a minute.
-func (l *lab) settle(ctx context.Context) error {
+// becomeIdle waits until the operator has sent no request for half a minute.
+func (l *lab) becomeIdle(ctx context.Context) error {
 	quiet, last := time.Now(), -1.0
-	return until(ctx, settles, "the operator has nothing to do", func(ctx context.Context) (bool, error) {
+	return until(ctx, settleLimit, "the operator is idle", func(ctx context.Context) (bool, error) {
 		sent, err := l.requests(ctx)
 		if err != nil {
 			return false, err

@@ -16,7 +16,7 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-// options of every measurement in a lab.
+// options are those of every measurement in a lab.
 type options struct {
 	tool    string
 	manager string
@@ -29,7 +29,7 @@ func labFlags(flags *flag.FlagSet) *options {
 	return o
 }
 
-// lab is a control plane with a simulated node, and the operator at work on it.
+// lab is a control plane with a played node, and the operator at work on it.
 type lab struct {
 	client    client.Client
 	clientset *kubernetes.Clientset
@@ -38,7 +38,7 @@ type lab struct {
 	stops     []func() error
 }
 
-// inLab measures in a lab that is made before and removed after.
+// inLab starts a lab, measures in it, and removes it.
 func inLab(ctx context.Context, o *options, measure func(context.Context, *lab) error) (err error) {
 	l := &lab{}
 	defer func() { err = errors.Join(cause(ctx, err), l.stop()) }()
@@ -48,7 +48,7 @@ func inLab(ctx context.Context, o *options, measure func(context.Context, *lab) 
 	return measure(ctx, l)
 }
 
-// cause tells why the context ended rather than that it did.
+// cause adds why the context ended to an error that only says that it did.
 func cause(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil && !errors.Is(err, context.Cause(ctx)) {
 		return errors.Join(context.Cause(ctx), err)
@@ -57,12 +57,16 @@ func cause(ctx context.Context, err error) error {
 }
 
 func (l *lab) start(ctx context.Context, o *options) error {
+	root, err := repository(ctx)
+	if err != nil {
+		return err
+	}
 	tool := o.tool
 	if tool == "" {
-		var err error
-		if tool, err = testenv.ClusterTool(ctx); err != nil {
-			return err
-		}
+		tool = filepath.Join(root, "bin", "cluster")
+	}
+	if _, err := os.Stat(tool); err != nil {
+		return fmt.Errorf("%w: run `make cluster-tool`", err)
 	}
 	scratch, err := os.MkdirTemp("", "workspace-jobs-bench-")
 	if err != nil {
@@ -93,7 +97,7 @@ func (l *lab) start(ctx context.Context, o *options) error {
 	return l.operator.Start(ctx)
 }
 
-// stop removes what was started, the newest first.
+// stop removes everything that was started, the newest first.
 func (l *lab) stop() error {
 	var all error
 	for i := len(l.stops) - 1; i >= 0; i-- {
@@ -102,7 +106,7 @@ func (l *lab) stop() error {
 	return all
 }
 
-// repository is the folder of the product's go.mod.
+// repository returns the folder of the product's go.mod.
 func repository(ctx context.Context) (string, error) {
 	output, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
 	if err != nil {

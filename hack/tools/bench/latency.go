@@ -23,8 +23,7 @@ func latencyCommand(flags *flag.FlagSet) func(context.Context) error {
 	}
 }
 
-// measureLatency compares when a watch tells of a WorkspaceJob with when one tells of
-// its Job.
+// measureLatency compares when a watch reports a WorkspaceJob with when one reports its Job.
 func measureLatency(ctx context.Context, l *lab, rate int, lasts time.Duration) error {
 	namespaces, err := l.makeWorkspaces(ctx, 1, time.Minute)
 	if err != nil {
@@ -61,7 +60,7 @@ func measureLatency(ctx context.Context, l *lab, rate int, lasts time.Duration) 
 	for key, since := range created.seen() {
 		added = append(added, max(0, at[key].Sub(since)))
 	}
-	t := table{{fmt.Sprintf("from WorkspaceJob to Job, %d at %d a second", n, rate), "p50", "p99", "most"}}
+	t := table{{fmt.Sprintf("from WorkspaceJob to Job, %d at %d a second", n, rate), "p50", "p99", "max"}}
 	t.row(append([]string{""}, spread(added)...)...)
 	return t.write(os.Stdout)
 }

@@ -1,5 +1,5 @@
-// Command bench measures what the operator costs and how quick it is, beside bare
-// Kubernetes in the same run. It prints, and judges nothing.
+// Command bench measures what the operator costs and how fast it is, next to bare
+// Kubernetes in the same run. It prints numbers and judges none.
 //
 //	make cluster-tool && go run ./hack/tools/bench --help
 package main
@@ -24,7 +24,7 @@ import (
 // once they are parsed.
 type command struct {
 	name, does string
-	// longest bounds it.
+	// longest bounds the measurement.
 	longest time.Duration
 	declare func(*flag.FlagSet) func(context.Context) error
 }
@@ -34,10 +34,10 @@ func commands() []command {
 		{"throughput", "jobs a second through the operator, and its writes for each, next to raw Jobs", 30 * time.Minute, throughputCommand},
 		{"latency", "how much later than a WorkspaceJob its Job is created, at a steady rate", 15 * time.Minute, latencyCommand},
 		{"minute", "recurring jobs that are due in the same minute, next to bare CronJobs", 30 * time.Minute, minuteCommand},
-		{"idle", "what an operator does that has much to watch and nothing to do", time.Hour, idleCommand},
+		{"idle", "what an idle operator does with much to watch", time.Hour, idleCommand},
 		{"memory", "what finished jobs cost the operator", 45 * time.Minute, memoryCommand},
-		{"noisy", "how much later a tenant's jobs are while another one floods the operator", 45 * time.Minute, noisyCommand},
-		{"pages", "how long the server's pages take with many jobs, and what it needs for them and for many streams", 30 * time.Minute, pagesCommand},
+		{"noisy", "how much later a tenant's jobs run while another tenant floods the operator", 45 * time.Minute, noisyCommand},
+		{"pages", "how long the server's pages take with many jobs, and how much memory they and many streams need", 30 * time.Minute, pagesCommand},
 		{"start", "how much later than a raw Job's process a handler starts, on a cluster of `make demo`", 15 * time.Minute, startCommand},
 	}
 }
@@ -71,7 +71,7 @@ func run(ctx context.Context, args []string) error {
 			return err
 		}
 		if flags.NArg() > 0 {
-			return fmt.Errorf("%s: what is %q? See bench --help", c.name, flags.Arg(0))
+			return fmt.Errorf("%s: unknown argument %q: see bench --help", c.name, flags.Arg(0))
 		}
 		ctx, cancel := context.WithTimeoutCause(ctx, c.longest, fmt.Errorf("not done within %s", c.longest))
 		defer cancel()
@@ -83,9 +83,9 @@ func run(ctx context.Context, args []string) error {
 func help() {
 	fmt.Print(`bench MEASUREMENT [FLAGS], in the repository, after make cluster-tool
 
-All but start make a control plane with a simulated node (kwok) on this machine, run the
-operator against it as a process of its own, and remove both at the end. They need no
-root. Measure on a machine that does nothing else, and compare ratios, not seconds.
+All but start run a control plane on this machine, with a node on which nothing runs, and
+the operator as a process of its own, and remove both at the end. They need no root.
+Measure on a machine that does nothing else, and compare ratios, not seconds.
 `)
 	for _, c := range commands() {
 		fmt.Printf("\n%s: %s\n", c.name, c.does)
@@ -96,7 +96,7 @@ root. Measure on a machine that does nothing else, and compare ratios, not secon
 	}
 }
 
-// say tells whoever waits what goes on. It is never a result.
+// say prints progress, never a result.
 func say(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "bench: "+format+"\n", args...)
 }

@@ -47,7 +47,7 @@ func measureMemory(ctx context.Context, l *lab, n int) error {
 	if err != nil {
 		return err
 	}
-	if err := done.wait(ctx, settles, "jobs done"); err != nil {
+	if err := done.wait(ctx, settleLimit, "jobs done"); err != nil {
 		return err
 	}
 	full, err := l.freshUsage(ctx)
@@ -64,7 +64,7 @@ func (l *lab) freshUsage(ctx context.Context) (usage, error) {
 	if err := l.operator.Restart(ctx); err != nil {
 		return usage{}, err
 	}
-	if err := l.settle(ctx); err != nil {
+	if err := l.becomeIdle(ctx); err != nil {
 		return usage{}, err
 	}
 	return l.usage()

@@ -16,7 +16,7 @@ import (
 // tally counts by name.
 type tally map[string]float64
 
-// since subtracts an earlier tally and leaves out what has not changed.
+// since subtracts an earlier tally and leaves out counts that have not changed.
 func (t tally) since(before tally) tally {
 	changed := tally{}
 	for name, count := range t {
@@ -35,8 +35,8 @@ func (t tally) sum(names ...string) float64 {
 	return all
 }
 
-// requests are those that the operator has sent, by HTTP method, as it counts them
-// itself.
+// requests returns how many requests the operator has sent, by HTTP method, by its own
+// metrics.
 func (l *lab) requests(ctx context.Context) (tally, error) {
 	text, err := l.operator.Metrics(ctx)
 	if err != nil {
@@ -45,8 +45,8 @@ func (l *lab) requests(ctx context.Context) (tally, error) {
 	return count(text, "rest_client_requests_total", func(labels map[string]string) string { return labels["method"] })
 }
 
-// answered are the requests that the API server has answered, whoever asked: as
-// "POST jobs" or "PATCH workspacejobs/status".
+// answered returns how many requests the API server has answered, of all clients, by names
+// such as "POST jobs" and "PATCH workspacejobs/status".
 func (l *lab) answered(ctx context.Context) (tally, error) {
 	text, err := l.clientset.RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
 	if err != nil {
@@ -86,9 +86,9 @@ func labelsOf(metric *dto.Metric) map[string]string {
 	return labels
 }
 
-// usage of a process, as the kernel counts it.
+// usage is a process's, as the kernel counts it.
 type usage struct {
-	// memory and its highest so far, resident, in bytes.
+	// memory is resident, in bytes, and peak the highest it was.
 	memory, peak float64
 	// cpu time in seconds.
 	cpu float64

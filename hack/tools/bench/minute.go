@@ -25,8 +25,8 @@ func minuteCommand(flags *flag.FlagSet) func(context.Context) error {
 	}
 }
 
-// measureMinute has bare CronJobs due in one minute, and as many recurring jobs in
-// another one.
+// measureMinute makes bare CronJobs that are due in one minute, and as many recurring jobs
+// that are due in another.
 func measureMinute(ctx context.Context, l *lab, n, workspaces int) error {
 	namespaces, err := l.makeWorkspaces(ctx, workspaces, 10*time.Minute)
 	if err != nil {
@@ -49,8 +49,8 @@ func measureMinute(ctx context.Context, l *lab, n, workspaces int) error {
 	if err != nil {
 		return err
 	}
-	ours, err := l.dueAtOnce(ctx, n, "WorkspaceRecurringJobs", &v1alpha1.WorkspaceJob{}, func(i int, schedule string) client.Object {
-		return recurringJob(namespaces[i%workspaces], fmt.Sprintf("ours-%d", i), schedule)
+	recurring, err := l.dueAtOnce(ctx, n, "WorkspaceRecurringJobs", &v1alpha1.WorkspaceJob{}, func(i int, schedule string) client.Object {
+		return recurringJob(namespaces[i%workspaces], fmt.Sprintf("recurring-%d", i), schedule)
 	}, jobSucceeded)
 	if err != nil {
 		return err
@@ -58,10 +58,10 @@ func measureMinute(ctx context.Context, l *lab, n, workspaces int) error {
 	if err := l.allRanOnce(ctx, n); err != nil {
 		return err
 	}
-	t := table{{fmt.Sprintf("%d due in the same minute: from its begin to the end of each job", n), "p50", "p99", "last"}}
+	t := table{{fmt.Sprintf("%d due in the same minute: from its start to the end of each job", n), "p50", "p99", "last"}}
 	t.row(append([]string{"bare CronJobs"}, spread(bare)...)...)
-	t.row(append([]string{"WorkspaceRecurringJobs"}, spread(ours)...)...)
-	t.row("ratio", ratio(ours, bare, 0.5), ratio(ours, bare, 0.99), ratio(ours, bare, 1))
+	t.row(append([]string{"WorkspaceRecurringJobs"}, spread(recurring)...)...)
+	t.row("ratio", ratio(recurring, bare, 0.5), ratio(recurring, bare, 0.99), ratio(recurring, bare, 1))
 	return t.write(os.Stdout)
 }
 
@@ -70,7 +70,7 @@ func ratio(a, b []time.Duration, share float64) string {
 }
 
 // dueAtOnce makes n schedules that are due once, in a minute that leaves time to make
-// them, and tells how late each job was done.
+// them, and returns how late each job was done.
 func (l *lab) dueAtOnce(ctx context.Context, n int, what string, kind client.Object, makeOne func(int, string) client.Object, done func(client.Object) bool) ([]time.Duration, error) {
 	ended := newMoments(n)
 	watching, stop := context.WithCancel(ctx)
@@ -90,7 +90,7 @@ func (l *lab) dueAtOnce(ctx context.Context, n int, what string, kind client.Obj
 		return nil, err
 	}
 	if !time.Now().Before(due) {
-		return nil, errors.New("making them took too long: take fewer")
+		return nil, errors.New("making them took too long: use a smaller n")
 	}
 	if err := ended.wait(ctx, time.Until(due)+10*time.Minute, what+" done"); err != nil {
 		return nil, errors.Join(err, l.operator.Alive())
@@ -102,7 +102,7 @@ func (l *lab) dueAtOnce(ctx context.Context, n int, what string, kind client.Obj
 	return late, nil
 }
 
-// allRanOnce: each recurring job has one run, which has one Job.
+// allRanOnce fails unless each recurring job has one run, which has one Job.
 func (l *lab) allRanOnce(ctx context.Context, n int) error {
 	var runs v1alpha1.WorkspaceJobList
 	if err := l.client.List(ctx, &runs, client.HasLabels{v1alpha1.LabelRecurringJob}); err != nil {

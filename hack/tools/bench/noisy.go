@@ -18,17 +18,17 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// noise is what the noisy tenant does meanwhile, in a namespace of its own, until ctx
-// ends or, if it is finite, until all is done. It counts its writes.
+// noise is what the noisy tenant does in its own namespace, until ctx ends or, if it is
+// finite, until it is done. It counts its writes.
 type noise struct {
 	title  string
 	finite bool
 	make   func(ctx context.Context, namespace string, writes *atomic.Int64) error
 }
 
-// quietTenant is the one whose jobs are measured: for so long, and longer while the
-// noise is not done. As many raw Jobs are, of the same spec in a namespace of nobody's:
-// what delays these too is Kubernetes'.
+// quietTenant is the tenant whose jobs are measured: for as long as lasts says, and longer
+// while the noise is not done. As many raw Jobs of the same spec run in a plain namespace:
+// a delay that these have too comes from Kubernetes.
 type quietTenant struct {
 	namespace, plain string
 	spec             batchv1.JobSpec
@@ -39,7 +39,7 @@ type quietTenant struct {
 func noisyCommand(flags *flag.FlagSet) func(context.Context) error {
 	o := labFlags(flags)
 	n := flags.Int("n", 10000, "how many WorkspaceJobs the noisy tenant creates")
-	concurrency := flags.Int("concurrency", 20, "how many of them may be processing; 20 is what a Workspace has that says nothing")
+	concurrency := flags.Int("concurrency", 20, "how many of them may be processing; 20 is a Workspace's default")
 	rate := flags.Int("rate", 2, "how many WorkspaceJobs the other tenant creates in a second")
 	lasts := flags.Duration("for", time.Minute, "for how long, each time")
 	return func(ctx context.Context) error {
@@ -87,7 +87,7 @@ func measureNoisy(ctx context.Context, l *lab, tenant quietTenant, n, concurrenc
 	return printNoisy(results, tenant.rate)
 }
 
-// noisyResult is what one noise came to.
+// noisyResult is the result beside one noise.
 type noisyResult struct {
 	title string
 	late  lateness
@@ -97,8 +97,8 @@ type noisyResult struct {
 
 // lateness of the quiet tenant's jobs.
 type lateness struct {
-	// created is from asking for the creation to the answer, which is the API server's
-	// own time; started from there to the Job; ended from asking to the end.
+	// created is the time from the request to create a job to the answer, which is the API
+	// server's own; started from there to the Job; ended from the request to the end.
 	created, started, ended []time.Duration
 	raw                     []time.Duration
 }
@@ -140,7 +140,7 @@ func printNoisy(results []noisyResult, rate int) error {
 	return t.write(os.Stdout)
 }
 
-// beside measures the tenant's jobs while the noise goes on.
+// beside measures the tenant's jobs while there is noise.
 func (l *lab) beside(ctx context.Context, tenant quietTenant, round int, loud string, noise noise) (noisyResult, error) {
 	noisy, stop := context.WithCancel(ctx)
 	defer stop()
@@ -156,7 +156,7 @@ func (l *lab) beside(ctx context.Context, tenant quietTenant, round int, loud st
 		if err := noise.make(noisy, loud, &writes); noisy.Err() == nil {
 			return err
 		}
-		return nil // what it was doing when it was stopped has failed
+		return nil // it was stopped in the middle of a request
 	})
 	group.Go(func() (err error) {
 		defer stop()
@@ -180,7 +180,7 @@ func isClosed(channel <-chan struct{}) bool {
 	}
 }
 
-// steady creates jobs at a steady rate until it is enough, and waits until all have
+// steady creates jobs at a steady rate until enough reports true, and waits until all have
 // succeeded.
 func (l *lab) steady(ctx context.Context, tenant quietTenant, prefix string, enough func() bool) (lateness, error) {
 	ctx, stop := context.WithCancelCause(ctx)
@@ -206,7 +206,7 @@ func (l *lab) steady(ctx context.Context, tenant quietTenant, prefix string, eno
 			return late, errors.Join(context.Cause(ctx), err)
 		}
 	}
-	err = until(ctx, settles, "the jobs end", func(context.Context) (bool, error) {
+	err = until(ctx, settleLimit, "the jobs end", func(context.Context) (bool, error) {
 		return len(seen.started.seen()) == len(asked) && len(seen.ended.seen()) == len(asked) && len(seen.raw.seen()) == len(asked), nil
 	})
 	if err != nil {
@@ -216,12 +216,12 @@ func (l *lab) steady(ctx context.Context, tenant quietTenant, prefix string, eno
 	return late, nil
 }
 
-// quietMoments are when a Job was seen of each WorkspaceJob, when that had succeeded,
-// and when each raw Job was complete.
+// quietMoments says when each WorkspaceJob's Job was first seen, when each WorkspaceJob had
+// succeeded, and when each raw Job was complete.
 type quietMoments struct{ started, ended, raw *moments }
 
-// watchQuiet notes these of all whose names begin so. A WorkspaceJob that does not succeed
-// at its first attempt stops everything.
+// watchQuiet notes the moments of all jobs whose names have the prefix. A WorkspaceJob that
+// does not succeed at its first attempt stops everything.
 func (l *lab) watchQuiet(ctx context.Context, tenant quietTenant, prefix string, stop context.CancelCauseFunc) (quietMoments, error) {
 	seen := quietMoments{newMoments(0), newMoments(0), newMoments(0)}
 	err := l.watch(ctx, &batchv1.Job{}, func(object client.Object) {
@@ -264,11 +264,11 @@ func (l *lab) flood(ctx context.Context, namespace string, n int, writes *atomic
 		writes.Add(1)
 		return nil
 	})
-	say("the other has created %d within %s", writes.Load(), time.Since(begin).Round(time.Second))
+	say("the noisy tenant has created %d within %s", writes.Load(), time.Since(begin).Round(time.Second))
 	return err
 }
 
-// changeInALoop changes a job that waits and a recurring job, each again and again.
+// changeInALoop changes a delayed job and a recurring job, over and over.
 func (l *lab) changeInALoop(ctx context.Context, namespace string, writes *atomic.Int64) error {
 	job := workspaceJob(namespace, "changed")
 	job.Spec.Delay = &v1alpha1.Duration{Duration: 24 * time.Hour}

@@ -22,7 +22,7 @@ import (
 // parallel is how many objects are created at once.
 const parallel = 32
 
-// each calls do for 0 to n-1, several at once.
+// each calls do for 0 to n-1, several at the same time.
 func each(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
@@ -37,20 +37,20 @@ func each(ctx context.Context, n int, do func(ctx context.Context, i int) error)
 	return group.Wait()
 }
 
-// create asks again while the API server counts other objects against the same quota,
-// as a conflict tells.
+// create retries a conflict: the API server counts other objects against the same quota at
+// the same time.
 func (l *lab) create(ctx context.Context, object client.Object) error {
 	return retry.RetryOnConflict(retry.DefaultBackoff, func() error { return l.client.Create(ctx, object) })
 }
 
-// workspaceNamed is one with room for everything at once: what is measured is the
-// operator, not a quota.
+// workspaceNamed returns a Workspace with room for everything at once: the operator is
+// measured, not a quota.
 func workspaceNamed(name string) *v1alpha1.Workspace {
 	return &v1alpha1.Workspace{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: v1alpha1.WorkspaceSpec{
-			// The ledger's migration completes on the simulated node like any Job, so the
-			// workspace gets ready; no database is ever asked for.
+			// The ledger's migration completes on the played node like any Job, so the
+			// workspace becomes ready; there is no database.
 			Database:    v1alpha1.Database{SecretRef: v1alpha1.SecretKeyRef{Name: "none"}, Egress: []v1alpha1.EgressRule{{}}},
 			Runner:      v1alpha1.Runner{Image: "localhost/none"},
 			Concurrency: new(int32(1000)),
@@ -106,7 +106,8 @@ func (l *lab) makeWorkspaces(ctx context.Context, n int, limit time.Duration) ([
 	return namespaces, err
 }
 
-// plainNamespace is one without quota and policy, in which the runner's pods can run.
+// plainNamespace makes a namespace without quota and policies, in which the runner's pods
+// can run.
 func (l *lab) plainNamespace(ctx context.Context, name string) error {
 	if err := l.client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
 		return err
@@ -116,7 +117,7 @@ func (l *lab) plainNamespace(ctx context.Context, name string) error {
 	})
 }
 
-// workspaceJob asks for nothing: no handler ever runs.
+// workspaceJob returns a job for a handler that never runs.
 func workspaceJob(namespace, name string) *v1alpha1.WorkspaceJob {
 	return &v1alpha1.WorkspaceJob{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
@@ -124,8 +125,8 @@ func workspaceJob(namespace, name string) *v1alpha1.WorkspaceJob {
 	}
 }
 
-// attemptSpec is the spec of the Job that the operator makes for a WorkspaceJob: raw
-// Jobs are given the same, so that what differs is the operator.
+// attemptSpec returns the spec of the Job that the operator makes for a WorkspaceJob. Raw
+// Jobs get the same, so that only the operator differs.
 func (l *lab) attemptSpec(ctx context.Context, namespace string) (batchv1.JobSpec, error) {
 	const name = "model"
 	if err := l.create(ctx, workspaceJob(namespace, name)); err != nil {
@@ -157,11 +158,11 @@ func rawJob(namespace, name string, spec batchv1.JobSpec) *batchv1.Job {
 	return &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Spec: *spec.DeepCopy()}
 }
 
-// notMigration: the ledger's migration stays, or the operator would make it anew.
+// notMigration leaves out the ledger's migration: the operator would make it again.
 const notMigration = "app.kubernetes.io/component!=ledger-migration"
 
-// clear deletes all jobs of a namespace, and returns when their pods are gone too: the
-// next measurement begins as this one did.
+// clear deletes all jobs of a namespace, and returns when their pods are gone too, so that
+// the next measurement begins as this one did.
 func (l *lab) clear(ctx context.Context, namespace string) error {
 	background := client.PropagationPolicy(metav1.DeletePropagationBackground)
 	if err := l.client.DeleteAllOf(ctx, &v1alpha1.WorkspaceJob{}, client.InNamespace(namespace), background); err != nil {

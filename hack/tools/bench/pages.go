@@ -22,13 +22,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
-	"github.com/openradius/workspace-jobs/hack/env/child"
-	"github.com/openradius/workspace-jobs/hack/env/ports"
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-// looks is how often each page is asked for.
-const looks = 50
+// visits is how often each page is requested.
+const visits = 50
 
 func pagesCommand(flags *flag.FlagSet) func(context.Context) error {
 	o := labFlags(flags)
@@ -39,8 +37,8 @@ func pagesCommand(flags *flag.FlagSet) func(context.Context) error {
 	}
 }
 
-// measurePages asks the server's process for each page of a workspace with n jobs, none of
-// which is due, and for streams of their events.
+// measurePages requests each page of a workspace with n jobs, none of which is due, from
+// the server's process, and opens streams of their events.
 func measurePages(ctx context.Context, l *lab, n, streams int) error {
 	namespaces, err := l.makeWorkspaces(ctx, 1, time.Minute)
 	if err != nil {
@@ -59,11 +57,11 @@ func measurePages(ctx context.Context, l *lab, n, streams int) error {
 	if err != nil {
 		return err
 	}
-	if err := l.settle(ctx); err != nil {
+	if err := l.becomeIdle(ctx); err != nil {
 		return err
 	}
-	t := table{{fmt.Sprintf("a page of a workspace with %d jobs, %d times", n, looks), "p50", "p95", "most"}}
-	if err := s.lookAt(ctx, &t); err != nil {
+	t := table{{fmt.Sprintf("a page of a workspace with %d jobs, %d times", n, visits), "p50", "p95", "max"}}
+	if err := s.visit(ctx, &t); err != nil {
 		return err
 	}
 	used, err := usageOf(s.process.Process.Pid)
@@ -77,7 +75,7 @@ func measurePages(ctx context.Context, l *lab, n, streams int) error {
 	return t.write(os.Stdout)
 }
 
-// pageServer is the server's process, and somebody signed in.
+// pageServer is the server's process, with a user who is signed in.
 type pageServer struct {
 	process *exec.Cmd
 	url     string
@@ -121,11 +119,7 @@ func (l *lab) startServer(ctx context.Context, namespace string) (*pageServer, e
 	if err != nil {
 		return nil, err
 	}
-	address, err := ports.Address()
-	if err != nil {
-		return nil, err
-	}
-	s := &pageServer{url: "http://" + address}
+	s := &pageServer{url: "http://127.0.0.1:5055"}
 	if s.token, err = l.env.Token(ctx, namespace, editor); err != nil {
 		return nil, err
 	}
@@ -134,17 +128,17 @@ func (l *lab) startServer(ctx context.Context, namespace string) (*pageServer, e
 		return nil, err
 	}
 	s.browser = &http.Client{Jar: jar, Timeout: time.Minute}
-	// Its limits for a caller are not what is measured.
-	s.process = exec.Command(binary, "--bind-address="+address, "--metrics-bind-address=0", "--health-probe-bind-address=0",
+	// The server's limits for a caller are not measured.
+	s.process = exec.Command(binary, "--bind-address=127.0.0.1:5055", "--metrics-bind-address=0", "--health-probe-bind-address=0",
 		"--requests-per-second=100000", "--request-burst=100000", "--streams=100000", "--streams-per-caller=100000", "--log-level=ERROR")
 	s.process.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, memoryLimit)
 	s.process.Stdout, s.process.Stderr = os.Stderr, os.Stderr
-	s.process.SysProcAttr = child.EndsWithParent(syscall.SIGKILL)
+	s.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.process.Start(); err != nil {
 		return nil, err
 	}
 	l.stops = append(l.stops, func() error { return errors.Join(s.process.Process.Kill(), ignoreExit(s.process.Wait())) })
-	return s, until(ctx, time.Minute, "somebody can sign in", func(ctx context.Context) (bool, error) { return s.signIn(ctx), nil })
+	return s, until(ctx, time.Minute, "the user can sign in", func(ctx context.Context) (bool, error) { return s.signIn(ctx), nil })
 }
 
 // memoryLimit is the deployment's, in config/server.
@@ -174,16 +168,16 @@ func (s *pageServer) signIn(ctx context.Context) bool {
 	return err == nil && answer.StatusCode == http.StatusOK && strings.Contains(string(text), "Overview")
 }
 
-func (s *pageServer) lookAt(ctx context.Context, t *table) error {
+func (s *pageServer) visit(ctx context.Context, t *table) error {
 	const ws = "/hangfire/bench-0"
 	for _, path := range []string{
 		ws, ws + "/jobs", ws + "/jobs?state=Scheduled", ws + "/jobs?handler=none", ws + "/jobs/bench-00042", ws + "/recurring", ws + "/retries", ws + "/pods",
-		// A whole name, a part of many names, and one of none.
+		// A whole name, a part of many names, and a part of none.
 		ws + "/search?by=name&q=bench-00042", ws + "/search?by=name&q=ench", ws + "/search?by=name&q=none",
 		"/api/workspaces/bench-0/jobs?state=Scheduled", "/api/workspaces/bench-0/jobs/bench-00042",
 	} {
-		took := make([]time.Duration, 0, looks)
-		for range looks {
+		took := make([]time.Duration, 0, visits)
+		for range visits {
 			begun := time.Now()
 			if err := s.get(ctx, path); err != nil {
 				return err
@@ -217,39 +211,39 @@ func (s *pageServer) get(ctx context.Context, path string) error {
 	return nil
 }
 
-// stream opens n streams of events and has one job come that all of them tell of.
+// stream opens n streams of events and creates a job that all of them report.
 func (s *pageServer) stream(ctx context.Context, l *lab, namespace string, n int, t *table) error {
 	say("opening %d streams of events", n)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	var opened, told atomic.Int32
+	var opened, reported atomic.Int32
 	client := &http.Client{Transport: &http.Transport{}}
 	for range n {
-		go s.listen(ctx, client, &opened, &told)
+		go s.listen(ctx, client, &opened, &reported)
 	}
 	if err := until(ctx, 3*time.Minute, "the streams are open", func(context.Context) (bool, error) { return int(opened.Load()) == n, nil }); err != nil {
 		return fmt.Errorf("%w (%d are)", err, opened.Load())
 	}
 	begun := time.Now()
-	job := workspaceJob(namespace, "told-to-all")
+	job := workspaceJob(namespace, "new-to-all")
 	job.Spec.Delay = &v1alpha1.Duration{Duration: 24 * time.Hour}
 	if err := l.create(ctx, job); err != nil {
 		return err
 	}
-	if err := until(ctx, 3*time.Minute, "all streams tell of a job", func(context.Context) (bool, error) { return int(told.Load()) == n, nil }); err != nil {
-		return fmt.Errorf("%w (%d do)", err, told.Load())
+	if err := until(ctx, 3*time.Minute, "all streams report a job", func(context.Context) (bool, error) { return int(reported.Load()) == n, nil }); err != nil {
+		return fmt.Errorf("%w (%d do)", err, reported.Load())
 	}
 	took := time.Since(begun)
 	used, err := usageOf(s.process.Process.Pid)
 	if err != nil {
 		return err
 	}
-	t.row(fmt.Sprintf("%d streams tell of a job after", n), milliseconds(took), "", "")
+	t.row(fmt.Sprintf("%d streams report a job after", n), milliseconds(took), "", "")
 	t.row("the server's resident memory then", megabytes(used.memory), "", megabytes(used.peak))
 	return nil
 }
 
-func (s *pageServer) listen(ctx context.Context, client *http.Client, opened, told *atomic.Int32) {
+func (s *pageServer) listen(ctx context.Context, client *http.Client, opened, reported *atomic.Int32) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/api/workspaces/bench-0/events", http.NoBody)
 	if err != nil {
 		return
@@ -268,8 +262,8 @@ func (s *pageServer) listen(ctx context.Context, client *http.Client, opened, to
 	lines := bufio.NewScanner(answer.Body)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		if strings.HasPrefix(lines.Text(), "data:") && strings.Contains(lines.Text(), `"told-to-all"`) {
-			told.Add(1)
+		if strings.HasPrefix(lines.Text(), "data:") && strings.Contains(lines.Text(), `"new-to-all"`) {
+			reported.Add(1)
 			return
 		}
 	}

@@ -54,7 +54,7 @@ func measureStart(ctx context.Context, kubeconfig, namespace string, count int) 
 	return b.printImages(ctx)
 }
 
-// measure alternates, so that a busy moment hits both alike.
+// measure alternates, so that a busy moment affects both alike.
 func (b *bench) measure(ctx context.Context, count int) error {
 	var jobs, raw []time.Duration
 	for i := range count {
@@ -80,7 +80,7 @@ func leastToMost(times []time.Duration) string {
 		slices.Min(times).Round(time.Millisecond), slices.Max(times).Round(time.Millisecond))
 }
 
-// printImages tells how large the product's images are, as the node reports it.
+// printImages prints how large the product's images are, as the node reports it.
 func (b *bench) printImages(ctx context.Context) error {
 	var nodes corev1.NodeList
 	if err := b.client.List(ctx, &nodes); err != nil {

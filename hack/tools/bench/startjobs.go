@@ -22,7 +22,7 @@ import (
 const (
 	// jobTakes bounds one job.
 	jobTakes = 2 * time.Minute
-	// pause between two looks; no time is measured by them.
+	// pause between two polls; nothing is timed by them.
 	pause = 50 * time.Millisecond
 )
 
@@ -30,14 +30,14 @@ type bench struct {
 	client    client.Client
 	clientset *kubernetes.Clientset
 	namespace string
-	// id tells the names of one run from another's.
+	// id makes the names of one run differ from another's.
 	id int64
 	// template is the pod of a WorkspaceJob's attempt.
 	template corev1.PodTemplateSpec
 }
 
-// workspaceJob measures from the creation of a WorkspaceJob to the first line that
-// its runner logs: it has the run's lease, and calls the handler.
+// workspaceJob measures from the creation of a WorkspaceJob to the first line that its
+// runner logs, when it has the run's lease and calls the handler.
 func (b *bench) workspaceJob(ctx context.Context, number int) (time.Duration, error) {
 	job := &v1alpha1.WorkspaceJob{
 		ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: fmt.Sprintf("bench-%d-%d", b.id, number)},
@@ -93,18 +93,18 @@ func (b *bench) rawJob(ctx context.Context, number int) (time.Duration, error) {
 	return b.firstLine(ctx, job, created)
 }
 
-// create returns when it asked for the object. The API server refuses it with a
-// conflict while others count against the same quota; then it asks again.
-func (b *bench) create(ctx context.Context, object client.Object) (asked time.Time, err error) {
+// create returns when it requested the object. It retries a conflict: the API server counts
+// other objects against the same quota at the same time.
+func (b *bench) create(ctx context.Context, object client.Object) (requested time.Time, err error) {
 	err = retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		asked = time.Now()
+		requested = time.Now()
 		return b.client.Create(ctx, object)
 	})
-	return asked, err
+	return requested, err
 }
 
-// firstLine is when the Job's pod wrote the first line of its log, by the node's
-// clock: measure on a cluster on this machine.
+// firstLine returns how long after created the Job's pod wrote the first line of its log, by
+// the node's clock: measure on a cluster on this machine.
 func (b *bench) firstLine(ctx context.Context, job *batchv1.Job, created time.Time) (time.Duration, error) {
 	var pods corev1.PodList
 	if err := b.client.List(ctx, &pods, client.InNamespace(b.namespace), client.MatchingLabels{batchv1.JobNameLabel: job.Name}); err != nil {
@@ -134,7 +134,7 @@ func (b *bench) until(ctx context.Context, what string, done wait.ConditionWithC
 	return until(ctx, jobTakes, what+" ends", done)
 }
 
-// remove leaves the namespace as it was.
+// remove deletes an object and what it owns.
 func (b *bench) remove(ctx context.Context, object client.Object) {
 	if err := b.client.Delete(ctx, object, client.PropagationPolicy(metav1.DeletePropagationBackground)); err != nil {
 		fmt.Printf("  %s is left: %v\n", object.GetName(), err)

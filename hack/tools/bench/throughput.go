@@ -18,7 +18,7 @@ import (
 func throughputCommand(flags *flag.FlagSet) func(context.Context) error {
 	o := labFlags(flags)
 	n := flags.Int("n", 1000, "how many jobs of each kind in a burst")
-	rounds := flags.Int("rounds", 2, "how often each kind has its turn")
+	rounds := flags.Int("rounds", 2, "how often each kind is measured")
 	return func(ctx context.Context) error {
 		return inLab(ctx, o, func(ctx context.Context, l *lab) error {
 			return measureThroughput(ctx, l, max(*n, 1), max(*rounds, 1))
@@ -30,7 +30,7 @@ func throughputCommand(flags *flag.FlagSet) func(context.Context) error {
 type burst struct {
 	title string
 	make  func(name string) client.Object
-	// kind that is watched, until done says so of each.
+	// kind that is watched until done reports true for each object.
 	kind      client.Object
 	done      func(client.Object) bool
 	namespace string
@@ -87,7 +87,7 @@ func measureThroughput(ctx context.Context, l *lab, n, rounds int) error {
 	return errors.Join(printRates(kinds, n), writes.print(n))
 }
 
-// run creates n at once and returns how long it took until the last was seen done.
+// run creates n objects at once and returns how long it took until the last was seen done.
 func (l *lab) run(ctx context.Context, kind *burst, round, n int) (time.Duration, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -120,14 +120,14 @@ func (l *lab) run(ctx context.Context, kind *burst, round, n int) (time.Duration
 }
 
 func printRates(kinds []*burst, n int) error {
-	ours := median(kinds[len(kinds)-1].rates)
-	t := table{{fmt.Sprintf("bursts of %d, from the first create to the last end", n), "jobs/s", "each round", "WorkspaceJobs ÷ these"}}
+	ofOperator := median(kinds[len(kinds)-1].rates)
+	t := table{{fmt.Sprintf("bursts of %d, from the first creation to the last end", n), "jobs/s", "each round", "WorkspaceJobs ÷ these"}}
 	for _, kind := range kinds {
 		var rounds string
 		for _, rate := range kind.rates {
 			rounds += fmt.Sprintf("%.1f ", rate)
 		}
-		t.row(kind.title, fmt.Sprintf("%.1f", median(kind.rates)), rounds, fmt.Sprintf("%.2f", ours/median(kind.rates)))
+		t.row(kind.title, fmt.Sprintf("%.1f", median(kind.rates)), rounds, fmt.Sprintf("%.2f", ofOperator/median(kind.rates)))
 	}
 	return t.write(os.Stdout)
 }
@@ -141,7 +141,7 @@ func median[T float64 | time.Duration](values []T) T {
 	return (sorted[middle-1] + sorted[middle]) / 2
 }
 
-// writes are the requests of the operator, and what the API server tells of them.
+// writes are the operator's requests, by its own count and by the API server's.
 type writes struct{ operator, server tally }
 
 func (l *lab) writesSoFar(ctx context.Context) (*writes, error) {
@@ -157,15 +157,15 @@ func (w *writes) since(before *writes) *writes {
 	return &writes{w.operator.since(before.operator), w.server.since(before.server)}
 }
 
-// print tells the writes for each of n WorkspaceJobs. Nobody but the operator makes Jobs
-// in that time, or writes a WorkspaceJob's status; what is left are its events.
+// print prints the writes for each of n WorkspaceJobs. Only the operator makes Jobs in that
+// time and writes the status of WorkspaceJobs; all other writes are its events.
 func (w *writes) print(n int) error {
 	per := func(count float64) string { return fmt.Sprintf("%.2f", count/float64(n)) }
 	all := w.operator.sum("POST", "PUT", "PATCH", "DELETE")
 	jobs := w.server.sum("POST jobs")
 	status := w.server.sum("PATCH workspacejobs/status")
 	other := w.server.sum("PATCH jobs", "PATCH workspaces/status", "DELETE jobs")
-	t := table{{"", ""}, {"what the operator asked of the API server for each WorkspaceJob", ""}}
+	t := table{{"", ""}, {"the operator's requests for each WorkspaceJob", ""}}
 	t.row("  writes", per(all))
 	t.row("    of these the Job", per(jobs))
 	t.row("    status of the WorkspaceJob", per(status))

@@ -15,8 +15,8 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// moments are when something was first seen of an object, by namespace/name. Times in
-// objects are whole seconds; a watch tells within a millisecond or two.
+// moments says when something was first seen of an object, by namespace/name. Times in
+// objects are whole seconds; a watch reports a change within a millisecond or two.
 type moments struct {
 	mu   sync.Mutex
 	at   map[string]time.Time
@@ -24,7 +24,7 @@ type moments struct {
 	all  chan struct{}
 }
 
-// newMoments is full, and closes all, when it holds want of them.
+// newMoments returns moments that close all when they hold want of them.
 func newMoments(want int) *moments {
 	return &moments{at: map[string]time.Time{}, want: want, all: make(chan struct{})}
 }
@@ -41,7 +41,7 @@ func (m *moments) note(key string, now time.Time) {
 	}
 }
 
-// seen is a copy.
+// seen returns a copy.
 func (m *moments) seen() map[string]time.Time {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -52,8 +52,8 @@ func (m *moments) seen() map[string]time.Time {
 	return copied
 }
 
-// since are the times from those given, by the same keys, until the moments; 0 for what
-// was seen before.
+// since returns how long after the given times, by the same keys, the moments were; 0 for
+// what was seen before.
 func (m *moments) since(given map[string]time.Time) []time.Duration {
 	var took []time.Duration
 	for key, at := range m.seen() {
@@ -62,7 +62,7 @@ func (m *moments) since(given map[string]time.Time) []time.Duration {
 	return took
 }
 
-// wait until all are there.
+// wait returns when all are there.
 func (m *moments) wait(ctx context.Context, limit time.Duration, what string) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -74,9 +74,9 @@ func (m *moments) wait(ctx context.Context, limit time.Duration, what string) er
 	}
 }
 
-// watch calls see for every object of a kind, as it is and whenever it has changed,
-// until ctx ends; of all namespaces, or of those that are named. It returns once those
-// that exist were seen.
+// watch calls see for every object of a kind, as it is and at each change, until ctx ends;
+// in all namespaces, or in those that are named. It returns once the objects that exist
+// were seen.
 func (l *lab) watch(ctx context.Context, kind client.Object, see func(client.Object), namespaces ...string) error {
 	options := cache.Options{
 		Scheme: l.env.Scheme, DefaultTransform: cache.TransformStripManagedFields(),
@@ -104,7 +104,7 @@ func (l *lab) watch(ctx context.Context, kind client.Object, see func(client.Obj
 	if err != nil {
 		return err
 	}
-	go func() { _ = watched.Start(ctx) }() // it ends with ctx, and has no other end
+	go func() { _ = watched.Start(ctx) }() // it ends with ctx and no earlier
 	if !toolscache.WaitForCacheSync(ctx.Done(), registration.HasSynced) {
 		return context.Cause(ctx)
 	}
