@@ -14,7 +14,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// built is the folder into which `make images` has built the project's own images.
+// built returns the folder into which `make images` has built the project's own images.
 func built(t *testing.T) string {
 	t.Helper()
 	folder := os.Getenv("IMAGES")
@@ -24,8 +24,8 @@ func built(t *testing.T) string {
 	return folder
 }
 
-// TestTheImagesHoldNothingElse: the binary and the CA roots, so no shell and no
-// package manager; nothing that gives rights, and nothing to write to.
+// TestTheImagesHoldNothingElse checks that an image has the binary and the CA roots alone: no
+// shell, no package manager, nothing that gives rights, and nothing to write to.
 func TestTheImagesHoldNothingElse(t *testing.T) {
 	for _, image := range []string{"manager", "runner", "server"} {
 		t.Run(image, func(t *testing.T) {
@@ -57,7 +57,7 @@ func TestTheImagesHoldNothingElse(t *testing.T) {
 	}
 }
 
-// entries of all of an image's layers.
+// entries returns the files of all of an image's layers.
 func entries(t *testing.T, archive string) []*tar.Header {
 	t.Helper()
 	layers, err := imageOf(t, archive).Layers()
@@ -75,7 +75,7 @@ func entries(t *testing.T, archive string) []*tar.Header {
 	return headers
 }
 
-// manifestOf is the digest under which a registry knows the image of an archive.
+// manifestOf returns the digest by which a registry knows the image of an archive.
 func manifestOf(t *testing.T, archive string) v1.Hash {
 	t.Helper()
 	file, err := os.Open(archive)

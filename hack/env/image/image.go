@@ -24,13 +24,13 @@ import (
 const (
 	source  = "https://github.com/openradius/workspace-jobs"
 	license = "Apache-2.0"
-	// user is nobody in particular, as in other images without a shell.
+	// user is an ID without a name, as in other images without a shell.
 	user = "65532:65532"
-	// caRoots is where Go, OpenSSL and most others look for them.
+	// caRoots is where Go, OpenSSL and most other programs look for CA roots.
 	caRoots = "etc/ssl/certs/ca-certificates.crt"
 )
 
-// spec is all that an image's digest depends on, but for the CA roots.
+// spec is everything that an image's digest depends on, except for the CA roots.
 type spec struct {
 	tag        name.Tag
 	content    []byte // of the binary
@@ -82,8 +82,8 @@ func makeImage(s spec) (v1.Image, error) {
 	return mutate.ConfigFile(image, config)
 }
 
-// architectureOf reads for which processor a binary is, and refuses one that would not
-// start where there is nothing but itself.
+// architectureOf returns the processor that a binary is for, and refuses a binary that needs
+// other files to start.
 func architectureOf(binary []byte) (string, error) {
 	file, err := elf.NewFile(bytes.NewReader(binary))
 	if err != nil {
@@ -100,11 +100,11 @@ func architectureOf(binary []byte) (string, error) {
 	case elf.EM_AARCH64:
 		return "arm64", nil
 	}
-	return "", fmt.Errorf("a binary for %s: only those for amd64 and arm64 are known here", file.Machine)
+	return "", fmt.Errorf("a binary for %s: only amd64 and arm64 are supported", file.Machine)
 }
 
-// layerTar is the image's one layer, uncompressed: the binary, the CA roots and the
-// folders that they are in.
+// layerTar returns the image's one layer, uncompressed: the binary, the CA roots and their
+// folders.
 func layerTar(s spec) ([]byte, error) {
 	files := []struct {
 		path    string
@@ -140,7 +140,7 @@ func layerTar(s spec) ([]byte, error) {
 	return buffer.Bytes(), err
 }
 
-// parents lists the folders above a file, the outer ones first.
+// parents returns the folders above a file, the outermost first.
 func parents(file string) []string {
 	var folders []string
 	for i, c := range file {
@@ -151,7 +151,7 @@ func parents(file string) []string {
 	return folders
 }
 
-// rootsPEM are the roots that Mozilla trusts without a condition. A file can't say
+// rootsPEM returns the roots that Mozilla trusts without a condition. A file can't express
 // "trusted for certificates from before a date", so those roots are left out.
 func rootsPEM() []byte {
 	var buffer bytes.Buffer

@@ -19,7 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-const usage = `Makes a container image of one static binary and CA roots. The same input makes the same digest.
+const usage = `Makes a container image of one static binary and CA roots. The same input gives the same digest.
 
   image --binary PATH --name NAME:TAG [--entrypoint /PATH] [--version VERSION]
         [--output FILE.tar] [--sbom FILE.cdx.json] [--push]
@@ -27,14 +27,14 @@ const usage = `Makes a container image of one static binary and CA roots. The sa
   --binary      a static Linux binary, such as CGO_ENABLED=0 go build makes; it has no time zones
                 to read in the image, so build it with -tags timetzdata if it wants any
   --name        the image's name and tag, e.g. localhost/workspace-jobs/manager:dev
-  --entrypoint  where the binary is put and what is started; default: / and the binary's name
-  --version     what the image says its version is; default: the tag
+  --entrypoint  where the binary is in the image, and what is started; default: / and the binary's name
+  --version     the image's version in its labels; default: the tag
   --output      the archive to write: an OCI layout that docker, podman and containerd load
-  --sbom        where to write what it is made of, as CycloneDX JSON
+  --sbom        where to write the SBOM, as CycloneDX JSON
   --push        send it to its registry, with the credentials of docker's or podman's login,
-                and what it is made of with it, as an artifact that refers to it
+                and the SBOM with it, as an artifact that refers to the image
 
-It runs as user and group 65532. Its time of creation is SOURCE_DATE_EPOCH, or 1970.
+The image runs as user and group 65532. Its creation time is SOURCE_DATE_EPOCH, or 1970.
 Prints the image's name with its digest, and its size in bytes.
 `
 
@@ -109,7 +109,7 @@ func deliver(tag name.Tag, image v1.Image, sbom []byte, output string, push bool
 	return report(tag, image)
 }
 
-// send pushes the image, and the SBOM as what refers to it.
+// send pushes the image, and the SBOM as an artifact that refers to it.
 func send(tag name.Tag, image v1.Image, sbom []byte) error {
 	login := remote.WithAuthFromKeychain(authn.DefaultKeychain)
 	if err := remote.Write(tag, image, login); err != nil {
@@ -139,7 +139,7 @@ func report(tag name.Tag, image v1.Image) error {
 	return nil
 }
 
-// creationTime is that of reproducible builds (reproducible-builds.org/specs/source-date-epoch).
+// creationTime returns the time that reproducible builds use (reproducible-builds.org/specs/source-date-epoch).
 func creationTime() (time.Time, error) {
 	text := os.Getenv("SOURCE_DATE_EPOCH")
 	if text == "" {
@@ -152,7 +152,7 @@ func creationTime() (time.Time, error) {
 	return time.Unix(seconds, 0).UTC(), nil
 }
 
-// imageSize is what a registry stores: the layers, compressed, and the two documents.
+// imageSize returns how many bytes a registry stores: the compressed layers and the two documents.
 func imageSize(image v1.Image) (int64, error) {
 	total, err := image.Size()
 	if err != nil {

@@ -23,18 +23,18 @@ import (
 const (
 	// sbomType is CycloneDX's media type.
 	sbomType = "application/vnd.cyclonedx+json"
-	// goSum is the property that holds a module's checksum as go.sum has it. It is no
-	// hash of a file, so it is none of a component's hashes.
+	// goSum is the property that holds a module's checksum, as in go.sum. It is no hash of a
+	// file, so it is not among a component's hashes.
 	goSum = "go:sum"
 )
 
-// makeSBOM lists what is in an image, as CycloneDX JSON: what Go wrote into the binary
-// that it is built of, and the CA roots. It has no time and no serial number, so the
-// same image has the same list.
+// makeSBOM lists what is in an image, as CycloneDX JSON: the modules that Go recorded in the
+// binary, and the CA roots. It has no time and no serial number, so the same image has the
+// same SBOM.
 func makeSBOM(s spec, image v1.Image) ([]byte, error) {
 	info, err := buildinfo.Read(bytes.NewReader(s.content))
 	if err != nil {
-		return nil, fmt.Errorf("what the binary is built of: %w", err)
+		return nil, fmt.Errorf("read what the binary is built of: %w", err)
 	}
 	digest, err := image.Digest()
 	if err != nil {
@@ -74,7 +74,7 @@ func containerOf(s spec, digest v1.Hash) cdx.Component {
 	}
 }
 
-// programOf is the image's binary.
+// programOf returns the component of the image's binary.
 func programOf(s spec, info *debug.BuildInfo) cdx.Component {
 	file := strings.TrimPrefix(s.entrypoint, "/")
 	return cdx.Component{
@@ -93,7 +93,7 @@ func rootsComponent() cdx.Component {
 	}
 }
 
-// librariesOf are Go's standard library, by the name under which vulnerabilities of it
+// librariesOf returns Go's standard library, by the name under which its vulnerabilities
 // are listed, and the modules whose packages are in the binary.
 func librariesOf(info *debug.BuildInfo) []cdx.Component {
 	libraries := []cdx.Component{library("stdlib", strings.TrimPrefix(info.GoVersion, "go"), "")}
@@ -123,8 +123,8 @@ func hashOf(content []byte) *[]cdx.Hash {
 	return &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA256, Value: hex.EncodeToString(sum[:])}}
 }
 
-// referrerOf makes the SBOM an OCI artifact that refers to the image: registries list
-// it beside the image, and its type is that of its configuration.
+// referrerOf makes the SBOM an OCI artifact that refers to the image: registries list it
+// with the image, and its type is that of its configuration.
 func referrerOf(image v1.Image, sbom []byte) (v1.Image, error) {
 	subject, err := partial.Descriptor(image)
 	if err != nil {

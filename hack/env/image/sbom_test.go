@@ -19,7 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-// readSBOM takes no field that CycloneDX does not have.
+// readSBOM refuses fields that CycloneDX does not have.
 func readSBOM(t *testing.T, text []byte) *cdx.BOM {
 	t.Helper()
 	bom := &cdx.BOM{}
@@ -34,7 +34,7 @@ func readSBOM(t *testing.T, text []byte) *cdx.BOM {
 	return bom
 }
 
-// checkSBOM compares an SBOM with what `go version` tells of the binary.
+// checkSBOM compares an SBOM with what `go version` prints of the binary.
 func checkSBOM(t *testing.T, text []byte, binary string) {
 	t.Helper()
 	bom := readSBOM(t, text)
