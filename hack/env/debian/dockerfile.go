@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// recipe is what a Dockerfile says.
+// recipe is the content of a Dockerfile.
 type recipe struct {
 	packages []string
 	// copies are files of the Dockerfile's folder, by where they go in the image.
@@ -20,11 +20,11 @@ type recipe struct {
 	entrypoint []string
 }
 
-// base is what of debian:12-slim is needed: folders, and how libraries are found.
+// base are the packages of debian:12-slim that are needed: folders, and how libraries are found.
 var base = []string{"base-files", "libc-bin"}
 
-// readDockerfile understands what docs/examples/runner-python has: an image of Debian's,
-// packages, files, and how to start. Anything else is an error.
+// readDockerfile understands what docs/examples/runner-python has: a Debian image, packages,
+// files, and how to start. Anything else is an error.
 func readDockerfile(folder string) (recipe, error) {
 	text, err := os.ReadFile(filepath.Join(folder, "Dockerfile"))
 	if err != nil {
@@ -51,7 +51,7 @@ func (r *recipe) add(folder, line string) error {
 	switch word {
 	case "FROM":
 		if !strings.HasPrefix(rest, "debian:") {
-			return errors.New("only an image of Debian's is known here")
+			return errors.New("only Debian images are supported here")
 		}
 		r.packages = append(r.packages, base...)
 		return nil
@@ -73,10 +73,10 @@ func (r *recipe) add(folder, line string) error {
 	case "ENTRYPOINT":
 		return json.Unmarshal([]byte(rest), &r.entrypoint)
 	}
-	return fmt.Errorf("%s is not known here", word)
+	return fmt.Errorf("%s is not supported here", word)
 }
 
-// install takes the packages that apt-get is told to install.
+// install adds the packages of an apt-get install.
 func (r *recipe) install(commands string) error {
 	for command := range strings.SplitSeq(commands, "&&") {
 		fields := strings.Fields(command)
@@ -86,5 +86,5 @@ func (r *recipe) install(commands string) error {
 		r.packages = append(r.packages, slices.DeleteFunc(fields[2:], func(field string) bool { return strings.HasPrefix(field, "-") })...)
 		return nil
 	}
-	return errors.New("only apt-get install is known here")
+	return errors.New("only apt-get install is supported here")
 }

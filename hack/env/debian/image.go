@@ -3,27 +3,30 @@ package debian
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"errors"
+	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
 // WriteImage makes the image that a folder's Dockerfile describes, without a container
 // engine: its packages are this machine's, installed first if they are missing. It is for
-// tests, with less in it than the real one: of Debian no more than the packages need. The
-// archive is an OCI layout, as containerd imports it.
+// tests, and holds less than the real image: of Debian no more than the packages need. The
+// archive is one that docker save could have written.
 //
-// What the project gives out is made by hack/env/image: one static binary, all of which its
-// list of parts names. It could not say what Debian's files are made of.
-func WriteImage(ctx context.Context, folder, name, archive string) error {
+// The images that the project publishes are made by hack/env/image: one static binary each,
+// and an SBOM that names all its parts. It could not say what Debian's files are made of.
+func WriteImage(ctx context.Context, folder, tag, archive string) error {
 	r, err := readDockerfile(folder)
 	if err != nil {
 		return err
@@ -41,13 +44,32 @@ func WriteImage(ctx context.Context, folder, name, archive string) error {
 	if err != nil {
 		return err
 	}
-	file, err := os.Create(archive)
+	return r.write(tag, archive, layer)
+}
+
+// write the image that has this layer.
+func (r recipe) write(tag, archive string, layer []byte) error {
+	parsed, err := name.NewTag(tag)
 	if err != nil {
 		return err
 	}
-	layout := &layout{tar: tar.NewWriter(file)}
-	layout.write(name, r, layer)
-	return errors.Join(layout.err, layout.tar.Close(), file.Close())
+	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(layer)), nil }
+	files, err := tarball.LayerFromOpener(open, tarball.WithCompressionLevel(gzip.NoCompression))
+	if err != nil {
+		return err
+	}
+	base, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{
+		OS: "linux", Architecture: runtime.GOARCH, RootFS: v1.RootFS{Type: "layers"},
+		Config: v1.Config{User: r.user, Entrypoint: r.entrypoint, Env: slices.Concat([]string{"PATH=/usr/local/bin:/usr/bin:/bin"}, r.env)},
+	})
+	if err != nil {
+		return err
+	}
+	image, err := mutate.AppendLayers(base, files)
+	if err != nil {
+		return err
+	}
+	return tarball.WriteToFile(archive, parsed, image)
 }
 
 const libraryCache = "/etc/ld.so.cache"
@@ -56,15 +78,13 @@ const libraryCache = "/etc/ld.so.cache"
 func (r recipe) layer(paths []string) ([]byte, error) {
 	var buffer bytes.Buffer
 	writer := tar.NewWriter(&buffer)
-	for _, path := range paths {
-		if err := addFile(writer, path, path); err != nil {
+	// The cache is made when libc-bin is installed. It names other libraries too, which
+	// does no harm.
+	for _, path := range append(paths, libraryCache) {
+		// A package's file may be missing: this machine may leave out documentation.
+		if err := addFile(writer, path, path); err != nil && !os.IsNotExist(err) {
 			return nil, err
 		}
-	}
-	// What libc-bin makes as it is installed. It names other libraries too, which nobody
-	// asks for.
-	if err := addFile(writer, libraryCache, libraryCache); err != nil {
-		return nil, err
 	}
 	for target, source := range r.copies {
 		if err := addFile(writer, target, source); err != nil {
@@ -75,95 +95,41 @@ func (r recipe) layer(paths []string) ([]byte, error) {
 	return buffer.Bytes(), err
 }
 
-// addFile adds a file of this machine's as root's; one that is not there is left out, as
-// are devices and the like.
+// addFile adds a file of this machine, as owned by root. It leaves out devices and the like.
 func addFile(writer *tar.Writer, target, source string) error {
 	info, err := os.Lstat(source)
 	if err != nil {
-		if os.IsNotExist(err) && source == target {
-			return nil // a package's, which this machine leaves out
-		}
 		return err
 	}
-	header := &tar.Header{Name: strings.TrimPrefix(target, "/"), Mode: int64(info.Mode().Perm()), ModTime: info.ModTime()}
+	var link string
 	switch info.Mode().Type() {
-	case os.ModeDir:
-		header.Typeflag, header.Name = tar.TypeDir, header.Name+"/"
-		return writer.WriteHeader(header)
+	case 0, os.ModeDir:
 	case os.ModeSymlink:
-		header.Typeflag = tar.TypeSymlink
-		if header.Linkname, err = os.Readlink(source); err != nil {
+		if link, err = os.Readlink(source); err != nil {
 			return err
 		}
-		return writer.WriteHeader(header)
-	case 0:
-		content, err := os.ReadFile(source)
-		if err != nil {
-			return err
-		}
-		header.Typeflag, header.Size = tar.TypeReg, int64(len(content))
-		if err := writer.WriteHeader(header); err != nil {
-			return err
-		}
-		_, err = writer.Write(content)
+	default:
+		return nil
+	}
+	header, err := tar.FileInfoHeader(info, link)
+	if err != nil {
 		return err
+	}
+	header.Name = strings.TrimPrefix(target, "/")
+	if info.IsDir() {
+		header.Name += "/"
+	}
+	header.Uid, header.Gid, header.Uname, header.Gname = 0, 0, "", ""
+	if err := writer.WriteHeader(header); err != nil || !info.Mode().IsRegular() {
+		return err
+	}
+	file, err := os.Open(source)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if _, err := io.Copy(writer, file); err != nil {
+		return fmt.Errorf("%s: %w", source, err)
 	}
 	return nil
-}
-
-// layout writes an OCI image layout and remembers its first error:
-// https://github.com/opencontainers/image-spec/blob/main/image-layout.md
-type layout struct {
-	tar *tar.Writer
-	err error
-}
-
-type descriptor struct {
-	MediaType   string            `json:"mediaType"`
-	Digest      string            `json:"digest"`
-	Size        int               `json:"size"`
-	Annotations map[string]string `json:"annotations,omitempty"`
-}
-
-const ociType = "application/vnd.oci.image."
-
-func (l *layout) write(name string, r recipe, layer []byte) {
-	files := l.blob(ociType+"layer.v1.tar", layer)
-	config := l.document(ociType+"config.v1+json", map[string]any{
-		"os": "linux", "architecture": runtime.GOARCH,
-		"rootfs": map[string]any{"type": "layers", "diff_ids": []string{files.Digest}},
-		"config": map[string]any{"User": r.user, "Entrypoint": r.entrypoint, "Env": slices.Concat([]string{"PATH=/usr/local/bin:/usr/bin:/bin"}, r.env)},
-	})
-	manifest := l.document(ociType+"manifest.v1+json", map[string]any{
-		"schemaVersion": 2, "mediaType": ociType + "manifest.v1+json", "config": config, "layers": []descriptor{files},
-	})
-	manifest.Annotations = map[string]string{"io.containerd.image.name": name}
-	l.file("index.json", l.encode(map[string]any{"schemaVersion": 2, "manifests": []descriptor{manifest}}))
-	l.file("oci-layout", l.encode(map[string]string{"imageLayoutVersion": "1.0.0"}))
-}
-
-func (l *layout) document(mediaType string, value any) descriptor {
-	return l.blob(mediaType, l.encode(value))
-}
-
-func (l *layout) encode(value any) []byte {
-	text, err := json.Marshal(value)
-	l.err = errors.Join(l.err, err)
-	return text
-}
-
-func (l *layout) blob(mediaType string, content []byte) descriptor {
-	sum := sha256.Sum256(content)
-	digest := hex.EncodeToString(sum[:])
-	l.file(filepath.Join("blobs", "sha256", digest), content)
-	return descriptor{MediaType: mediaType, Digest: "sha256:" + digest, Size: len(content)}
-}
-
-func (l *layout) file(path string, content []byte) {
-	if l.err != nil {
-		return
-	}
-	if l.err = l.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: path, Mode: 0o644, Size: int64(len(content))}); l.err == nil {
-		_, l.err = io.Copy(l.tar, bytes.NewReader(content))
-	}
 }

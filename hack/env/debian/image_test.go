@@ -1,11 +1,17 @@
 package debian
 
 import (
+	"archive/tar"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
 func TestTheExamplesDockerfileIsUnderstood(t *testing.T) {
@@ -38,6 +44,51 @@ func TestWhatIsNotUnderstoodIsAnError(t *testing.T) {
 		}
 		if r, err := readDockerfile(folder); err == nil {
 			t.Errorf("%q is understood as %+v", text, r)
+		}
+	}
+}
+
+func TestImageHasTheFilesAndHowToStart(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	program, archive := filepath.Join(folder, "program"), filepath.Join(folder, "image.tar")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r := recipe{copies: map[string]string{"/app/program": program}, user: "65532:65532", entrypoint: []string{"/app/program"}, env: []string{"A=b"}}
+	layer, err := r.layer([]string{"/etc", "/bin/sh", "/no/such/file"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.write("localhost/test:dev", archive, layer); err != nil {
+		t.Fatal(err)
+	}
+	image, err := tarball.ImageFromPath(archive, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := image.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := config.Config
+	if got.User != r.user || !slices.Equal(got.Entrypoint, r.entrypoint) || !slices.Contains(got.Env, "A=b") {
+		t.Errorf("%+v", got)
+	}
+	var modes []string
+	for contents := tar.NewReader(mutate.Extract(image)); ; {
+		header, err := contents.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		modes = append(modes, header.FileInfo().Mode().String()+" "+header.Name)
+	}
+	for _, want := range []string{"drwxr-xr-x etc", "Lrwxrwxrwx bin/sh", "-rwxr-xr-x app/program"} {
+		if !slices.Contains(modes, want) {
+			t.Errorf("%q is not in %q", want, modes)
 		}
 	}
 }

@@ -14,11 +14,11 @@ import (
 	"time"
 )
 
-// Install gets a package, and what it needs beside, without letting it start a service.
+// Install installs a package and others beside it, and keeps them from starting services.
 func Install(ctx context.Context, name string, beside ...string) error {
 	apt, err := exec.LookPath("apt-get")
 	if err != nil || os.Geteuid() != 0 {
-		return fmt.Errorf("%s is missing: install Debian's package %q (it is installed by itself only for root on Debian)", name, name)
+		return fmt.Errorf("%s is missing: install Debian's package %q (it is installed automatically only for root on Debian)", name, name)
 	}
 	release, err := alone(ctx)
 	if err != nil {
@@ -48,8 +48,8 @@ func Install(ctx context.Context, name string, beside ...string) error {
 	return attempt()
 }
 
-// alone waits until no other process of ours installs anything: tests of several
-// packages run at once, and apt-get fails where it finds its lists locked.
+// alone waits until no other test installs anything: tests of several packages run at the
+// same time, and apt-get fails when it finds its lists locked.
 func alone(ctx context.Context) (release func(), err error) {
 	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "workspace-jobs-install.lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -69,13 +69,13 @@ func alone(ctx context.Context) (release func(), err error) {
 		case <-ctx.Done():
 			release()
 			return nil, fmt.Errorf("another process installs packages: %w", ctx.Err())
-		case <-time.After(lockLook):
+		case <-time.After(lockPause):
 		}
 	}
 }
 
-// lockLook is how often a lock that another process holds is tried.
-const lockLook = 200 * time.Millisecond
+// lockPause is how long to wait before a lock that another process holds is tried again.
+const lockPause = 200 * time.Millisecond
 
 // forbidServices keeps Debian's packages from starting what they install, and
 // PostgreSQL's from making a cluster, until the returned function is called.

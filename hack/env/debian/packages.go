@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// omitted is what Debian's slim images leave out as well.
+// omitted are the folders that Debian's slim images leave out as well.
 var omitted = []string{"/usr/share/doc/", "/usr/share/man/", "/usr/share/info/", "/usr/share/locale/", "/usr/share/lintian/"}
 
-// files are the paths of installed packages, and of what they depend on, as they are on
+// files returns the paths of installed packages and of their dependencies, as they are on
 // this machine: no path goes through a symbolic link. Folders come before what is in them.
 func files(ctx context.Context, packages []string) ([]string, error) {
 	all, err := withDependencies(ctx, packages)
@@ -27,7 +27,7 @@ func files(ctx context.Context, packages []string) ([]string, error) {
 	var paths []string
 	for line := range strings.Lines(string(output)) {
 		path := strings.TrimSpace(line)
-		// Other lines tell of diversions.
+		// Other lines are about diversions.
 		if !filepath.IsAbs(path) || path == "/." || slices.ContainsFunc(omitted, func(folder string) bool { return strings.HasPrefix(path+"/", folder) }) {
 			continue
 		}
@@ -44,8 +44,8 @@ func files(ctx context.Context, packages []string) ([]string, error) {
 	return slices.Compact(paths), nil
 }
 
-// withDependencies are the packages and all that they need of what is installed. Of
-// alternatives it takes those that are there.
+// withDependencies returns the packages and everything installed that they need. Of
+// alternatives it takes those that are installed.
 func withDependencies(ctx context.Context, packages []string) ([]string, error) {
 	output, err := exec.CommandContext(ctx, "dpkg-query", "-W", "-f", "${db:Status-Status}\t${Package}\t${Pre-Depends},${Depends}\n").Output()
 	if err != nil {
@@ -74,7 +74,7 @@ func withDependencies(ctx context.Context, packages []string) ([]string, error) 
 	return all, nil
 }
 
-// names of a package's dependencies, without versions and architectures.
+// names returns the names of a package's dependencies, without versions and architectures.
 func names(depends string) []string {
 	var all []string
 	for _, one := range strings.FieldsFunc(depends, func(r rune) bool { return r == ',' || r == '|' }) {
