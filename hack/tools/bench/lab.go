@@ -57,16 +57,12 @@ func cause(ctx context.Context, err error) error {
 }
 
 func (l *lab) start(ctx context.Context, o *options) error {
-	root, err := repository(ctx)
-	if err != nil {
-		return err
-	}
 	tool := o.tool
 	if tool == "" {
-		tool = filepath.Join(root, "bin", "cluster")
-	}
-	if _, err := os.Stat(tool); err != nil {
-		return fmt.Errorf("%w: run `make cluster-tool`", err)
+		var err error
+		if tool, err = testenv.ClusterTool(ctx); err != nil {
+			return err
+		}
 	}
 	scratch, err := os.MkdirTemp("", "workspace-jobs-bench-")
 	if err != nil {

@@ -22,6 +22,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/env/child"
+	"github.com/openradius/workspace-jobs/hack/env/ports"
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
@@ -119,7 +121,11 @@ func (l *lab) startServer(ctx context.Context, namespace string) (*pageServer, e
 	if err != nil {
 		return nil, err
 	}
-	s := &pageServer{url: "http://127.0.0.1:5055"}
+	address, err := ports.Address()
+	if err != nil {
+		return nil, err
+	}
+	s := &pageServer{url: "http://" + address}
 	if s.token, err = l.env.Token(ctx, namespace, editor); err != nil {
 		return nil, err
 	}
@@ -129,11 +135,11 @@ func (l *lab) startServer(ctx context.Context, namespace string) (*pageServer, e
 	}
 	s.browser = &http.Client{Jar: jar, Timeout: time.Minute}
 	// The server's limits for a caller are not measured.
-	s.process = exec.Command(binary, "--bind-address=127.0.0.1:5055", "--metrics-bind-address=0", "--health-probe-bind-address=0",
+	s.process = exec.Command(binary, "--bind-address="+address, "--metrics-bind-address=0", "--health-probe-bind-address=0",
 		"--requests-per-second=100000", "--request-burst=100000", "--streams=100000", "--streams-per-caller=100000", "--log-level=ERROR")
 	s.process.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, memoryLimit)
 	s.process.Stdout, s.process.Stderr = os.Stderr, os.Stderr
-	s.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	s.process.SysProcAttr = child.EndsWithParent(syscall.SIGKILL)
 	if err := s.process.Start(); err != nil {
 		return nil, err
 	}
