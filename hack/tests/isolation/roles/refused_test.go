@@ -17,39 +17,39 @@ var notable = []struct {
 	{"Secrets, ConfigMaps", map[string][]string{"": {"secrets", "configmaps"}}, nil,
 		"the database's URL is in a Secret"},
 	{"pods", map[string][]string{"": {"pods"}}, writeVerbs,
-		"a pod of one's own could mount every Secret of the namespace; stop a job with `cancelled: true`"},
-	{"into pods", map[string][]string{"": {"pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "pods/ephemeralcontainers", "pods/eviction", "pods/resize", "pods/status"}}, nil,
-		"whoever is in a pod has the database's URL"},
+		"a pod can mount every Secret of the namespace; to stop a job, use `cancelled: true`"},
+	{"access to pods", map[string][]string{"": {"pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "pods/ephemeralcontainers", "pods/eviction", "pods/resize", "pods/status"}}, nil,
+		"a process in a pod can read the database's URL"},
 	{"workloads", map[string][]string{"batch": {"jobs", "cronjobs"}}, writeVerbs,
-		"they make pods; only the operator makes them"},
+		"they create pods; only the operator creates them"},
 	{"other workloads", map[string][]string{
 		"": {"replicationcontrollers", "services", "endpoints", "persistentvolumeclaims"}, "apps": {"deployments", "daemonsets", "statefulsets", "replicasets"},
 	}, nil, "the same"},
 	{"ServiceAccounts and their tokens", map[string][]string{"": {"serviceaccounts", "serviceaccounts/token"}}, nil,
-		"nobody becomes the runner, whose token no pod has either"},
+		"nobody can act as the runner; no pod has its token either"},
 	{"rights", map[string][]string{"rbac.authorization.k8s.io": {"roles", "clusterroles", "clusterrolebindings"}}, nil,
-		"nor the verbs `bind` and `escalate`"},
+		"the verbs `bind` and `escalate` too"},
 	{"members", map[string][]string{"rbac.authorization.k8s.io": {"rolebindings"}}, writeVerbs,
-		"who is a member, the Workspace says"},
-	{"being somebody else", map[string][]string{
+		"the Workspace says who is a member"},
+	{"impersonation", map[string][]string{
 		"": {"users", "groups", "serviceaccounts"}, "authentication.k8s.io": {"users", "groups", "serviceaccounts", "nodes", "uids", "userextras"},
-	}, []string{"impersonate"}, "each newer form (`impersonate:user-info`, …) as well"},
-	{"the network's borders", map[string][]string{"networking.k8s.io": {"networkpolicies"}}, writeVerbs,
-		"`network.egress` of the Workspace is the platform admin's"},
+	}, []string{"impersonate"}, "also each newer form (`impersonate:user-info`, …)"},
+	{"network isolation", map[string][]string{"networking.k8s.io": {"networkpolicies"}}, writeVerbs,
+		"platform admins set `network.egress` on the Workspace"},
 	{"limits", map[string][]string{"": {"resourcequotas", "limitranges", "resourcequotas/status"}}, writeVerbs,
-		"so is `quota`"},
-	{"what the operator says of a job", map[string][]string{jobs: {
+		"platform admins set `quota` on the Workspace"},
+	{"a job's status", map[string][]string{jobs: {
 		"workspacejobs/status", "workspacerecurringjobs/status", "workspacejobs/finalizers", "workspacerecurringjobs/finalizers",
 	}}, nil, "a state or a result can't be forged; members read it in the object itself"},
 	{"the Workspace", map[string][]string{jobs: {"workspaces", "workspaces/status", "workspaces/finalizers"}}, nil,
-		"image, database, members and limits are the platform admin's"},
+		"platform admins set image, database, members and limits"},
 	{"the namespace", map[string][]string{"": {"namespaces", "namespaces/status", "namespaces/finalize"}}, nil,
-		"its labels are what Pod Security goes by"},
+		"its labels decide what Pod Security enforces"},
 	{"the cluster", map[string][]string{
 		"": {"nodes", "nodes/proxy", "persistentvolumes"}, "apiextensions.k8s.io": {"customresourcedefinitions"},
 		"admissionregistration.k8s.io": {"validatingwebhookconfigurations", "mutatingwebhookconfigurations", "validatingadmissionpolicies", "validatingadmissionpolicybindings"},
 		"certificates.k8s.io":          {"certificatesigningrequests", "certificatesigningrequests/approval", "signers"},
-	}, nil, "neither to see nor to write"},
+	}, nil, "neither read nor write"},
 }
 
 // matches are the actions of one of notable that were asked.
@@ -111,7 +111,7 @@ func (f *findings) refusedTable() string {
 	}
 	resources, subs := count(f.served)
 	allowedResources, allowedSubs := count(f.allowed())
-	fmt.Fprintf(&table, "\nAll else is refused too: Kubernetes %s with Workspace Jobs serves %d resources and %d\nsubresources, and the three roles have something to do with %d and %d of them.\n",
+	fmt.Fprintf(&table, "\nAll else is refused too: Kubernetes %s with Workspace Jobs serves %d resources and %d\nsubresources, and the three roles have rights to %d and %d of them.\n",
 		f.version, resources, subs, allowedResources, allowedSubs)
 	return table.String()
 }
