@@ -47,7 +47,7 @@ spec: {schedule: "0 2 * * *", template: {handler: sql}}
 `
 )
 
-// object is base with overlay, a JSON merge patch in YAML, laid over it.
+// object returns base with overlay, a JSON merge patch in YAML, applied.
 func object(t testing.TB, base, overlay string) *unstructured.Unstructured {
 	t.Helper()
 	document, err := yaml.YAMLToJSON([]byte(base))
@@ -78,7 +78,7 @@ func merge(t testing.TB, document []byte, overlay string) []byte {
 	return merged
 }
 
-// api creates objects that are gone after the test.
+// api creates objects that are deleted after the test.
 type api struct {
 	client.Client
 	t testing.TB
@@ -102,7 +102,7 @@ func (a api) create(u *unstructured.Unstructured) error {
 	return err
 }
 
-// namespace makes one for the test.
+// namespace creates a namespace for the test.
 func (a api) namespace(name string) {
 	a.t.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
@@ -111,7 +111,7 @@ func (a api) namespace(name string) {
 	}
 }
 
-// refused fails the test unless err says all of want.
+// refused fails the test unless err contains want.
 func refused(t testing.TB, err error, want string) {
 	t.Helper()
 	switch {
@@ -122,16 +122,16 @@ func refused(t testing.TB, err error, want string) {
 	}
 }
 
-// validation is one rule: the overlays that keep it, and one that breaks it.
+// validation is one rule, with an overlay that keeps it and one that breaks it.
 type validation struct {
 	rule string
 	good string
 	bad  string
-	// message is part of what the API server says of bad.
+	// message is a part of the error for bad.
 	message string
 }
 
-// check creates base with every rule's good and bad overlay.
+// check creates base with each rule's good and bad overlay.
 func check(t *testing.T, base string, table []validation) {
 	t.Helper()
 	for i, rule := range table {
@@ -158,9 +158,9 @@ func check(t *testing.T, base string, table []validation) {
 // change is an update of an object that exists.
 type change struct {
 	field string
-	// before is the object that exists; after lays over it.
+	// before is the overlay of the object that exists, after that of the change.
 	before, after string
-	// message is part of what the API server says; "": it must accept.
+	// message is a part of the error; "" if the change is accepted.
 	message string
 }
 

@@ -7,9 +7,9 @@ import (
 )
 
 // Duration is metav1.Duration with a schema: a Go duration in hours, minutes, seconds and
-// milliseconds, from 0s to ten years. A field with narrower bounds adds a rule of its own.
-// That rule looks at the form too, though not as closely: it would fail with an error of
-// its own on "7d", which this type has refused already.
+// milliseconds, from 0s to ten years. A field with narrower bounds adds a rule of its own,
+// which passes "7d" and the like: this type refuses them already, and duration("7d") would
+// only add an error that nobody understands.
 //
 // +kubebuilder:validation:Type=string
 // +kubebuilder:validation:MaxLength=32
@@ -21,7 +21,7 @@ type Duration struct {
 // MarshalJSON encodes d as metav1.Duration does: "1h30m0s".
 func (d Duration) MarshalJSON() ([]byte, error) { return metav1.Duration(d).MarshalJSON() }
 
-// UnmarshalJSON decodes what time.ParseDuration can parse, as metav1.Duration does.
+// UnmarshalJSON decodes d as metav1.Duration does: whatever time.ParseDuration can parse.
 func (d *Duration) UnmarshalJSON(text []byte) error {
 	return (*metav1.Duration)(d).UnmarshalJSON(text)
 }

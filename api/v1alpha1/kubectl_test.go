@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// given is an object that exists: base with an overlay, and a status.
+// given is an existing object: base with an overlay, and a status.
 type given struct{ base, overlay, status string }
 
 func (a api) give(objects ...given) {
@@ -34,7 +34,7 @@ func (a api) give(objects ...given) {
 	}
 }
 
-// table is what `kubectl get RESOURCE -o wide` shows: the API server makes its rows.
+// table returns what `kubectl get RESOURCE -o wide` shows; the API server renders the rows.
 func table(t *testing.T, namespace, resource, selector string) []string {
 	t.Helper()
 	clientset, err := kubernetes.NewForConfig(shared.Env(t).Config)
@@ -74,7 +74,7 @@ func texts(cells []any) []string {
 	return all
 }
 
-// names are those that a field selector finds.
+// names returns the names that a field selector finds.
 func names(t *testing.T, namespace, resource, selector string) []string {
 	t.Helper()
 	var found []string
@@ -116,7 +116,7 @@ func TestFieldSelectors(t *testing.T) {
 		{"selectors", "workspacejobs", "spec.recurringJobRef.name=nightly", []string{"four"}},
 		{"selectors", "workspacejobs", "spec.recurringJobRef.name=", []string{"due-later", "one", "three", "tried", "two", "untried"}},
 		{"selectors", "workspacejobs", "status.runAttempts=2", []string{"tried"}},
-		// A number that is not set is no 0.
+		// A number that is not set is not shown as 0.
 		{"selectors", "workspacejobs", "status.state=Scheduled,status.runAttempts!=0", []string{"due-later", "tried"}},
 		{"selectors", "workspacejobs", "status.state=Scheduled,status.runAttempts!=0,status.runAttempts!=", []string{"tried"}},
 		{"selectors", "workspacerecurringjobs", "spec.suspend=true", []string{"paused"}},
@@ -161,7 +161,7 @@ func TestPrinterColumns(t *testing.T) {
 	}
 }
 
-// withoutAge has no numbers in the column that tells ages.
+// withoutAge replaces the ages in a row, which differ from run to run.
 func withoutAge(lines []string, column int) []string {
 	for i, line := range lines[1:] {
 		cells := strings.Split(line, "|")
@@ -171,7 +171,7 @@ func withoutAge(lines []string, column int) []string {
 	return lines
 }
 
-// TestShortNames: kubectl finds the kinds by these, and all of them as "openradius".
+// TestShortNames checks the short names of the kinds, and the category of all of them.
 func TestShortNames(t *testing.T) {
 	t.Parallel()
 	clientset, err := kubernetes.NewForConfig(shared.Env(t).Config)

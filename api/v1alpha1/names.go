@@ -1,15 +1,15 @@
 package v1alpha1
 
-// Labels and annotations. Everything that the operator makes carries the first
+// Labels and annotations. Every object that the operator creates carries those of the first
 // three labels that apply to it.
 const (
-	// LabelManagedBy is Kubernetes' own label; its value here is ManagedBy.
+	// LabelManagedBy is a label of Kubernetes' own; its value here is ManagedBy.
 	LabelManagedBy = "app.kubernetes.io/managed-by"
-	// LabelWorkspace names the Workspace. A cluster admin sets it on a namespace
-	// to hand that namespace over to the Workspace of this name.
+	// LabelWorkspace names the Workspace. A cluster admin sets it on a namespace to hand
+	// that namespace over to the Workspace of this name.
 	LabelWorkspace = Group + "/workspace"
-	// AnnotationRunnerImage is, on a workspace's namespace, the image that may run
-	// there: spec.runner.image of its Workspace. See config/policies.
+	// AnnotationRunnerImage is set on a workspace's namespace. Its value is the image that
+	// may run there: spec.runner.image of the Workspace. See config/policies.
 	AnnotationRunnerImage = Group + "/runner-image"
 	// LabelJob names the WorkspaceJob on an attempt's Job and pod.
 	LabelJob = Group + "/job"
@@ -21,33 +21,33 @@ const (
 	AnnotationJobUID = Group + "/job-uid"
 
 	// LabelRecurringJob names the WorkspaceRecurringJob on its runs, their Jobs and
-	// pods.
+	// their pods.
 	LabelRecurringJob = Group + "/recurring-job"
-	// AnnotationScheduledAt is the time that a scheduled run was due, RFC 3339, on
+	// AnnotationScheduledAt is the time at which a scheduled run was due, in RFC 3339, on
 	// its WorkspaceJob.
 	AnnotationScheduledAt = Group + "/scheduled-at"
 	// AnnotationConcurrencyKey is spec.concurrencyKey on an attempt's Job and pod.
 	AnnotationConcurrencyKey = Group + "/concurrency-key"
-	// AnnotationTemplate is the template, as JSON, on the Jobs that a recurring
-	// job's schedule makes: the run does what the schedule said when it was due.
+	// AnnotationTemplate is the template, as JSON, on the Jobs that a recurring job's
+	// schedule creates: the run does what the template said when it was due.
 	AnnotationTemplate = Group + "/template"
-	// AnnotationScheduleSince is, on a recurring job's CronJob and its Jobs, since
-	// when the schedule is as it is: no time before that was ever due.
+	// AnnotationScheduleSince is set on a recurring job's CronJob and its Jobs. It says
+	// since when the schedule is what it is: no earlier time was ever due.
 	AnnotationScheduleSince = Group + "/schedule-since"
-	// AnnotationRunningSince is, on a recurring job's CronJob, since when it is not
-	// suspended.
+	// AnnotationRunningSince is set on a recurring job's CronJob. It says since when the
+	// CronJob is not suspended.
 	AnnotationRunningSince = Group + "/running-since"
 
-	// ManagedBy is the value of LabelManagedBy and the operator's field manager.
+	// ManagedBy is the value of LabelManagedBy and the name of the operator's field manager.
 	ManagedBy = "workspace-jobs"
 	// RunnerContainer is the name of the container that runs the handler.
 	RunnerContainer = "runner"
-	// RunnerServiceAccount is the ServiceAccount of all runner pods: it has no
-	// rights and no mounted token.
+	// RunnerServiceAccount is the ServiceAccount of all runner pods. It has no
+	// permissions, and its token is not mounted.
 	RunnerServiceAccount = "runner"
 )
 
-// QueueName is the queue of a workspace: "workspace_<workspace>".
+// QueueName returns the name of a workspace's queue: "workspace_<workspace>".
 func QueueName(workspace string) string { return "workspace_" + workspace }
 
 // Condition types. Ready, Reconciling and Stalled mean what kstatus says
@@ -57,83 +57,88 @@ const (
 	ConditionReady       = "Ready"
 	ConditionReconciling = "Reconciling"
 	ConditionStalled     = "Stalled"
-	// ConditionSucceeded of a WorkspaceJob: Unknown until its run has ended, then
-	// True or False.
+	// ConditionSucceeded of a WorkspaceJob is Unknown until its run has ended, then True
+	// or False.
 	ConditionSucceeded = "Succeeded"
-	// ConditionDatabaseReady of a Workspace: its ledger's schema is in place.
+	// ConditionDatabaseReady of a Workspace says whether its database has the schema that
+	// the operator's ledger needs.
 	ConditionDatabaseReady = "DatabaseReady"
-	// ConditionLastRunSucceeded of a WorkspaceRecurringJob: Unknown until a run has
-	// ended, then how the latest one did.
+	// ConditionLastRunSucceeded of a WorkspaceRecurringJob is Unknown until a run has
+	// ended, then says whether the latest one succeeded.
 	ConditionLastRunSucceeded = "LastRunSucceeded"
 )
 
 // Reasons of a WorkspaceJob's conditions and events.
 const (
-	// ReasonScheduled: its time has not come.
+	// ReasonScheduled means that the job is due at a later time.
 	ReasonScheduled = "Scheduled"
-	// ReasonRetryScheduled: an attempt failed and another one will follow.
+	// ReasonRetryScheduled means that an attempt failed and another one will follow.
 	ReasonRetryScheduled = "RetryScheduled"
-	// ReasonEnqueued: due; its pod has not started yet.
+	// ReasonEnqueued means that the job is due and its pod has not started yet.
 	ReasonEnqueued = "Enqueued"
-	// ReasonQueued: due, and as many jobs as the workspace's concurrency allows are
-	// processing.
+	// ReasonQueued means that the job is due and every slot of its queue is in use.
 	ReasonQueued = "Queued"
-	// ReasonQueueSuspended: due, and the workspace is suspended.
+	// ReasonQueueSuspended means that the job is due and its workspace is suspended.
 	ReasonQueueSuspended = "QueueSuspended"
-	// ReasonConcurrencyKeyBusy: due, and another job with its concurrencyKey is
-	// processing.
+	// ReasonConcurrencyKeyBusy means that the job is due and another job with its
+	// concurrencyKey is processing.
 	ReasonConcurrencyKeyBusy = "ConcurrencyKeyBusy"
-	// ReasonEarlierRunActive: due, and waits for an earlier run of its recurring job
-	// (concurrencyPolicy Queue or Replace).
+	// ReasonEarlierRunActive means that the run is due and waits for an earlier run of its
+	// recurring job (concurrencyPolicy Queue or Replace).
 	ReasonEarlierRunActive = "EarlierRunActive"
-	// ReasonSkipped: not run, for an earlier run of its recurring job was not
-	// finished (concurrencyPolicy Forbid).
+	// ReasonSkipped means that the run did not start because an earlier run of its
+	// recurring job had not finished (concurrencyPolicy Forbid).
 	ReasonSkipped = "Skipped"
-	// ReasonRunQueueFull: not run, for too many runs of its recurring job wait
-	// (concurrencyPolicy Queue).
+	// ReasonRunQueueFull means that the run did not start because too many runs of its
+	// recurring job were waiting (concurrencyPolicy Queue).
 	ReasonRunQueueFull = "RunQueueFull"
-	// ReasonReplaced: stopped or not run, for a newer run of its recurring job
-	// takes its place (concurrencyPolicy Replace).
+	// ReasonReplaced means that a newer run of its recurring job replaced this one
+	// (concurrencyPolicy Replace).
 	ReasonReplaced = "Replaced"
-	// ReasonRecurringJobNotFound: recurringJobRef names none that exists.
+	// ReasonRecurringJobNotFound means that recurringJobRef names a recurring job that
+	// does not exist.
 	ReasonRecurringJobNotFound = "RecurringJobNotFound"
-	// ReasonAwaitingParents: jobs that it continues have not finished.
+	// ReasonAwaitingParents means that some of the jobs in spec.after have not finished.
 	ReasonAwaitingParents = "AwaitingParents"
-	// ReasonParentMissing: a job that it continues does not exist (yet).
+	// ReasonParentMissing means that a job in spec.after does not exist (yet).
 	ReasonParentMissing = "ParentMissing"
-	// ReasonParentCycle: it continues, by way of others, itself.
+	// ReasonParentCycle means that the job waits, through other jobs, for itself.
 	ReasonParentCycle = "ParentCycle"
-	// ReasonParentEnded: a job that it continues has not ended as wanted.
+	// ReasonParentEnded means that a job in spec.after ended in another state than the
+	// one it asks for.
 	ReasonParentEnded = "ParentEnded"
-	// ReasonPodPending: due, and its pod can't start for the reason in the
-	// message.
+	// ReasonPodPending means that the job is due and its pod can't start, for the reason
+	// in the message.
 	ReasonPodPending = "PodPending"
-	// ReasonWorkspaceNotReady: due, and its workspace can't take it yet.
+	// ReasonWorkspaceNotReady means that the job is due and its workspace is not ready to
+	// run it.
 	ReasonWorkspaceNotReady = "WorkspaceNotReady"
-	// ReasonProcessing: its handler is running.
+	// ReasonProcessing means that the handler is running.
 	ReasonProcessing = "Processing"
-	// ReasonCancelling: cancelled, and its pod is still stopping.
+	// ReasonCancelling means that the job was cancelled and its pod is still stopping.
 	ReasonCancelling = "Cancelling"
-	// ReasonSucceeded: the run has taken effect.
+	// ReasonSucceeded means that the run took effect.
 	ReasonSucceeded = "Succeeded"
-	// ReasonCancelled: spec.cancelled.
+	// ReasonCancelled means that spec.cancelled is set.
 	ReasonCancelled = "Cancelled"
-	// ReasonRetriesExhausted: the last attempt that retry.limit allows failed.
+	// ReasonRetriesExhausted means that the last attempt that retry.limit allows failed.
 	ReasonRetriesExhausted = "RetriesExhausted"
-	// ReasonInvalidArguments: no such handler, or arguments that don't fit it.
+	// ReasonInvalidArguments means that the image has no such handler, or that the
+	// arguments don't fit it.
 	ReasonInvalidArguments = "InvalidArguments"
-	// ReasonPermanentFailure: the handler said that trying again is useless.
+	// ReasonPermanentFailure means that the handler reported an error that no retry can
+	// fix.
 	ReasonPermanentFailure = "PermanentFailure"
-	// ReasonNotInWorkspace: the namespace is no workspace's.
+	// ReasonNotInWorkspace means that the namespace belongs to no workspace.
 	ReasonNotInWorkspace = "NotInWorkspace"
-	// ReasonNameTaken: an object that the operator needs to make exists already
+	// ReasonNameTaken means that an object that the operator has to create already exists
 	// and belongs to somebody else.
 	ReasonNameTaken = "NameTaken"
-	// ReasonJobRefused: the API server does not take the attempt's Job.
+	// ReasonJobRefused means that the API server refuses the attempt's Job.
 	ReasonJobRefused = "JobRefused"
-	// ReasonRequeued: spec.requeueAt started another run. An event only.
+	// ReasonRequeued means that spec.requeueAt started another run. Events only.
 	ReasonRequeued = "Requeued"
-	// ReasonAttemptFailed: an attempt ended without success. An event only.
+	// ReasonAttemptFailed means that an attempt ended without success. Events only.
 	ReasonAttemptFailed = "AttemptFailed"
 )
 
@@ -141,57 +146,58 @@ const (
 const (
 	// ReasonScheduleActive means that the schedule is accepted and its CronJob exists.
 	ReasonScheduleActive = "ScheduleActive"
-	// ReasonSuspended: spec.suspend; no run becomes due.
+	// ReasonSuspended means that spec.suspend is set: no run becomes due.
 	ReasonSuspended = "Suspended"
-	// ReasonInvalidSchedule: spec.schedule is none that Kubernetes takes. The last
-	// good one goes on.
+	// ReasonInvalidSchedule means that spec.schedule is not a valid schedule. The last
+	// valid one stays active.
 	ReasonInvalidSchedule = "InvalidSchedule"
-	// ReasonInvalidTimeZone: spec.timeZone is not in the time zone database. The
-	// last good one goes on.
+	// ReasonInvalidTimeZone means that spec.timeZone is not in the time zone database. The
+	// last valid one stays active.
 	ReasonInvalidTimeZone = "InvalidTimeZone"
-	// ReasonCronJobRefused: the API server does not take the CronJob.
+	// ReasonCronJobRefused means that the API server refuses the CronJob.
 	ReasonCronJobRefused = "CronJobRefused"
-	// ReasonNoRunYet: no run has ended.
+	// ReasonNoRunYet means that no run has ended yet.
 	ReasonNoRunYet = "NoRunYet"
-	// ReasonRunSucceeded, ReasonRunFailed, ReasonRunDeleted: how the latest run
-	// ended.
+	// ReasonRunSucceeded means that the latest run succeeded.
 	ReasonRunSucceeded = "RunSucceeded"
-	ReasonRunFailed    = "RunFailed"
-	ReasonRunDeleted   = "RunDeleted"
-	// ReasonRunMissed: a run was due and can't start any more. An event only.
+	// ReasonRunFailed means that the latest run failed.
+	ReasonRunFailed = "RunFailed"
+	// ReasonRunDeleted means that the latest run was cancelled, skipped or replaced.
+	ReasonRunDeleted = "RunDeleted"
+	// ReasonRunMissed means that a run was due and can no longer start. Events only.
 	ReasonRunMissed = "RunMissed"
-	// ReasonRunSkipped: a run was not started because of the overlap policy. An
-	// event only.
+	// ReasonRunSkipped means that a run did not start because of the concurrencyPolicy.
+	// Events only.
 	ReasonRunSkipped = "RunSkipped"
 )
 
 // Reasons of a Workspace's conditions and events.
 const (
-	// ReasonReady: jobs can run.
+	// ReasonReady means that jobs can run.
 	ReasonReady = "Ready"
-	// ReasonNamespaceTaken: the namespace exists and is not labelled for this
+	// ReasonNamespaceTaken means that the namespace exists and is not labelled for this
 	// Workspace.
 	ReasonNamespaceTaken = "NamespaceTaken"
-	// ReasonNamespaceTerminating: the namespace is being deleted.
+	// ReasonNamespaceTerminating means that the namespace is being deleted.
 	ReasonNamespaceTerminating = "NamespaceTerminating"
-	// ReasonInvalidSpec: Kubernetes refuses an object that the spec leads to, such
-	// as a NetworkPolicy with a bad CIDR.
+	// ReasonInvalidSpec means that Kubernetes refuses an object that follows from the
+	// spec, such as a NetworkPolicy with a malformed CIDR.
 	ReasonInvalidSpec = "InvalidSpec"
-	// ReasonReconcileError: the API server answered with an error; the operator
-	// keeps trying.
+	// ReasonReconcileError means that the API server answered with an error and the
+	// operator keeps retrying.
 	ReasonReconcileError = "ReconcileError"
-	// ReasonQuotaPending: Kubernetes has not counted the namespace's objects yet,
-	// and refuses new jobs until it has.
+	// ReasonQuotaPending means that Kubernetes has not counted the namespace's objects
+	// yet, and refuses new jobs until it has.
 	ReasonQuotaPending = "QuotaPending"
-	// ReasonMigrating: the ledger's migration is running.
+	// ReasonMigrating means that the ledger's migration is running.
 	ReasonMigrating = "Migrating"
-	// ReasonMigrationPending: the migration's pod can't start.
+	// ReasonMigrationPending means that the migration's pod can't start.
 	ReasonMigrationPending = "MigrationPending"
-	// ReasonMigrationFailed: the migration failed; it is tried again.
+	// ReasonMigrationFailed means that the migration failed and will be retried.
 	ReasonMigrationFailed = "MigrationFailed"
-	// ReasonDatabaseRefused: the migration failed for good, until the spec or the
-	// database is changed.
+	// ReasonDatabaseRefused means that the migration failed for good: it is not retried
+	// until the spec or the database changes.
 	ReasonDatabaseRefused = "DatabaseRefused"
-	// ReasonDatabaseReady: the ledger's schema is in place.
+	// ReasonDatabaseReady means that the database has the ledger's schema.
 	ReasonDatabaseReady = "DatabaseReady"
 )

@@ -5,10 +5,10 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 )
 
-// Network of the runner pods.
+// Network configures the network policy of the runner pods.
 type Network struct {
-	// Egress that handlers need beside the database and DNS: Kubernetes'
-	// NetworkPolicy egress rules.
+	// Egress allows the connections that handlers need besides the database and DNS:
+	// NetworkPolicy egress rules, as Kubernetes has them.
 	//
 	// +optional
 	// +listType=atomic
@@ -16,17 +16,17 @@ type Network struct {
 	Egress []EgressRule `json:"egress,omitempty"`
 }
 
-// EgressRule is Kubernetes' NetworkPolicyEgressRule, but that a port is a number
-// with bounds: one that no int32 holds, which Kubernetes' schema lets through,
+// EgressRule is Kubernetes' NetworkPolicyEgressRule, except that a port is a number with
+// bounds. Kubernetes' schema accepts a port that does not fit an int32, and one such port
 // would keep the operator from reading any Workspace.
 type EgressRule struct {
-	// Ports that are allowed; all if empty.
+	// Ports that are allowed. Empty: all ports.
 	//
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
 	Ports []EgressPort `json:"ports,omitempty"`
-	// To whom; anybody if empty.
+	// To lists the destinations that are allowed. Empty: all destinations.
 	//
 	// +optional
 	// +listType=atomic
@@ -34,21 +34,21 @@ type EgressRule struct {
 	To []networkingv1.NetworkPolicyPeer `json:"to,omitempty"`
 }
 
-// EgressPort is Kubernetes' NetworkPolicyPort.
+// EgressPort is Kubernetes' NetworkPolicyPort with a numeric port.
 type EgressPort struct {
-	// Protocol: TCP, UDP or SCTP.
+	// Protocol is TCP, UDP or SCTP.
 	//
 	// +optional
 	// +kubebuilder:default=TCP
 	// +kubebuilder:validation:Enum=TCP;UDP;SCTP
 	Protocol corev1.Protocol `json:"protocol,omitempty"`
-	// Port number; all if unset.
+	// Port is the number of the port. Unset: all ports.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
 	Port *int32 `json:"port,omitempty"`
-	// EndPort: all ports from port to this one.
+	// EndPort allows all ports from port to this one, inclusive.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=1

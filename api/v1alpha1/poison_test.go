@@ -13,8 +13,7 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// Values that a schema may let through and a Go type not, or the other way round;
-// in YAML.
+// Values, in YAML, that a schema might accept and a Go type refuse, or the other way round.
 const (
 	nastyQuantities = `["1e9999999999", "1e-9999999999", "1E", "0x10", 1.5, 1.0, -1, "9223372036854775808", 9223372036854775808,
 		18446744073709551616, 1e30, "+5", ".5", "5.", "1e-400", "1Ki1", "", " 1", "NaN", "1_000", "0.0000000000000000001",
@@ -38,8 +37,8 @@ const (
 	nastyJSON  = `[null, {}, {"a": null}, {"a": 1e400}, {"a": 123456789012345678901234567890}, {"a": 1.0}, {"": ""}, {"a": "\u0000"}, [], "", 1, {"a": {"b": {"c": [[[[]]]]}}}]`
 )
 
-// TestWhatTheSchemaAcceptsGoReads: one object that the Go types can't read would
-// make every LIST fail, and stall the operator for all tenants.
+// TestWhatTheSchemaAcceptsGoReads protects all tenants from one: a single object that the Go
+// types can't read would make every LIST fail, and stall the operator.
 func TestWhatTheSchemaAcceptsGoReads(t *testing.T) {
 	t.Parallel()
 	a := connect(t)
@@ -96,7 +95,7 @@ func TestWhatTheSchemaAcceptsGoReads(t *testing.T) {
 	t.Logf("accepted: %v", accepted)
 	for kind, least := range map[string]int{"job": 50, "trigger": 5, "recurring": 50, "workspace": 50} {
 		if accepted[kind] < least {
-			t.Errorf("too little of a %s was accepted for this to mean anything: %d", kind, accepted[kind])
+			t.Errorf("too few values of a %s were accepted for this to mean anything: %d", kind, accepted[kind])
 		}
 	}
 	for _, list := range []client.ObjectList{&v1alpha1.WorkspaceList{}, &v1alpha1.WorkspaceJobList{}, &v1alpha1.WorkspaceRecurringJobList{}} {
@@ -106,7 +105,7 @@ func TestWhatTheSchemaAcceptsGoReads(t *testing.T) {
 	}
 }
 
-// poisonable is an object to place a value in, and what Go reads it into.
+// poisonable returns an object to place a value in, and what Go reads it into.
 func poisonable(t *testing.T, kind string) (*unstructured.Unstructured, client.Object) {
 	t.Helper()
 	switch kind {
@@ -130,8 +129,8 @@ func valuesOf(t *testing.T, list string) []any {
 	return values
 }
 
-// place sets the value at the path, and makes what is missing on the way. A step
-// "0" is the first item of a list.
+// place sets the value at the path, and creates what is missing on the way. A step "0" is the
+// first item of a list.
 func place(u *unstructured.Unstructured, path string, value any) {
 	steps := strings.Split(path, ".")
 	var set func(at any, steps []string) any

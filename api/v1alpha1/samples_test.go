@@ -9,7 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// TestSamplesAreAccepted: the API server takes every sample.
+// TestSamplesAreAccepted creates every sample.
 func TestSamplesAreAccepted(t *testing.T) {
 	t.Parallel()
 	a := connect(t)

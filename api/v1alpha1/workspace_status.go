@@ -4,7 +4,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// JobCounts of a workspace by state.
+// JobCounts counts a workspace's jobs by state.
 type JobCounts struct {
 	Scheduled int32 `json:"scheduled"`
 	// +optional
@@ -16,37 +16,38 @@ type JobCounts struct {
 	Deleted    int32 `json:"deleted"`
 }
 
-// HourCount is how many jobs finished within an hour, as far as they were counted before
-// they were deleted or requeued.
+// HourCount counts the jobs that finished within an hour. A job that was deleted or requeued
+// before it was counted is missing.
 type HourCount struct {
-	// Hour is its beginning.
+	// Hour is when the hour began.
 	Hour      metav1.Time `json:"hour"`
 	Succeeded int32       `json:"succeeded"`
 	Failed    int32       `json:"failed"`
 }
 
-// WorkspaceStatus is what is known of a workspace.
+// WorkspaceStatus is the observed state of a workspace.
 type WorkspaceStatus struct {
-	// ObservedGeneration is the generation that this status speaks of.
+	// ObservedGeneration is the generation that this status describes.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// Conditions: Ready, DatabaseReady, and while they are true Reconciling,
+	// Conditions are Ready and DatabaseReady, and, while they are True, Reconciling and
 	// Stalled.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// Namespace, once it is the workspace's.
+	// Namespace of the workspace, once it belongs to it.
 	// +optional
 	Namespace string `json:"namespace,omitempty"`
-	// SchemaVersion of the ledger in the workspace's database.
+	// SchemaVersion is the version of the ledger's schema in the workspace's database.
 	// +optional
 	SchemaVersion int64 `json:"schemaVersion,omitempty"`
-	// Jobs by state, at most ten seconds old while the operator runs.
+	// Jobs counts the workspace's jobs by state. It is at most ten seconds old while the
+	// operator runs.
 	// +optional
 	Jobs *JobCounts `json:"jobs,omitempty"`
-	// History of the last seven days, an entry for each hour in which a job finished,
-	// oldest first. It is written with Jobs, and goes back only when that is.
+	// History of the last seven days: an entry for each hour in which a job finished,
+	// oldest first. It is updated together with jobs.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=169

@@ -6,14 +6,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// WorkspaceSpec is what a platform admin sets for a tenant. Tenants can't write
-// it.
+// WorkspaceSpec is what a platform admin configures for a tenant. Tenants can't change it.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.__namespace__) == has(oldSelf.__namespace__) && (!has(self.__namespace__) || self.__namespace__ == oldSelf.__namespace__)",message="namespace can't change once the Workspace exists: create another Workspace for the other namespace"
 type WorkspaceSpec struct {
-	// Namespace of the workspace; "workspace-<name>" if unset. The operator makes
-	// it, or adopts one that carries the label
-	// jobs.openradius.io/workspace=<name>; it takes over no other.
+	// Namespace of the workspace. Unset: "workspace-<name>". The operator creates it, or
+	// adopts an existing one that has the label jobs.openradius.io/workspace=<name>; it
+	// never adopts any other.
 	//
 	// +optional
 	// +kubebuilder:validation:MinLength=1
@@ -22,25 +21,25 @@ type WorkspaceSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self != 'default' && !self.startsWith('kube-')",message="default and kube-* can't be a workspace's namespace"
 	Namespace string `json:"namespace,omitempty"`
 
-	// Database of the workspace.
+	// Database says where the workspace's PostgreSQL database is.
 	//
 	// +required
 	Database Database `json:"database"`
 
-	// Runner says which image runs the workspace's jobs, and how.
+	// Runner configures the image that runs the workspace's jobs.
 	//
 	// +required
 	Runner Runner `json:"runner"`
 
-	// Members may see or manage the workspace's jobs.
+	// Members can view or manage the workspace's jobs.
 	//
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
 	Members []Member `json:"members,omitempty"`
 
-	// Concurrency is how many of the workspace's jobs are processing at once, at
-	// most. Hangfire's default for a server is at most 20 too.
+	// Concurrency is the number of slots of the workspace's queue: how many of its jobs
+	// can be processing at once. A Hangfire server has at most 20 by default, too.
 	//
 	// +optional
 	// +kubebuilder:default=20
@@ -48,72 +47,73 @@ type WorkspaceSpec struct {
 	// +kubebuilder:validation:Maximum=1000
 	Concurrency *int32 `json:"concurrency,omitempty"`
 
-	// Suspend pauses the workspace's queue: no attempt starts. What is running goes
-	// on, and schedules go on to enqueue their runs.
+	// Suspend pauses the workspace's queue: no attempt starts. Attempts that are running
+	// continue, and schedules continue to enqueue their runs.
 	//
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
 
-	// Retention says how long what has finished is kept.
+	// Retention says how long finished jobs and their pods are kept.
 	//
 	// +optional
 	Retention *Retention `json:"retention,omitempty"`
 
-	// Quota is laid over the defaults of the namespace's ResourceQuota; see
-	// docs/workspace.md for those.
+	// Quota overrides the defaults of the namespace's ResourceQuota, which are listed in
+	// docs/workspace.md.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxProperties=24
 	// +kubebuilder:validation:XValidation:rule="self.all(k, type(self[k]) == int || size(string(self[k])) <= 8)",message="each must be a number, or a quantity such as 500m or 256Gi of at most 8 characters"
 	Quota corev1.ResourceList `json:"quota,omitempty"`
 
-	// Network of the runner pods.
+	// Network configures the network policy of the runner pods.
 	//
 	// +optional
 	Network *Network `json:"network,omitempty"`
 }
 
-// Retention of what has finished. docs/retention.md tells who deletes what and
-// when.
+// Retention says how long finished jobs and their pods are kept. See docs/retention.md for
+// everything that is deleted, by whom and when.
 type Retention struct {
-	// Succeeded: a job that Succeeded or was Deleted goes this long after its end,
-	// unless its own ttlAfterFinished says otherwise. Unset: it stays.
+	// Succeeded is how long a job that Succeeded or was Deleted is kept after its end,
+	// unless the job sets ttlAfterFinished. Unset: forever.
 	//
 	// +optional
 	Succeeded *Duration `json:"succeeded,omitempty"`
 
-	// Failed: the same for a job that Failed.
+	// Failed is how long a job that Failed is kept after its end, unless the job sets
+	// ttlAfterFinished. Unset: forever.
 	//
 	// +optional
 	Failed *Duration `json:"failed,omitempty"`
 
-	// Pods: an attempt's Job, its pod and so its log stay this long after its end,
-	// or until its WorkspaceJob goes. What they told is in the WorkspaceJob's
-	// status.
+	// Pods is how long an attempt's Job, its pod and with it the log are kept after the
+	// attempt's end. They are deleted earlier if their WorkspaceJob is. The outcome stays in
+	// the WorkspaceJob's status.
 	//
 	// +optional
 	// +kubebuilder:default="168h"
 	Pods *Duration `json:"pods,omitempty"`
 }
 
-// Database tells where the workspace's PostgreSQL database is.
+// Database says where the workspace's PostgreSQL database is.
 type Database struct {
-	// SecretRef points to the connection URL
-	// ("postgres://role:password@host:5432/database"), in the workspace's
-	// namespace. The operator never reads it: runner pods do.
+	// SecretRef names the Secret in the workspace's namespace that holds the connection
+	// URL ("postgres://role:password@host:5432/database"). Runner pods read it; the operator
+	// never does.
 	//
 	// +required
 	SecretRef SecretKeyRef `json:"secretRef"`
 
-	// AllowSuperuser lets the URL's role be a superuser, or one that may become a
-	// superuser or reach the server's files. Such a role can read and change the
-	// databases of all other tenants on its server: set this only where the whole
-	// server is this workspace's. See docs/database.md.
+	// AllowSuperuser allows the URL's role to be a superuser, or one that can become a
+	// superuser or access the server's files. Such a role can read and change the databases
+	// of all other tenants on its server: set this only if the whole server belongs to this
+	// workspace. See docs/database.md.
 	//
 	// +optional
 	AllowSuperuser bool `json:"allowSuperuser,omitempty"`
 
-	// Schema of the ledger in that database.
+	// Schema of the database that the ledger's tables are in.
 	//
 	// +optional
 	// +kubebuilder:default=hangfire
@@ -122,9 +122,9 @@ type Database struct {
 	// +kubebuilder:validation:XValidation:rule="!self.startsWith('pg_') && self != 'public' && self != 'information_schema'",message="the ledger needs a schema of its own: not public, information_schema or pg_*"
 	Schema string `json:"schema,omitempty"`
 
-	// Egress that runner pods need to reach the database: Kubernetes'
-	// NetworkPolicy egress rules. Runner pods reach nothing that neither this
-	// nor network.egress allows, but DNS.
+	// Egress allows the connections that runner pods need to reach the database:
+	// NetworkPolicy egress rules, as Kubernetes has them. Apart from DNS, runner pods can
+	// connect only to what this field and network.egress allow.
 	//
 	// +required
 	// +listType=atomic
@@ -133,7 +133,7 @@ type Database struct {
 	Egress []EgressRule `json:"egress"`
 }
 
-// SecretKeyRef names a key of a Secret in the workspace's namespace.
+// SecretKeyRef selects a key of a Secret in the workspace's namespace.
 type SecretKeyRef struct {
 	// Name of the Secret.
 	//
@@ -143,7 +143,7 @@ type SecretKeyRef struct {
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`
 	Name string `json:"name"`
 
-	// Key in the Secret.
+	// Key of the Secret that holds the URL.
 	//
 	// +optional
 	// +kubebuilder:default=url
@@ -152,9 +152,9 @@ type SecretKeyRef struct {
 	Key string `json:"key,omitempty"`
 }
 
-// Runner says which image runs the workspace's jobs, and how.
+// Runner configures the image that runs the workspace's jobs.
 type Runner struct {
-	// Image that holds the handlers.
+	// Image that contains the handlers.
 	//
 	// +required
 	// +kubebuilder:validation:MinLength=1
@@ -162,27 +162,28 @@ type Runner struct {
 	// +kubebuilder:validation:Pattern=`^[^\s]+$`
 	Image string `json:"image"`
 
-	// ImagePullPolicy: Always, IfNotPresent or Never.
+	// ImagePullPolicy is Always, IfNotPresent or Never.
 	//
 	// +optional
 	// +kubebuilder:default=IfNotPresent
 	// +kubebuilder:validation:Enum=Always;IfNotPresent;Never
 	ImagePullPolicy corev1.PullPolicy `json:"imagePullPolicy,omitempty"`
 
-	// ImagePullSecrets in the workspace's namespace.
+	// ImagePullSecrets are Secrets in the workspace's namespace that the image is pulled
+	// with.
 	//
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=8
 	ImagePullSecrets []corev1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
 
-	// Resources of each attempt's container, where the job sets none.
+	// Resources of each attempt's container, unless the job sets its own.
 	//
 	// +optional
 	Resources *Resources `json:"resources,omitempty"`
 
-	// Secrets of the workspace's namespace that handlers may read, each as a
-	// folder of files: /var/run/workspace-jobs/secrets/<name>/<key>.
+	// Secrets of the workspace's namespace that handlers can read. Each is mounted as a
+	// directory of files: /var/run/workspace-jobs/secrets/<name>/<key>.
 	//
 	// +optional
 	// +listType=set
@@ -193,23 +194,22 @@ type Runner struct {
 	Secrets []string `json:"secrets,omitempty"`
 }
 
-// MemberRole is what a member may do.
+// MemberRole says what a member can do.
 //
 // +kubebuilder:validation:Enum=Viewer;Editor;Admin
 type MemberRole string
 
-// Roles.
+// Roles of members.
 const (
-	// RoleViewer sees jobs, their pods, logs and events.
+	// RoleViewer can view jobs, their pods, logs and events.
 	RoleViewer MemberRole = "Viewer"
-	// RoleEditor also creates, changes and deletes jobs.
+	// RoleEditor can also create, change and delete jobs.
 	RoleEditor MemberRole = "Editor"
-	// RoleAdmin also sees the workspace's quota, network policies and role
-	// bindings.
+	// RoleAdmin can also view the workspace's quota, network policies and role bindings.
 	RoleAdmin MemberRole = "Admin"
 )
 
-// MemberRoles from the least to the most.
+// MemberRoles returns all roles, from the fewest permissions to the most.
 func MemberRoles() []MemberRole { return []MemberRole{RoleViewer, RoleEditor, RoleAdmin} }
 
 // Member gives a role in the workspace to users, groups or ServiceAccounts.
@@ -218,7 +218,7 @@ type Member struct {
 	//
 	// +required
 	Role MemberRole `json:"role"`
-	// Subjects as in a RoleBinding.
+	// Subjects have the role, as in a RoleBinding.
 	//
 	// +required
 	// +listType=atomic
@@ -248,7 +248,7 @@ type Workspace struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 
-	// Spec says what the tenant gets.
+	// Spec is what a platform admin configures for the tenant.
 	// +required
 	Spec WorkspaceSpec `json:"spec"`
 	// Status is written by the operator.
@@ -257,7 +257,7 @@ type Workspace struct {
 	Status WorkspaceStatus `json:"status,omitempty"`
 }
 
-// NamespaceName is the namespace that the workspace has or will have.
+// NamespaceName returns the name of the namespace that the workspace has or will have.
 func (w *Workspace) NamespaceName() string {
 	if w.Spec.Namespace != "" {
 		return w.Spec.Namespace
@@ -265,7 +265,7 @@ func (w *Workspace) NamespaceName() string {
 	return "workspace-" + w.Name
 }
 
-// Limit is how many jobs may be processing at once.
+// Limit returns how many jobs can be processing at once.
 func (w *Workspace) Limit() int32 {
 	if w.Spec.Concurrency != nil {
 		return *w.Spec.Concurrency
@@ -273,7 +273,8 @@ func (w *Workspace) Limit() int32 {
 	return defaultConcurrency
 }
 
-// defaultConcurrency is the schema's, for objects that were made before it had one.
+// defaultConcurrency is the schema's default, for objects that were created before it had
+// one.
 const defaultConcurrency = 20
 
 // WorkspaceList is a list of Workspaces.

@@ -7,7 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// recurringOwner is the recurring job that controls j; nil: none.
+// recurringOwner returns the reference to the recurring job that controls j, or nil.
 func (j *WorkspaceJob) recurringOwner() *metav1.OwnerReference {
 	owner := metav1.GetControllerOfNoCopy(j)
 	if owner == nil || owner.Kind != "WorkspaceRecurringJob" || owner.APIVersion != GroupVersion.String() {
@@ -16,8 +16,8 @@ func (j *WorkspaceJob) recurringOwner() *metav1.OwnerReference {
 	return owner
 }
 
-// Series is the name of the recurring job that j is a run of: the one that it names
-// in recurringJobRef, or that controls it; "": none.
+// Series returns the name of the recurring job that j is a run of: the one that
+// recurringJobRef names, or the one that controls it. It returns "" if there is none.
 func (j *WorkspaceJob) Series() string {
 	if j.Spec.RecurringJobRef != nil {
 		return j.Spec.RecurringJobRef.Name
@@ -28,7 +28,7 @@ func (j *WorkspaceJob) Series() string {
 	return ""
 }
 
-// ScheduledAt is when a run that a schedule made was due; false for any other job.
+// ScheduledAt returns when a scheduled run was due. It returns false for any other job.
 func (j *WorkspaceJob) ScheduledAt() (time.Time, bool) {
 	if j.Spec.RecurringJobRef != nil || j.recurringOwner() == nil {
 		return time.Time{}, false
@@ -37,9 +37,8 @@ func (j *WorkspaceJob) ScheduledAt() (time.Time, bool) {
 	return at, err == nil
 }
 
-// AttemptName is the name of an attempt's batch/v1 Job. It is the same however
-// often it is asked for, so no attempt is ever made twice. The first Job of a
-// scheduled run is the one that its schedule made.
+// AttemptName returns the name of an attempt's batch/v1 Job. It is deterministic, so no
+// attempt is ever created twice. The first Job of a scheduled run is its tick.
 func (j *WorkspaceJob) AttemptName(number int32) string {
 	if _, scheduled := j.ScheduledAt(); scheduled && number == 1 {
 		return j.Name
@@ -47,8 +46,9 @@ func (j *WorkspaceJob) AttemptName(number int32) string {
 	return j.Name + "-" + strconv.Itoa(int(number))
 }
 
-// Template is what j's attempts run: its own fields or, with recurringJobRef, the
-// recurring job's as they were; nil while those are unknown.
+// Template returns what j's attempts run: its own fields or, with recurringJobRef, the
+// recurring job's template as it was when the operator first saw j. It returns nil while that
+// is unknown.
 func (j *WorkspaceJob) Template() *JobTemplate {
 	if j.Spec.RecurringJobRef == nil {
 		return &j.Spec.JobTemplate
@@ -56,7 +56,7 @@ func (j *WorkspaceJob) Template() *JobTemplate {
 	return j.Status.Template
 }
 
-// Priority in the queue: its own, else its template's, else 0.
+// Priority returns j's own priority, or else its template's, or else 0.
 func (j *WorkspaceJob) Priority() int32 {
 	if j.Spec.Priority != nil {
 		return *j.Spec.Priority
@@ -67,7 +67,7 @@ func (j *WorkspaceJob) Priority() int32 {
 	return 0
 }
 
-// TTLAfterFinished: its own, else its template's; nil: none.
+// TTLAfterFinished returns j's own ttlAfterFinished, or else its template's, or else nil.
 func (j *WorkspaceJob) TTLAfterFinished() *Duration {
 	if j.Spec.TTLAfterFinished != nil {
 		return j.Spec.TTLAfterFinished
@@ -78,7 +78,7 @@ func (j *WorkspaceJob) TTLAfterFinished() *Duration {
 	return nil
 }
 
-// UnderWay is the attempt that has not finished; nil if there is none.
+// UnderWay returns the attempt that has not finished, or nil.
 func (s *WorkspaceJobStatus) UnderWay() *Attempt {
 	if n := len(s.Attempts); n > 0 && s.Attempts[n-1].FinishedAt == nil {
 		return &s.Attempts[n-1]
@@ -86,7 +86,7 @@ func (s *WorkspaceJobStatus) UnderWay() *Attempt {
 	return nil
 }
 
-// NextNumber is the number that the next attempt will have.
+// NextNumber returns the number that the next attempt will have.
 func (s *WorkspaceJobStatus) NextNumber() int32 {
 	if n := len(s.Attempts); n > 0 {
 		return s.Attempts[n-1].Number + 1
@@ -94,8 +94,8 @@ func (s *WorkspaceJobStatus) NextNumber() int32 {
 	return 1
 }
 
-// Attempt of this number, 0 for the newest; nil: there is none, or it is not known any
-// more.
+// Attempt returns the attempt with this number, or the latest for 0. It returns nil if there
+// is none, or if the status no longer has it.
 func (s *WorkspaceJobStatus) Attempt(number int32) *Attempt {
 	for i := len(s.Attempts) - 1; i >= 0; i-- {
 		if attempt := &s.Attempts[i]; number == 0 || attempt.Number == number {

@@ -6,35 +6,35 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// JobState is one of Hangfire's states.
+// JobState is one of Hangfire's states of a job.
 //
 // +kubebuilder:validation:Enum=Scheduled;Awaiting;Enqueued;Processing;Succeeded;Failed;Deleted
 type JobState string
 
-// States. Succeeded, Failed and Deleted are final until the job is requeued.
+// States of a job. Succeeded, Failed and Deleted are final until the job is requeued.
 const (
-	// StateScheduled: its time has not come; also between attempts.
+	// StateScheduled means that the job, or its next attempt, is due at a later time.
 	StateScheduled JobState = "Scheduled"
-	// StateAwaiting: a parent of this continuation has not finished.
+	// StateAwaiting means that a parent of this continuation has not finished.
 	StateAwaiting JobState = "Awaiting"
-	// StateEnqueued: due; the handler has not started yet.
+	// StateEnqueued means that the job is due and its handler has not started yet.
 	StateEnqueued JobState = "Enqueued"
-	// StateProcessing: the handler is running.
+	// StateProcessing means that the handler is running.
 	StateProcessing JobState = "Processing"
-	// StateSucceeded: the run has taken effect.
+	// StateSucceeded means that the run took effect.
 	StateSucceeded JobState = "Succeeded"
-	// StateFailed: the attempts are used up, or the error is permanent.
+	// StateFailed means that no attempt is left, or that the error is permanent.
 	StateFailed JobState = "Failed"
-	// StateDeleted: cancelled, or never to run.
+	// StateDeleted means that the job was cancelled, or will never run.
 	StateDeleted JobState = "Deleted"
 )
 
-// JobStates in the order of a job's life.
+// JobStates returns all states, in the order of a job's life.
 func JobStates() []JobState {
 	return []JobState{StateScheduled, StateAwaiting, StateEnqueued, StateProcessing, StateSucceeded, StateFailed, StateDeleted}
 }
 
-// Final: nothing more happens in this state until the job is requeued.
+// Final reports whether nothing more happens in this state until the job is requeued.
 func (s JobState) Final() bool {
 	return s == StateSucceeded || s == StateFailed || s == StateDeleted
 }
@@ -44,41 +44,41 @@ func (s JobState) Final() bool {
 // +kubebuilder:validation:Enum=Succeeded;Failed;PermanentFailure;TimedOut;Interrupted;NotStarted;Lost;Cancelled;Replaced
 type AttemptOutcome string
 
-// Outcomes.
+// Outcomes of an attempt.
 const (
 	OutcomeSucceeded AttemptOutcome = "Succeeded"
-	// OutcomeFailed: tried again, while the retry policy allows it.
+	// OutcomeFailed is retried while the retry policy allows it.
 	OutcomeFailed AttemptOutcome = "Failed"
-	// OutcomePermanentFailure: never tried again.
+	// OutcomePermanentFailure is never retried.
 	OutcomePermanentFailure AttemptOutcome = "PermanentFailure"
-	// OutcomeTimedOut: spec.timeout ran out.
+	// OutcomeTimedOut means that spec.timeout ran out.
 	OutcomeTimedOut AttemptOutcome = "TimedOut"
-	// OutcomeInterrupted: the pod was told to stop, by hand for instance. That of a
-	// drained node is replaced within its attempt.
+	// OutcomeInterrupted means that the pod was stopped, for example by hand. A pod on a
+	// drained node is replaced within the same attempt.
 	OutcomeInterrupted AttemptOutcome = "Interrupted"
-	// OutcomeNotStarted: its pod could not start within the operator's pending
+	// OutcomeNotStarted means that the pod did not start within the operator's pending
 	// limit.
 	OutcomeNotStarted AttemptOutcome = "NotStarted"
-	// OutcomeLost: its Job was deleted before its end was seen. The ledger knows
-	// whether it took effect; the next attempt finds out.
+	// OutcomeLost means that the attempt's Job was deleted before the operator saw its
+	// end. The ledger knows whether it took effect; the next attempt finds out.
 	OutcomeLost AttemptOutcome = "Lost"
-	// OutcomeCancelled: stopped by spec.cancelled.
+	// OutcomeCancelled means that spec.cancelled stopped the attempt.
 	OutcomeCancelled AttemptOutcome = "Cancelled"
-	// OutcomeReplaced: stopped because a newer run of its recurring job replaces
-	// it.
+	// OutcomeReplaced means that the attempt was stopped for a newer run of its recurring
+	// job.
 	OutcomeReplaced AttemptOutcome = "Replaced"
 )
 
-// Attempt is one try of a run: one batch/v1 Job, one pod.
+// Attempt is one try to complete a run: one batch/v1 Job with one pod.
 type Attempt struct {
-	// Number counts over all runs of the object, from 1. The Job's name ends
+	// Number of the attempt, counted from 1 over all runs of the job. The Job's name ends
 	// with it.
 	Number int32 `json:"number"`
-	// Run is the run that it belongs to.
+	// Run is the number of the run that the attempt belongs to.
 	Run int32 `json:"run"`
 	// Job is the name of the batch/v1 Job.
 	Job string `json:"job"`
-	// JobUID tells that Job from another one of the same name.
+	// JobUID tells that Job from any other of the same name.
 	// +optional
 	JobUID types.UID `json:"jobUID,omitempty"`
 	// CreatedAt is when the Job was created.
@@ -89,20 +89,20 @@ type Attempt struct {
 	// FinishedAt is when the attempt ended.
 	// +optional
 	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
-	// Outcome once it has ended.
+	// Outcome says how the attempt ended. It is unset until then.
 	// +optional
 	Outcome AttemptOutcome `json:"outcome,omitempty"`
 	// ExitCode of the process, if it ran.
 	// +optional
 	ExitCode *int32 `json:"exitCode,omitempty"`
-	// Error is what the runner said, at most 1,024 characters here.
+	// Error is the error that the runner reported, cut to 1,024 characters.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Error string `json:"error,omitempty"`
 }
 
-// ParentStatus is how a parent ended, once that was seen: what it does afterwards,
-// requeued or deleted, no longer matters to the continuation.
+// ParentStatus records how a parent ended. Once it is recorded, requeuing or deleting the
+// parent no longer affects the continuation.
 type ParentStatus struct {
 	// Name of the WorkspaceJob.
 	Name string `json:"name"`
@@ -112,32 +112,33 @@ type ParentStatus struct {
 	FinishedAt metav1.Time `json:"finishedAt"`
 }
 
-// WorkspaceJobStatus is what is known of a job.
+// WorkspaceJobStatus is the observed state of a job.
 type WorkspaceJobStatus struct {
-	// ObservedGeneration is the generation that this status speaks of.
+	// ObservedGeneration is the generation that this status describes.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// State is Hangfire's state of the job.
+	// State of the job, as in Hangfire.
 	// +optional
 	State JobState `json:"state,omitempty"`
-	// Queue is "workspace_<workspace>".
+	// Queue is the name of the job's queue: "workspace_<workspace>".
 	// +optional
 	Queue string `json:"queue,omitempty"`
-	// Message says in a sentence why the job is in its state.
+	// Message says why the job is in its state.
 	// +optional
 	Message string `json:"message,omitempty"`
-	// Conditions: Ready, Succeeded, and while they are true Reconciling, Stalled.
+	// Conditions are Ready and Succeeded, and, while they are True, Reconciling and
+	// Stalled.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// Run counts from 1; each requeue is a new run.
+	// Run is the number of the current run, from 1. Each requeue starts a new run.
 	// +optional
 	Run int32 `json:"run,omitempty"`
-	// RunAttempts counts the attempts of this run.
+	// RunAttempts counts the attempts of the current run.
 	// +optional
 	RunAttempts int32 `json:"runAttempts,omitempty"`
-	// Attempts are the last 20, oldest first.
+	// Attempts are the last 20 attempts, oldest first.
 	// +optional
 	// +listType=map
 	// +listMapKey=number
@@ -155,17 +156,17 @@ type WorkspaceJobStatus struct {
 	// FinishedAt is when the run ended.
 	// +optional
 	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
-	// Parents that have ended as spec.after wants it.
+	// Parents that have ended as spec.after requires.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=32
 	Parents []ParentStatus `json:"parents,omitempty"`
-	// Template is the recurring job's, as it was when this job with
-	// recurringJobRef was first seen: what all its attempts run.
+	// Template of the recurring job that recurringJobRef names, as it was when the operator
+	// first saw this job. All attempts run it.
 	// +optional
 	Template *JobTemplate `json:"template,omitempty"`
-	// Result is what the handler returned: JSON, at most 4,000 bytes.
+	// Result that the handler returned: JSON of at most 4,000 bytes.
 	// +optional
 	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:pruning:PreserveUnknownFields

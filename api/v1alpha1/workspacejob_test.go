@@ -17,18 +17,18 @@ const (
 	fromTheTemplate = "a job with recurringJobRef takes args, concurrencyKey, retry, timeout and resources from the recurring job's template: remove them here"
 )
 
-// triggered is the overlay of a triggered run with more fields.
+// triggered returns the overlay of a triggered run with these fields.
 func triggered(fields string) string {
 	return `spec: {handler: null, recurringJobRef: {name: nightly}, ` + fields + `}`
 }
 
-// noDuration is what the API server says of a value that no duration may have.
+// noDuration returns the error for a value that is not a duration.
 func noDuration(field, value string) string {
 	return fmt.Sprintf("%s: Invalid value: %q: must be a duration such as 90s or 1h30m, at most 87600h (ten years)", field, value)
 }
 
-// TestABadDurationIsExplainedOnce holds the rules of fields with narrower bounds to their
-// promise: they say nothing of a value that is not a duration.
+// TestABadDurationIsExplainedOnce checks that the rules of fields with narrower bounds leave a
+// value that is not a duration to the rule of all durations.
 func TestABadDurationIsExplainedOnce(t *testing.T) {
 	t.Parallel()
 	a := connect(t)
@@ -123,41 +123,41 @@ func TestWorkspaceJobValidation(t *testing.T) {
 
 func TestWorkspaceJobImmutability(t *testing.T) {
 	t.Parallel()
-	anew := "can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
+	fixed := "can't change once the job exists: create another WorkspaceJob, or delete this one and create it again"
 	checkChanges(t, minimalJob, []change{
-		{"handler", ``, `spec: {handler: report}`, "handler " + anew},
-		{"args", `spec: {args: {a: 1}}`, `spec: {args: {a: 2}}`, "args " + anew},
-		{"args are added", ``, `spec: {args: {}}`, "args " + anew},
-		{"args are removed", `spec: {args: {a: 1}}`, `spec: {args: null}`, "args " + anew},
-		{"args deep down", `spec: {args: {a: {b: [1, 2]}}}`, `spec: {args: {a: {b: [1, 3]}}}`, "args " + anew},
+		{"handler", ``, `spec: {handler: report}`, "handler " + fixed},
+		{"args", `spec: {args: {a: 1}}`, `spec: {args: {a: 2}}`, "args " + fixed},
+		{"args are added", ``, `spec: {args: {}}`, "args " + fixed},
+		{"args are removed", `spec: {args: {a: 1}}`, `spec: {args: null}`, "args " + fixed},
+		{"args deep down", `spec: {args: {a: {b: [1, 2]}}}`, `spec: {args: {a: {b: [1, 3]}}}`, "args " + fixed},
 		{"delay", `spec: {delay: 1h}`, `spec: {delay: 2h}`, "to run it at another time set cancelled and create another WorkspaceJob; to run it again set requeueAt"},
 		{"delay is added", ``, `spec: {delay: 2h}`, "to run it again set requeueAt"},
 		{"delay becomes runAt", `spec: {delay: 1h}`, `spec: {delay: null, runAt: "2026-01-01T00:00:00Z"}`, "delay and runAt can't change"},
 		{"runAt", `spec: {runAt: "2026-01-01T00:00:00Z"}`, `spec: {runAt: "2026-01-02T00:00:00Z"}`, "delay and runAt can't change"},
 		{"runAt is removed", `spec: {runAt: "2026-01-01T00:00:00Z"}`, `spec: {runAt: null}`, "delay and runAt can't change"},
-		{"retry", `spec: {retry: {limit: 1}}`, `spec: {retry: {limit: 2}}`, "retry " + anew},
-		{"retry is added", ``, `spec: {retry: {limit: 2}}`, "retry " + anew},
-		{"retry is removed", `spec: {retry: {limit: 1}}`, `spec: {retry: null}`, "retry " + anew},
-		{"timeout", `spec: {timeout: 1h}`, `spec: {timeout: 2h}`, "timeout " + anew},
-		{"timeout is added", ``, `spec: {timeout: 2h}`, "timeout " + anew},
-		{"timeout is removed", `spec: {timeout: 1h}`, `spec: {timeout: null}`, "timeout " + anew},
-		{"resources", `spec: {resources: {limits: {cpu: 1}}}`, `spec: {resources: {limits: {cpu: 2}}}`, "resources " + anew},
-		{"resources are added", ``, `spec: {resources: {limits: {cpu: 2}}}`, "resources " + anew},
-		{"resources are removed", `spec: {resources: {limits: {cpu: 1}}}`, `spec: {resources: null}`, "resources " + anew},
-		{"concurrencyKey", `spec: {concurrencyKey: a}`, `spec: {concurrencyKey: b}`, "concurrencyKey " + anew},
-		{"concurrencyKey is added", ``, `spec: {concurrencyKey: b}`, "concurrencyKey " + anew},
-		{"concurrencyKey is removed", `spec: {concurrencyKey: a}`, `spec: {concurrencyKey: null}`, "concurrencyKey " + anew},
-		{"after", `spec: {after: [{name: a}]}`, `spec: {after: [{name: b}]}`, "after " + anew},
-		{"after gets more", `spec: {after: [{name: a}]}`, `spec: {after: [{name: a}, {name: b}]}`, "after " + anew},
-		{"after waits for another end", `spec: {after: [{name: a}]}`, `spec: {after: [{name: a, when: Failed}]}`, "after " + anew},
-		{"after is added", ``, `spec: {after: [{name: b}]}`, "after " + anew},
-		{"after is removed", `spec: {after: [{name: b}]}`, `spec: {after: null}`, "after " + anew},
+		{"retry", `spec: {retry: {limit: 1}}`, `spec: {retry: {limit: 2}}`, "retry " + fixed},
+		{"retry is added", ``, `spec: {retry: {limit: 2}}`, "retry " + fixed},
+		{"retry is removed", `spec: {retry: {limit: 1}}`, `spec: {retry: null}`, "retry " + fixed},
+		{"timeout", `spec: {timeout: 1h}`, `spec: {timeout: 2h}`, "timeout " + fixed},
+		{"timeout is added", ``, `spec: {timeout: 2h}`, "timeout " + fixed},
+		{"timeout is removed", `spec: {timeout: 1h}`, `spec: {timeout: null}`, "timeout " + fixed},
+		{"resources", `spec: {resources: {limits: {cpu: 1}}}`, `spec: {resources: {limits: {cpu: 2}}}`, "resources " + fixed},
+		{"resources are added", ``, `spec: {resources: {limits: {cpu: 2}}}`, "resources " + fixed},
+		{"resources are removed", `spec: {resources: {limits: {cpu: 1}}}`, `spec: {resources: null}`, "resources " + fixed},
+		{"concurrencyKey", `spec: {concurrencyKey: a}`, `spec: {concurrencyKey: b}`, "concurrencyKey " + fixed},
+		{"concurrencyKey is added", ``, `spec: {concurrencyKey: b}`, "concurrencyKey " + fixed},
+		{"concurrencyKey is removed", `spec: {concurrencyKey: a}`, `spec: {concurrencyKey: null}`, "concurrencyKey " + fixed},
+		{"after", `spec: {after: [{name: a}]}`, `spec: {after: [{name: b}]}`, "after " + fixed},
+		{"after gets more", `spec: {after: [{name: a}]}`, `spec: {after: [{name: a}, {name: b}]}`, "after " + fixed},
+		{"after waits for another end", `spec: {after: [{name: a}]}`, `spec: {after: [{name: a, when: Failed}]}`, "after " + fixed},
+		{"after is added", ``, `spec: {after: [{name: b}]}`, "after " + fixed},
+		{"after is removed", `spec: {after: [{name: b}]}`, `spec: {after: null}`, "after " + fixed},
 		{"after in another order", `spec: {after: [{name: a}, {name: b}]}`, `spec: {after: [{name: b}, {name: a, when: Succeeded}]}`, ""},
 		{"an empty after can go", `spec: {after: []}`, `spec: {after: null}`, ""},
 		{"an empty after can come", ``, `spec: {after: []}`, ""},
-		{"recurringJobRef", triggered(``), triggered(`recurringJobRef: {name: hourly}`), "recurringJobRef " + anew},
-		{"recurringJobRef instead of handler", ``, triggered(``), "handler " + anew},
-		{"handler instead of recurringJobRef", triggered(``), `spec: {handler: sql, recurringJobRef: null}`, "recurringJobRef " + anew},
+		{"recurringJobRef", triggered(``), triggered(`recurringJobRef: {name: hourly}`), "recurringJobRef " + fixed},
+		{"recurringJobRef instead of handler", ``, triggered(``), "handler " + fixed},
+		{"handler instead of recurringJobRef", triggered(``), `spec: {handler: sql, recurringJobRef: null}`, "recurringJobRef " + fixed},
 		{"priority can change", `spec: {priority: 1}`, `spec: {priority: 2}`, ""},
 		{"priority can come", ``, `spec: {priority: 2}`, ""},
 		{"priority can go", triggered(`priority: 1`), `spec: {priority: null}`, ""},
@@ -167,9 +167,9 @@ func TestWorkspaceJobImmutability(t *testing.T) {
 		{"ttlAfterFinished can change", `spec: {ttlAfterFinished: 1h}`, `spec: {ttlAfterFinished: 2h}`, ""},
 		{"durations in other words", `spec: {delay: 90m, timeout: 10m, retry: {minDelay: 60s}}`,
 			`spec: {delay: 1h30m0s, timeout: 10m0s, retry: {limit: 10, minDelay: 1m0s, maxDelay: 2h0m0s, factor: 2}}`, ""},
-		{"retry's delays", `spec: {retry: {minDelay: 1s}}`, `spec: {retry: {minDelay: 2s}}`, "retry " + anew},
-		{"retry's longest delay", `spec: {retry: {maxDelay: 1h}}`, `spec: {retry: {maxDelay: 2h}}`, "retry " + anew},
-		{"retry's factor", `spec: {retry: {factor: 1}}`, `spec: {retry: {factor: 2}}`, "retry " + anew},
+		{"retry's delays", `spec: {retry: {minDelay: 1s}}`, `spec: {retry: {minDelay: 2s}}`, "retry " + fixed},
+		{"retry's longest delay", `spec: {retry: {maxDelay: 1h}}`, `spec: {retry: {maxDelay: 2h}}`, "retry " + fixed},
+		{"retry's factor", `spec: {retry: {factor: 1}}`, `spec: {retry: {factor: 2}}`, "retry " + fixed},
 		{"labels can change", `spec: {args: {a: 1}, retry: {limit: 3}, delay: 1h, timeout: 1h}`, `metadata: {labels: {a: b}}`, ""},
 	})
 }

@@ -6,10 +6,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// JobTemplate says what to run and how often to try: the fields that a WorkspaceJob
-// and the runs of a WorkspaceRecurringJob share.
+// JobTemplate says what to run and how often to retry. A WorkspaceJob and the template of a
+// WorkspaceRecurringJob share these fields.
 type JobTemplate struct {
-	// Handler names what to run: one of the handlers in the workspace's runner
+	// Handler is the name of the handler to run, one of those in the workspace's runner
 	// image.
 	//
 	// +optional
@@ -18,8 +18,8 @@ type JobTemplate struct {
 	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$`
 	Handler string `json:"handler,omitempty"`
 
-	// Args are the handler's arguments: a JSON object of at most 64 KiB. The
-	// handler refuses fields that it doesn't know.
+	// Args are the handler's arguments: a JSON object of at most 64 KiB. The handler
+	// rejects fields that it doesn't know.
 	//
 	// +optional
 	// +kubebuilder:validation:Type=object
@@ -27,80 +27,82 @@ type JobTemplate struct {
 	// +kubebuilder:pruning:PreserveUnknownFields
 	Args *apiextensionsv1.JSON `json:"args,omitempty"`
 
-	// Priority among the jobs that wait in the workspace's queue: higher first,
-	// and first come first served among equals. Unset: 0.
+	// Priority orders the jobs that wait in the workspace's queue: the highest first, and
+	// first come, first served among equals. Unset: 0.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=-1000
 	// +kubebuilder:validation:Maximum=1000
 	Priority *int32 `json:"priority,omitempty"`
 
-	// ConcurrencyKey: of the workspace's jobs with the same key at most one is
-	// processing at a time; the others wait. Between two attempts of a job another
-	// one with its key may run.
+	// ConcurrencyKey limits the workspace's jobs with the same key to one that is
+	// processing; the others wait. Between two attempts of a job, another job with its key
+	// can run.
 	//
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	ConcurrencyKey string `json:"concurrencyKey,omitempty"`
 
-	// Retry says how often and when a failed attempt is tried again.
+	// Retry says how often and when a failed attempt is retried.
 	//
 	// +optional
 	Retry *RetryPolicy `json:"retry,omitempty"`
 
-	// Timeout of each attempt, from the start of its process. Unset: no limit.
+	// Timeout limits each attempt, counted from the start of its process. Unset: no limit.
 	//
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^[0-9.hms]+[hms]$') || duration(self) >= duration('1s') && duration(self) <= duration('8760h')",message="must be between 1s and 8760h (a year)"
 	Timeout *Duration `json:"timeout,omitempty"`
 
-	// Resources of the attempt's pod, instead of the workspace's.
+	// Resources of the attempt's container, instead of the workspace's.
 	//
 	// +optional
 	Resources *Resources `json:"resources,omitempty"`
 
-	// TTLAfterFinished: the job is deleted this long after it finished. Unset: it
-	// stays, so that a GitOps pipeline doesn't run it again by recreating it.
+	// TTLAfterFinished is how long the job is kept after its end. Unset: as long as the
+	// workspace's retention says. Don't let a job expire while a GitOps pipeline has its
+	// manifest: the pipeline creates it again, and it runs again.
 	//
 	// +optional
 	TTLAfterFinished *Duration `json:"ttlAfterFinished,omitempty"`
 }
 
-// WorkspaceJobSpec says what to run, when, and how often to try. What defines
-// the run can't change once the job exists; priority, cancelled, requeueAt and
-// ttlAfterFinished can. Durations are compared by what they mean: Go programs write 10m
-// back as 10m0s.
+// WorkspaceJobSpec says what to run, when, and how often to retry. Once the job exists, only
+// priority, cancelled, requeueAt and ttlAfterFinished can change.
+//
+// The rules compare durations by value, because Go programs write 10m back as 10m0s.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.handler) != has(self.recurringJobRef)",message="set handler, or recurringJobRef to run a recurring job's template now: one of the two"
 // +kubebuilder:validation:XValidation:rule="!has(self.recurringJobRef) || !(has(self.args) || has(self.concurrencyKey) || has(self.retry) || has(self.timeout) || has(self.resources))",message="a job with recurringJobRef takes args, concurrencyKey, retry, timeout and resources from the recurring job's template: remove them here, or set handler instead of recurringJobRef"
 // +kubebuilder:validation:XValidation:rule="!(has(self.delay) && has(self.runAt))",message="delay and runAt exclude each other: set one of them, or neither to run now"
-// +kubebuilder:validation:XValidation:rule="has(self.handler) == has(oldSelf.handler) && (!has(self.handler) || self.handler == oldSelf.handler)",message="handler can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
-// +kubebuilder:validation:XValidation:rule="has(self.args) == has(oldSelf.args) && (!has(self.args) || self.args == oldSelf.args)",message="args can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
-// +kubebuilder:validation:XValidation:rule="has(self.concurrencyKey) == has(oldSelf.concurrencyKey) && (!has(self.concurrencyKey) || self.concurrencyKey == oldSelf.concurrencyKey)",message="concurrencyKey can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
+// +kubebuilder:validation:XValidation:rule="has(self.handler) == has(oldSelf.handler) && (!has(self.handler) || self.handler == oldSelf.handler)",message="handler can't change once the job exists: create another WorkspaceJob, or delete this one and create it again"
+// +kubebuilder:validation:XValidation:rule="has(self.args) == has(oldSelf.args) && (!has(self.args) || self.args == oldSelf.args)",message="args can't change once the job exists: create another WorkspaceJob, or delete this one and create it again"
+// +kubebuilder:validation:XValidation:rule="has(self.concurrencyKey) == has(oldSelf.concurrencyKey) && (!has(self.concurrencyKey) || self.concurrencyKey == oldSelf.concurrencyKey)",message="concurrencyKey can't change once the job exists: create another WorkspaceJob, or delete this one and create it again"
 // +kubebuilder:validation:XValidation:rule="has(self.delay) == has(oldSelf.delay) && (!has(self.delay) || duration(self.delay) == duration(oldSelf.delay)) && has(self.runAt) == has(oldSelf.runAt) && (!has(self.runAt) || self.runAt == oldSelf.runAt)",message="delay and runAt can't change once the job exists: to run it at another time set cancelled and create another WorkspaceJob; to run it again set requeueAt"
-// +kubebuilder:validation:XValidation:rule="(has(self.after) ? self.after : []) == (has(oldSelf.after) ? oldSelf.after : [])",message="after can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
-// +kubebuilder:validation:XValidation:rule="has(self.recurringJobRef) == has(oldSelf.recurringJobRef) && (!has(self.recurringJobRef) || self.recurringJobRef == oldSelf.recurringJobRef)",message="recurringJobRef can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
-// +kubebuilder:validation:XValidation:rule="has(self.retry) == has(oldSelf.retry) && (!has(self.retry) || self.retry.limit == oldSelf.retry.limit && self.retry.factor == oldSelf.retry.factor && duration(self.retry.minDelay) == duration(oldSelf.retry.minDelay) && duration(self.retry.maxDelay) == duration(oldSelf.retry.maxDelay))",message="retry can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
-// +kubebuilder:validation:XValidation:rule="has(self.timeout) == has(oldSelf.timeout) && (!has(self.timeout) || duration(self.timeout) == duration(oldSelf.timeout))",message="timeout can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
-// +kubebuilder:validation:XValidation:rule="has(self.resources) == has(oldSelf.resources) && (!has(self.resources) || self.resources == oldSelf.resources)",message="resources can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew"
+// +kubebuilder:validation:XValidation:rule="(has(self.after) ? self.after : []) == (has(oldSelf.after) ? oldSelf.after : [])",message="after can't change once the job exists: create another WorkspaceJob, or delete this one and create it again"
+// +kubebuilder:validation:XValidation:rule="has(self.recurringJobRef) == has(oldSelf.recurringJobRef) && (!has(self.recurringJobRef) || self.recurringJobRef == oldSelf.recurringJobRef)",message="recurringJobRef can't change once the job exists: create another WorkspaceJob, or delete this one and create it again"
+// +kubebuilder:validation:XValidation:rule="has(self.retry) == has(oldSelf.retry) && (!has(self.retry) || self.retry.limit == oldSelf.retry.limit && self.retry.factor == oldSelf.retry.factor && duration(self.retry.minDelay) == duration(oldSelf.retry.minDelay) && duration(self.retry.maxDelay) == duration(oldSelf.retry.maxDelay))",message="retry can't change once the job exists: create another WorkspaceJob, or delete this one and create it again"
+// +kubebuilder:validation:XValidation:rule="has(self.timeout) == has(oldSelf.timeout) && (!has(self.timeout) || duration(self.timeout) == duration(oldSelf.timeout))",message="timeout can't change once the job exists: create another WorkspaceJob, or delete this one and create it again"
+// +kubebuilder:validation:XValidation:rule="has(self.resources) == has(oldSelf.resources) && (!has(self.resources) || self.resources == oldSelf.resources)",message="resources can't change once the job exists: create another WorkspaceJob, or delete this one and create it again"
 type WorkspaceJobSpec struct {
 	JobTemplate `json:",inline"`
 
-	// RecurringJobRef: run this recurring job's template now, as it is when the
-	// operator first sees this job. Its overlap policy holds, its schedule does not
-	// move. Instead of handler.
+	// RecurringJobRef triggers a recurring job: its template runs now, as it is when the
+	// operator first sees this job. The recurring job's concurrencyPolicy applies; its
+	// schedule is not affected. Set either this or handler.
 	//
 	// +optional
 	RecurringJobRef *RecurringJobRef `json:"recurringJobRef,omitempty"`
 
-	// Delay: run this long after the job was created or, with after, after
-	// its last parent has finished. Excludes runAt.
+	// Delay is how long after its creation the job runs or, with after, how long after its
+	// last parent finished. Set at most one of delay and runAt.
 	//
 	// +optional
 	Delay *Duration `json:"delay,omitempty"`
 
-	// RunAt: run at this time, at once if it has passed. Excludes delay.
+	// RunAt is the time at which the job runs. A time in the past means now. Set at most
+	// one of delay and runAt.
 	//
 	// +optional
 	// +kubebuilder:validation:Type=string
@@ -108,8 +110,9 @@ type WorkspaceJobSpec struct {
 	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
 	RunAt *metav1.Time `json:"runAt,omitempty"`
 
-	// After: run once these jobs of the same namespace have finished as wanted,
-	// all of them. One that can't end as wanted any more makes this job Deleted.
+	// After makes this job a continuation: it runs once all of these jobs of the same
+	// namespace, its parents, have ended as required. If one of them can no longer do so,
+	// this job becomes Deleted.
 	//
 	// +optional
 	// +listType=map
@@ -117,15 +120,15 @@ type WorkspaceJobSpec struct {
 	// +kubebuilder:validation:MaxItems=32
 	After []Parent `json:"after,omitempty"`
 
-	// Cancelled: the job must not run (any more). A running attempt is stopped
-	// and its transaction rolled back. A finished job stays as it is.
+	// Cancelled stops the job, or keeps it from running. A running attempt is stopped and
+	// its transaction rolled back. A finished job stays as it is.
 	//
 	// +optional
 	Cancelled bool `json:"cancelled,omitempty"`
 
-	// RequeueAt: a job that finished before this time runs again at this time, as
-	// a new run with attempts of its own. It is a level, not a button: setting it
-	// twice to the same time runs the job once.
+	// RequeueAt is a time at which the job runs again, as a new run with attempts of its
+	// own, if it finished before that time. It is declarative: setting the same time twice
+	// runs the job once.
 	//
 	// +optional
 	// +kubebuilder:validation:Type=string
@@ -134,7 +137,7 @@ type WorkspaceJobSpec struct {
 	RequeueAt *metav1.Time `json:"requeueAt,omitempty"`
 }
 
-// RecurringJobRef names a WorkspaceRecurringJob of the same namespace.
+// RecurringJobRef names a WorkspaceRecurringJob in the same namespace.
 type RecurringJobRef struct {
 	// Name of the WorkspaceRecurringJob.
 	//
@@ -145,24 +148,24 @@ type RecurringJobRef struct {
 	Name string `json:"name"`
 }
 
-// ParentOutcome is how a parent must end for its continuation to run.
+// ParentOutcome is how a parent has to end for its continuation to run.
 //
 // +kubebuilder:validation:Enum=Succeeded;Failed;Deleted;Finished
 type ParentOutcome string
 
-// Outcomes of a parent; the first three are the final states.
+// Outcomes of a parent. The first three are the final states.
 const (
 	AfterSucceeded ParentOutcome = "Succeeded"
 	AfterFailed    ParentOutcome = "Failed"
 	AfterDeleted   ParentOutcome = "Deleted"
-	// AfterFinished: any of them.
+	// AfterFinished stands for any final state.
 	AfterFinished ParentOutcome = "Finished"
 )
 
 // Parent is a job that a continuation waits for.
 type Parent struct {
-	// Name of a WorkspaceJob of the same namespace. It may be created later than
-	// its continuation, within the operator's limit for missing parents.
+	// Name of a WorkspaceJob in the same namespace. The parent may be created after its
+	// continuation, within the operator's limit for missing parents.
 	//
 	// +required
 	// +kubebuilder:validation:MinLength=1
@@ -170,7 +173,7 @@ type Parent struct {
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`
 	Name string `json:"name"`
 
-	// When: how the parent must end: Succeeded, Failed, Deleted, or Finished for any
+	// When says how the parent has to end: Succeeded, Failed, Deleted, or Finished for any
 	// of them.
 	//
 	// +optional
@@ -178,13 +181,13 @@ type Parent struct {
 	When ParentOutcome `json:"when,omitempty"`
 }
 
-// RetryPolicy: after the n-th failed attempt of a run the next one starts
-// minDelay·factor^(n-1) later, at most maxDelay.
+// RetryPolicy says how often and when a failed attempt is retried: the next attempt starts
+// minDelay·factor^(n-1) after the run's n-th failed one, and at most maxDelay after it.
 //
 // +kubebuilder:validation:XValidation:rule="duration(self.minDelay) <= duration(self.maxDelay)",message="retry.minDelay must not be longer than retry.maxDelay"
 type RetryPolicy struct {
-	// Limit: how many times a failed attempt is tried again; 0: never. Hangfire's
-	// AutomaticRetry has the same default.
+	// Limit is how many times a run is retried; 0 means never. Hangfire's AutomaticRetry
+	// has the same default.
 	//
 	// +optional
 	// +kubebuilder:default=10
@@ -192,20 +195,20 @@ type RetryPolicy struct {
 	// +kubebuilder:validation:Maximum=100
 	Limit *int32 `json:"limit,omitempty"`
 
-	// MinDelay before the first retry.
+	// MinDelay is the delay before the first retry.
 	//
 	// +optional
 	// +kubebuilder:default="15s"
 	MinDelay *Duration `json:"minDelay,omitempty"`
 
-	// MaxDelay before any retry.
+	// MaxDelay is the longest delay before a retry.
 	//
 	// +optional
 	// +kubebuilder:default="2h"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^[0-9.hms]+[hms]$') || duration(self) <= duration('8760h')",message="must be at most 8760h (a year)"
 	MaxDelay *Duration `json:"maxDelay,omitempty"`
 
-	// Factor by which the delay grows.
+	// Factor by which the delay grows with each retry.
 	//
 	// +optional
 	// +kubebuilder:default=2
@@ -216,12 +219,12 @@ type RetryPolicy struct {
 
 // Resources of a runner's container: cpu, memory and ephemeral-storage.
 //
-// The rules call quantity() only where no minus can be: it works for minutes on
-// "1e-9999999999", in the API server as in the operator.
+// The rules call quantity() only on texts without a minus: parsing "1e-9999999999" takes
+// minutes, in the API server and in the operator.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.requests) || !has(self.limits) || self.requests.all(k, !(k in self.limits) || string(self.requests[k]).contains('-') || string(self.limits[k]).contains('-') || quantity(string(self.requests[k])).compareTo(quantity(string(self.limits[k]))) <= 0)",message="a request must not be larger than its limit"
 type Resources struct {
-	// Requests: what the container is sure to get.
+	// Requests are reserved for the container.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxProperties=3
@@ -229,7 +232,7 @@ type Resources struct {
 	// +kubebuilder:validation:XValidation:rule="self.all(k, size(string(self[k])) <= 20 && !string(self[k]).matches('[-eE]'))",message="each must be a quantity such as 500m or 256Mi, without a sign or an exponent, at most 20 characters long"
 	Requests corev1.ResourceList `json:"requests,omitempty"`
 
-	// Limits: what the container may not exceed.
+	// Limits are what the container can use at most.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxProperties=3
@@ -238,8 +241,8 @@ type Resources struct {
 	Limits corev1.ResourceList `json:"limits,omitempty"`
 }
 
-// WorkspaceJob is one background job: a handler and its arguments, run once in
-// effect against the database of the workspace that the namespace belongs to.
+// WorkspaceJob is one background job: a handler and its arguments. It takes effect once in
+// the database of the workspace that its namespace belongs to.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -265,7 +268,7 @@ type WorkspaceJob struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 
-	// Spec says what to run.
+	// Spec says what to run, when, and how often to retry.
 	// +required
 	Spec WorkspaceJobSpec `json:"spec"`
 	// Status is written by the operator.

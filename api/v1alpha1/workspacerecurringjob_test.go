@@ -12,14 +12,14 @@ import (
 
 func TestWorkspaceRecurringJobValidation(t *testing.T) {
 	t.Parallel()
-	noHandler := "template.handler is needed: the name of a handler in the workspace's runner image"
+	noHandler := "template.handler is required: the name of a handler in the workspace's runner image"
 	check(t, minimalRecurring, []validation{
 		{"a name's length", `metadata: {name: ` + strings.Repeat("n", 46) + `}`, `metadata: {name: ` + strings.Repeat("n", 47) + `}`,
 			"a WorkspaceRecurringJob's name must be at most 46 characters long, so that its runs can add the minute and their attempts a number"},
 		{"a name's form", `metadata: {name: a-1-b}`, `metadata: {name: a.b}`, "a WorkspaceRecurringJob's name must be a DNS label"},
 		{"schedule is needed", ``, `spec: {schedule: null}`, "spec.schedule: Required value"},
 		{"schedule is not empty", `spec: {schedule: "@daily"}`, `spec: {schedule: ""}`, "spec.schedule in body should be at least 1 chars long"},
-		// What is wrong with one, the operator tells better than a pattern could.
+		// The operator explains a bad schedule better than a pattern could.
 		{"schedule's length", `spec: {schedule: "` + strings.Repeat("x", 200) + `"}`, `spec: {schedule: "` + strings.Repeat("x", 201) + `"}`, "spec.schedule: Too long: may not be more than 200"},
 		{"timeZone is not empty", `spec: {timeZone: Nowhere/At_all}`, `spec: {timeZone: ""}`, "spec.timeZone in body should be at least 1 chars long"},
 		{"timeZone's length", `spec: {timeZone: ` + strings.Repeat("z", 64) + `}`, `spec: {timeZone: ` + strings.Repeat("z", 65) + `}`, "spec.timeZone: Too long"},
@@ -55,7 +55,7 @@ func TestWorkspaceRecurringJobChanges(t *testing.T) {
 			template: {handler: report, args: {id: a}, priority: 5, concurrencyKey: a, retry: {limit: 1}, timeout: 1h, resources: {limits: {cpu: 1}}, ttlAfterFinished: 1h}}`, ""},
 		{"everything can go", `spec: {timeZone: Asia/Kolkata, concurrencyPolicy: Queue, startingDeadline: 1h, suspend: true, template: {args: {id: a}, concurrencyKey: a}}`,
 			`spec: {timeZone: null, concurrencyPolicy: null, startingDeadline: null, suspend: null, history: null, template: {args: null, concurrencyKey: null}}`, ""},
-		{"the handler can't go", ``, `spec: {template: {handler: null}}`, "template.handler is needed"},
+		{"the handler can't go", ``, `spec: {template: {handler: null}}`, "template.handler is required"},
 	})
 }
 

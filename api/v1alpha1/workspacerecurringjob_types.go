@@ -4,43 +4,42 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// ConcurrencyPolicy says what a run does that becomes due while an earlier run of
-// the same recurring job is unfinished. Scheduled and triggered runs count alike,
-// and a run is unfinished also while it waits for its next attempt.
+// ConcurrencyPolicy says what happens when a run becomes due while an earlier run of the
+// same recurring job is unfinished. Scheduled and triggered runs are treated alike. A run that
+// waits for its next attempt is unfinished, too.
 //
 // +kubebuilder:validation:Enum=Forbid;Allow;Replace;Queue
 type ConcurrencyPolicy string
 
-// Policies.
+// Policies for runs that overlap.
 const (
-	// PolicyForbid: the new run is Deleted.
+	// PolicyForbid skips the new run: it becomes Deleted.
 	PolicyForbid ConcurrencyPolicy = "Forbid"
-	// PolicyAllow: both run.
+	// PolicyAllow lets both run.
 	PolicyAllow ConcurrencyPolicy = "Allow"
-	// PolicyReplace: the earlier run is stopped, and the new one starts when it is
-	// gone.
+	// PolicyReplace stops the earlier run, and starts the new one once its pod is gone.
 	PolicyReplace ConcurrencyPolicy = "Replace"
-	// PolicyQueue: the new run waits until the earlier ones have finished. At most
-	// MaxQueuedRuns wait; a run that would be one more is Deleted.
+	// PolicyQueue lets the new run wait until the earlier ones have finished. At most
+	// MaxQueuedRuns wait; any further run becomes Deleted.
 	PolicyQueue ConcurrencyPolicy = "Queue"
 )
 
-// MaxQueuedRuns is how many runs of a recurring job with the policy Queue may wait.
+// MaxQueuedRuns is how many runs of a recurring job with the policy Queue can wait.
 const MaxQueuedRuns = 10
 
-// WorkspaceRecurringJobSpec says what to run, and when again and again.
+// WorkspaceRecurringJobSpec says what to run, and on which schedule.
 type WorkspaceRecurringJobSpec struct {
-	// Schedule: five fields (minute, hour, day of month, month, day of week) as in
-	// cron, or @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually.
-	// H in a field stands for a value that is fixed by a hash of namespace and name,
-	// as in Jenkins: it spreads load. H(0-29), H/15 and H(0-29)/10 work too.
+	// Schedule in cron's format: five fields (minute, hour, day of month, month, day of
+	// week), or one of @hourly, @daily, @midnight, @weekly, @monthly, @yearly and @annually.
+	// As in Jenkins, H in a field stands for a value that a hash of namespace and name fixes:
+	// it spreads the load. H(0-29), H/15 and H(0-29)/10 work, too.
 	//
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=200
 	Schedule string `json:"schedule"`
 
-	// TimeZone of the schedule, a name of the IANA time zone database.
+	// TimeZone of the schedule: a name from the IANA time zone database.
 	//
 	// +optional
 	// +kubebuilder:default="Etc/UTC"
@@ -48,15 +47,17 @@ type WorkspaceRecurringJobSpec struct {
 	// +kubebuilder:validation:MaxLength=64
 	TimeZone string `json:"timeZone,omitempty"`
 
-	// ConcurrencyPolicy: Forbid, Allow, Replace or Queue.
+	// ConcurrencyPolicy says what happens when a run becomes due while an earlier one is
+	// unfinished: Forbid skips the new run, Allow runs both, Replace stops the earlier run,
+	// Queue lets the new run wait.
 	//
 	// +optional
 	// +kubebuilder:default=Forbid
 	ConcurrencyPolicy ConcurrencyPolicy `json:"concurrencyPolicy,omitempty"`
 
-	// StartingDeadline is how late a missed run may still start, for example after
-	// the schedule was suspended or the control plane was down. Unset: however late,
-	// but only the newest missed one.
+	// StartingDeadline is how late a missed run can still start, for example after the
+	// schedule was suspended or the control plane was down. Unset: at any later time, but
+	// only the latest missed run starts.
 	//
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^[0-9.hms]+[hms]$') || duration(self) >= duration('10s') && duration(self) <= duration('8760h')",message="must be between 10s and 8760h (a year)"
@@ -73,25 +74,25 @@ type WorkspaceRecurringJobSpec struct {
 	// +kubebuilder:default={}
 	History *History `json:"history,omitempty"`
 
-	// Template of the runs. A change holds for the runs that become due from then
-	// on.
+	// Template of the runs. A change applies to the runs that become due after it.
 	//
 	// +required
-	// +kubebuilder:validation:XValidation:rule="has(self.handler)",message="template.handler is needed: the name of a handler in the workspace's runner image"
+	// +kubebuilder:validation:XValidation:rule="has(self.handler)",message="template.handler is required: the name of a handler in the workspace's runner image"
 	Template JobTemplate `json:"template"`
 }
 
-// History of a recurring job: its finished runs that stay. Those that the schedule
-// made and those that name it as their owner count; the oldest go first.
+// History says how many finished runs of a recurring job are kept. It counts the runs that
+// belong to the recurring job: scheduled ones, and others that name it as their owner. The
+// oldest are deleted first.
 type History struct {
-	// Succeeded runs to keep, and as many that were Deleted.
+	// Succeeded is how many runs that Succeeded are kept, and how many that were Deleted.
 	//
 	// +optional
 	// +kubebuilder:default=3
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100
 	Succeeded *int32 `json:"succeeded,omitempty"`
-	// Failed runs to keep.
+	// Failed is how many runs that Failed are kept.
 	//
 	// +optional
 	// +kubebuilder:default=3
@@ -110,43 +111,44 @@ type LastRun struct {
 	FinishedAt metav1.Time `json:"finishedAt"`
 }
 
-// WorkspaceRecurringJobStatus is what is known of a recurring job.
+// WorkspaceRecurringJobStatus is the observed state of a recurring job.
 type WorkspaceRecurringJobStatus struct {
-	// ObservedGeneration is the generation that this status speaks of.
+	// ObservedGeneration is the generation that this status describes.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// Conditions: Ready (the schedule is accepted and in place), LastRunSucceeded,
-	// and while they are true Reconciling, Stalled.
+	// Conditions are Ready (the schedule is accepted, and active or suspended) and
+	// LastRunSucceeded, and, while they are True, Reconciling and Stalled.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// Schedule that Kubernetes keeps: spec.schedule with a number for each H.
+	// Schedule of the CronJob: spec.schedule with a number for each H.
 	// +optional
 	Schedule string `json:"schedule,omitempty"`
 	// NextScheduledAt is when the next run is due; unset while suspended.
 	// +optional
 	NextScheduledAt *metav1.Time `json:"nextScheduledAt,omitempty"`
-	// LastScheduledAt is the time that the latest scheduled run was due.
+	// LastScheduledAt is when the latest scheduled run was due.
 	// +optional
 	LastScheduledAt *metav1.Time `json:"lastScheduledAt,omitempty"`
 	// LastSucceededAt is when a run last succeeded.
 	// +optional
 	LastSucceededAt *metav1.Time `json:"lastSucceededAt,omitempty"`
-	// LastMissedAt is the time that the latest missed run was due.
+	// LastMissedAt is when the latest missed run was due.
 	// +optional
 	LastMissedAt *metav1.Time `json:"lastMissedAt,omitempty"`
-	// MissedRuns counts runs that were due, while the schedule was not suspended,
-	// and were not started: the control plane was down, or startingDeadline ran out.
+	// MissedRuns counts the runs that were due while the schedule was not suspended and
+	// did not start: the control plane was down, or startingDeadline had passed.
 	// +optional
 	MissedRuns int64 `json:"missedRuns,omitempty"`
-	// SkippedRuns counts runs that the concurrencyPolicy did not let start.
+	// SkippedRuns counts the runs that did not start because of the concurrencyPolicy.
 	// +optional
 	SkippedRuns int64 `json:"skippedRuns,omitempty"`
-	// ConsecutiveFailures counts runs that have Failed since one succeeded.
+	// ConsecutiveFailures counts the runs that have Failed since the last one that
+	// succeeded.
 	// +optional
 	ConsecutiveFailures int32 `json:"consecutiveFailures,omitempty"`
-	// Active are the names of the unfinished runs, oldest first; at most 1,000.
+	// Active lists the names of the unfinished runs, oldest first; at most 1,000.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=1000
@@ -156,7 +158,7 @@ type WorkspaceRecurringJobStatus struct {
 	LastRun *LastRun `json:"lastRun,omitempty"`
 }
 
-// WorkspaceRecurringJob makes a WorkspaceJob each time that its schedule says so.
+// WorkspaceRecurringJob creates WorkspaceJobs from a template, on a schedule.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -180,7 +182,7 @@ type WorkspaceRecurringJob struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 
-	// Spec says what to run, and when.
+	// Spec says what to run, and on which schedule.
 	// +required
 	Spec WorkspaceRecurringJobSpec `json:"spec"`
 	// Status is written by the operator.

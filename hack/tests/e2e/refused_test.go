@@ -127,7 +127,7 @@ func TestImmutableFieldTellsWhatToDoInstead(t *testing.T) {
 		if err == nil {
 			t.Fatalf("%s was changed", name)
 		}
-		wantWords(t, "the refusal", err.Error(), name+" can't change once the job exists: create another WorkspaceJob, or delete this one and create it anew")
+		wantWords(t, "the refusal", err.Error(), name+" can't change once the job exists: create another WorkspaceJob, or delete this one and create it again")
 	}
 }
 

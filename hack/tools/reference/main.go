@@ -1,6 +1,5 @@
-// Command reference prints docs/reference.md: the fields of the objects as their CRDs have
-// them, with types, defaults, bounds and the rules' messages. It runs in the repository's
-// folder.
+// Command reference prints docs/reference.md: the fields of the objects in their CRDs, with
+// types, defaults, bounds and the messages of their rules. It runs in the repository's folder.
 package main
 
 import (
@@ -46,22 +45,23 @@ func run(out io.Writer) error {
 
 const head = `# API reference
 
-<!-- hack/tools/reference makes this page of config/crd/bases: run make generate, don't edit it. -->
+<!-- hack/tools/reference generates this page from config/crd/bases: run make generate, don't edit it. -->
 
-All fields of the objects. What they are for, with examples: [workspace.md](workspace.md),
-[workspacejob.md](workspacejob.md), [workspacerecurringjob.md](workspacerecurringjob.md).
-` + "`kubectl explain workspacejob.spec` tells the same of the cluster that you have." + `
+All fields of the objects. [workspace.md](workspace.md), [workspacejob.md](workspacejob.md) and
+[workspacerecurringjob.md](workspacerecurringjob.md) explain how to use them, with examples.
+` + "`kubectl explain workspacejob.spec` shows the same for the version in your cluster." + `
 
-A field is required where it says so. Durations are Go's (` + "`90s`, `1h30m`" + `), of at most ten years;
-times are RFC 3339. What breaks a rule is refused with the message shown under it in *italics*.
+Fields are optional unless they say otherwise. Durations are Go durations (` + "`90s`, `1h30m`" + `) of at most
+ten years; times are RFC 3339. The API server refuses an object that breaks a rule, with the
+message shown here in *italics*.
 `
 
 // writeKind writes one kind's section.
 func writeKind(page *strings.Builder, crd *apiextensionsv1.CustomResourceDefinition, version apiextensionsv1.CustomResourceDefinitionVersion) {
 	schema := version.Schema.OpenAPIV3Schema
 	fmt.Fprintf(page, "\n## %s\n\n%s\n\n", crd.Spec.Names.Kind, paragraphs(schema.Description, "\n\n"))
-	fmt.Fprintf(page, "`apiVersion: %s/%s`, %s; short for kubectl: `%s`.", crd.Spec.Group, version.Name,
-		map[apiextensionsv1.ResourceScope]string{apiextensionsv1.ClusterScoped: "of the cluster", apiextensionsv1.NamespaceScoped: "in a namespace"}[crd.Spec.Scope],
+	fmt.Fprintf(page, "`apiVersion: %s/%s`, %s; short name: `%s`.", crd.Spec.Group, version.Name,
+		map[apiextensionsv1.ResourceScope]string{apiextensionsv1.ClusterScoped: "cluster-scoped", apiextensionsv1.NamespaceScoped: "namespaced"}[crd.Spec.Scope],
 		strings.Join(crd.Spec.Names.ShortNames, "`, `"))
 	if len(version.SelectableFields) > 0 {
 		var paths []string
@@ -81,13 +81,13 @@ func writeKind(page *strings.Builder, crd *apiextensionsv1.CustomResourceDefinit
 	}
 }
 
-// known are types of Kubernetes' own, which its documentation describes.
+// known maps fields to types of Kubernetes, which its documentation describes.
 var known = map[string]string{
 	"egress":     "list of [NetworkPolicyEgressRule](https://kubernetes.io/docs/concepts/services-networking/network-policies/)",
 	"conditions": "list of [Condition](https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/condition/)",
 }
 
-// writeFields writes a row for each field of an object and, after it, for those within.
+// writeFields writes a row for each field of an object, followed by those of its own fields.
 func writeFields(page *strings.Builder, prefix string, object apiextensionsv1.JSONSchemaProps) {
 	var names []string
 	for name := range object.Properties {
@@ -115,7 +115,7 @@ func writeFields(page *strings.Builder, prefix string, object apiextensionsv1.JS
 	}
 }
 
-// typeOf is a field's type with its bounds and its default.
+// typeOf returns a field's type, with its bounds and its default.
 func typeOf(field apiextensionsv1.JSONSchemaProps) string {
 	kind := field.Type
 	switch {
@@ -182,7 +182,8 @@ func bounds[N int64 | float64](low, high *N, unit string) string {
 	}
 }
 
-// messages of the rules on a field, on what a list holds and on what a map holds.
+// messages returns those of the rules on a field, on the items of a list and the values of a
+// map.
 func messages(field apiextensionsv1.JSONSchemaProps) string {
 	var all []string
 	for _, rule := range field.XValidations {
@@ -200,7 +201,7 @@ func messages(field apiextensionsv1.JSONSchemaProps) string {
 	return strings.Join(all, "<br>")
 }
 
-// paragraphs joins the lines of each paragraph; a list's items stay apart.
+// paragraphs joins the lines of each paragraph, but keeps a list's items apart.
 func paragraphs(text, between string) string {
 	text = strings.ReplaceAll(escaped(text), "\n\n", "\x00")
 	text = strings.ReplaceAll(text, "\n- ", "\x00- ")
@@ -215,10 +216,10 @@ func joined(a, b, between string) string {
 	return a + between + b
 }
 
-// escaped is a text in which Markdown sees no element and no emphasis.
+// escaped returns a text in which Markdown sees no element and no emphasis.
 func escaped(text string) string {
 	return strings.NewReplacer("<", "&lt;", "*", `\*`).Replace(text)
 }
 
-// cell of a table: a bar would end it.
+// cell returns a text for a cell of a table, which a bar would end.
 func cell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }
