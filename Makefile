@@ -71,15 +71,23 @@ demo-down: cluster-tool ## Remove all of the demo: cluster, databases, files
 # The names that the tests' manifests have.
 test: override REGISTRY := localhost/workspace-jobs
 test: override TAG := dev
-test: cluster-build images ## Run all tests, on a real API server, kubelet and PostgreSQL
-	@failed=0; \
-	run() { echo "go test: $$1"; go -C "$$1" test $(TESTFLAGS) "$${@:2}" || failed=1; }; \
+test: cluster-build images alltests-tool ## Run all tests, on a real API server, kubelet and PostgreSQL, and count them
+	@failed=0; rm -f bin/tests; \
+	run() { echo "go test: $$1"; bin/alltests run bin/tests "$$1" $(TESTFLAGS) "$${@:2}" || failed=1; }; \
 	export CLUSTER=$(abspath bin/cluster) IMAGES=$(abspath dist); \
 	for module in $(filter-out .,$(MODULES)); do run "$$module" ./...; done; \
 	run . $$(go list ./... | grep -v '/hack/tests/e2e$$'); \
 	$(if $(FUZZTIME),FUZZTIME=$(FUZZTIME) hack/tools/fuzz.sh || failed=1;) \
 	run . ./hack/tests/e2e; \
+	bin/alltests count bin/tests || failed=1; \
 	exit $$failed
+
+.PHONY: test-quick
+test-quick: ## Run the tests that need Go alone: no root, no cluster, no database, no browser
+	@failed=0; for module in $(MODULES); do \
+		echo "go test -short: $$module"; \
+		go -C $$module test -short -timeout=5m ./... || failed=1; \
+	done; exit $$failed
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME, as in: make fuzz FUZZTIME=10m
@@ -182,7 +190,9 @@ clean: ## Remove what was built in the repository (not the cache)
 	@rm -rf bin dist
 
 # Go knows what is stale, so these are asked every time.
-.PHONY: cluster-tool image-tool
+.PHONY: alltests-tool cluster-tool image-tool
+alltests-tool:
+	@go build -o bin/alltests ./hack/tools/alltests
 cluster-tool:
 	@go -C hack/env/cluster build -o $(abspath bin)/cluster .
 image-tool:

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/openradius/workspace-jobs/hack/env/ports"
 	"github.com/openradius/workspace-jobs/hack/env/postgres"
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
@@ -39,8 +40,8 @@ func (p *proc) facts() sessionFacts {
 func TestTLSOfTheURL(t *testing.T) {
 	t.Parallel()
 	db, pooled := newDB(t, false), newDB(t, true)
-	ca := "&sslrootcert=" + url.QueryEscape(running.CAFile())
-	certificate, key := running.ClientCertificate()
+	ca := "&sslrootcert=" + url.QueryEscape(running.Server(t).CAFile())
+	certificate, key := running.Server(t).ClientCertificate()
 	stranger := otherCA(t)
 	notPEM := filepath.Join(t.TempDir(), "not.pem")
 	if err := os.WriteFile(notPEM, []byte("not a certificate"), 0o600); err != nil {
@@ -60,9 +61,9 @@ func TestTLSOfTheURL(t *testing.T) {
 		{"none, the server has no TLS", pooled, "", "", done, false, ""},
 		{"require", db, "", "sslmode=require", done, true, ""},
 		{"require, the server has no TLS", pooled, "", "sslmode=require", failed, false, "refused TLS"},
-		{"verify-ca", db, "localhost", "sslmode=verify-ca" + ca, done, true, ""},
+		{"verify-ca", db, ports.OtherHost(), "sslmode=verify-ca" + ca, done, true, ""},
 		{"verify-full", db, "", "sslmode=verify-full" + ca, done, true, ""},
-		{"verify-full of another name", db, "localhost", "sslmode=verify-full" + ca, failed, false, "localhost"},
+		{"verify-full of another name", db, ports.OtherHost(), "sslmode=verify-full" + ca, failed, false, ports.OtherHost()},
 		{"verify-full of another server", db, "", "sslmode=verify-full&sslrootcert=" + stranger, failed, false, "certificate signed by unknown authority"},
 		{"verify-full by public CAs", db, "", "sslmode=verify-full", failed, false, "certificate signed by unknown authority"},
 		{"require with a CA is verified", db, "", "sslmode=require&sslrootcert=" + stranger, failed, false, "certificate signed by unknown authority"},

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/openradius/workspace-jobs/hack/env/ports"
 	"github.com/openradius/workspace-jobs/hack/env/postgres"
 	"github.com/openradius/workspace-jobs/runner"
 	"github.com/openradius/workspace-jobs/runner/ledger"
@@ -30,13 +31,8 @@ const (
 	patience = 60 * time.Second
 )
 
-// server is the one PostgreSQL of this package's tests, with a pooler before it.
-type server struct {
-	*postgres.Server
-	pooler *postgres.PgBouncer
-}
-
-var running server // set once, by TestMain
+// running is the one PostgreSQL of this package's tests, with a pooler in front.
+var running = postgres.Shared{Options: postgres.Options{TLS: true, Listen: []string{ports.Host(), ports.OtherHost()}}, PoolSize: 20}
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asRunner) != "" {
@@ -44,30 +40,12 @@ func TestMain(m *testing.M) {
 		runner.MainWith(timing, testGrace, testHandlers()...)
 	}
 	flag.Parse()
-	if flag.Lookup("test.fuzz").Value.String() != "" {
-		os.Exit(m.Run()) // fuzz targets need no database, and each of their processes would start one
+	// These tests wait for processes far more than they compute.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
-	os.Exit(func() int {
-		// These tests wait for processes far more than they compute.
-		if err := flag.Set("test.parallel", "8"); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		started, err := postgres.Start(context.Background(), postgres.Options{TLS: true})
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer func() { _ = started.Stop() }()
-		pooler, err := started.StartPgBouncer(context.Background(), 20)
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer func() { _ = pooler.Stop() }()
-		running = server{Server: started, pooler: pooler}
-		return m.Run()
-	}())
+	os.Exit(running.Run(m))
 }
 
 // testPassword is the password in every test's URL. It must not appear anywhere else.
@@ -110,7 +88,7 @@ func newDB(t *testing.T, pooled bool) testDB {
 
 func emptyDB(t *testing.T, pooled bool) testDB {
 	t.Helper()
-	url, err := running.CreateTenant(t.Context(), "test_"+strings.ToLower(rand.Text()), testPassword)
+	url, err := running.Server(t).CreateTenant(t.Context(), "test_"+strings.ToLower(rand.Text()), testPassword)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +103,7 @@ func emptyDB(t *testing.T, pooled bool) testDB {
 	}
 	t.Cleanup(pool.Close)
 	if pooled {
-		if url, err = running.pooler.URL(url); err != nil {
+		if url, err = running.Pooler(t).URL(url); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -189,7 +167,8 @@ func (db testDB) countJobs() int {
 // adminDB returns a database with the superuser's connection.
 func adminDB(t *testing.T, name string) testDB {
 	t.Helper()
-	pool, err := pgxpool.New(t.Context(), running.URL("postgres", running.AdminPassword, name))
+	server := running.Server(t)
+	pool, err := pgxpool.New(t.Context(), server.URL("postgres", server.AdminPassword, name))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	db := newDB(t, false)
-	host := strings.TrimPrefix(running.URL("", "", ""), "postgres://:@")
+	host := strings.TrimPrefix(running.Server(t).URL("", "", ""), "postgres://:@")
 	host, _, _ = strings.Cut(host, "/")
 	for name, test := range map[string]struct {
 		attempt attempt
@@ -83,7 +83,7 @@ func TestMigrateProcess(t *testing.T) {
 	if got := string(p.answer().Result); got != `{"schemaVersion":1}` {
 		t.Errorf("result %s", got)
 	}
-	if err := running.AllowSchemas(t.Context(), db.text(t, `SELECT current_user`)); err != nil {
+	if err := running.Server(t).AllowSchemas(t.Context(), db.text(t, `SELECT current_user`)); err != nil {
 		t.Fatal(err)
 	}
 	db.exec(t, `CREATE SCHEMA occupied CREATE TABLE job (id int) CREATE TABLE jobqueue (id int)`)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -18,36 +17,10 @@ import (
 	"github.com/openradius/workspace-jobs/runner"
 )
 
-// server is the one PostgreSQL of this package's tests, with a pooler before it.
-type server struct {
-	*postgres.Server
-	pooler *postgres.PgBouncer
-}
+// running is the one PostgreSQL of this package's tests, with a pooler in front.
+var running postgres.Shared
 
-var running server // set once, by TestMain
-
-func TestMain(m *testing.M) {
-	flag.Parse()
-	if flag.Lookup("test.fuzz").Value.String() != "" {
-		os.Exit(m.Run()) // fuzz targets need no database, and each of their processes would start one
-	}
-	os.Exit(func() int {
-		started, err := postgres.Start(context.Background(), postgres.Options{})
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer func() { _ = started.Stop() }()
-		pooler, err := started.StartPgBouncer(context.Background(), 10)
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer func() { _ = pooler.Stop() }()
-		running = server{Server: started, pooler: pooler}
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { os.Exit(running.Run(m)) }
 
 // testDB is a workspace's database of one test, with a ledger.
 type testDB struct {
@@ -57,7 +30,7 @@ type testDB struct {
 
 func newDB(t testing.TB) testDB {
 	t.Helper()
-	url, err := running.CreateTenant(t.Context(), "test_"+strings.ToLower(rand.Text()), "a test's password")
+	url, err := running.Server(t).CreateTenant(t.Context(), "test_"+strings.ToLower(rand.Text()), "a test's password")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +48,7 @@ func newDB(t testing.TB) testDB {
 // pooled returns the same database through PgBouncer.
 func (db testDB) pooled(t *testing.T) testDB {
 	t.Helper()
-	url, err := running.pooler.URL(db.url)
+	url, err := running.Pooler(t).URL(db.url)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,32 +16,10 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/postgres"
 )
 
-// server is the one PostgreSQL of this package's tests, with a pooler before it.
-type server struct {
-	*postgres.Server
-	pooler *postgres.PgBouncer
-}
+// running is the one PostgreSQL of this package's tests, with a pooler in front.
+var running postgres.Shared
 
-var running server // set once, by TestMain
-
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		started, err := postgres.Start(context.Background(), postgres.Options{})
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer func() { _ = started.Stop() }()
-		pooler, err := started.StartPgBouncer(context.Background(), 10)
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer func() { _ = pooler.Stop() }()
-		running = server{Server: started, pooler: pooler}
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { os.Exit(running.Run(m)) }
 
 // ways runs a test with a direct connection to its database and through PgBouncer.
 func ways(t *testing.T, test func(t *testing.T, db testDB)) {
@@ -62,12 +40,12 @@ type testDB struct {
 
 func newDatabase(t *testing.T, pooled bool) testDB {
 	t.Helper()
-	url, err := running.CreateTenant(t.Context(), "test_"+strings.ToLower(rand.Text()), "test password")
+	url, err := running.Server(t).CreateTenant(t.Context(), "test_"+strings.ToLower(rand.Text()), "test password")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if pooled {
-		if url, err = running.pooler.URL(url); err != nil {
+		if url, err = running.Pooler(t).URL(url); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -82,7 +60,7 @@ func newDatabase(t *testing.T, pooled bool) testDB {
 // allowSchemas lets the role create schemas.
 func (db testDB) allowSchemas(t *testing.T) {
 	t.Helper()
-	if err := running.AllowSchemas(t.Context(), db.config.ConnConfig.User); err != nil {
+	if err := running.Server(t).AllowSchemas(t.Context(), db.config.ConnConfig.User); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -4,22 +4,41 @@ import (
 	"archive/tar"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// built returns the folder into which `make images` has built the project's own images.
+// images builds the project's own images.
+var images = sync.OnceValues(func() (string, error) {
+	if folder := os.Getenv("IMAGES"); folder != "" {
+		return folder, nil
+	}
+	output, err := exec.Command("make", "--no-print-directory", "-C", "../../..", "images").CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("make images: %w\n%s", err, output)
+	}
+	return "../../../dist", err
+})
+
+// built returns the folder of the project's own images: IMAGES in the environment, or
+// dist/, into which they are built first.
 func built(t *testing.T) string {
 	t.Helper()
-	folder := os.Getenv("IMAGES")
-	if folder == "" {
-		t.Fatal("IMAGES has to name the folder of the images: run `make images` and set it to dist's absolute path; make test does")
+	if testing.Short() {
+		t.Skip("-short leaves it out: it needs the project's images, which take a while to build")
+	}
+	folder, err := images()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return folder
 }

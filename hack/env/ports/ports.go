@@ -25,12 +25,17 @@ const (
 var given atomic.Int32
 
 // Host returns the loopback address that is this process's own as long as it lives.
-func Host() string {
+func Host() string { return host(64) }
+
+// OtherHost returns another such address, for a server that has two.
+func OtherHost() string { return host(128) }
+
+func host(from int) string {
 	if runtime.GOOS != "linux" {
 		return "127.0.0.1"
 	}
 	pid := os.Getpid() // below 2^22
-	return fmt.Sprintf("127.%d.%d.%d", 64+pid>>16, pid>>8&0xff, pid&0xff)
+	return fmt.Sprintf("127.%d.%d.%d", from+pid>>16, pid>>8&0xff, pid&0xff)
 }
 
 // Address returns a host and a port that nobody else is given.

@@ -30,17 +30,17 @@ type authority struct {
 	key         *ecdsa.PrivateKey
 }
 
-// issueCertificates creates a certificate for the server, with the addresses that it
-// listens on, and one for its clients.
+// issueCertificates creates the server's certificate for the address of its URLs, which is
+// the first that it listens on, and one for its clients.
 func issueCertificates(programs programs, made state) error {
 	signer, err := newAuthority()
 	if err != nil {
 		return err
 	}
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: signer.certificate.Raw})
-	server := &x509.Certificate{Subject: pkix.Name{CommonName: "server"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
-	for _, address := range made.Listen {
-		server.IPAddresses = append(server.IPAddresses, net.ParseIP(address))
+	server := &x509.Certificate{
+		Subject: pkix.Name{CommonName: "server"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		IPAddresses: []net.IP{net.ParseIP(made.Listen[0])},
 	}
 	client := &x509.Certificate{Subject: pkix.Name{CommonName: "client"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
 	return errors.Join(

@@ -31,6 +31,10 @@ func TestMain(m *testing.M) {
 }
 
 func runAll(m *testing.M) int {
+	if testing.Short() {
+		fmt.Println("-short leaves out all tests of this package: they need a cluster with a node, a database and a browser")
+		return 0
+	}
 	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
 		return failed(errors.New("these tests start a Kubernetes with a node, which needs root on Linux"))
 	}

@@ -26,6 +26,7 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/hack/env/browser"
 	"github.com/openradius/workspace-jobs/hack/env/postgres"
+	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
 const (
@@ -68,7 +69,7 @@ type suite struct {
 func startSuite(ctx context.Context) (*suite, error) {
 	s := &suite{}
 	for _, step := range []func(context.Context) error{
-		s.locate, s.waitTurn, s.startCluster, s.connect, s.startDatabase, s.deploy, s.removeLeftovers,
+		s.waitTurn, s.locate, s.startCluster, s.connect, s.startDatabase, s.deploy, s.removeLeftovers,
 	} {
 		if err := step(ctx); err != nil {
 			return s, err
@@ -77,22 +78,21 @@ func startSuite(ctx context.Context) (*suite, error) {
 	return s, nil
 }
 
-// locate finds the repository, and in it what `make cluster-tool images` made.
-func (s *suite) locate(context.Context) error {
+// locate finds the repository, and builds the cluster tool and the images, unless CLUSTER
+// and IMAGES in the environment say where they are.
+func (s *suite) locate(ctx context.Context) error {
 	var err error
 	if s.root, err = filepath.Abs("../../.."); err != nil {
 		return err
 	}
-	s.tool = os.Getenv("CLUSTER")
-	if s.tool == "" {
-		s.tool = filepath.Join(s.root, "bin", "cluster")
+	if s.tool, err = testenv.ClusterTool(ctx); err != nil {
+		return err
 	}
-	for _, path := range append(imageFiles(s.root), s.tool) {
-		if _, err := os.Stat(path); err != nil {
-			return fmt.Errorf("%w: run `make test`, or `make cluster-tool images` before", err)
-		}
+	if os.Getenv("IMAGES") == "" {
+		fmt.Println("e2e: make images")
+		_, err = s.command(ctx, "make", "--no-print-directory", "-C", s.root, "images", "REGISTRY="+registry, "TAG="+tag)
 	}
-	return nil
+	return err
 }
 
 // imageFiles are the images that `make images` built: in IMAGES, or in dist/.

@@ -3,12 +3,12 @@ package examples_test
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -18,6 +18,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/hack/env/debian"
 	"github.com/openradius/workspace-jobs/hack/env/postgres"
+	"github.com/openradius/workspace-jobs/hack/env/quick"
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
@@ -30,36 +31,19 @@ const (
 	password = `hunter2/"tricky"&<word>ž`
 )
 
-// server is the one PostgreSQL of these tests, with a pooler before it.
-var server struct { // set once, by TestMain
-	*postgres.Server
-	pooler *postgres.PgBouncer
-}
+// database is the one PostgreSQL of these tests, with a pooler in front.
+var database = postgres.Shared{PoolSize: 20}
 
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		if err := start(context.Background()); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer func() { _ = server.Stop() }()
-		defer func() { _ = server.pooler.Stop() }()
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { os.Exit(database.Run(m)) }
 
-func start(ctx context.Context) (err error) {
-	if exec.CommandContext(ctx, python, "-c", "import psycopg").Run() != nil {
-		if err := debian.Install(ctx, "python3-psycopg"); err != nil {
-			return err
-		}
+// psycopg installs what the example imports; once for all tests.
+var psycopg = sync.OnceValue(func() error {
+	ctx := context.Background()
+	if exec.CommandContext(ctx, python, "-c", "import psycopg").Run() == nil {
+		return nil
 	}
-	if server.Server, err = postgres.Start(ctx, postgres.Options{}); err != nil {
-		return err
-	}
-	server.pooler, err = server.StartPgBouncer(ctx, 20)
-	return err
-}
+	return debian.Install(ctx, "python3-psycopg")
+})
 
 // tenant is a workspace's database of one test.
 type tenant struct {
@@ -78,7 +62,11 @@ func newTenant(t *testing.T) tenant {
 
 func emptyTenant(t *testing.T) tenant {
 	t.Helper()
-	url, err := server.CreateTenant(t.Context(), "test_"+strings.ToLower(rand.Text()), password)
+	quick.LeaveOut(t, "Debian's Python, and PostgreSQL")
+	if err := psycopg(); err != nil {
+		t.Fatal(err)
+	}
+	url, err := database.Server(t).CreateTenant(t.Context(), "test_"+strings.ToLower(rand.Text()), password)
 	if err != nil {
 		t.Fatal(err)
 	}

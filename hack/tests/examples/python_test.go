@@ -58,7 +58,7 @@ func TestEndings(t *testing.T) {
 		"a time-out of 5":   {attempt{handler: "done", env: []string{"JOB_TIMEOUT=5"}}, contract.ExitUsage, "'5' is not a duration such as 1h30m"},
 		"no URL":            {attempt{handler: "done", url: "postgres://acme:hunter2@[::1/acme"}, contract.ExitUsage, "DATABASE_URL is not a PostgreSQL connection URL"},
 		"no server":         {attempt{handler: "done", url: "postgres://acme:hunter2@127.0.0.1:1/acme"}, contract.ExitFailed, "connection failed"},
-		"a superuser":       {attempt{handler: "done", url: server.AdminURL()}, contract.ExitUsage, "the database role postgres is refused"},
+		"a superuser":       {attempt{handler: "done", url: database.Server(t).AdminURL()}, contract.ExitUsage, "the database role postgres is refused"},
 		"permanent":         {attempt{handler: "permanent"}, contract.ExitPermanent, "no such customer"},
 		"an exception":      {attempt{handler: "broken"}, contract.ExitFailed, "ValueError: xxx"},
 		"a leak":            {attempt{handler: "leak"}, contract.ExitFailed, "can't connect to [redacted]"},
@@ -97,7 +97,7 @@ func TestOnce(t *testing.T) {
 			a := attempt{handler: "done"}
 			if pooled {
 				var err error
-				if a.url, err = server.pooler.URL(db.url); err != nil {
+				if a.url, err = database.Pooler(t).URL(db.url); err != nil {
 					t.Fatal(err)
 				}
 			}
