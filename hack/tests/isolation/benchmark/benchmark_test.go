@@ -81,7 +81,7 @@ func TestBenchmark(t *testing.T) {
 	if t.Failed() || slices.Contains(lines, "") {
 		return // a row failed, or -run has left some out
 	}
-	header := "| | check | asked | a member | who may make pods | through our kinds | differs |\n| --- | --- | --- | --- | --- | --- | --- |\n"
+	header := "| | check | requirement | a member | a user who may create pods | through jobs | differs |\n| --- | --- | --- | --- | --- | --- | --- |\n"
 	compare(t, header+strings.Join(lines, "\n")+"\n")
 }
 

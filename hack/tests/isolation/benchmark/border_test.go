@@ -22,15 +22,15 @@ import (
 func borderRows() []row {
 	return []row{
 		{
-			id: "MTB-PL1-CC-CPI-1", what: "Cluster resources", asks: "no tenant sees or changes what has no namespace",
+			id: "MTB-PL1-CC-CPI-1", what: "Cluster resources", asks: "no tenant sees or changes cluster-scoped resources",
 			check: checkClusterResources,
 		},
 		{
-			id: "MTB-PL1-BC-CPI-2", what: "Multi-tenant resources", asks: "no tenant changes what the platform put into its namespace",
+			id: "MTB-PL1-BC-CPI-2", what: "Multi-tenant resources", asks: "no tenant changes the platform's objects in its namespace",
 			check: checkPlatformObjects,
 		},
 		{
-			id: "MTB-PL1-CC-TI-2", what: "Other tenants' resources", asks: "no tenant sees or changes what is in another's namespace",
+			id: "MTB-PL1-CC-TI-2", what: "Other tenants' resources", asks: "no tenant sees or changes objects in another tenant's namespace",
 			check: checkOtherTenants,
 		},
 	}
@@ -63,7 +63,7 @@ func checkClusterResources(c *clusterT, s *seen) {
 	if len(through) != asked {
 		c.Errorf("of %d requests to read trust bundles only %d are let through: %v", asked, len(through), through)
 	}
-	s.say(members, "RBAC refuses all %d requests of every verb to the %d cluster-scoped resources and their subresources, the own Workspace and namespace among them", count, len(resources)-len(own))
+	s.say(members, "RBAC refuses all %d requests of every verb to the %d cluster-scoped resources and their subresources, including the tenant's own Workspace and namespace", count, len(resources)-len(own))
 	s.say(maker, "the same")
 	s.say(members, "the ServiceAccount of their pods, whose token no pod has, may read %s as every ServiceAccount may: public certificates", code("clustertrustbundles.certificates.k8s.io"))
 	through, asked = c.refusedByRBAC(append(membersOf(acme), deployer), own)
@@ -119,7 +119,7 @@ func checkPlatformObjects(c *clusterT, s *seen) {
 	}
 	count += c.wantRBAC(users, writes(c.family("", "namespaces"), "", acmeSpace))
 	s.say(members, "RBAC refuses all %d requests to change the namespace, or in it each %s that the operator made", count, code(distinct(found)...))
-	s.say(maker, "the same, but for Jobs and pods")
+	s.say(maker, "the same, except for Jobs and pods")
 	c.membersWriteTheirOwn(s)
 	c.migrationIsNotTaken(s)
 }
@@ -277,7 +277,7 @@ func ownRows() []row {
 	return []row{
 		{
 			id: "MTB-PL2-BC-OPS-3", what: "Role bindings", asks: "tenants manage roles and role bindings of their namespace",
-			differs: "who is a member is the platform's to say, on the Workspace. A tenant's own bindings would let others in past it, and could give rights to the ServiceAccount of its pods",
+			differs: "the platform decides who is a member, on the Workspace. A tenant's own bindings could bypass that, and could give rights to the ServiceAccount of its pods",
 			check:   checkRoleBindings,
 		},
 		{
@@ -286,7 +286,7 @@ func ownRows() []row {
 		},
 		{
 			id: "MTB-PL2-BC-OPS-4", what: "Network policies", asks: "tenants manage network policies of their namespace",
-			differs: "policies add up: one that allows everything would undo the default deny, so egress is the Workspace's to say",
+			differs: "policies add up: one that allows everything would undo the default deny, so the Workspace sets egress",
 			check:   checkNetworkPolicies,
 		},
 	}
@@ -356,7 +356,7 @@ func checkEscalation(c *clusterT, s *seen) {
 			c.Errorf("%s makes %s of %v: %s, not %s", each.user, each.what, each.body, got, each.want)
 		}
 	}
-	s.say(maker, "whoever may write roles: RBAC's escalation check refuses to give more than one has; that of one's own is accepted")
+	s.say(maker, "a user who may write roles: RBAC's escalation check refuses to grant more rights than the user has; granting the user's own rights is accepted")
 	s.say(kinds, "the operator binds the three roles of members, and no other: RBAC's escalation check")
 	ws := makeWorkspace("escalating")
 	ws.Spec.Members[0].Role = "cluster-admin"
@@ -365,7 +365,7 @@ func checkEscalation(c *clusterT, s *seen) {
 	if got := judge(err); got.who != byValidation || !strings.Contains(got.why, "spec.members[0].role") {
 		c.Errorf("a Workspace with a member of another role: %s", got)
 	}
-	s.say(kinds, "a Workspace knows no other role, whoever writes it: its schema")
+	s.say(kinds, "the Workspace's schema knows no other role, whoever writes it")
 }
 
 func roleOver(group, name string) *rbacv1.Role {

@@ -18,7 +18,7 @@ func limitRows() []row {
 	return []row{
 		{
 			id: "MTB-PL1-CC-FNS-1", what: "Quotas configured", asks: "the namespace has a quota for cpu, memory and ephemeral storage",
-			differs: "cpu is counted by requests and has no limit: cpu that nobody asked for would only lie idle",
+			differs: "cpu is counted by requests and has no limit: unused cpu would only be idle",
 			check:   checkQuotas,
 		},
 		{
@@ -114,7 +114,7 @@ func (c *clusterT) saysNothing(s *seen) {
 			c.Errorf("a container that says nothing has no %s", name)
 		}
 	}
-	s.say(maker, "a container that says nothing is given its part by the LimitRange, so it counts")
+	s.say(maker, "a container without resources gets those of the LimitRange, so it counts")
 }
 
 // jobOverQuota: a job may ask for more than there is, and gets no pod.
@@ -161,7 +161,7 @@ func checkObjectLimits(c *clusterT, s *seen) {
 		}
 	}
 	s.say(maker, "the quota counts %s", code(counted...))
-	s.say(members, "RBAC refuses to make %s", code(not...))
+	s.say(members, "RBAC refuses to create %s", code(not...))
 	c.nothingLeft(s)
 }
 
@@ -209,7 +209,7 @@ func (c *clusterT) settlesOn(user string, r request, want refusal) {
 
 func checkNodePorts(c *clusterT, s *seen) {
 	count := c.wantRBAC(membersOf(acme), writes(slices.Concat(c.family("", "services"), c.family("networking.k8s.io", "ingresses"), c.family("discovery.k8s.io", "endpointslices"), c.family("", "endpoints")), acmeSpace, "any"))
-	s.say(members, "RBAC refuses all %d requests to make or change services, ingresses and endpoints", count)
+	s.say(members, "RBAC refuses all %d requests to create or change services, ingresses and endpoints", count)
 	live := serviceOf(corev1.ServiceTypeClusterIP, acmeSpace)
 	c.create(live)
 	services := c.resource("", "services")

@@ -16,7 +16,7 @@ import (
 
 func networkRows() []row {
 	return []row{{
-		id: "open (#1201)", what: "Network across tenants", asks: "no pod reaches another tenant's",
+		id: "open (#1201)", what: "Network across tenants", asks: "no pod reaches another tenant's pods",
 		check: checkNetwork,
 	}}
 }
@@ -98,8 +98,8 @@ func checkNetwork(c *clusterT, s *seen) {
 		}
 	}
 	count := c.wantRBAC(append(membersOf(acme), deployer), writes(c.family("", "pods"), globexSpace, "any"))
-	s.say(members, "RBAC refuses all %d requests to make a pod of the other tenant's, to get into one, or to be forwarded to it", count)
-	s.say(maker, "the NetworkPolicies forbid %d connections, between tenants both ways, to the other's database, to the internet and to the API server among them, and allow %d: DNS, the own database, what the Workspace names. Worked out from the policies, for this control plane has no network", len(mayNot), len(may))
+	s.say(members, "RBAC refuses all %d requests to create a pod of the other tenant, to enter one, or to forward a port to it", count)
+	s.say(maker, "the NetworkPolicies forbid %d connections, between tenants both ways, to the other's database, to the internet and to the API server among them, and allow %d: DNS, the tenant's own database, and what the Workspace names. Computed from the policies, because this control plane has no network", len(mayNot), len(may))
 	c.kindsCannotSay(s, map[string]any{"network": map[string]any{"egress": []any{map[string]any{}}}, "egress": []any{map[string]any{}}, "dnsPolicy": "None", "hostAliases": []any{map[string]any{"ip": "192.0.2.11"}}}, nil)
 }
 
@@ -135,6 +135,6 @@ func checkNetworkPolicies(c *clusterT, s *seen) {
 	if after.Allows(across) {
 		c.Errorf("acme's own policy opens %s", across)
 	}
-	s.say(maker, "whoever may write network policies: nobody refuses one that allows everything: runners would reach the internet, though not another tenant")
+	s.say(maker, "a user who may write network policies: one that allows everything is accepted: runners would reach the internet, though not another tenant")
 	c.kindsCannotSay(s, map[string]any{"networkPolicy": map[string]any{"egress": []any{map[string]any{}}}, "egress": []any{map[string]any{}}}, nil)
 }

@@ -106,7 +106,7 @@ func (c *clusterT) membersMakeNoPods(s *seen) {
 		}
 	}
 	count := c.wantRBAC(membersOf(acme), requests)
-	s.say(members, "RBAC refuses all %d requests to make or change pods and what makes pods, or to get into one", count)
+	s.say(members, "RBAC refuses all %d requests to create or change pods or workloads, or to enter a pod", count)
 }
 
 // makerIsStopped: who may make pods makes the compliant one, and not the others.

@@ -15,16 +15,16 @@ func storageRows() []row {
 	return []row{
 		{
 			id: "open (#1198)", what: "Persistent volume claims", asks: "a pod's storage is claimed, never named directly",
-			differs: "a workspace has no storage to claim either, unless a platform admin raises its quota",
+			differs: "a workspace can't claim storage either, unless a platform admin raises its quota",
 			check:   checkClaims,
 		},
 		{
 			id: "open (#1199)", what: "Reclaim policy", asks: "a tenant's volume is deleted with its claim",
-			differs: "there are no claims. Whoever raises the quota sees to a StorageClass with `reclaimPolicy: Delete`",
+			differs: "there are no claims. If you raise the quota, use a StorageClass with `reclaimPolicy: Delete`",
 			check:   checkReclaimPolicy,
 		},
 		{
-			id: "open (#1200)", what: "Existing volumes", asks: "no tenant claims a volume that was another's",
+			id: "open (#1200)", what: "Existing volumes", asks: "no tenant claims a volume of another tenant",
 			check: checkExistingVolumes,
 		},
 	}
