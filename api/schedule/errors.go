@@ -6,19 +6,19 @@ import (
 	"unicode/utf8"
 )
 
-// ScheduleError says why an expression is no schedule. Its text is for the person who
-// wrote the expression.
+// ScheduleError says why an expression is not a schedule. Its text is for the person who wrote
+// the expression.
 type ScheduleError struct {
-	// Expression as it was given.
+	// Expression that was parsed.
 	Expression string
-	// Field that is wrong, 1 to 5; 0 if it is the expression as a whole.
+	// Field that is wrong, 1 to 5; 0 if the expression as a whole is.
 	Field int
-	// Problem in words.
+	// Problem says what is wrong.
 	Problem string
 }
 
-// Error quotes the expression, names the field, and says what is wrong, what is
-// allowed and what a right one looks like.
+// Error quotes the expression, names the field, and says what is wrong and what is allowed,
+// with an example.
 func (e *ScheduleError) Error() string {
 	if e.Field == 0 {
 		return fmt.Sprintf(`schedule %s: %s; for example, "30 2 * * *" is 02:30 every day`, quote(e.Expression), e.Problem)
@@ -28,25 +28,25 @@ func (e *ScheduleError) Error() string {
 		quote(e.Expression), f.ordinal, f.name, e.Problem, f.allowed, f.example)
 }
 
-// TimeZoneError says why a name is no time zone. Its text is for the person who wrote
-// the name.
+// TimeZoneError says why a name is not a time zone. Its text is for the person who wrote the
+// name.
 type TimeZoneError struct {
-	// TimeZone as it was given.
+	// TimeZone that was parsed.
 	TimeZone string
-	// Problem in words.
+	// Problem says what is wrong.
 	Problem string
 }
 
-// Error quotes the name and says what is wrong and what a right one looks like.
+// Error quotes the name and says what is wrong, with an example.
 func (e *TimeZoneError) Error() string {
-	return fmt.Sprintf(`time zone %s: %s; a time zone is a name of the IANA time zone database in its exact spelling, for example Europe/Berlin or Etc/UTC`,
+	return fmt.Sprintf(`time zone %s: %s; a time zone is a name from the IANA time zone database, spelled exactly, for example Europe/Berlin or Etc/UTC`,
 		quote(e.TimeZone), e.Problem)
 }
 
-// quoted is how much of a wrong text a message repeats, in bytes.
+// quoted is how much of a text a message repeats, in bytes.
 const quoted = 80
 
-// quote makes any text fit for a message: one line, printable, not too long.
+// quote makes any text fit for a message: one line, printable and not too long.
 func quote(text string) string {
 	if len(text) <= quoted {
 		return fmt.Sprintf("%q", text)

@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// field is one of the five.
+// field is one of the five fields of an expression.
 type field struct {
 	ordinal, name string
 	min, max      int
-	// hashMax is the highest value that H stands for without a range of its own.
+	// hashMax is the highest value that H stands for if it has no range of its own.
 	hashMax int
-	// names of the values, from min on.
+	// names of the values, starting with that of min.
 	names []string
-	// allowed and example are for the messages.
+	// allowed and example are for messages.
 	allowed, example string
 }
 
@@ -44,7 +44,7 @@ var fields = [...]field{
 	},
 }
 
-// expand checks the text of a field and puts numbers for H; or it says what is wrong.
+// expand checks the text of a field and replaces each H with a number, or says what is wrong.
 func (f *field) expand(text string, hash uint64) (expanded, problem string) {
 	items := strings.Split(text, ",")
 	for i, item := range items {
@@ -55,11 +55,10 @@ func (f *field) expand(text string, hash uint64) (expanded, problem string) {
 	return strings.Join(items, ","), ""
 }
 
-// item expands what stands between commas: a value, a range, * or H, each with or
-// without a step.
+// item expands what is between commas: a value, a range, * or H, each with or without a step.
 func (f *field) item(text string, hash uint64) (expanded, problem string) {
 	if text == "" {
-		return "", "a list has an empty item"
+		return "", "the list has an empty item"
 	}
 	base, stepText, stepped := strings.Cut(text, "/")
 	step := 0
@@ -86,7 +85,7 @@ func (f *field) item(text string, hash uint64) (expanded, problem string) {
 	return text, ""
 }
 
-// bounds reads a value or a range of them.
+// bounds parses a value or a range of values.
 func (f *field) bounds(text string) (low, high int, problem string) {
 	lowText, highText, ranged := strings.Cut(text, "-")
 	if low, problem = f.value(lowText, text); problem != "" || !ranged {
@@ -96,7 +95,7 @@ func (f *field) bounds(text string) (low, high int, problem string) {
 		return 0, 0, problem
 	}
 	if low > high {
-		return 0, 0, fmt.Sprintf("the range %s runs backwards (to go past the end, write %d-%d,%d-%d)", quote(text), low, f.max, f.min, high)
+		return 0, 0, fmt.Sprintf("the range %s runs backwards (to wrap around, write %d-%d,%d-%d)", quote(text), low, f.max, f.min, high)
 	}
 	return low, high, ""
 }
@@ -106,7 +105,7 @@ func (f *field) value(text, within string) (value int, problem string) {
 		return f.min + i, ""
 	}
 	if !isNumber(text) {
-		return 0, fmt.Sprintf("%s is no value of it", quote(within))
+		return 0, fmt.Sprintf("%s is not a valid value", quote(within))
 	}
 	value, err := strconv.Atoi(text)
 	switch {
@@ -118,19 +117,19 @@ func (f *field) value(text, within string) (value int, problem string) {
 	return value, ""
 }
 
-// step refuses one that is longer than the field. Kubernetes takes it, but it can't
-// mean what it says: a step starts anew with each hour, day, month, year or week.
+// step parses a step. It refuses one that is longer than the field, which Kubernetes accepts:
+// steps start again with each hour, day, month, year or week, so it can't do what it says.
 func (f *field) step(text string) (step int, problem string) {
 	if !isNumber(text) {
-		return 0, fmt.Sprintf("the step %s is no number", quote(text))
+		return 0, fmt.Sprintf("the step %s is not a number", quote(text))
 	}
 	step, err := strconv.Atoi(text)
 	values := f.max - f.min + 1
 	switch {
 	case err != nil || step > values:
-		return 0, fmt.Sprintf("the step %s is longer than the %d values that the field has, and steps don't go on past its end", quote(text), values)
+		return 0, fmt.Sprintf("the step %s is longer than the field's %d values, and steps don't continue past its end", quote(text), values)
 	case step == 0:
-		return 0, "a step is at least 1"
+		return 0, "a step must be at least 1"
 	}
 	return step, ""
 }
@@ -139,12 +138,12 @@ func isNumber(text string) bool {
 	return text != "" && strings.Trim(text, "0123456789") == ""
 }
 
-// spread puts numbers for H between low and high: one of them, or with a step each
-// step-th from a beginning among the first ones.
+// spread replaces H between low and high with a number, or, with a step, with a range that
+// starts at one of the first step numbers.
 func (f *field) spread(text string, low, high, step int, hash uint64) (expanded, problem string) {
 	values := high - low + 1
 	if step > values {
-		return "", fmt.Sprintf("the step of %s is longer than the %d values that it has", quote(text), values)
+		return "", fmt.Sprintf("the step of %s is longer than its %d values", quote(text), values)
 	}
 	if step == 0 {
 		return strconv.Itoa(low + pick(hash, values)), ""

@@ -9,8 +9,8 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
-// FuzzParse: no input makes it panic or hang, and what it takes is what Kubernetes'
-// library takes, with the same times.
+// FuzzParse checks that no input makes Parse panic or hang, and that Kubernetes' library
+// accepts what it accepts, with the same times.
 func FuzzParse(f *testing.F) {
 	for _, expression := range []string{
 		"30 2 * * *", "H H(1-5) H/7 * mon-fri", "H(0-29)/10,45 0 29 2 ?", "@daily", "@every 1s", "TZ=UTC * * * * *", "CRON_TZ=",
@@ -27,7 +27,7 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("an error of another kind: %v", err)
 			}
 			if message := err.Error(); len(message) > 1200 || strings.ContainsAny(message, "\x00\n\r") {
-				t.Fatalf("no message for people: %q", message)
+				t.Fatalf("not a message for people: %q", message)
 			}
 			return
 		}
@@ -39,15 +39,15 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// agrees compares a schedule with what Kubernetes' library makes of its text.
+// agrees compares a schedule with what Kubernetes' library parses from its text.
 func agrees(t *testing.T, s *Schedule, timeZone string, after time.Time) {
 	t.Helper()
-	theirs, err := cron.ParseStandard("TZ=" + timeZone + " " + s.String())
+	reference, err := cron.ParseStandard("TZ=" + timeZone + " " + s.String())
 	if err != nil {
 		t.Fatalf("%q in %s: %v", s, timeZone, err)
 	}
 	for range 4 {
-		want := theirs.Next(after)
+		want := reference.Next(after)
 		if got := s.Next(after); !got.Equal(want) || !got.After(after) {
 			t.Fatalf("%q in %s after %v: got %v, want %v", s, timeZone, after, got, want)
 		}

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestHashNeverChanges: these are fixed for ever. If this fails, mend the code, not
-// the values: with other ones every schedule that has an H moves.
+// TestHashNeverChanges compares with values that are fixed forever. If it fails, fix the code,
+// not the values: with other ones, every schedule with an H moves.
 func TestHashNeverChanges(t *testing.T) {
 	t.Parallel()
 	for seed, want := range map[string][2]string{
@@ -27,7 +27,7 @@ func TestHashNeverChanges(t *testing.T) {
 
 const spreadSeeds = 10_000
 
-// TestSpread: over many names, H takes each value of a field about equally often.
+// TestSpread checks that over many names H takes each value of a field about equally often.
 func TestSpread(t *testing.T) {
 	t.Parallel()
 	for i, f := range fields {
@@ -47,14 +47,14 @@ func TestSpread(t *testing.T) {
 			d := float64(counts[value]) - even
 			chi += d * d / even
 		}
-		// Of values-1 degrees of freedom; over twice as much has no chance.
+		// With values-1 degrees of freedom, more than twice as much is practically impossible.
 		if len(counts) != values || chi > 2*float64(values)+10 {
 			t.Errorf("%s: %d of %d values, chi squared %.1f: %v", f.name, len(counts), values, chi, counts)
 		}
 	}
 }
 
-// TestFieldsAreIndependent: H in one field says nothing of H in another.
+// TestFieldsAreIndependent checks that H in one field says nothing about H in another.
 func TestFieldsAreIndependent(t *testing.T) {
 	t.Parallel()
 	for a := range fields {

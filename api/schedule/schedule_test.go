@@ -21,7 +21,7 @@ func mustParse(t *testing.T, expression, timeZone, seed string) *Schedule {
 	return s
 }
 
-// TestParse: what stays as it is written, and what H becomes.
+// TestParse covers what stays as it is, and what H becomes.
 func TestParse(t *testing.T) {
 	t.Parallel()
 	cases := map[string]string{
@@ -66,67 +66,67 @@ func TestRefused(t *testing.T) {
 	}{
 		"":                           {0, "it is empty"},
 		" \t ":                       {0, "it is empty"},
-		"* * * *":                    {0, "it has 4 fields, and five are needed"},
+		"* * * *":                    {0, "it has 4 fields, but five are required"},
 		"daily":                      {0, "it has one field"},
-		"0 30 2 * * *":               {0, "it has 6 fields, and five are needed: minute, hour, day of month, month, day of week (there is none for seconds or years)"},
-		"@every 1h":                  {0, "@every is not taken"},
-		"@EVERY":                     {0, "@every is not taken"},
-		"@reboot":                    {0, "@reboot is not taken"},
-		"@Daily":                     {0, `"@Daily" is written @daily`},
-		"@daily *":                   {0, "@daily stands alone"},
-		"@fortnightly":               {0, `"@fortnightly" is none of the macros @hourly`},
+		"0 30 2 * * *":               {0, "it has 6 fields, but five are required: minute, hour, day of month, month, day of week (there is no field for seconds or years)"},
+		"@every 1h":                  {0, "@every is not supported"},
+		"@EVERY":                     {0, "@every is not supported"},
+		"@reboot":                    {0, "@reboot is not supported"},
+		"@Daily":                     {0, `"@Daily" is spelled @daily`},
+		"@daily *":                   {0, "@daily must stand alone"},
+		"@fortnightly":               {0, `"@fortnightly" is not one of the macros @hourly`},
 		"TZ=Europe/Berlin 0 0 * * *": {0, "set spec.timeZone"},
 		"TZ=Europe/Berlin":           {0, "set spec.timeZone"},
 		"CRON_TZ=UTC 0 0 * * *":      {0, "set spec.timeZone"},
-		"0 0 31 2 *":                 {0, "it never comes: no month of the 4th field (2) has a day of the 3rd field (31)"},
-		"0 0 30,31 feb ?":            {0, "it never comes"},
-		"0 0 31 4,6,9,11 *":          {0, "it never comes"},
+		"0 0 31 2 *":                 {0, "it is never due: no month of the 4th field (2) has a day of the 3rd field (31)"},
+		"0 0 30,31 feb ?":            {0, "it is never due"},
+		"0 0 31 4,6,9,11 *":          {0, "it is never due"},
 
 		"60 * * * *":                     {1, `the 1st field (minute): "60" is above 59; allowed are 0 to 59`},
 		"* 24 * * *":                     {2, `the 2nd field (hour): "24" is above 23`},
 		"* * 0 * *":                      {3, `the 3rd field (day of month): "0" is below 1`},
 		"* * 32 * *":                     {3, `"32" is above 31`},
 		"* * * 13 *":                     {4, `the 4th field (month): "13" is above 12`},
-		"* * * mon *":                    {4, `"mon" is no value of it; allowed are 1 to 12 and jan to dec`},
+		"* * * mon *":                    {4, `"mon" is not a valid value; allowed are 1 to 12 and jan to dec`},
 		"* * * * 7":                      {5, `the 5th field (day of week): "7" is above 6; allowed are 0 (Sunday) to 6`},
-		"* * * * jan":                    {5, `"jan" is no value of it`},
-		"* * L * *":                      {3, `"L" is no value of it`},
-		"h * * * *":                      {1, `"h" is no value of it`},
-		"-5 * * * *":                     {1, `"-5" is no value of it`},
-		"+5 * * * *":                     {1, `"+5" is no value of it`},
-		"*-5 * * * *":                    {1, `"*-5" is no value of it`},
-		"1-2-3 * * * *":                  {1, `"1-2-3" is no value of it`},
-		"5-1 * * * *":                    {1, `the range "5-1" runs backwards (to go past the end, write 5-59,0-1)`},
+		"* * * * jan":                    {5, `"jan" is not a valid value`},
+		"* * L * *":                      {3, `"L" is not a valid value`},
+		"h * * * *":                      {1, `"h" is not a valid value`},
+		"-5 * * * *":                     {1, `"-5" is not a valid value`},
+		"+5 * * * *":                     {1, `"+5" is not a valid value`},
+		"*-5 * * * *":                    {1, `"*-5" is not a valid value`},
+		"1-2-3 * * * *":                  {1, `"1-2-3" is not a valid value`},
+		"5-1 * * * *":                    {1, `the range "5-1" runs backwards (to wrap around, write 5-59,0-1)`},
 		"* * * * fri-mon":                {5, "write 5-6,0-1"},
-		"1, * * * *":                     {1, "a list has an empty item"},
-		", * * * *":                      {1, "a list has an empty item"},
-		"*/0 * * * *":                    {1, "a step is at least 1"},
-		"*/90 * * * *":                   {1, `the step "90" is longer than the 60 values that the field has`},
-		"*/ * * * *":                     {1, `the step "" is no number`},
-		"*/2/3 * * * *":                  {1, `the step "2/3" is no number`},
-		"*/-1 * * * *":                   {1, `the step "-1" is no number`},
-		"/5 * * * *":                     {1, `"" is no value of it`},
+		"1, * * * *":                     {1, "the list has an empty item"},
+		", * * * *":                      {1, "the list has an empty item"},
+		"*/0 * * * *":                    {1, "a step must be at least 1"},
+		"*/90 * * * *":                   {1, `the step "90" is longer than the field's 60 values`},
+		"*/ * * * *":                     {1, `the step "" is not a number`},
+		"*/2/3 * * * *":                  {1, `the step "2/3" is not a number`},
+		"*/-1 * * * *":                   {1, `the step "-1" is not a number`},
+		"/5 * * * *":                     {1, `"" is not a valid value`},
 		"99999999999999999999 * * * *":   {1, "is above 59"},
 		"*/99999999999999999999 * * * *": {1, "is longer than"},
 		"1-99999999999999999999 * * * *": {1, "is above 59"},
 
-		"H- * * * *":         {1, `"H-" is no value of it`},
-		"H-5 * * * *":        {1, `"H-5" is no value of it`},
-		"H() * * * *":        {1, `"" is no value of it`},
-		"H( * * * *":         {1, `"H(" is no value of it`},
+		"H- * * * *":         {1, `"H-" is not a valid value`},
+		"H-5 * * * *":        {1, `"H-5" is not a valid value`},
+		"H() * * * *":        {1, `"" is not a valid value`},
+		"H( * * * *":         {1, `"H(" is not a valid value`},
 		"H(0-60) * * * *":    {1, `"60" is above 59`},
 		"H(9-1) * * * *":     {1, `the range "9-1" runs backwards`},
-		"H(H) * * * *":       {1, `"H" is no value of it`},
-		"H(0-29)/31 * * * *": {1, `the step of "H(0-29)/31" is longer than the 30 values that it has`},
-		"H/0 * * * *":        {1, "a step is at least 1"},
-		"0 0 H/29 * *":       {3, `the step of "H/29" is longer than the 28 values`},
-		"0 0 H(30-31) 2 *":   {0, "it never comes"},
+		"H(H) * * * *":       {1, `"H" is not a valid value`},
+		"H(0-29)/31 * * * *": {1, `the step of "H(0-29)/31" is longer than its 30 values`},
+		"H/0 * * * *":        {1, "a step must be at least 1"},
+		"0 0 H/29 * *":       {3, `the step of "H/29" is longer than its 28 values`},
+		"0 0 H(30-31) 2 *":   {0, "it is never due"},
 
 		"0 0 * * \x00":            {0, `the character '\x00' (U+0000), after 8 bytes`},
 		"0 0 * * 1–5":             {0, `the character '–' (U+2013), after 9 bytes`},
 		"0 0 * * \u202e5":         {0, `(U+202E)`},
 		"\xff 0 * * *":            {0, `(U+FFFD), after 0 bytes`},
-		strings.Repeat("1,", 500): {0, "it has 1000 bytes, and 200 are allowed"},
+		strings.Repeat("1,", 500): {0, "it has 1000 bytes; at most 200 are allowed"},
 		strings.Repeat("é", 200):  {0, "it has 400 bytes"},
 	}
 	for expression, c := range cases {
@@ -149,12 +149,12 @@ func TestRefused(t *testing.T) {
 
 var unprintable = regexp.MustCompile(`[^ -~\p{L}\p{Pd}\x{FFFD}]`)
 
-// fitForPeople: one line that can be shown anywhere, with an example.
+// fitForPeople checks that a message is one line that can be shown anywhere, with an example.
 func fitForPeople(message string) bool {
 	return len(message) < 600 && !unprintable.MatchString(message) && strings.Contains(message, "for example")
 }
 
-// TestExamples: what the messages tell people to write is taken.
+// TestExamples checks that what the messages suggest is accepted.
 func TestExamples(t *testing.T) {
 	t.Parallel()
 	for _, f := range fields {
@@ -174,23 +174,23 @@ func TestTimeZones(t *testing.T) {
 	}
 	for bad, says := range map[string]string{
 		"":                        "it is empty",
-		"Local":                   "another one on each machine",
-		"local":                   "another one on each machine",
-		"europe/berlin":           "it is not known",
-		"Europe/Atlantis":         "it is not known",
-		"CEST+2":                  "it is not known",
-		"/Europe/Berlin":          "it is not known",
-		"Europe//Berlin":          "it is not known",
-		"Europe/Berlin/":          "it is not known",
-		"right/Europe/Berlin":     "it is none that every machine has",
-		"posix/Europe/Berlin":     "it is none that every machine has",
-		"localtime":               "it is none that every machine has",
-		"../Berlin":               "it is not known",
-		"./UTC":                   "it is not known",
-		"-UTC":                    "it is not known",
-		"Europe/Berlin ":          "it is not known",
-		"UTC\x00":                 "it is not known",
-		"Europe/Bérlin":           "it is not known",
+		"Local":                   "it means another time zone on each machine",
+		"local":                   "it means another time zone on each machine",
+		"europe/berlin":           "it is unknown",
+		"Europe/Atlantis":         "it is unknown",
+		"CEST+2":                  "it is unknown",
+		"/Europe/Berlin":          "it is unknown",
+		"Europe//Berlin":          "it is unknown",
+		"Europe/Berlin/":          "it is unknown",
+		"right/Europe/Berlin":     "it does not exist on every machine",
+		"posix/Europe/Berlin":     "it does not exist on every machine",
+		"localtime":               "it does not exist on every machine",
+		"../Berlin":               "it is unknown",
+		"./UTC":                   "it is unknown",
+		"-UTC":                    "it is unknown",
+		"Europe/Berlin ":          "it is unknown",
+		"UTC\x00":                 "it is unknown",
+		"Europe/Bérlin":           "it is unknown",
 		strings.Repeat("a/", 100): "it is too long",
 	} {
 		_, err := Parse("@daily", bad, seed)
@@ -263,7 +263,7 @@ func TestUpcoming(t *testing.T) {
 		"after some":           {"0 5 * * *", "Etc/UTC", day(1, 1, 6), day(1, 20, 6), day(1, 21, 5)},
 		"after very many":      {"* * * * *", "Etc/UTC", day(1, 1, 6), day(12, 1, 6), day(12, 1, 6).Add(time.Minute)},
 		"since is yet to come": {"0 5 * * *", "Etc/UTC", day(1, 9, 6), day(1, 1, 6), day(1, 10, 5)},
-		// At 02:00 of 4 October, Lord Howe's clocks go to 02:30.
+		// At 02:00 on 4 October, Lord Howe's clocks move to 02:30.
 		"counted over half an hour": {"0 5 * * *", "Australia/Lord_Howe", day(10, 2, 18).Add(30 * time.Minute), day(10, 3, 16), day(10, 4, 18)},
 		"counted from after it":     {"0 5 * * *", "Australia/Lord_Howe", day(10, 3, 16), day(10, 3, 16), day(10, 3, 18)},
 	}

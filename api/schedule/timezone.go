@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// maxTimeZone is the length that spec.timeZone may have.
+// maxTimeZone is the length that the schema allows for spec.timeZone.
 const maxTimeZone = 64
 
-// timeZonePart is what Kubernetes' validation of a CronJob allows between slashes.
+// timeZonePart matches what Kubernetes' validation of a CronJob allows between slashes.
 var timeZonePart = regexp.MustCompile(`^[A-Za-z._0-9+][A-Za-z._0-9+-]{0,13}$`)
 
-// checkTimeZone takes what Kubernetes' validation of a CronJob takes, and not what
-// only some machines have beside the database's names. With one of right/, which
-// count leap seconds, the library gives the same time for ever, and Kubernetes'
-// controller makes Jobs without a pause.
+// checkTimeZone accepts what Kubernetes' validation of a CronJob accepts, except the names
+// that only some machines have in addition to the database's. With a zone below right/, which
+// counts leap seconds, the library would return the same time forever, and Kubernetes'
+// controller would create Jobs without pause.
 func checkTimeZone(name string) error {
 	switch {
 	case name == "":
@@ -24,18 +24,18 @@ func checkTimeZone(name string) error {
 	case len(name) > maxTimeZone:
 		return &TimeZoneError{TimeZone: name, Problem: "it is too long"}
 	case strings.EqualFold(name, "Local"):
-		return &TimeZoneError{TimeZone: name, Problem: "it would be another one on each machine"}
+		return &TimeZoneError{TimeZone: name, Problem: "it means another time zone on each machine"}
 	}
 	if set, _, _ := strings.Cut(name, "/"); slices.Contains([]string{"right", "posix", "localtime", "posixrules"}, set) {
-		return &TimeZoneError{TimeZone: name, Problem: "it is none that every machine has"}
+		return &TimeZoneError{TimeZone: name, Problem: "it does not exist on every machine"}
 	}
 	for part := range strings.SplitSeq(name, "/") {
 		if part == "." || part == ".." || !timeZonePart.MatchString(part) {
-			return &TimeZoneError{TimeZone: name, Problem: "it is not known"}
+			return &TimeZoneError{TimeZone: name, Problem: "it is unknown"}
 		}
 	}
 	if _, err := time.LoadLocation(name); err != nil {
-		return &TimeZoneError{TimeZone: name, Problem: "it is not known"}
+		return &TimeZoneError{TimeZone: name, Problem: "it is unknown"}
 	}
 	return nil
 }
