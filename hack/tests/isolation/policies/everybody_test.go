@@ -120,9 +120,9 @@ func TestAWorkspacesNamespaceStaysFenced(t *testing.T) {
 	c.accepted("a label of one's own", patch(made, `{"metadata":{"labels":{"team":"billing"}}}`, client.DryRunAll))
 	c.refused("weaker Pod Security", workspaceNamespaces, "delete its Workspace", patch(made, `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"privileged"}}}`, client.DryRunAll))
 	c.refused("no Pod Security", workspaceNamespaces, "delete its Workspace", patch(made, `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":null}}}`, client.DryRunAll))
-	c.refused("another version", workspaceNamespaces, "the operator alone says which version", patch(made, `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce-version":"v1.25"}}}`, client.DryRunAll))
-	c.refused("to be given away", workspaceNamespaces, "stays that one's", patch(made, `{"metadata":{"labels":{"jobs.openradius.io/workspace":"other"}}}`, client.DryRunAll))
-	c.refused("to be taken away", workspaceNamespaces, "stays that one's", patch(made, `{"metadata":{"labels":{"jobs.openradius.io/workspace":null}}}`, client.DryRunAll))
+	c.refused("another version", workspaceNamespaces, "only the operator may set the version", patch(made, `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce-version":"v1.25"}}}`, client.DryRunAll))
+	c.refused("to be given away", workspaceNamespaces, "must keep its label", patch(made, `{"metadata":{"labels":{"jobs.openradius.io/workspace":"other"}}}`, client.DryRunAll))
+	c.refused("to be taken away", workspaceNamespaces, "must keep its label", patch(made, `{"metadata":{"labels":{"jobs.openradius.io/workspace":null}}}`, client.DryRunAll))
 	c.refused("another image", runnerImages, "allows the image", patch(made, `{"metadata":{"annotations":{"jobs.openradius.io/runner-image":"other:1"}}}`, client.DryRunAll))
 
 	c.accepted("an adopted one has no Pod Security yet", patch(adopted, `{"metadata":{"labels":{"team":"billing"}}}`, client.DryRunAll))

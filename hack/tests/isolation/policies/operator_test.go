@@ -36,27 +36,27 @@ func TestTheOperatorMakesOnlyRunners(t *testing.T) {
 	}{
 		{"another ServiceAccount", `ServiceAccount "runner"`, func(j *jobParts) { j.pod.ServiceAccountName = "default" }},
 		{"no ServiceAccount", `ServiceAccount "runner"`, func(j *jobParts) { j.pod.ServiceAccountName = "" }},
-		{"a mounted token", "mounts no token", func(j *jobParts) { j.pod.AutomountServiceAccountToken = new(true) }},
-		{"a token unless told otherwise", "mounts no token", func(j *jobParts) { j.pod.AutomountServiceAccountToken = nil }},
+		{"a mounted token", "must not mount a token", func(j *jobParts) { j.pod.AutomountServiceAccountToken = new(true) }},
+		{"a token unless told otherwise", "must not mount a token", func(j *jobParts) { j.pod.AutomountServiceAccountToken = nil }},
 		{"another image", "must be the one that the Workspace sets", func(j *jobParts) { j.runner.Image = "registry.example.net/miner:1" }},
-		{"a second container", "one container", func(j *jobParts) {
+		{"a second container", "must have exactly one container", func(j *jobParts) {
 			second := j.runner.DeepCopy()
 			second.Name = "second"
 			j.pod.Containers = append(j.pod.Containers, *second)
 		}},
-		{"an init container", "one container", func(j *jobParts) {
+		{"an init container", "must have exactly one container", func(j *jobParts) {
 			first := j.runner.DeepCopy()
 			first.Name = "first"
 			j.pod.InitContainers = append(j.pod.InitContainers, *first)
 		}},
-		{"a command", "started as its image says", func(j *jobParts) { j.runner.Command = []string{"/bin/sh"} }},
-		{"other arguments", "started as its image says", func(j *jobParts) { j.runner.Args = []string{"run", "--debug"} }},
-		{"a token as a volume", "no volumes but", func(j *jobParts) {
+		{"a command", "must start with its image's command", func(j *jobParts) { j.runner.Command = []string{"/bin/sh"} }},
+		{"other arguments", "must start with its image's command", func(j *jobParts) { j.runner.Args = []string{"run", "--debug"} }},
+		{"a token as a volume", "may have only emptyDir and Secret volumes", func(j *jobParts) {
 			j.pod.Volumes = append(j.pod.Volumes, corev1.Volume{Name: "token", VolumeSource: corev1.VolumeSource{
 				Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: "token"}}}},
 			}})
 		}},
-		{"a claim on storage", "no volumes but", func(j *jobParts) {
+		{"a claim on storage", "may have only emptyDir and Secret volumes", func(j *jobParts) {
 			j.pod.Volumes = append(j.pod.Volumes, corev1.Volume{Name: "disk", VolumeSource: corev1.VolumeSource{
 				PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "disk"},
 			}})
@@ -117,20 +117,20 @@ func TestTheOperatorMakesOnlyNamespacesOfWorkspaces(t *testing.T) {
 		what, policy, words string
 		spoil               func(*corev1.Namespace)
 	}{
-		{"no label", operatorNamespaces, "belongs to the one Workspace", func(ns *corev1.Namespace) { delete(ns.Labels, v1alpha1.LabelWorkspace) }},
-		{"no owner", operatorNamespaces, "belongs to the one Workspace", func(ns *corev1.Namespace) { ns.OwnerReferences = nil }},
-		{"another owner", operatorNamespaces, "belongs to the one Workspace", func(ns *corev1.Namespace) { ns.OwnerReferences[0].Name = "of-workspaces" }},
-		{"an owner of another kind", operatorNamespaces, "belongs to the one Workspace", func(ns *corev1.Namespace) {
+		{"no label", operatorNamespaces, "must be owned by the Workspace", func(ns *corev1.Namespace) { delete(ns.Labels, v1alpha1.LabelWorkspace) }},
+		{"no owner", operatorNamespaces, "must be owned by the Workspace", func(ns *corev1.Namespace) { ns.OwnerReferences = nil }},
+		{"another owner", operatorNamespaces, "must be owned by the Workspace", func(ns *corev1.Namespace) { ns.OwnerReferences[0].Name = "of-workspaces" }},
+		{"an owner of another kind", operatorNamespaces, "must be owned by the Workspace", func(ns *corev1.Namespace) {
 			ns.OwnerReferences[0].Kind, ns.OwnerReferences[0].APIVersion = "ConfigMap", "v1"
 		}},
-		{"a name of Kubernetes'", operatorNamespaces, "workspaces' namespaces only, not kube-mine", func(ns *corev1.Namespace) { ns.Name = "kube-mine" }},
-		{"no Pod Security", workspaceNamespaces, "keeps the label pod-security", func(ns *corev1.Namespace) { delete(ns.Labels, "pod-security.kubernetes.io/enforce") }},
-		{"weaker Pod Security", workspaceNamespaces, "keeps the label pod-security", func(ns *corev1.Namespace) { ns.Labels["pod-security.kubernetes.io/enforce"] = "baseline" }},
+		{"a name of Kubernetes'", operatorNamespaces, "only workspaces' namespaces, not kube-mine", func(ns *corev1.Namespace) { ns.Name = "kube-mine" }},
+		{"no Pod Security", workspaceNamespaces, "must keep the label pod-security", func(ns *corev1.Namespace) { delete(ns.Labels, "pod-security.kubernetes.io/enforce") }},
+		{"weaker Pod Security", workspaceNamespaces, "must keep the label pod-security", func(ns *corev1.Namespace) { ns.Labels["pod-security.kubernetes.io/enforce"] = "baseline" }},
 		{"an image that its Workspace does not have", runnerImages, "allows the image " + image, func(ns *corev1.Namespace) {
 			ns.Labels[v1alpha1.LabelWorkspace], ns.OwnerReferences[0].Name, ns.Name = "of-workspaces", "of-workspaces", "workspace-of-workspaces"
 			ns.Annotations[v1alpha1.AnnotationRunnerImage] = "registry.example.net/miner:1"
 		}},
-		{"another name than its Workspace says", runnerImages, "has another namespace", func(ns *corev1.Namespace) {
+		{"another name than its Workspace says", runnerImages, "does not have the namespace", func(ns *corev1.Namespace) {
 			ns.Labels[v1alpha1.LabelWorkspace], ns.OwnerReferences[0].Name = "of-workspaces", "of-workspaces"
 		}},
 	} {
@@ -164,20 +164,20 @@ func TestTheOperatorChangesOnlyNamespacesOfWorkspaces(t *testing.T) {
 	const restricted = `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"restricted"}}}`
 	c.accepted("Pod Security of a namespace that it made", patch(made, restricted))
 	c.accepted("Pod Security of an adopted namespace", patch(adopted, restricted))
-	c.refused("a stranger's namespace", operatorNamespaces, "takes over only", patch(foreign, restricted))
-	c.refused("to take one over", operatorNamespaces, "takes over only", patch(foreign,
+	c.refused("a stranger's namespace", operatorNamespaces, "may adopt only", patch(foreign, restricted))
+	c.refused("to take one over", operatorNamespaces, "may adopt only", patch(foreign,
 		`{"metadata":{"labels":{"jobs.openradius.io/workspace":"changes-only","pod-security.kubernetes.io/enforce":"restricted"}}}`))
 	for _, name := range []string{"kube-system", "default", "workspace-jobs-system"} {
-		c.refused("to take over "+name, operatorNamespaces, "workspaces' namespaces only, not "+name, patch(name,
+		c.refused("to take over "+name, operatorNamespaces, "only workspaces' namespaces, not "+name, patch(name,
 			`{"metadata":{"labels":{"jobs.openradius.io/workspace":"changes-only","pod-security.kubernetes.io/enforce":"restricted"}}}`))
 	}
-	c.refused("to give one away", operatorNamespaces, "changes that label of none", patch(adopted,
+	c.refused("to give one away", operatorNamespaces, "may not change that label", patch(adopted,
 		`{"metadata":{"labels":{"jobs.openradius.io/workspace":"other","pod-security.kubernetes.io/enforce":"restricted"}}}`))
 	// Where the API server asks for a right to delete what gets an owner, RBAC refuses too.
-	c.refused("to own an adopted one", operatorNamespaces, "changes no owner", c.mightiest(testenv.ManagerUser).Patch(c.Context(),
+	c.refused("to own an adopted one", operatorNamespaces, "may not change the owners", c.mightiest(testenv.ManagerUser).Patch(c.Context(),
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: adopted}}, client.RawPatch("application/merge-patch+json", []byte(
 			`{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"restricted"},"ownerReferences":[{"apiVersion":"jobs.openradius.io/v1alpha1","kind":"Workspace","name":"changes-only-adopted","uid":"1"}]}}`)), client.DryRunAll))
-	c.refused("weaker Pod Security", workspaceNamespaces, "keeps the label pod-security", patch(made, `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"baseline"}}}`))
+	c.refused("weaker Pod Security", workspaceNamespaces, "must keep the label pod-security", patch(made, `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"baseline"}}}`))
 	c.refused("another image", runnerImages, "allows the image", patch(made, `{"metadata":{"annotations":{"jobs.openradius.io/runner-image":"registry.example.net/miner:1"}}}`))
 }
 
@@ -214,15 +214,15 @@ func TestTheOperatorWritesOnlyItsOwnFences(t *testing.T) {
 		what, words string
 		object      client.Object
 	}{
-		{"an account of another name", "has no serviceaccounts called deployer", account(home, "deployer")},
-		{"an account without its label", "only what carries its label", unlabelled},
-		{"an account with a token", "mounts no token", mounting},
-		{"a binding of another name", "has no rolebindings called mine", roleBinding(home, "mine", "workspace-jobs-editor")},
+		{"an account of another name", "may not write serviceaccounts named deployer", account(home, "deployer")},
+		{"an account without its label", "only objects with the label", unlabelled},
+		{"an account with a token", "must not mount a token", mounting},
+		{"a binding of another name", "may not write rolebindings named mine", roleBinding(home, "mine", "workspace-jobs-editor")},
 		{"a binding to another of the roles", "RoleBinding of the same name", roleBinding(home, "workspace-jobs-viewer", "workspace-jobs-admin")},
-		{"a policy of another name", "has no networkpolicies called allow", networkPolicy(home, "allow", egress())},
-		{"a denial that lets in", "denies every pod", networkPolicy(home, "workspace-jobs-default-deny", opened)},
-		{"a denial of some pods", "denies every pod", networkPolicy(home, "workspace-jobs-default-deny", narrowed)},
-		{"egress that lets in", "nothing is let in", networkPolicy(home, "workspace-jobs-runner", admitted)},
+		{"a policy of another name", "may not write networkpolicies named allow", networkPolicy(home, "allow", egress())},
+		{"a denial that lets in", "must deny all traffic", networkPolicy(home, "workspace-jobs-default-deny", opened)},
+		{"a denial of some pods", "must deny all traffic", networkPolicy(home, "workspace-jobs-default-deny", narrowed)},
+		{"egress that lets in", "must not allow traffic to a runner", networkPolicy(home, "workspace-jobs-runner", admitted)},
 	} {
 		c.refused(spoilt.what, operatorFences, spoilt.words, create(spoilt.object))
 	}
@@ -244,13 +244,13 @@ func TestTheOperatorDeletesOnlyItsOwn(t *testing.T) {
 		c.make(each)
 	}
 	c.accepted("a runner's pod", remove(runner))
-	c.refused("somebody else's pod", operatorFences, "only what carries its label", remove(other))
+	c.refused("somebody else's pod", operatorFences, "only objects with the label", remove(other))
 	c.refused("a pod outside of workspaces", operatorFences, "has no label jobs.openradius.io/workspace", remove(system))
 	own, foreign := job(home), ownJob(home)
 	c.make(own)
 	c.make(foreign)
 	c.accepted("an attempt's Job", remove(own))
-	c.refused("somebody else's Job", operatorFences, "only what carries its label", remove(foreign))
+	c.refused("somebody else's Job", operatorFences, "only objects with the label", remove(foreign))
 }
 
 // make as somebody whom the policies let pass.
