@@ -1,4 +1,5 @@
--- Health of a Workspace: what kstatus says, except that one whose queue is paused is Suspended.
+-- Health of a Workspace: what kstatus says, except that a Workspace with a paused queue is
+-- Suspended.
 local status = obj.status or {}
 
 local function condition(kind)
@@ -22,7 +23,7 @@ if stalled.status == "True" then
   return { status = "Degraded", message = stalled.message }
 end
 
--- A workspace that is Ready is Reconciling while the API server answers the operator with errors.
+-- A Ready workspace is Reconciling, too, while the API server answers the operator with errors.
 if reconciling.status == "True" then
   return { status = "Progressing", message = reconciling.message }
 end

@@ -1,7 +1,7 @@
--- Health of a WorkspaceJob: what kstatus says, except that a job which waits for something that
--- may be days away is Suspended and not Progressing, so that it does not keep its application
+-- Health of a WorkspaceJob: what kstatus says, except that a job that waits for something that may
+-- be days away is Suspended instead of Progressing, so that it does not keep its application
 -- Progressing. A sync wave or a hook waits for a Suspended job as it does for a Progressing one;
--- if such a job were Healthy, a hook would be over before it has run.
+-- if such a job were Healthy, a hook would end before the job has run.
 local status = obj.status or {}
 
 local function condition(kind)
@@ -13,7 +13,7 @@ local function condition(kind)
   return {}
 end
 
-local function verdict(health)
+local function as(health)
   return { status = health, message = status.message }
 end
 
@@ -22,25 +22,25 @@ if status.observedGeneration ~= obj.metadata.generation then
 end
 
 if status.state == "Succeeded" then
-  return verdict("Healthy")
+  return as("Healthy")
 end
 
--- Nobody is expected to do anything about a job that was cancelled or is never to run, and nothing
--- follows: that is what was asked for (kstatus: Current). Suspended would promise that it goes on.
+-- A job that was cancelled or will never run is as the user wants it, and nothing more happens
+-- (kstatus: Current). Suspended would promise that it continues.
 if status.state == "Deleted" then
   return { status = "Healthy", message = "Deleted: " .. (status.message or "it does not run") }
 end
 
 -- A final failure is Stalled too.
 if condition("Stalled").status == "True" then
-  return verdict("Degraded")
+  return as("Degraded")
 end
 
--- A continuation's parents tell for themselves that they are at work. Between two attempts
--- (RetryScheduled) the job is at work.
+-- A continuation's parents show their own progress. Between two attempts (RetryScheduled) the job
+-- itself makes progress.
 local waits = { Scheduled = true, AwaitingParents = true, QueueSuspended = true }
 if waits[condition("Ready").reason] then
-  return verdict("Suspended")
+  return as("Suspended")
 end
 
-return verdict("Progressing")
+return as("Progressing")

@@ -1,9 +1,8 @@
--- Health of a WorkspaceRecurringJob. Its Ready, and so kstatus, says only that the schedule is in
--- place. An operator wants to see in the application that the nightly cleanup fails: a recurring
--- job is Degraded from the first run that failed until one succeeds, also while the next one is at
--- work. A run that was cancelled or skipped is no failure. Whoever wants failed runs to have no
--- part in the application's health gives the recurring job the annotation
--- argocd.argoproj.io/ignore-healthcheck: "true".
+-- Health of a WorkspaceRecurringJob. Its Ready condition, and so kstatus, covers only the schedule.
+-- But the application should show that the nightly cleanup fails: a recurring job is Degraded from
+-- the first run that failed until one succeeds, even while the next one is running. A run that was
+-- cancelled or skipped is not a failure. To keep failed runs out of the application's health, give
+-- the recurring job the annotation argocd.argoproj.io/ignore-healthcheck: "true".
 local status = obj.status or {}
 
 local function condition(kind)
@@ -31,7 +30,7 @@ if ready.status ~= "True" or condition("Reconciling").status == "True" then
   return { status = "Progressing", message = ready.message }
 end
 
--- Paused on purpose, whatever its last runs came to.
+-- Paused on purpose, whatever the results of its last runs.
 if obj.spec.suspend == true then
   return { status = "Suspended", message = ready.message }
 end

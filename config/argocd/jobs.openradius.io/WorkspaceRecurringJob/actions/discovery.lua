@@ -1,7 +1,7 @@
 local suspended = obj.spec.suspend == true
 
 return {
-  -- Also while it is paused: that holds only for the schedule.
+  -- A paused recurring job can be triggered: only its schedule is paused.
   trigger = {
     displayName = "Run now",
     iconClass = "fa fa-fw fa-play-circle",

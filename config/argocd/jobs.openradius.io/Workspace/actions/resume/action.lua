@@ -1,5 +1,5 @@
--- Argo CD takes back the whole object, whose numbers Lua keeps as floating point, and an empty
--- object within a list comes back as a list: what would be changed by that is refused.
+-- Argo CD writes the whole object back. Lua stores its numbers as floating point, and turns an
+-- empty object in a list into an empty list: an action that would change such a value fails.
 local function survives(value)
   if type(value) == "number" then
     return value > -2 ^ 53 and value < 2 ^ 53

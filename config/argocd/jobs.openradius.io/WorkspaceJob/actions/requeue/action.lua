@@ -1,7 +1,7 @@
 local os = require("os")
 
--- Argo CD takes back the whole object, whose numbers Lua keeps as floating point, and an empty
--- object within a list comes back as a list: what would be changed by that is refused.
+-- Argo CD writes the whole object back. Lua stores its numbers as floating point, and turns an
+-- empty object in a list into an empty list: an action that would change such a value fails.
 local function survives(value)
   if type(value) == "number" then
     return value > -2 ^ 53 and value < 2 ^ 53
@@ -21,8 +21,8 @@ if not survives(obj.spec) or not survives(obj.status) then
   error("Argo CD would change a large number, or an empty object in a list: use kubectl patch wj", 0)
 end
 
--- A job runs again if it finished before requeueAt, by the operator's clock; both times are
--- RFC 3339 in UTC to the second, which compare as strings.
+-- A job runs again if it finished before requeueAt, by the operator's clock. Both times are
+-- RFC 3339 in UTC, in whole seconds, so they compare as strings.
 local now = os.date("!%Y-%m-%dT%XZ")
 local finished = (obj.status or {}).finishedAt
 if finished == nil then

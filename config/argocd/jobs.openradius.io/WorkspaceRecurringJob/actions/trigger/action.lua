@@ -1,8 +1,9 @@
 local os = require("os")
 
--- The seconds since 1970 have ten digits: with a recurring job's name of at most 46 characters
--- that makes 57 of the 58 that a WorkspaceJob's may have. Scheduled runs end with the minutes,
--- which have eight, so no name is taken. Of two clicks in the same second one is refused.
+-- The seconds since 1970 have ten digits. With a recurring job's name of at most 46 characters
+-- and a hyphen, that makes 57 of the 58 characters that a WorkspaceJob's name may have. The names
+-- of scheduled runs end with the minutes, which have eight digits, so names never collide. Of two
+-- clicks in the same second, one is refused.
 local run = {
   apiVersion = obj.apiVersion,
   kind = "WorkspaceJob",
@@ -10,7 +11,7 @@ local run = {
     name = obj.metadata.name .. "-" .. os.time(),
     namespace = obj.metadata.namespace,
     labels = { ["jobs.openradius.io/recurring-job"] = obj.metadata.name },
-    -- History limits count what the recurring job controls.
+    -- spec.history counts the runs that the recurring job controls.
     ownerReferences = {
       {
         apiVersion = obj.apiVersion,
