@@ -10,32 +10,42 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Create creates an object as a user's client does: it tries again when the API server
-// answers with a conflict, as it does when others count against the same ResourceQuota
-// at that moment. It gives up after [PollLimit].
-func Create(ctx context.Context, c client.Client, object client.Object, options ...client.CreateOption) error {
+// RetryCreate returns a client that creates objects as a user's client should: it tries
+// again when the API server answers with a conflict, as it does while others count against
+// the same ResourceQuota. It gives up after [PollLimit]. Clients of an [Env] do so already.
+func RetryCreate(c client.Client) client.Client { return retrying{c} }
+
+type retrying struct{ client.Client }
+
+func (r retrying) Create(ctx context.Context, object client.Object, options ...client.CreateOption) error {
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, PollLimit, true, func(ctx context.Context) (bool, error) {
-		last = c.Create(ctx, object, options...)
+		last = r.Client.Create(ctx, object, options...)
 		return !apierrors.IsConflict(last), nil
 	})
-	if err != nil && last == nil {
-		return err
+	if last != nil {
+		return last
 	}
-	return last
+	return err
 }
 
-// CreateFor is [Create] for one test: it fails the test on an error, and deletes the object
-// when the test ends.
+// CreateFor creates an object for one test: it fails the test on an error, and deletes the
+// object when the test ends.
 func CreateFor(t testing.TB, c client.Client, object client.Object) {
 	t.Helper()
-	if err := Create(t.Context(), c, object); err != nil {
+	if err := c.Create(t.Context(), object); err != nil {
 		t.Fatalf("create %T %q: %v", object, object.GetName(), err)
 	}
-	t.Cleanup(func() {
-		err := c.Delete(context.Background(), object, client.PropagationPolicy("Background"))
-		if client.IgnoreNotFound(err) != nil {
-			t.Errorf("clean up %T %q: %v", object, object.GetName(), err)
-		}
-	})
+	t.Cleanup(func() { DeleteFor(t, c, object) })
+}
+
+// DeleteFor deletes an object, and what it owns, for one test; one that is gone already is
+// no error.
+func DeleteFor(t testing.TB, c client.Client, object client.Object) {
+	t.Helper()
+	// A test's own context has ended when its clean-up runs.
+	err := c.Delete(context.Background(), object, client.PropagationPolicy("Background"))
+	if client.IgnoreNotFound(err) != nil {
+		t.Errorf("delete %T %q: %v", object, object.GetName(), err)
+	}
 }

@@ -15,7 +15,7 @@ import (
 // AwaitRetry has a job that waits for its time wait for its second attempt, in an hour. It
 // writes what the operator writes once the first has failed, and the operator leaves it so.
 func (e *Env) AwaitRetry(ctx context.Context, namespace, name string) error {
-	operator, err := client.New(e.As(ManagerUser, "system:authenticated"), client.Options{Scheme: e.Scheme})
+	operator, err := e.ClientAs(ManagerUser, "system:authenticated")
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ func (e *Env) MakeTenant(ctx context.Context, name string) error {
 // MakeReady creates a Workspace, and waits until the operator has made it ready. A node has
 // to run its migration.
 func (e *Env) MakeReady(ctx context.Context, ws *v1alpha1.Workspace) error {
-	if err := Create(ctx, e.Client, ws); err != nil {
+	if err := e.Client.Create(ctx, ws); err != nil {
 		return err
 	}
 	return e.WaitReady(ctx, ws)

@@ -62,7 +62,16 @@ func (e *Env) As(user string, groups ...string) *rest.Config {
 	return config
 }
 
-// ManagerUser is who the operator is in the cluster; for [Env.As].
+// ClientAs returns a client that acts as somebody else, and reads live.
+func (e *Env) ClientAs(user string, groups ...string) (client.Client, error) {
+	c, err := client.New(e.As(user, groups...), client.Options{Scheme: e.Scheme})
+	if err != nil {
+		return nil, err
+	}
+	return RetryCreate(c), nil
+}
+
+// ManagerUser is who the operator is in the cluster; for [Env.As] and [Env.ClientAs].
 const ManagerUser = "system:serviceaccount:workspace-jobs-system:workspace-jobs-manager"
 
 // Start starts a control plane for a program that is no test; stop ends it. tool is
@@ -109,7 +118,7 @@ func connect(kubeconfig string) (*Env, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Env{Config: config, Client: c, Scheme: scheme, Kubeconfig: kubeconfig}, nil
+	return &Env{Config: config, Client: RetryCreate(c), Scheme: scheme, Kubeconfig: kubeconfig}, nil
 }
 
 // moduleRoot returns the folder of the go.mod that the test's package belongs to.

@@ -31,7 +31,7 @@ func TestEverythingIsInstalled(t *testing.T) {
 func TestAsHoldsToRBAC(t *testing.T) {
 	t.Parallel()
 	env := shared.Env(t)
-	nobody, err := client.New(env.As("nobody"), client.Options{Scheme: env.Scheme})
+	nobody, err := env.ClientAs("nobody")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/env/objects"
 )
 
 // TestAJobCannotSayWhoItIs: a pod template, a ServiceAccount, an image or a namespace
@@ -60,7 +61,7 @@ func (tn *tenant) wantRunner(pod corev1.PodSpec) {
 	}
 	url := sources["DATABASE_URL"]
 	switch {
-	case len(pod.Containers) != 1, len(pod.InitContainers) > 0, runner.Image != image, len(runner.Command) > 0,
+	case len(pod.Containers) != 1, len(pod.InitContainers) > 0, runner.Image != objects.Image, len(runner.Command) > 0,
 		len(runner.Args) != 1, runner.Args[0] != "run", len(runner.EnvFrom) > 0, pod.NodeName != "",
 		pod.ServiceAccountName != v1alpha1.RunnerServiceAccount, *pod.AutomountServiceAccountToken,
 		pod.HostNetwork, pod.HostPID, pod.HostIPC, runner.SecurityContext.Privileged != nil,
@@ -80,10 +81,7 @@ func TestAJobReachesNoOtherNamespace(t *testing.T) {
 		t.Fatal(err)
 	}
 	other.waitState("parent", v1alpha1.StateSucceeded)
-	series := &v1alpha1.WorkspaceRecurringJob{
-		ObjectMeta: metav1.ObjectMeta{Namespace: other.namespace, Name: "nightly"},
-		Spec:       v1alpha1.WorkspaceRecurringJobSpec{Schedule: "0 0 1 1 *", Template: v1alpha1.JobTemplate{Handler: "sql"}},
-	}
+	series := objects.MakeWorkspaceRecurringJob("nightly").In(other.namespace).Obj()
 	if err := other.editor.Create(t.Context(), series); err != nil {
 		t.Fatal(err)
 	}

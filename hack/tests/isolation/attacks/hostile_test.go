@@ -16,10 +16,10 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/env/objects"
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
@@ -182,10 +182,7 @@ func TestHostileSchedules(t *testing.T) {
 		"newline": "0 0 1 1\n*", "empty-list": ",,,, * * * *", "words": "SELECT pg_sleep(9) * *", "null": "0 0 1 1 \x00",
 		"never": "0 0 30 2 *", "many": strings.TrimSuffix(strings.Repeat("0,", 95), ",") + " * * * *",
 	} {
-		recurring := &v1alpha1.WorkspaceRecurringJob{
-			ObjectMeta: metav1.ObjectMeta{Namespace: tn.namespace, Name: name},
-			Spec:       v1alpha1.WorkspaceRecurringJobSpec{Schedule: text, Template: v1alpha1.JobTemplate{Handler: "sql"}},
-		}
+		recurring := objects.MakeWorkspaceRecurringJob(name).In(tn.namespace).Schedule(text, "").Obj()
 		if err := tn.editor.Create(t.Context(), recurring); err != nil {
 			if !apierrors.IsInvalid(err) && !apierrors.IsBadRequest(err) {
 				t.Errorf("%q is answered: %v", text, err)

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/env/objects"
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
@@ -83,10 +84,7 @@ func TestAPlantedCronJobIsNoSchedule(t *testing.T) {
 	if err := tn.kubernetes.Create(t.Context(), planted); err != nil {
 		t.Fatal(err)
 	}
-	recurring := &v1alpha1.WorkspaceRecurringJob{
-		ObjectMeta: metav1.ObjectMeta{Namespace: tn.namespace, Name: "nightly"},
-		Spec:       v1alpha1.WorkspaceRecurringJobSpec{Schedule: "0 0 1 1 *", Template: v1alpha1.JobTemplate{Handler: "sql"}},
-	}
+	recurring := objects.MakeWorkspaceRecurringJob("nightly").In(tn.namespace).Obj()
 	if err := tn.editor.Create(t.Context(), recurring); err != nil {
 		t.Fatal(err)
 	}
@@ -138,14 +136,7 @@ func TestAPlantedFenceIsToldAndLeftAlone(t *testing.T) {
 			if err := tn.admin.Update(t.Context(), namespace); err != nil {
 				t.Fatal(err)
 			}
-			ws := &v1alpha1.Workspace{
-				ObjectMeta: metav1.ObjectMeta{Name: name},
-				Spec: v1alpha1.WorkspaceSpec{
-					Database: v1alpha1.Database{SecretRef: v1alpha1.SecretKeyRef{Name: "database"}, Egress: []v1alpha1.EgressRule{{}}},
-					Runner:   v1alpha1.Runner{Image: image},
-					Members:  []v1alpha1.Member{{Role: v1alpha1.RoleEditor, Subjects: []rbacv1.Subject{{Kind: rbacv1.UserKind, Name: "ana"}}}},
-				},
-			}
+			ws := objects.MakeWorkspace(name).Member(v1alpha1.RoleEditor, "ana").Obj()
 			if err := tn.admin.Create(t.Context(), ws); err != nil {
 				t.Fatal(err)
 			}

@@ -4,33 +4,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"testing"
 
-	"github.com/go-logr/logr"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/env/objects"
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-const image = "registry.example.net/runner:1"
-
 var shared = testenv.Shared{Options: testenv.Options{SimulatedNode: true, Policies: true}}
 
-func TestMain(m *testing.M) {
-	ctrl.SetLogger(logr.FromSlogHandler(slog.DiscardHandler))
-	os.Exit(shared.Run(m))
-}
+func TestMain(m *testing.M) { os.Exit(shared.Run(m)) }
 
 // tenant is a workspace and those who would abuse it.
 type tenant struct {
@@ -49,32 +41,14 @@ func newTenant(t *testing.T, name string, options ...func(*v1alpha1.Workspace)) 
 	tn := &tenant{T: t, name: name, admin: env.Client}
 	tn.editor, tn.insider = tn.as(name+"-editor"), tn.as(name+"-insider")
 	tn.kubernetes = tn.as("system:serviceaccount:kube-system:job-controller", "system:masters", "system:serviceaccounts:kube-system")
-	ws := &v1alpha1.Workspace{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: v1alpha1.WorkspaceSpec{
-			Database: v1alpha1.Database{SecretRef: v1alpha1.SecretKeyRef{Name: "database"}, Egress: []v1alpha1.EgressRule{{}}},
-			Runner:   v1alpha1.Runner{Image: image},
-			Members: []v1alpha1.Member{{
-				Role: v1alpha1.RoleEditor, Subjects: []rbacv1.Subject{{Kind: rbacv1.UserKind, Name: name + "-editor"}},
-			}},
-		},
-	}
+	ws := objects.MakeWorkspace(name).Member(v1alpha1.RoleEditor, name+"-editor").Obj()
 	tn.namespace = ws.NamespaceName()
 	for _, option := range options {
 		option(ws)
 	}
-	if err := tn.admin.Create(t.Context(), ws); err != nil {
-		t.Fatal(err)
+	if err := env.MakeReady(t.Context(), ws); err != nil {
+		t.Fatal(errors.Join(err, shared.Operator(t).Alive()))
 	}
-	testenv.Eventually(t, "Workspace "+name+" is ready", func(ctx context.Context) error {
-		if err := tn.admin.Get(ctx, client.ObjectKeyFromObject(ws), ws); err != nil {
-			return err
-		}
-		if !meta.IsStatusConditionTrue(ws.Status.Conditions, v1alpha1.ConditionReady) {
-			return errors.Join(fmt.Errorf("%+v", ws.Status.Conditions), shared.Operator(t).Alive())
-		}
-		return nil
-	})
 	binding := &rbacv1.RoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Namespace: tn.namespace, Name: "insider"},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
@@ -93,7 +67,7 @@ func newTenant(t *testing.T, name string, options ...func(*v1alpha1.Workspace)) 
 func (tn *tenant) as(user string, groups ...string) client.Client {
 	tn.Helper()
 	env := shared.Env(tn)
-	c, err := client.New(env.As(user, groups...), client.Options{Scheme: env.Scheme})
+	c, err := env.ClientAs(user, groups...)
 	if err != nil {
 		tn.Fatal(err)
 	}
@@ -102,10 +76,7 @@ func (tn *tenant) as(user string, groups ...string) client.Client {
 
 // job is one that the tenant has a right to.
 func (tn *tenant) job(name string) *v1alpha1.WorkspaceJob {
-	return &v1alpha1.WorkspaceJob{
-		ObjectMeta: metav1.ObjectMeta{Namespace: tn.namespace, Name: name},
-		Spec:       v1alpha1.WorkspaceJobSpec{JobTemplate: v1alpha1.JobTemplate{Handler: "sql", Args: &apiextensionsv1.JSON{Raw: []byte(`{}`)}}},
-	}
+	return objects.MakeWorkspaceJob(name).In(tn.namespace).Args(`{}`).Obj()
 }
 
 // waitState of the job, and what its status tells then.

@@ -64,7 +64,7 @@ func (c *clusterT) makeControl() {
 // as is a client of somebody's.
 func (c *clusterT) as(user string, lax bool) client.Client {
 	c.Helper()
-	made, err := client.New(c.env.As(user), client.Options{Scheme: c.env.Scheme})
+	made, err := c.env.ClientAs(user)
 	if err != nil {
 		c.Fatal(err)
 	}
@@ -78,7 +78,9 @@ func (c *clusterT) as(user string, lax bool) client.Client {
 // createAs has somebody create the object.
 func (c *clusterT) createAs(user string, object client.Object, lax bool) {
 	c.Helper()
-	c.retryConflict(object, c.as(user, lax))
+	if err := c.as(user, lax).Create(c.Context(), object); err != nil {
+		c.Fatalf("create %T %q: %v", object, object.GetName(), err)
+	}
 }
 
 // submit creates the object as a tenant's editor, and returns the pod template that the

@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/openradius/workspace-jobs/hack/env/objects"
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
@@ -169,14 +170,13 @@ func (c *clusterT) liveStaysCompliant(live *corev1.Pod, v violation) {
 // operatorIsStopped: the operator may make Jobs; one with such a pod gets none.
 func (c *clusterT) operatorIsStopped(s *seen, violations []violation) {
 	c.Helper()
-	operator, err := client.New(c.env.As(testenv.ManagerUser), client.Options{Scheme: c.env.Scheme})
+	operator, err := c.env.ClientAs(testenv.ManagerUser)
 	if err != nil {
 		c.Fatal(err)
 	}
 	for i, v := range violations {
-		job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{GenerateName: fmt.Sprintf("spoiled-%d-", i), Namespace: acmeSpace}}
-		job.Spec.Template.Spec = v.spoiled("", "")[mainContainer].Spec
-		c.retryConflict(job, operator)
+		job := objects.MakeJob(fmt.Sprintf("spoiled-%d", i)).In(acmeSpace).Pod(v.spoiled("", "")[mainContainer].Spec).Obj()
+		testenv.CreateFor(c, operator, job)
 		want := v.reason(mainContainer)
 		testenv.Eventually(c, "the pod of a Job with "+v.what+" is refused", func(ctx context.Context) error {
 			var pods corev1.PodList

@@ -3,16 +3,11 @@ package benchmark
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
 	"strings"
 	"testing"
 
-	"github.com/go-logr/logr"
 	batchv1 "k8s.io/api/batch/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/klog/v2"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
@@ -20,12 +15,7 @@ import (
 
 var shared = testenv.Shared{Options: testenv.Options{ControllerManager: true}}
 
-func TestMain(m *testing.M) {
-	quiet := logr.FromSlogHandler(slog.DiscardHandler)
-	ctrl.SetLogger(quiet)
-	klog.SetLogger(quiet)
-	os.Exit(shared.Run(m))
-}
+func TestMain(m *testing.M) { os.Exit(shared.Run(m)) }
 
 // clusterT is the cluster in which the operator runs, as one test sees it. Its client
 // may do everything.
@@ -55,28 +45,12 @@ func (c *clusterT) of(t *testing.T) *clusterT {
 
 func (c *clusterT) create(object client.Object) {
 	c.Helper()
-	c.retryConflict(object, c.Client)
-	c.Cleanup(func() { c.remove(object) })
-}
-
-// retryConflict creates the object. The API server answers with a conflict when the
-// quota's counts change meanwhile.
-func (c *clusterT) retryConflict(object client.Object, as client.Client) {
-	c.Helper()
-	testenv.Eventually(c, fmt.Sprintf("%T %q is created", object, object.GetName()), func(ctx context.Context) error {
-		err := as.Create(ctx, object)
-		if err != nil && !apierrors.IsConflict(err) {
-			c.Fatalf("create %T %q: %v", object, object.GetName(), err)
-		}
-		return err
-	})
+	testenv.CreateFor(c, c.Client, object)
 }
 
 func (c *clusterT) remove(object client.Object) {
 	c.Helper()
-	if err := client.IgnoreNotFound(c.Delete(context.Background(), object, client.PropagationPolicy("Background"))); err != nil {
-		c.Errorf("clean up %T %q: %v", object, object.GetName(), err)
-	}
+	testenv.DeleteFor(c, c.Client, object)
 }
 
 // migrationOf waits for the Job of the workspace's migration.

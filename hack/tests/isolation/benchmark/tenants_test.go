@@ -7,13 +7,11 @@ import (
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/env/objects"
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
@@ -47,29 +45,11 @@ func runner(workspace string) string {
 }
 
 func makeWorkspace(name string) *v1alpha1.Workspace {
-	ws := &v1alpha1.Workspace{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: v1alpha1.WorkspaceSpec{
-			Database: v1alpha1.Database{
-				SecretRef: v1alpha1.SecretKeyRef{Name: "database"},
-				Egress:    []v1alpha1.EgressRule{egressTo(databases[name]+"/32", 5432)},
-			},
-			Runner:      v1alpha1.Runner{Image: "localhost/" + name + "/runner:none"},
-			Concurrency: new(int32(1000)),
-		},
-	}
+	ws := objects.MakeWorkspace(name).Image("localhost/"+name+"/runner:none").Concurrency(1000).DatabaseEgress(databases[name]+"/32", 5432)
 	for _, role := range v1alpha1.MemberRoles() {
-		user := name + "-" + strings.ToLower(string(role))
-		ws.Spec.Members = append(ws.Spec.Members, v1alpha1.Member{Role: role, Subjects: []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: user}}})
+		ws.Member(role, name+"-"+strings.ToLower(string(role)))
 	}
-	return ws
-}
-
-func egressTo(cidr string, port int32) v1alpha1.EgressRule {
-	return v1alpha1.EgressRule{
-		To:    []networkingv1.NetworkPolicyPeer{{IPBlock: &networkingv1.IPBlock{CIDR: cidr}}},
-		Ports: []v1alpha1.EgressPort{{Port: new(port)}},
-	}
+	return ws.Obj()
 }
 
 // tenant makes a workspace and waits until it is ready and its members have their
@@ -77,17 +57,11 @@ func egressTo(cidr string, port int32) v1alpha1.EgressRule {
 func (c *clusterT) tenant(ws *v1alpha1.Workspace) {
 	c.Helper()
 	c.create(ws)
+	c.env.EndMigration(c, ws)
+	if err := c.env.WaitReady(c.Context(), ws); err != nil {
+		c.Fatal(err)
+	}
 	namespace := ws.NamespaceName()
-	c.env.EndPod(c, c.env.PodOf(c, c.migrationOf(namespace)), 0, `{"result":{"schemaVersion":1}}`)
-	testenv.Eventually(c, ws.Name+" is ready", func(ctx context.Context) error {
-		if err := c.Get(ctx, client.ObjectKeyFromObject(ws), ws); err != nil {
-			return err
-		}
-		if !meta.IsStatusConditionTrue(ws.Status.Conditions, v1alpha1.ConditionReady) {
-			return fmt.Errorf("%v", ws.Status.Conditions)
-		}
-		return nil
-	})
 	for _, member := range membersOf(ws.Name)[:3] {
 		c.waitAllowed(member, namespace, "list", v1alpha1.Group, "workspacejobs")
 	}
@@ -98,13 +72,13 @@ func (c *clusterT) tenant(ws *v1alpha1.Workspace) {
 func (c *clusterT) tenants() {
 	c.Helper()
 	ws := makeWorkspace(acme)
-	ws.Spec.Network = &v1alpha1.Network{Egress: []v1alpha1.EgressRule{egressTo("198.51.100.7/32", 443)}}
+	ws.Spec.Network = &v1alpha1.Network{Egress: []v1alpha1.EgressRule{objects.EgressTo("198.51.100.7/32", 443)}}
 	c.tenant(ws)
 	ws = makeWorkspace(globex)
 	ws.Spec.Runner.ImagePullPolicy = corev1.PullAlways
 	c.tenant(ws)
 	ws = makeWorkspace(roomy)
-	ws.Spec.Database.Egress = []v1alpha1.EgressRule{egressTo("192.0.2.12/32", 5432)}
+	ws.Spec.Database.Egress = []v1alpha1.EgressRule{objects.EgressTo("192.0.2.12/32", 5432)}
 	ws.Spec.Quota = roomyQuota()
 	c.tenant(ws)
 	for _, namespace := range []string{acmeSpace, roomySpace} {

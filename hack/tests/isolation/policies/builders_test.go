@@ -9,6 +9,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
+	"github.com/openradius/workspace-jobs/hack/env/objects"
 )
 
 // ours is the metadata of an object that the operator keeps.
@@ -25,14 +26,7 @@ type jobParts struct {
 
 // job is what the operator makes of a WorkspaceJob, spoilt.
 func job(namespace string, spoil ...func(*jobParts)) *batchv1.Job {
-	ws := &v1alpha1.Workspace{
-		ObjectMeta: metav1.ObjectMeta{Name: "any"},
-		Spec: v1alpha1.WorkspaceSpec{
-			Namespace: namespace,
-			Database:  v1alpha1.Database{SecretRef: v1alpha1.SecretKeyRef{Name: "database", Key: "url"}, Schema: "hangfire"},
-			Runner:    v1alpha1.Runner{Image: image, Secrets: []string{"crm"}},
-		},
-	}
+	ws := objects.MakeWorkspace("any").Namespace(namespace).Secrets("crm").Obj()
 	spec := runnerjob.Run(ws, &v1alpha1.JobTemplate{Handler: "sql"})
 	spec.Name = "any-1"
 	spec.Owner = metav1.OwnerReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: "WorkspaceJob", Name: "any", UID: "any"}

@@ -4,35 +4,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"strings"
 	"sync"
 	"testing"
 
-	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/env/objects"
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-const image = "registry.example.net/runner:1"
+const image = objects.Image
 
 var (
 	shared  = testenv.Shared{Options: testenv.Options{ControllerManager: true, Policies: true}}
 	inForce sync.Once
 )
 
-func TestMain(m *testing.M) {
-	ctrl.SetLogger(logr.FromSlogHandler(slog.DiscardHandler))
-	os.Exit(shared.Run(m))
-}
+func TestMain(m *testing.M) { os.Exit(shared.Run(m)) }
 
 // cluster is the API server as a test's several people see it.
 type cluster struct {
@@ -68,7 +63,7 @@ func newClient(t testing.TB, config *rest.Config) client.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return testenv.RetryCreate(c)
 }
 
 // waitInForce: the API server takes up policies, and the kind that one of them reads,
@@ -112,13 +107,7 @@ func (c *cluster) waitInForce() {
 // name.
 func (c *cluster) workspace(name, image string) string {
 	c.Helper()
-	ws := &v1alpha1.Workspace{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: v1alpha1.WorkspaceSpec{
-			Database: v1alpha1.Database{SecretRef: v1alpha1.SecretKeyRef{Name: "database"}, Egress: []v1alpha1.EgressRule{{}}},
-			Runner:   v1alpha1.Runner{Image: image},
-		},
-	}
+	ws := objects.MakeWorkspace(name).Image(image).Obj()
 	if err := c.admin.Create(c.Context(), ws); err != nil {
 		c.Fatal(err)
 	}

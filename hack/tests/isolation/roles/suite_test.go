@@ -1,26 +1,19 @@
 package roles
 
 import (
-	"context"
 	"flag"
-	"fmt"
-	"log/slog"
 	"os"
 	"sync"
 	"testing"
 
-	"github.com/go-logr/logr"
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
-	"k8s.io/klog/v2"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/env/objects"
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
@@ -30,12 +23,7 @@ var (
 	tenant tenants
 )
 
-func TestMain(m *testing.M) {
-	quiet := logr.FromSlogHandler(slog.DiscardHandler)
-	ctrl.SetLogger(quiet)
-	klog.SetLogger(quiet)
-	os.Exit(shared.Run(m))
-}
+func TestMain(m *testing.M) { os.Exit(shared.Run(m)) }
 
 const (
 	// own is the namespace of the workspace whose members are asked of.
@@ -112,50 +100,20 @@ func (s *tenants) get(t *testing.T) *testenv.Env {
 // and a ServiceAccount that a test has a token of.
 func makeWorkspace(t *testing.T, env *testenv.Env, name string, members []identity) {
 	t.Helper()
-	ws := &v1alpha1.Workspace{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: v1alpha1.WorkspaceSpec{
-			Database: v1alpha1.Database{SecretRef: v1alpha1.SecretKeyRef{Name: "database"}, Egress: []v1alpha1.EgressRule{{}}},
-			Runner:   v1alpha1.Runner{Image: "registry.example.net/runner:1"},
-			// The jobs that are tried are not run.
-			Suspend: true,
-		},
-	}
+	made := objects.MakeWorkspace(name).Suspend() // the jobs that are tried are not run
 	for i, role := range []v1alpha1.MemberRole{v1alpha1.RoleViewer, v1alpha1.RoleEditor, v1alpha1.RoleAdmin}[:len(members)] {
-		ws.Spec.Members = append(ws.Spec.Members, v1alpha1.Member{Role: role, Subjects: []rbacv1.Subject{
-			{Kind: rbacv1.UserKind, Name: members[i].user},
-			{Kind: rbacv1.ServiceAccountKind, Namespace: staff, Name: accountOf(members[i])},
-		}})
+		made.MemberSubjects(role, rbacv1.Subject{Kind: rbacv1.UserKind, Name: members[i].user}, objects.Account(staff, accountOf(members[i])))
 	}
+	ws := made.Obj()
 	create(t, env, ws)
-	endMigration(t, env, ws)
-	testenv.Eventually(t, "Workspace "+name+" is ready", func(ctx context.Context) error {
-		if err := env.Client.Get(ctx, client.ObjectKeyFromObject(ws), ws); err != nil {
-			return err
-		}
-		if !meta.IsStatusConditionTrue(ws.Status.Conditions, v1alpha1.ConditionReady) {
-			return fmt.Errorf("its conditions are %v", ws.Status.Conditions)
-		}
-		return nil
-	})
+	env.EndMigration(t, ws)
+	if err := env.WaitReady(t.Context(), ws); err != nil {
+		t.Fatal(err)
+	}
 	create(t, env, &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: ws.NamespaceName(), Name: "database"},
 		StringData: map[string]string{"url": databaseURL},
 	})
-}
-
-// endMigration plays the kubelet for the one Job that there is.
-func endMigration(t *testing.T, env *testenv.Env, ws *v1alpha1.Workspace) {
-	t.Helper()
-	var jobs batchv1.JobList
-	testenv.Eventually(t, "the migration has a Job", func(ctx context.Context) error {
-		err := env.Client.List(ctx, &jobs, client.InNamespace(ws.NamespaceName()))
-		if err == nil && len(jobs.Items) != 1 {
-			err = fmt.Errorf("%d Jobs", len(jobs.Items))
-		}
-		return err
-	})
-	env.EndPod(t, env.PodOf(t, &jobs.Items[0]), 0, `{"result":{"schemaVersion":7}}`)
 }
 
 func create(t *testing.T, env *testenv.Env, object client.Object) {

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/env/objects"
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
@@ -114,9 +115,7 @@ func patch(path, body string) call { return call{method: http.MethodPatch, path:
 func TestTries(t *testing.T) {
 	t.Parallel()
 	env := tenant.get(t)
-	create(t, env, &v1alpha1.WorkspaceJob{
-		ObjectMeta: metav1.ObjectMeta{Namespace: own, Name: "job"}, Spec: v1alpha1.WorkspaceJobSpec{JobTemplate: v1alpha1.JobTemplate{Handler: "sql"}},
-	})
+	create(t, env, objects.MakeWorkspaceJob("job").In(own).Obj())
 	create(t, env, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: staff, Name: accountOf(stranger)}})
 	callers := map[string]*rest.Config{
 		stranger.name: withToken(t, env, staff, accountOf(stranger)),
