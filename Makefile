@@ -89,6 +89,10 @@ test-quick: ## Run the tests that need Go alone: no root, no cluster, no databas
 		go -C $$module test -short -timeout=5m ./... || failed=1; \
 	done; exit $$failed
 
+.PHONY: screenshots
+screenshots: ## Write docs/images from the screenshots that make test leaves in dist/screenshots
+	@go run ./hack/tools/screenshots
+
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME, as in: make fuzz FUZZTIME=10m
 	@GUIDED=1 FUZZTIME=$(FUZZTIME) hack/tools/fuzz.sh
