@@ -11,8 +11,8 @@ import (
 )
 
 var (
-	//go:embed sql/mighty_role.sql
-	mightyRoleSQL string
+	//go:embed sql/powerful_role.sql
+	powerfulRoleSQL string
 	//go:embed sql/reach.sql
 	reachSQL string
 )
@@ -25,9 +25,9 @@ type querier interface {
 // checkRole refuses a session whose role has rights beyond its database, and so could
 // reach other tenants' databases on the same server. It takes one round trip.
 func checkRole(ctx context.Context, db querier) error {
-	var role, mighty string
+	var role, powerful string
 	var superuser bool
-	err := db.QueryRow(ctx, mightyRoleSQL).Scan(&role, &mighty, &superuser)
+	err := db.QueryRow(ctx, powerfulRoleSQL).Scan(&role, &powerful, &superuser)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil
 	}
@@ -36,12 +36,12 @@ func checkRole(ctx context.Context, db querier) error {
 	}
 	var what string
 	switch {
-	case role == mighty:
+	case role == powerful:
 		what = "is a superuser"
 	case superuser:
-		what = fmt.Sprintf("may become the superuser %q", mighty)
+		what = fmt.Sprintf("may become the superuser %q", powerful)
 	default:
-		what = fmt.Sprintf("is a member of %q, which can reach all files of the server", mighty)
+		what = fmt.Sprintf("is a member of %q, which can reach all files of the server", powerful)
 	}
 	return usagef("the database role %q %s: it is not limited to its own database. "+
 		"Give the workspace a role of its own (docs/database.md has the SQL) and put it in the Secret's URL; "+

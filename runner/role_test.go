@@ -11,7 +11,7 @@ import (
 // role returns the quoted name of the database's role.
 func (db testDB) role(t *testing.T) string { return db.text(t, `SELECT quote_ident(current_user)`) }
 
-func TestMightyRolesAreRefused(t *testing.T) {
+func TestPowerfulRolesAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ grant, says string }{
 		"superuser":         {`ALTER ROLE $role SUPERUSER`, `is a superuser: it is not limited`},

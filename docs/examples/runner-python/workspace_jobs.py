@@ -234,11 +234,11 @@ def _connect(who):
     # A process that has waited for the lock must see what was committed meanwhile.
     connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
     if os.environ.get("DATABASE_ALLOW_SUPERUSER") != "true":
-        _refuse_mighty(connection)
+        _refuse_powerful_role(connection)
     return connection
 
 
-def _refuse_mighty(connection):
+def _refuse_powerful_role(connection):
     """Refuse a role that is not limited to its own database; see docs/database.md."""
     row = connection.execute(
         """SELECT session_user, rolname FROM pg_roles

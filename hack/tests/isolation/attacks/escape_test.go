@@ -16,8 +16,8 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/objects"
 )
 
-// TestAJobCannotSayWhoItIs: a pod template, a ServiceAccount, an image or a namespace
-// that somebody writes into a job is refused, and dropped where nobody looks.
+// TestAJobCannotSayWhoItIs checks that a pod template, a ServiceAccount, an image or a
+// namespace in a job's spec is refused, and dropped without strict validation.
 func TestAJobCannotSayWhoItIs(t *testing.T) {
 	t.Parallel()
 	tn := newTenant(t, "who")
@@ -42,7 +42,7 @@ func TestAJobCannotSayWhoItIs(t *testing.T) {
 		job := tn.loose("with-"+strings.ToLower(field), map[string]any{field: value})
 		err := tn.editor.Create(t.Context(), job.DeepCopy(), client.FieldValidation(metav1.FieldValidationStrict))
 		if !apierrors.IsBadRequest(err) || !strings.Contains(fmt.Sprint(err), `unknown field "spec.`+field+`"`) {
-			t.Errorf("a job with %s is answered: %v", field, err)
+			t.Errorf("a job with %s: %v", field, err)
 		}
 		if err := tn.editor.Create(t.Context(), job, client.FieldValidation(metav1.FieldValidationIgnore)); err != nil {
 			t.Fatal(err)
@@ -51,7 +51,7 @@ func TestAJobCannotSayWhoItIs(t *testing.T) {
 	}
 }
 
-// wantRunner: the pod is a runner of this tenant, and nothing else.
+// wantRunner checks that the pod is a runner of this tenant, and nothing else.
 func (tn *tenant) wantRunner(pod corev1.PodSpec) {
 	tn.Helper()
 	runner := pod.Containers[0]
@@ -66,14 +66,15 @@ func (tn *tenant) wantRunner(pod corev1.PodSpec) {
 		pod.ServiceAccountName != v1alpha1.RunnerServiceAccount, *pod.AutomountServiceAccountToken,
 		pod.HostNetwork, pod.HostPID, pod.HostIPC, runner.SecurityContext.Privileged != nil,
 		len(pod.Volumes) != 1, pod.Volumes[0].EmptyDir == nil:
-		tn.Errorf("the pod is another one than a runner's: %+v", pod)
+		tn.Errorf("the pod is not a runner's: %+v", pod)
 	case values["JOB_WORKSPACE"] != tn.name, values["JOB_QUEUE"] != "workspace_"+tn.name,
 		url == nil, url.SecretKeyRef == nil, url.SecretKeyRef.Name != "database", url.SecretKeyRef.Key != "url":
-		tn.Errorf("the pod works for somebody else: %+v", runner.Env)
+		tn.Errorf("the pod works for another tenant: %+v", runner.Env)
 	}
 }
 
-// TestAJobReachesNoOtherNamespace: not by its namespace, nor by what it refers to.
+// TestAJobReachesNoOtherNamespace checks that a job reaches no other namespace, neither by
+// its own namespace nor by the objects that it refers to.
 func TestAJobReachesNoOtherNamespace(t *testing.T) {
 	t.Parallel()
 	mine, other := newTenant(t, "reach-mine"), newTenant(t, "reach-other")
@@ -86,7 +87,7 @@ func TestAJobReachesNoOtherNamespace(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := mine.editor.Create(t.Context(), other.job("mine")); !apierrors.IsForbidden(err) {
-		t.Errorf("a job in the other's namespace is answered: %v", err)
+		t.Errorf("a job in the other tenant's namespace: %v", err)
 	}
 	for what, fields := range map[string]map[string]any{
 		"path-after": {"after": []any{map[string]any{"name": other.namespace + "/parent"}}},
@@ -94,10 +95,10 @@ func TestAJobReachesNoOtherNamespace(t *testing.T) {
 		"path-ref":   {"handler": nil, "recurringJobRef": map[string]any{"name": other.namespace + "/nightly"}},
 	} {
 		if err := mine.editor.Create(t.Context(), mine.loose(what, fields)); !apierrors.IsInvalid(err) {
-			t.Errorf("%s is answered: %v", what, err)
+			t.Errorf("%s: %v", what, err)
 		}
 	}
-	// The names of the other's objects are names of one's own namespace here.
+	// Here the names of the other tenant's objects are names in the tenant's own namespace.
 	waits := mine.job("waits")
 	waits.Spec.After = []v1alpha1.Parent{{Name: "parent"}}
 	triggers := mine.job("triggers")
@@ -108,10 +109,10 @@ func TestAJobReachesNoOtherNamespace(t *testing.T) {
 		}
 	}
 	mine.waitState("waits", v1alpha1.StateAwaiting)
-	mine.waitJob("triggers", "has found no recurring job", func(job *v1alpha1.WorkspaceJob) bool {
+	mine.waitJob("triggers", "finds no recurring job", func(job *v1alpha1.WorkspaceJob) bool {
 		return job.Status.State != "" && job.Status.State != v1alpha1.StateSucceeded && len(job.Status.Attempts) == 0
 	})
-	// Nor is a recurring job of another namespace one's owner: its UID is no secret.
+	// A recurring job in another namespace can't be an owner, even if its UID is known.
 	adopted := mine.job("adopted")
 	adopted.Labels = map[string]string{v1alpha1.LabelRecurringJob: "nightly"}
 	adopted.OwnerReferences = []metav1.OwnerReference{{
@@ -125,12 +126,12 @@ func TestAJobReachesNoOtherNamespace(t *testing.T) {
 		t.Fatal(err)
 	}
 	if runs.Status.LastRun != nil || len(runs.Status.Active) > 0 {
-		t.Errorf("the other's recurring job has runs: %+v", runs.Status)
+		t.Errorf("the other tenant's recurring job has runs: %+v", runs.Status)
 	}
 }
 
-// TestAFinishedJobIsNotEditedIntoANewOne: its name and history would stand for what
-// never ran.
+// TestAFinishedJobIsNotEditedIntoANewOne checks that a finished job's spec can't change:
+// otherwise its name and history could stand for something that never ran.
 func TestAFinishedJobIsNotEditedIntoANewOne(t *testing.T) {
 	t.Parallel()
 	tn := newTenant(t, "edited")
@@ -153,17 +154,17 @@ func TestAFinishedJobIsNotEditedIntoANewOne(t *testing.T) {
 	} {
 		err := tn.editor.Patch(t.Context(), tn.job("done"), client.RawPatch(types.MergePatchType, []byte(text)))
 		if !apierrors.IsInvalid(err) || !strings.Contains(fmt.Sprint(err), "can't change once the job exists") {
-			t.Errorf("a change of %s is answered: %v", field, err)
+			t.Errorf("a change of %s: %v", field, err)
 		}
 	}
 	after := tn.waitState("done", v1alpha1.StateSucceeded)
 	if after.Generation != before.Generation || after.Status.Run != before.Status.Run || len(after.Status.Attempts) != 1 {
-		t.Errorf("it has changed: %+v", after)
+		t.Errorf("the job has changed: %+v", after)
 	}
 }
 
-// TestAStatusIsTheOperatorsWord: a tenant's own is dropped with the job, refused by
-// itself, and never read.
+// TestAStatusIsTheOperatorsWord checks that a status written by a tenant is dropped from a
+// new job, refused on the status subresource, and never read.
 func TestAStatusIsTheOperatorsWord(t *testing.T) {
 	t.Parallel()
 	tn := newTenant(t, "status")
@@ -177,12 +178,12 @@ func TestAStatusIsTheOperatorsWord(t *testing.T) {
 	}
 	done := tn.waitState("claims", v1alpha1.StateSucceeded)
 	if child := tn.attempt("claims"); len(done.Status.Attempts) != 1 || done.Status.Attempts[0].JobUID != child.UID {
-		t.Errorf("it did not run for its status: %+v", done.Status)
+		t.Errorf("because of its forged status, the job did not run: %+v", done.Status)
 	}
 	patch := client.RawPatch(types.MergePatchType, []byte(`{"status":{"state":"Failed"}}`))
 	for who, c := range map[string]client.Client{"an editor": tn.editor, "an insider": tn.insider, "a cluster admin": tn.admin} {
 		if err := c.Status().Patch(t.Context(), tn.job("claims"), patch); !apierrors.IsForbidden(err) {
-			t.Errorf("the status that %s writes is answered: %v", who, err)
+			t.Errorf("%s writes a status: %v", who, err)
 		}
 	}
 }

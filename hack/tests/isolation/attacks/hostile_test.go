@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -23,7 +22,8 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-// hostileTexts would end a label, a log line, a metric, a statement or a template.
+// hostileTexts returns texts that try to end a label, a log line, a metric, a statement or
+// a template.
 func hostileTexts() map[string]string {
 	return map[string]string{
 		"quotes":     `"},"level":"ERROR","msg":"forged`,
@@ -41,8 +41,8 @@ func hostileTexts() map[string]string {
 	}
 }
 
-// TestHostileTextStaysText: what a tenant writes into a job comes out in its pod as it
-// was, and in no label, log line or metric as anything else.
+// TestHostileTextStaysText checks that text from a tenant's job reaches its pod unchanged,
+// and is only text in labels, log lines and metrics.
 func TestHostileTextStaysText(t *testing.T) {
 	t.Parallel()
 	tn := newTenant(t, "hostile-text")
@@ -60,21 +60,21 @@ func TestHostileTextStaysText(t *testing.T) {
 		}
 		done := tn.waitState(name, v1alpha1.StateSucceeded)
 		if len(done.Status.Message) > 2048 {
-			t.Errorf("%s: a message of %d bytes", name, len(done.Status.Message))
+			t.Errorf("%s: the message has %d bytes", name, len(done.Status.Message))
 		}
 		child := tn.attempt(name)
 		if got := child.Annotations[v1alpha1.AnnotationConcurrencyKey]; got != text {
-			t.Errorf("%s: its key is %q", name, got)
+			t.Errorf("%s: the concurrency key is %q", name, got)
 		}
 		if got := argsOf(child.Spec.Template.Spec); !sameJSON(t, got, args) {
-			t.Errorf("%s: its arguments are %s", name, got)
+			t.Errorf("%s: the arguments are %s", name, got)
 		}
 		tn.wantRunner(child.Spec.Template.Spec)
 	}
-	tn.sound()
+	tn.checkOperator()
 }
 
-// argsOf are the arguments as the runner reads them: the kubelet makes one dollar of two.
+// argsOf returns the arguments as the runner reads them: the kubelet replaces $$ by $.
 // https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/
 func argsOf(pod corev1.PodSpec) string {
 	for _, variable := range pod.Containers[0].Env {
@@ -94,9 +94,9 @@ func sameJSON(t *testing.T, got string, want []byte) bool {
 	return fmt.Sprint(left) == fmt.Sprint(right)
 }
 
-// sound: the operator lives, its log is JSON without a forged line, and its metrics can
-// be read and tell of no tenant's text.
-func (tn *tenant) sound() {
+// checkOperator checks that the operator is alive, that its log is JSON without a forged
+// line, and that its metrics parse and have no text of a tenant as a label.
+func (tn *tenant) checkOperator() {
 	tn.Helper()
 	operator := shared.Operator(tn)
 	if err := operator.Alive(); err != nil {
@@ -106,11 +106,11 @@ func (tn *tenant) sound() {
 	if err != nil {
 		tn.Fatal(err)
 	}
-	// The last one may be half written.
+	// The last line may be half written.
 	for _, line := range lines[:len(lines)-1] {
 		var entry map[string]any
 		if err := json.Unmarshal([]byte(line), &entry); err != nil || entry["msg"] == "forged" {
-			tn.Errorf("a line of the operator's log: %q", line)
+			tn.Errorf("the operator's log has the line %q", line)
 		}
 	}
 	text, err := operator.Metrics(tn.Context())
@@ -133,8 +133,8 @@ func (tn *tenant) sound() {
 	}
 }
 
-// TestPoisonedMetadataIsNotBelieved: a tenant may write what it likes into its own job's
-// annotations and labels. It runs once, as itself, and nobody else waits.
+// TestPoisonedMetadataIsNotBelieved forges the annotations and labels of a tenant's own
+// jobs: each should still run once, as itself, and keep nobody waiting.
 func TestPoisonedMetadataIsNotBelieved(t *testing.T) {
 	t.Parallel()
 	tn := newTenant(t, "poisoned")
@@ -164,15 +164,15 @@ func TestPoisonedMetadataIsNotBelieved(t *testing.T) {
 		child := tn.attempt(name)
 		if child.Labels[v1alpha1.LabelJob] != name || child.Labels[v1alpha1.LabelWorkspace] != tn.name || child.Labels[v1alpha1.LabelAttempt] != "1" ||
 			child.Annotations[v1alpha1.AnnotationJobUID] != string(job.UID) || child.Annotations[v1alpha1.AnnotationRun] != "1" {
-			t.Errorf("%s: its Job believes it: %+v", name, child.ObjectMeta)
+			t.Errorf("%s: the forged metadata is in its Job: %+v", name, child.ObjectMeta)
 		}
 		tn.wantRunner(child.Spec.Template.Spec)
 	}
-	tn.sound()
+	tn.checkOperator()
 }
 
-// TestHostileSchedules are refused with a reason, and a schedule that never comes or
-// comes always keeps nobody from working.
+// TestHostileSchedules checks that hostile schedules are refused with a reason, and that
+// one that is never due, or always, does not keep others from working.
 func TestHostileSchedules(t *testing.T) {
 	t.Parallel()
 	tn := newTenant(t, "schedules")
@@ -185,25 +185,25 @@ func TestHostileSchedules(t *testing.T) {
 		recurring := objects.MakeWorkspaceRecurringJob(name).In(tn.namespace).Schedule(text, "").Obj()
 		if err := tn.editor.Create(t.Context(), recurring); err != nil {
 			if !apierrors.IsInvalid(err) && !apierrors.IsBadRequest(err) {
-				t.Errorf("%q is answered: %v", text, err)
+				t.Errorf("schedule %q: %v", text, err)
 			}
 			continue
 		}
-		testenv.Eventually(t, fmt.Sprintf("the operator tells of %q", text), func(ctx context.Context) error {
+		testenv.Eventually(t, fmt.Sprintf("the operator reports the schedule %q", text), func(ctx context.Context) error {
 			if err := tn.admin.Get(ctx, client.ObjectKeyFromObject(recurring), recurring); err != nil {
 				return err
 			}
 			if recurring.Status.ObservedGeneration != recurring.Generation || meta.FindStatusCondition(recurring.Status.Conditions, v1alpha1.ConditionReady) == nil {
-				return errors.New("it does not")
+				return fmt.Errorf("its status is %+v", recurring.Status)
 			}
 			return nil
 		})
 	}
 	tn.run("afterwards")
-	tn.sound()
+	tn.checkOperator()
 }
 
-// TestHostileSizes: the largest of everything that the API server takes.
+// TestHostileSizes creates jobs with the largest values that the API server accepts.
 func TestHostileSizes(t *testing.T) {
 	t.Parallel()
 	tn := newTenant(t, "sizes")
@@ -235,13 +235,13 @@ func TestHostileSizes(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := tn.waitState("parents", v1alpha1.StateAwaiting).Status.Message; len(got) > 2048 {
-		t.Errorf("a message of %d bytes", len(got))
+		t.Errorf("the message has %d bytes", len(got))
 	}
 	tn.run("afterwards")
-	tn.sound()
+	tn.checkOperator()
 }
 
-// run a job of good will: nothing before it has stalled the operator.
+// run runs an ordinary job, to check that nothing before it has stalled the operator.
 func (tn *tenant) run(name string) {
 	tn.Helper()
 	if err := tn.editor.Create(tn.Context(), tn.job(name)); err != nil {

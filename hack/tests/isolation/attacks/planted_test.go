@@ -3,6 +3,7 @@ package attacks
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -20,14 +21,14 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-// TestAPlantedJobIsNoAttempt: one under the name of an attempt is not adopted, not
-// deleted, and its end is nobody's result, whatever labels it carries.
+// TestAPlantedJobIsNoAttempt checks that a planted Job with the name and labels of an
+// attempt is neither adopted nor deleted, and that its result is not used.
 func TestAPlantedJobIsNoAttempt(t *testing.T) {
 	t.Parallel()
 	tn := newTenant(t, "planted-job")
 	planted := tn.stolen("trap-1")
 	if err := tn.insider.Create(t.Context(), planted.DeepCopy()); !apierrors.IsForbidden(err) {
-		t.Errorf("a Job that looks like an attempt is answered: %v", err)
+		t.Errorf("a Job that looks like an attempt: %v", err)
 	}
 	if err := tn.kubernetes.Create(t.Context(), planted); err != nil {
 		t.Fatal(err)
@@ -38,7 +39,7 @@ func TestAPlantedJobIsNoAttempt(t *testing.T) {
 	}
 	job := tn.stalledBy("trap")
 	if len(job.Status.Attempts) > 0 || job.Status.Result != nil || !strings.Contains(job.Status.Message, `"trap-1"`) {
-		t.Errorf("the planted Job is taken for an attempt: %+v", job.Status)
+		t.Errorf("the planted Job counts as an attempt: %+v", job.Status)
 	}
 	tn.untouched(planted)
 	// Once it is gone, the job runs.
@@ -48,8 +49,7 @@ func TestAPlantedJobIsNoAttempt(t *testing.T) {
 	tn.waitState("trap", v1alpha1.StateSucceeded)
 }
 
-// TestAPlantedJobOfAnEarlierWorkspaceJobIsNoAttempt: the names are the same, the UIDs are
-// not.
+// TestAPlantedJobOfAnEarlierWorkspaceJobIsNoAttempt uses the same name with another UID.
 func TestAPlantedJobOfAnEarlierWorkspaceJobIsNoAttempt(t *testing.T) {
 	t.Parallel()
 	tn := newTenant(t, "planted-earlier")
@@ -64,13 +64,13 @@ func TestAPlantedJobOfAnEarlierWorkspaceJobIsNoAttempt(t *testing.T) {
 		t.Fatal(err)
 	}
 	if job := tn.stalledBy("again"); len(job.Status.Attempts) > 0 {
-		t.Errorf("an earlier job's attempt is taken for this one's: %+v", job.Status)
+		t.Errorf("an earlier job's attempt counts as one of this job: %+v", job.Status)
 	}
 	tn.untouched(planted)
 }
 
-// TestAPlantedCronJobIsNoSchedule: it is left alone, and the recurring job says who is in
-// the way.
+// TestAPlantedCronJobIsNoSchedule checks that a planted CronJob is left alone, and that the
+// recurring job reports that it is in the way.
 func TestAPlantedCronJobIsNoSchedule(t *testing.T) {
 	t.Parallel()
 	tn := newTenant(t, "planted-cron")
@@ -79,7 +79,7 @@ func TestAPlantedCronJobIsNoSchedule(t *testing.T) {
 		Spec:       batchv1.CronJobSpec{Schedule: "0 0 1 1 *", Suspend: new(true), JobTemplate: batchv1.JobTemplateSpec{Spec: tn.stolen("any").Spec}},
 	}
 	if err := tn.insider.Create(t.Context(), planted.DeepCopy()); !apierrors.IsForbidden(err) {
-		t.Errorf("a CronJob that looks like the operator's is answered: %v", err)
+		t.Errorf("a CronJob that looks like the operator's: %v", err)
 	}
 	if err := tn.kubernetes.Create(t.Context(), planted); err != nil {
 		t.Fatal(err)
@@ -94,16 +94,17 @@ func TestAPlantedCronJobIsNoSchedule(t *testing.T) {
 		}
 		condition := meta.FindStatusCondition(recurring.Status.Conditions, v1alpha1.ConditionStalled)
 		if condition == nil || condition.Reason != v1alpha1.ReasonNameTaken {
-			return errors.New("it is not")
+			return fmt.Errorf("its conditions are %+v", recurring.Status.Conditions)
 		}
 		return nil
 	})
 	tn.untouched(planted)
 }
 
-// TestAPlantedFenceIsToldAndLeftAlone: in a namespace that is handed over, somebody else's
-// object under a name of ours stays as it is, and keeps jobs from running.
-func TestAPlantedFenceIsToldAndLeftAlone(t *testing.T) {
+// TestAPlantedFenceIsReportedAndLeftAlone checks that, in a namespace that is handed over,
+// an object with the name of one of the operator's stays as it is and keeps jobs from
+// running.
+func TestAPlantedFenceIsReportedAndLeftAlone(t *testing.T) {
 	t.Parallel()
 	shared.Operator(t)
 	for name, plant := range map[string]client.Object{
@@ -146,7 +147,7 @@ func TestAPlantedFenceIsToldAndLeftAlone(t *testing.T) {
 				}
 				condition := meta.FindStatusCondition(ws.Status.Conditions, v1alpha1.ConditionStalled)
 				if condition == nil || condition.Reason != v1alpha1.ReasonNameTaken || !strings.Contains(condition.Message, `"`+plant.GetName()+`"`) {
-					return errors.New("it is not")
+					return fmt.Errorf("its conditions are %+v", ws.Status.Conditions)
 				}
 				return nil
 			})
@@ -161,7 +162,7 @@ func TestAPlantedFenceIsToldAndLeftAlone(t *testing.T) {
 	}
 }
 
-// stolen is a Job with all that an attempt's has but its owner.
+// stolen returns a copy of another job's attempt under a new name.
 func (tn *tenant) stolen(name string) *batchv1.Job {
 	tn.Helper()
 	bait := "bait-" + name
@@ -187,24 +188,24 @@ func (tn *tenant) finished(planted *batchv1.Job) {
 			return err
 		}
 		if planted.Status.Succeeded == 0 {
-			return errors.New("it has not")
+			return errors.New("it has not ended")
 		}
 		return nil
 	})
 }
 
-// untouched: it is there, and as it was.
+// untouched checks that a planted object has not been changed or deleted.
 func (tn *tenant) untouched(planted client.Object) {
 	tn.Helper()
 	live, ok := planted.DeepCopyObject().(client.Object)
 	if !ok {
-		tn.Fatal("an object whose copy is none")
+		tn.Fatal("the copy of an object is not an object")
 	}
 	if err := tn.admin.Get(tn.Context(), client.ObjectKeyFromObject(planted), live); err != nil {
 		tn.Fatal(err)
 	}
 	if live.GetUID() != planted.GetUID() || live.GetGeneration() != planted.GetGeneration() || live.GetDeletionTimestamp() != nil ||
 		len(live.GetOwnerReferences()) != len(planted.GetOwnerReferences()) || len(live.GetLabels()) != len(planted.GetLabels()) {
-		tn.Errorf("it was touched: %+v", live)
+		tn.Errorf("the planted object has changed: %+v", live)
 	}
 }

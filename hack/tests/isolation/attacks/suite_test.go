@@ -24,13 +24,13 @@ var shared = testenv.Shared{Options: testenv.Options{SimulatedNode: true, Polici
 
 func TestMain(m *testing.M) { os.Exit(shared.Run(m)) }
 
-// tenant is a workspace and those who would abuse it.
+// tenant is a workspace, with clients of those who would abuse it.
 type tenant struct {
 	*testing.T
 	name, namespace string
-	// admin is the cluster's; editor may write the tenant's jobs and nothing else;
-	// insider has been given all rights in the namespace, which no role of ours gives.
-	// Neither is let off by the admission policies, but kubernetes is.
+	// admin is a cluster admin. editor may write the tenant's jobs and nothing else.
+	// insider has all rights in the namespace, which no role of a workspace gives. The
+	// admission policies bind all three, but not kubernetes.
 	admin, editor, insider, kubernetes client.Client
 }
 
@@ -57,7 +57,7 @@ func newTenant(t *testing.T, name string, options ...func(*v1alpha1.Workspace)) 
 	if err := tn.admin.Create(t.Context(), binding); err != nil {
 		t.Fatal(err)
 	}
-	testenv.Eventually(t, "the rights are there", func(ctx context.Context) error {
+	testenv.Eventually(t, "the rights are in force", func(ctx context.Context) error {
 		return errors.Join(tn.editor.List(ctx, &v1alpha1.WorkspaceJobList{}, client.InNamespace(tn.namespace)),
 			tn.insider.List(ctx, &corev1.SecretList{}, client.InNamespace(tn.namespace)))
 	})
@@ -79,7 +79,7 @@ func (tn *tenant) job(name string) *v1alpha1.WorkspaceJob {
 	return objects.MakeWorkspaceJob(name).In(tn.namespace).Args(`{}`).Obj()
 }
 
-// waitState of the job, and what its status tells then.
+// waitState waits until the job is in a state, and returns it.
 func (tn *tenant) waitState(name string, want v1alpha1.JobState) *v1alpha1.WorkspaceJob {
 	tn.Helper()
 	return tn.waitJob(name, "is "+string(want), func(job *v1alpha1.WorkspaceJob) bool { return job.Status.State == want })
@@ -100,7 +100,7 @@ func (tn *tenant) waitJob(name, what string, wanted func(*v1alpha1.WorkspaceJob)
 	return job
 }
 
-// stalledBy waits until the job says that somebody is in the way.
+// stalledBy waits until the job reports that another object is in the way.
 func (tn *tenant) stalledBy(name string) *v1alpha1.WorkspaceJob {
 	tn.Helper()
 	return tn.waitJob(name, "is Stalled: NameTaken", func(job *v1alpha1.WorkspaceJob) bool {
@@ -109,7 +109,7 @@ func (tn *tenant) stalledBy(name string) *v1alpha1.WorkspaceJob {
 	})
 }
 
-// attempt is the first attempt's Job.
+// attempt waits for the first attempt's Job and returns it.
 func (tn *tenant) attempt(name string) *batchv1.Job {
 	tn.Helper()
 	child := &batchv1.Job{}
@@ -119,7 +119,7 @@ func (tn *tenant) attempt(name string) *batchv1.Job {
 	return child
 }
 
-// loose is the job as an object with fields that its kind has not.
+// loose returns a job with fields that its kind does not have.
 func (tn *tenant) loose(name string, fields map[string]any) *unstructured.Unstructured {
 	spec := map[string]any{"handler": "sql"}
 	for field, value := range fields {

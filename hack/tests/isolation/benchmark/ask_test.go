@@ -16,7 +16,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// apiResource is one that the API server tells of, or a subresource ("pods/exec").
+// apiResource is a resource that the API server serves, or a subresource ("pods/exec").
 type apiResource struct {
 	schema.GroupVersion
 	name       string
@@ -24,7 +24,7 @@ type apiResource struct {
 	verbs      []string
 }
 
-// String is its name as RBAC's users write it.
+// String returns the resource's name as it is written with its group.
 func (r apiResource) String() string {
 	if r.Group == "" {
 		return r.name
@@ -36,7 +36,7 @@ func (r apiResource) String() string {
 	return base + "." + r.Group
 }
 
-// base is the resource that a subresource belongs to.
+// base returns the resource that a subresource belongs to.
 func (r apiResource) base() string {
 	base, _, _ := strings.Cut(r.name, "/")
 	return base
@@ -44,7 +44,7 @@ func (r apiResource) base() string {
 
 func (r apiResource) isSub() bool { return strings.Contains(r.name, "/") }
 
-// discover lists what the API server has, each group and name once.
+// discover lists what the API server serves, each group and name once.
 func (c *clusterT) discover() []apiResource {
 	c.Helper()
 	d, err := discovery.NewDiscoveryClientForConfig(c.env.Config)
@@ -71,7 +71,7 @@ func (c *clusterT) discover() []apiResource {
 	return all
 }
 
-// family is a resource with its subresources.
+// family returns a resource and its subresources.
 func (c *clusterT) family(group, name string) []apiResource {
 	c.Helper()
 	found := slices.DeleteFunc(slices.Clone(c.api), func(r apiResource) bool { return r.Group != group || r.base() != name })
@@ -92,18 +92,18 @@ func (c *clusterT) resource(group, name string) apiResource {
 	return apiResource{}
 }
 
-// request is one thing that somebody asks of the API server. Nothing is ever done:
-// what is not refused is a dry run.
+// request is a request to the API server. It changes nothing if it is allowed, since it is
+// a dry run.
 type request struct {
 	verb            string
 	resource        apiResource
 	namespace, name string
 	body            any
-	// lax has the API server drop fields that it doesn't know.
+	// lax makes the API server drop unknown fields instead of refusing them.
 	lax bool
 }
 
-// methods are HTTP's for RBAC's verbs.
+// methods are the HTTP methods of RBAC's verbs.
 var methods = map[string]string{
 	"get": http.MethodGet, "list": http.MethodGet, "watch": http.MethodGet, "create": http.MethodPost, "update": http.MethodPut,
 	"patch": http.MethodPatch, "delete": http.MethodDelete, "deletecollection": http.MethodDelete,
@@ -132,8 +132,8 @@ func (r request) path() string {
 	return strings.Join(parts, "/")
 }
 
-// clients are kept: a connection for each of thousands of requests would run out of
-// ports.
+// clients are reused, since a connection for each of thousands of requests would use up
+// the ports.
 var clients sync.Map
 
 func (c *clusterT) clientOf(user string) rest.Interface {
@@ -154,15 +154,15 @@ func (c *clusterT) clientOf(user string) rest.Interface {
 	return made
 }
 
-// clusterAdmin is nobody else.
+// clusterAdmin is the user with the cluster's own configuration.
 const clusterAdmin = ""
 
-// ask does the request as the user, and returns what came back.
+// ask sends the request as the user and returns the answer.
 func (c *clusterT) ask(user string, r request) ([]byte, error) {
 	c.Helper()
 	method, ok := methods[r.verb]
 	if !ok {
-		c.Fatalf("no request is a %q", r.verb)
+		c.Fatalf("unknown verb %q", r.verb)
 	}
 	call := c.clientOf(user).Verb(method).AbsPath(r.path()).SetHeader("Accept", "application/json")
 	switch r.verb {
@@ -190,14 +190,14 @@ func (c *clusterT) ask(user string, r request) ([]byte, error) {
 		call.Param("dryRun", "All")
 	}
 	result := call.Do(c.Context())
-	// Raw alone does not read the Status that the API server refuses with.
+	// Raw alone does not decode the Status in a refusal.
 	if err := result.Error(); err != nil {
 		return nil, err
 	}
 	return result.Raw()
 }
 
-// Who stops a request.
+// What refuses a request.
 const (
 	byRBAC        = "RBAC"
 	byEscalation  = "RBAC's escalation check"
@@ -209,7 +209,7 @@ const (
 	byOther       = "something else"
 )
 
-// refusal is who stopped a request, and why.
+// refusal is what refused a request, and why.
 type refusal struct{ who, why string }
 
 func (r refusal) String() string { return r.who + ": " + r.why }
@@ -222,9 +222,9 @@ var (
 	unknownField    = regexp.MustCompile(`unknown field "([^"]+)"`)
 )
 
-// judge reads an answer of the API server. Only the words that each of them has for
-// its refusals count: any other error is nobody's who should refuse.
-func judge(err error) refusal {
+// refusalOf returns what refused a request. It knows the exact words of each refusal, so
+// that any other error counts as byOther.
+func refusalOf(err error) refusal {
 	if err == nil {
 		return refusal{who: byNobody}
 	}
@@ -253,20 +253,20 @@ func judge(err error) refusal {
 	}
 }
 
-// rbacRefusal is RBAC's refusal of just this request.
+// rbacRefusal returns RBAC's refusal of exactly this request.
 func (r request) rbacRefusal() refusal {
 	return refusal{byRBAC, r.verb + " " + r.resource.name + " in " + r.resource.Group}
 }
 
-// refusedByRBAC does all requests as all users. It returns those that RBAC let
-// through, and how many there were.
+// refusedByRBAC sends all requests as all users. It returns those that RBAC did not refuse,
+// and the number of requests.
 func (c *clusterT) refusedByRBAC(users []string, requests []request) (through []string, count int) {
 	c.Helper()
 	for _, user := range users {
 		for _, r := range requests {
 			count++
 			_, err := c.ask(user, r)
-			if judge(err) != r.rbacRefusal() {
+			if refusalOf(err) != r.rbacRefusal() {
 				through = append(through, fmt.Sprintf("%s as %s (%v)", r, user, err))
 			}
 		}
@@ -274,7 +274,7 @@ func (c *clusterT) refusedByRBAC(users []string, requests []request) (through []
 	return through, count
 }
 
-// wantRBAC fails the test if RBAC lets one of the requests through.
+// wantRBAC fails the test unless RBAC refuses all requests, and returns their number.
 func (c *clusterT) wantRBAC(users []string, requests []request) int {
 	c.Helper()
 	through, count := c.refusedByRBAC(users, requests)
@@ -283,15 +283,15 @@ func (c *clusterT) wantRBAC(users []string, requests []request) int {
 			c.Errorf("and %d more", len(through)-i)
 			break
 		}
-		c.Errorf("RBAC lets through: %s", each)
+		c.Errorf("RBAC does not refuse: %s", each)
 	}
 	if count == 0 {
-		c.Error("nothing was asked")
+		c.Error("there was no request")
 	}
 	return count
 }
 
-// every is every verb that the API server has for the resources.
+// every returns requests with every verb that the API server has for the resources.
 func every(resources []apiResource, namespace, name string) []request {
 	var all []request
 	for _, r := range resources {
@@ -302,8 +302,8 @@ func every(resources []apiResource, namespace, name string) []request {
 	return all
 }
 
-// writes are the requests that change something, and those to subresources, by which
-// one gets into a pod. Members may read logs.
+// writes returns the requests that change something, and those to subresources, which may
+// be a way into a pod. Members may read logs.
 func writes(resources []apiResource, namespace, name string) []request {
 	return slices.DeleteFunc(every(resources, namespace, name), func(r request) bool {
 		reads := slices.Contains([]string{"get", "list", "watch"}, r.verb)

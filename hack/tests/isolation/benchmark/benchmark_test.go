@@ -17,25 +17,26 @@ const (
 	page     = "../../../../docs/isolation-benchmark.md"
 	tableTop = "<!-- table: hack/tests/isolation/benchmark writes this -->\n"
 	tableEnd = "<!-- end of table -->"
-	mend     = "make cluster-tool && CLUSTER=$PWD/bin/cluster go test ./hack/tests/isolation/benchmark -update"
+	rewrite  = "make cluster-tool && CLUSTER=$PWD/bin/cluster go test ./hack/tests/isolation/benchmark -update"
 )
 
 // row is one check of the benchmark.
 type row struct {
-	// id is the benchmark's; "open" for one that it describes and never implemented.
+	// id is the benchmark's ID, or "open" for a check that it describes but does not
+	// implement.
 	id string
-	// what is checked, and what the benchmark asks for.
+	// what is the name of the check, and asks what the benchmark asks for.
 	what, asks string
-	// differs: why it is not so here, on purpose.
+	// differs says why this operator deliberately differs, if it does.
 	differs string
 	check   func(*clusterT, *seen)
 }
 
-// seen is what a row's check saw, for the table. Whatever is not as it should be
-// fails the test, and then no table is written or compared.
+// seen is what a row's check found, for the table. If something is wrong the test fails,
+// and no table is written or compared.
 type seen struct{ by [3][]string }
 
-// Who tried: a member, somebody who may make pods, or a member through our kinds.
+// Who tried: a member, a user who may create pods, or a member through a job or schedule.
 const (
 	members = iota
 	maker
@@ -46,7 +47,7 @@ func (s *seen) say(who int, format string, args ...any) {
 	s.by[who] = append(s.by[who], fmt.Sprintf(format, args...))
 }
 
-// cells are the table's, one for each who tried.
+// cells returns the cells of the table, one for each who tried.
 func (s *seen) cells() string {
 	var cells []string
 	for _, lines := range s.by {
@@ -59,7 +60,7 @@ func rows() []row {
 	return slices.Concat(borderRows(), podRows(), limitRows(), ownRows(), storageRows(), networkRows())
 }
 
-// TestBenchmark runs all rows, and compares what they saw with the page.
+// TestBenchmark runs all rows, and compares what they found with the page.
 func TestBenchmark(t *testing.T) {
 	c := cluster(t)
 	c.tenants()
@@ -72,14 +73,14 @@ func TestBenchmark(t *testing.T) {
 			r.check(c.of(t), &s)
 			for who := range s.by {
 				if len(s.by[who]) == 0 {
-					t.Errorf("nothing was tried as %d", who)
+					t.Errorf("nothing was tried by %d", who)
 				}
 			}
 			lines[i] = fmt.Sprintf("| %d | **%s**<br>%s | %s | %s | %s |", i+1, r.what, r.id, r.asks, s.cells(), orNo(r.differs))
 		})
 	}
 	if t.Failed() || slices.Contains(lines, "") {
-		return // a row failed, or -run has left some out
+		return // a row failed, or -run excluded some
 	}
 	header := "| | check | requirement | a member | a user who may create pods | through jobs | differs |\n| --- | --- | --- | --- | --- | --- | --- |\n"
 	compare(t, header+strings.Join(lines, "\n")+"\n")
@@ -108,14 +109,14 @@ func compare(t *testing.T, table string) {
 		return
 	}
 	if !*update {
-		t.Fatalf("%s differs from what was seen; `%s` writes it (-page +seen):\n%s", page, mend, cmp.Diff(string(text), fresh))
+		t.Fatalf("%s differs from what was seen; `%s` writes it (-page +seen):\n%s", page, rewrite, cmp.Diff(string(text), fresh))
 	}
 	if err := os.WriteFile(page, []byte(fresh), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// code marks words as code, for the table.
+// code formats words as code, for the table.
 func code(words ...string) string {
 	marked := make([]string, len(words))
 	for i, word := range words {
@@ -124,7 +125,7 @@ func code(words ...string) string {
 	return strings.Join(marked, ", ")
 }
 
-// distinct: each word once, in order.
+// distinct sorts words and removes duplicates.
 func distinct(words []string) []string {
 	words = slices.Clone(words)
 	slices.Sort(words)

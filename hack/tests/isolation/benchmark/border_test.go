@@ -18,7 +18,7 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-// borderRows are the checks of what is not the tenant's.
+// borderRows returns the checks of objects that don't belong to the tenant.
 func borderRows() []row {
 	return []row{
 		{
@@ -44,13 +44,13 @@ func checkClusterResources(c *clusterT, s *seen) {
 			requests[i].name = acmeSpace
 		}
 	}
-	// Anybody may ask who they are and what they may do.
+	// Everybody may ask who they are and what they may do.
 	about := func(r request) bool {
 		return r.verb == "create" && slices.Contains([]string{"selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"}, r.resource.name)
 	}
 	own := slices.DeleteFunc(slices.Clone(requests), func(r request) bool { return !about(r) })
 	others := slices.DeleteFunc(slices.Clone(requests), about)
-	// Kubernetes lets every ServiceAccount read these, for they are public.
+	// Kubernetes lets every ServiceAccount read these, since they are public.
 	bundles := slices.DeleteFunc(slices.Clone(others), func(r request) bool {
 		return r.resource.name != "clustertrustbundles" || !slices.Contains([]string{"get", "list", "watch"}, r.verb)
 	})
@@ -61,14 +61,14 @@ func checkClusterResources(c *clusterT, s *seen) {
 	count += c.wantRBAC(append(membersOf(acme)[:3], deployer), others)
 	through, asked := c.refusedByRBAC([]string{runner(acme)}, bundles)
 	if len(through) != asked {
-		c.Errorf("of %d requests to read trust bundles only %d are let through: %v", asked, len(through), through)
+		c.Errorf("of %d requests to read trust bundles only %d were allowed: %v", asked, len(through), through)
 	}
 	s.say(members, "RBAC refuses all %d requests of every verb to the %d cluster-scoped resources and their subresources, including the tenant's own Workspace and namespace", count, len(resources)-len(own))
 	s.say(maker, "the same")
 	s.say(members, "the ServiceAccount of their pods, whose token no pod has, may read %s as every ServiceAccount may: public certificates", code("clustertrustbundles.certificates.k8s.io"))
 	through, asked = c.refusedByRBAC(append(membersOf(acme), deployer), own)
 	if len(through) != asked {
-		c.Errorf("of %d questions about oneself only %d are let through: %v", asked, len(through), through)
+		c.Errorf("of %d questions of users about themselves only %d were allowed: %v", asked, len(through), through)
 	}
 	var questions []string
 	for _, r := range own {
@@ -90,7 +90,7 @@ func checkClusterResources(c *clusterT, s *seen) {
 }
 
 // checkPlatformObjects tries to change everything in the namespace that the operator
-// made, but for the jobs that a tenant's own schedules made.
+// created, except for the Jobs of a tenant's own schedules.
 func checkPlatformObjects(c *clusterT, s *seen) {
 	var found []string
 	count := 0
@@ -114,18 +114,18 @@ func checkPlatformObjects(c *clusterT, s *seen) {
 	}
 	for _, want := range []string{"NetworkPolicy", "ResourceQuota", "LimitRange", "ServiceAccount", "RoleBinding", "Job"} {
 		if !slices.Contains(found, want) {
-			c.Errorf("the operator made no %s that was found", want)
+			c.Errorf("found no %s of the operator", want)
 		}
 	}
 	count += c.wantRBAC(users, writes(c.family("", "namespaces"), "", acmeSpace))
 	s.say(members, "RBAC refuses all %d requests to change the namespace, or in it each %s that the operator made", count, code(distinct(found)...))
 	s.say(maker, "the same, except for Jobs and pods")
 	c.membersWriteTheirOwn(s)
-	c.migrationIsNotTaken(s)
+	c.migrationIsProtected(s)
 }
 
-// managed are the objects in acme's namespace that the operator made for the
-// workspace; what it made for a tenant's jobs comes and goes.
+// managed returns the objects in acme's namespace that the operator created for the
+// workspace, without those of a tenant's jobs, which come and go.
 func (c *clusterT) managed(r apiResource) []unstructured.Unstructured {
 	c.Helper()
 	content, err := c.ask(clusterAdmin, request{verb: "list", resource: r, namespace: acmeSpace})
@@ -143,12 +143,12 @@ func (c *clusterT) managed(r apiResource) []unstructured.Unstructured {
 	})
 }
 
-// membersWriteTheirOwn is the positive control: what is the tenant's, its editors
-// write, but for the status.
+// membersWriteTheirOwn is the positive control: editors may write the tenant's own objects,
+// but not their status.
 func (c *clusterT) membersWriteTheirOwn(s *seen) {
 	c.Helper()
 	for _, kind := range []string{jobKind, recurringKind} {
-		create := request{verb: "create", resource: c.ours(kind), namespace: acmeSpace, body: plainJob(kind)}
+		create := request{verb: "create", resource: c.kindResource(kind), namespace: acmeSpace, body: plainJob(kind)}
 		for _, user := range []string{editor(acme), admin(acme)} {
 			if _, err := c.ask(user, create); err != nil {
 				c.Errorf("%s can't %s: %v", user, create, err)
@@ -163,9 +163,9 @@ func (c *clusterT) membersWriteTheirOwn(s *seen) {
 	s.say(members, "editors and admins write jobs; their status nobody: RBAC refuses %d requests", count)
 }
 
-// migrationIsNotTaken: a job whose attempt would have the name of the operator's own
-// Job does not get at it, nor does one that pretends that a schedule made it.
-func (c *clusterT) migrationIsNotTaken(s *seen) {
+// migrationIsProtected checks that two kinds of jobs can't take over the migration's Job: one
+// whose attempt would have its name, and one that pretends to be a run of a schedule.
+func (c *clusterT) migrationIsProtected(s *seen) {
 	c.Helper()
 	before := c.migrationOf(acmeSpace)
 	schedule := plainJob(recurringKind)
@@ -179,21 +179,21 @@ func (c *clusterT) migrationIsNotTaken(s *seen) {
 	pretender.SetOwnerReferences([]metav1.OwnerReference{{
 		APIVersion: schedule.GetAPIVersion(), Kind: recurringKind, Name: schedule.GetName(), UID: schedule.GetUID(), Controller: new(true),
 	}})
-	for what, job := range map[string]*unstructured.Unstructured{"of the name": plain, "that pretends to be a schedule's": pretender} {
+	for what, job := range map[string]*unstructured.Unstructured{"with the name": plain, "that pretends to be a schedule's": pretender} {
 		c.createAs(editor(acme), job, false)
-		testenv.Eventually(c, "a job "+what+" is told that the name is taken", func(ctx context.Context) error {
+		testenv.Eventually(c, "a job "+what+" reports that the name is in use", func(ctx context.Context) error {
 			return c.jobSays(ctx, job, before.Name)
 		})
 		c.remove(job)
 		after := c.migrationOf(acmeSpace)
 		if after.UID != before.UID || after.Generation != before.Generation || len(after.OwnerReferences) != 1 || after.DeletionTimestamp != nil {
-			c.Errorf("a job %s has got at the migration: %v", what, after.ObjectMeta)
+			c.Errorf("a job %s has changed the migration: %v", what, after.ObjectMeta)
 		}
 	}
 	s.say(kinds, "a job whose attempt has the name of the operator's own Job is refused, and the Job stays as it is")
 }
 
-// checkOtherTenants tries every verb on everything in the other's namespace, and in
+// checkOtherTenants tries every verb on everything in the other tenant's namespace, and in
 // all namespaces at once.
 func checkOtherTenants(c *clusterT, s *seen) {
 	resources := slices.DeleteFunc(slices.Clone(c.api), func(r apiResource) bool { return !r.namespaced })
@@ -212,7 +212,7 @@ func checkOtherTenants(c *clusterT, s *seen) {
 	count += c.wantRBAC([]string{deployer}, every(resources, globexSpace, "any"))
 	s.say(members, "RBAC refuses all %d requests of every verb to the %d namespaced resources and subresources in the other's namespace, and to list or watch them in all namespaces", count, len(resources))
 	for _, of := range []string{acme, globex} {
-		r := request{verb: "list", resource: c.ours(jobKind), namespace: "workspace-" + of}
+		r := request{verb: "list", resource: c.kindResource(jobKind), namespace: "workspace-" + of}
 		for _, user := range membersOf(of)[:3] {
 			if _, err := c.ask(user, r); err != nil {
 				c.Errorf("%s can't %s: %v", user, r, err)
@@ -223,8 +223,8 @@ func checkOtherTenants(c *clusterT, s *seen) {
 	c.refersToNobodyElse(s)
 }
 
-// refersToNobodyElse: a job names other jobs, and those are looked for in its own
-// namespace only.
+// refersToNobodyElse checks that the jobs that a job refers to are only those of its own
+// namespace.
 func (c *clusterT) refersToNobodyElse(s *seen) {
 	c.Helper()
 	theirs := plainJob(recurringKind)
@@ -243,7 +243,7 @@ func (c *clusterT) refersToNobodyElse(s *seen) {
 	set(triggers, map[string]any{"recurringJobRef": map[string]any{"name": "theirs"}}, "spec")
 	for reason, job := range map[string]*unstructured.Unstructured{v1alpha1.ReasonParentMissing: follows, v1alpha1.ReasonRecurringJobNotFound: triggers} {
 		c.createAs(editor(acme), job, false)
-		testenv.Eventually(c, "a job that names another tenant's is told "+reason, func(ctx context.Context) error {
+		testenv.Eventually(c, "a job that refers to another tenant's reports "+reason, func(ctx context.Context) error {
 			live := &v1alpha1.WorkspaceJob{}
 			if err := c.Get(ctx, client.ObjectKeyFromObject(job), live); err != nil {
 				return err
@@ -264,15 +264,15 @@ func (c *clusterT) refersToNobodyElse(s *seen) {
 	} {
 		job := plainJob(jobKind)
 		set(job, spec, "spec")
-		_, err := c.ask(editor(acme), request{verb: "create", resource: c.ours(jobKind), namespace: acmeSpace, body: job})
-		if got, want := judge(err), (refusal{bySchema, field}); got != want {
+		_, err := c.ask(editor(acme), request{verb: "create", resource: c.kindResource(jobKind), namespace: acmeSpace, body: job})
+		if got, want := refusalOf(err), (refusal{bySchema, field}); got != want {
 			c.Errorf("a job with %s: %s, not %s", field, got, want)
 		}
 	}
 	c.kindsCannotSay(s, map[string]any{"workspace": globex, "namespace": globexSpace, "queue": "workspace_globex"}, map[string]any{"envFrom": []any{map[string]any{"secretRef": map[string]any{"name": "database"}}}})
 }
 
-// ownRows are the checks of what the benchmark wants a tenant to do for itself.
+// ownRows returns the checks of what the benchmark wants tenants to do for themselves.
 func ownRows() []row {
 	return []row{
 		{
@@ -316,8 +316,8 @@ func checkRoleBindings(c *clusterT, s *seen) {
 	}, nil)
 }
 
-// checkEscalation asks for rights, and lets somebody who may write roles try to give
-// some that they don't have. The operator, which may bind three roles, is such a one.
+// checkEscalation asks for rights, and tries to grant more rights than the user has: as a
+// user who may write roles, and as the operator, which may bind three roles.
 func checkEscalation(c *clusterT, s *seen) {
 	users := append(membersOf(acme), deployer)
 	for _, user := range users {
@@ -352,7 +352,7 @@ func checkEscalation(c *clusterT, s *seen) {
 		{"roles", testenv.ManagerUser, roleOver("", "secrets"), refusal{byRBAC, "create roles in " + rbacv1.GroupName}},
 	} {
 		_, err := c.ask(each.user, request{verb: "create", resource: c.resource(rbacv1.GroupName, each.what), namespace: acmeSpace, body: each.body})
-		if got := judge(err); got != each.want {
+		if got := refusalOf(err); got != each.want {
 			c.Errorf("%s makes %s of %v: %s, not %s", each.user, each.what, each.body, got, each.want)
 		}
 	}
@@ -362,7 +362,7 @@ func checkEscalation(c *clusterT, s *seen) {
 	ws.Spec.Members[0].Role = "cluster-admin"
 	ws.APIVersion, ws.Kind = v1alpha1.GroupVersion.String(), "Workspace"
 	_, err := c.ask(clusterAdmin, request{verb: "create", resource: c.resource(v1alpha1.Group, "workspaces"), body: ws})
-	if got := judge(err); got.who != byValidation || !strings.Contains(got.why, "spec.members[0].role") {
+	if got := refusalOf(err); got.who != byValidation || !strings.Contains(got.why, "spec.members[0].role") {
 		c.Errorf("a Workspace with a member of another role: %s", got)
 	}
 	s.say(kinds, "the Workspace's schema knows no other role, whoever writes it")

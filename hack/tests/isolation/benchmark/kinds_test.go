@@ -20,13 +20,13 @@ import (
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
-// control is the pod template that the operator makes for a job that tries nothing.
+// control is the pod template that the operator creates for an ordinary job.
 var control corev1.PodTemplateSpec
 
-// made numbers the jobs.
+// made is the number of jobs that were created, for their names.
 var made atomic.Int32
 
-// plainJob is a WorkspaceJob as a tenant writes it.
+// plainJob returns an ordinary WorkspaceJob or WorkspaceRecurringJob.
 func plainJob(kind string) *unstructured.Unstructured {
 	template := map[string]any{"handler": "sql", "args": map[string]any{"statements": []any{"SELECT 1"}}}
 	object := &unstructured.Unstructured{Object: map[string]any{
@@ -45,8 +45,8 @@ const (
 	recurringKind = "WorkspaceRecurringJob"
 )
 
-// makeControl runs a job that tries nothing. Its pod is there, so nothing refuses it,
-// nor any that is the same.
+// makeControl creates an ordinary job and waits for its pod, which shows that nothing
+// refuses such a pod.
 func (c *clusterT) makeControl() {
 	c.Helper()
 	object := plainJob(jobKind)
@@ -61,7 +61,7 @@ func (c *clusterT) makeControl() {
 	}
 }
 
-// as is a client of somebody's.
+// as returns a client of a user.
 func (c *clusterT) as(user string, lax bool) client.Client {
 	c.Helper()
 	made, err := c.env.ClientAs(user)
@@ -75,7 +75,7 @@ func (c *clusterT) as(user string, lax bool) client.Client {
 	return client.WithFieldValidation(made, client.FieldValidation(validation))
 }
 
-// createAs has somebody create the object.
+// createAs creates the object as a user.
 func (c *clusterT) createAs(user string, object client.Object, lax bool) {
 	c.Helper()
 	if err := c.as(user, lax).Create(c.Context(), object); err != nil {
@@ -84,7 +84,7 @@ func (c *clusterT) createAs(user string, object client.Object, lax bool) {
 }
 
 // submit creates the object as a tenant's editor, and returns the pod template that the
-// operator makes of it.
+// operator creates for it.
 func (c *clusterT) submit(object *unstructured.Unstructured, lax bool) corev1.PodTemplateSpec {
 	c.Helper()
 	c.createAs(editor(acme), object, lax)
@@ -101,13 +101,13 @@ func (c *clusterT) submit(object *unstructured.Unstructured, lax bool) corev1.Po
 
 func (c *clusterT) waitFor(object client.Object, name string) {
 	c.Helper()
-	testenv.Eventually(c, fmt.Sprintf("there is %T %s", object, name), func(ctx context.Context) error {
+	testenv.Eventually(c, fmt.Sprintf("%T %s exists", object, name), func(ctx context.Context) error {
 		return c.Get(ctx, client.ObjectKey{Namespace: acmeSpace, Name: name}, object)
 	})
 }
 
-// carriers are the ways in which one may hope to say something about a pod, or about
-// its container.
+// carriers returns fields in which a tenant might try to set a field of a pod or of its
+// container.
 func carriers(podField, containerField map[string]any) map[string]any {
 	all := map[string]any{}
 	maps.Copy(all, containerField)
@@ -133,8 +133,8 @@ func carriers(podField, containerField map[string]any) map[string]any {
 	return all
 }
 
-// kindsCannotSay: neither of the tenants' kinds has a field for it, and nothing that
-// looks like one has an effect.
+// kindsCannotSay checks that neither of the tenants' kinds has a field for it, and that
+// nothing that looks like one has an effect.
 func (c *clusterT) kindsCannotSay(s *seen, podField, containerField map[string]any) {
 	c.Helper()
 	fields := carriers(podField, containerField)
@@ -145,13 +145,13 @@ func (c *clusterT) kindsCannotSay(s *seen, podField, containerField map[string]a
 	s.say(kinds, "no field %s; in args, labels and annotations it changes nothing in the pod", code(distinct(names)...))
 }
 
-// places are where a kind's fields could be, as paths.
+// places are the paths at which a kind's fields could be.
 var places = map[string][][]string{
 	jobKind:       {{"spec"}},
 	recurringKind: {{"spec"}, {"spec", "template"}},
 }
 
-// with puts the fields into a plain object, at the places.
+// with adds the fields to an ordinary object, at the paths.
 func with(fields map[string]any, kind string, paths ...[]string) (object *unstructured.Unstructured, named []string) {
 	object = plainJob(kind)
 	for _, path := range paths {
@@ -167,7 +167,7 @@ func with(fields map[string]any, kind string, paths ...[]string) (object *unstru
 	return object, named
 }
 
-// copyOf is a value as it is read from JSON.
+// copyOf returns a value as it is read from JSON.
 func copyOf(value any) any {
 	text, err := json.Marshal(value)
 	if err != nil {
@@ -180,7 +180,7 @@ func copyOf(value any) any {
 	return read
 }
 
-// fieldsAreUnknown: strict validation, which kubectl asks for, refuses each of them by
+// fieldsAreUnknown checks that strict validation, which kubectl uses, refuses all of them by
 // name, and nothing else.
 func (c *clusterT) fieldsAreUnknown(fields map[string]any) {
 	c.Helper()
@@ -188,21 +188,21 @@ func (c *clusterT) fieldsAreUnknown(fields map[string]any) {
 		r := c.resource(v1alpha1.Group, strings.ToLower(kind)+"s")
 		object, _ := with(nil, kind)
 		if _, err := c.ask(editor(acme), request{verb: "create", resource: r, namespace: acmeSpace, body: object}); err != nil {
-			c.Fatalf("a plain %s is refused: %v", kind, err)
+			c.Fatalf("an ordinary %s was refused: %v", kind, err)
 		}
 		object, named := with(fields, kind, paths...)
 		_, err := c.ask(editor(acme), request{verb: "create", resource: r, namespace: acmeSpace, body: object})
-		got := judge(err)
+		got := refusalOf(err)
 		said := strings.Fields(got.why)
 		slices.Sort(said)
 		if got.who != bySchema || !slices.Equal(said, named) {
-			c.Errorf("a %s with %q is refused by %s, for %q", kind, named, got.who, said)
+			c.Errorf("a %s with %q was refused by %s, for %q", kind, named, got.who, said)
 		}
 	}
 }
 
-// fieldsAreDropped: without validation the object is made without them, and so is the
-// pod.
+// fieldsAreDropped checks that without validation the object is created without the fields,
+// and so is the pod.
 func (c *clusterT) fieldsAreDropped(fields map[string]any) {
 	c.Helper()
 	for kind, paths := range places {
@@ -210,13 +210,13 @@ func (c *clusterT) fieldsAreDropped(fields map[string]any) {
 		want := plainJob(kind)
 		template := c.submit(object, true)
 		if diff := cmp.Diff(withoutDefaults(want), withoutDefaults(object)); diff != "" {
-			c.Errorf("a %s keeps what it can't say (-plain +made):\n%s", kind, diff)
+			c.Errorf("a %s keeps unknown fields (-want +got):\n%s", kind, diff)
 		}
 		c.sameAsControl(kind+" with fields that it doesn't have", template)
 	}
 }
 
-// withoutDefaults is the object's spec, but for what the API server adds.
+// withoutDefaults returns the object's spec without what the API server adds.
 func withoutDefaults(object *unstructured.Unstructured) any {
 	spec, _, _ := unstructured.NestedMap(object.Object, "spec")
 	for _, name := range []string{"timeZone", "concurrencyPolicy", "history"} {
@@ -225,7 +225,8 @@ func withoutDefaults(object *unstructured.Unstructured) any {
 	return spec
 }
 
-// nothingElseCounts: what a tenant may write freely says nothing about the pod.
+// nothingElseCounts checks that args, labels and annotations, which a tenant may write
+// freely, change nothing in the pod.
 func (c *clusterT) nothingElseCounts(fields map[string]any) {
 	c.Helper()
 	text, err := json.Marshal(fields)
@@ -253,18 +254,19 @@ func (c *clusterT) nothingElseCounts(fields map[string]any) {
 	}
 }
 
-// sameAsControl: the operator makes the same pod as of a job that tries nothing.
+// sameAsControl checks that a pod template is the same as that of an ordinary job.
 func (c *clusterT) sameAsControl(what string, template corev1.PodTemplateSpec) {
 	c.Helper()
 	if diff := cmp.Diff(specOf(control), specOf(template)); diff != "" {
-		c.Errorf("%s: its pod differs (-control +pod):\n%s", what, diff)
+		c.Errorf("%s: the pod differs (-control +pod):\n%s", what, diff)
 	}
 	for _, key := range []string{v1alpha1.LabelWorkspace, v1alpha1.LabelManagedBy} {
 		if template.Labels[key] != control.Labels[key] {
-			c.Errorf("%s: its pods' label %s is %q", what, key, template.Labels[key])
+			c.Errorf("%s: the pod's label %s is %q", what, key, template.Labels[key])
 		}
 	}
-	// These tell whose a pod is; a schedule's runs get most of them when they start.
+	// These say which job a pod belongs to. A schedule's runs get most of them when they
+	// start.
 	bookkeeping := []string{
 		v1alpha1.LabelJob, v1alpha1.LabelAttempt, v1alpha1.LabelRecurringJob, v1alpha1.AnnotationJobUID, v1alpha1.AnnotationRun,
 		batchv1.ControllerUidLabel, batchv1.JobNameLabel, "controller-uid", "job-name",
@@ -272,13 +274,13 @@ func (c *clusterT) sameAsControl(what string, template corev1.PodTemplateSpec) {
 	for _, pair := range [][2]map[string]string{{control.Labels, template.Labels}, {control.Annotations, template.Annotations}} {
 		for key, value := range pair[1] {
 			if known, found := pair[0][key]; (!found || known != value) && !slices.Contains(bookkeeping, key) {
-				c.Errorf("%s: its pods have %s=%s", what, key, value)
+				c.Errorf("%s: the pod has %s=%s", what, key, value)
 			}
 		}
 	}
 }
 
-// specOf is a pod's spec but for the handler's arguments.
+// specOf returns a pod's spec without the handler's arguments.
 func specOf(template corev1.PodTemplateSpec) *corev1.PodSpec {
 	spec := template.Spec.DeepCopy()
 	for i := range spec.Containers {

@@ -13,7 +13,7 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-// limitRows are the checks of quotas and of what they count.
+// limitRows returns the checks of quotas and of what they count.
 func limitRows() []row {
 	return []row{
 		{
@@ -37,14 +37,14 @@ func limitRows() []row {
 	}
 }
 
-// benchmarkCounts are what the benchmark looks for in a quota.
+// benchmarkCounts are the resources that the benchmark expects in a quota.
 var benchmarkCounts = []string{"pods", "services", "replicationcontrollers", "resourcequotas", "secrets", "configmaps", "persistentvolumeclaims", "services.nodeports", "services.loadbalancers"}
 
-// ourCounts are what the quota counts here beside those.
+// ourCounts are the resources that the quota counts in addition to those.
 var ourCounts = []string{"count/pods", "count/jobs.batch", "count/cronjobs.batch", "count/workspacejobs.jobs.openradius.io", "count/workspacerecurringjobs.jobs.openradius.io"}
 
-// over are containers that want more than the quota has, of one thing each where the
-// API lets them.
+// over are containers that exceed the quota, each in one resource only if the API allows
+// that.
 var over = []struct {
 	requests, limits corev1.ResourceList
 	why              string
@@ -73,35 +73,35 @@ func checkQuotas(c *clusterT, s *seen) {
 	s.say(members, "an admin sees the quota; it counts %s", code(distinct(counted)...))
 	c.membersMakeNoPods(s)
 	c.overQuota(s)
-	c.saysNothing(s)
+	c.defaultsCount(s)
 	c.jobOverQuota(s)
 }
 
-// overQuota: a pod that wants too much is refused, and it is the quota that does.
+// overQuota checks that the quota refuses a pod that exceeds it.
 func (c *clusterT) overQuota(s *seen) {
 	c.Helper()
 	try := func(requests, limits corev1.ResourceList) refusal {
 		pod := compliantPod("large", acmeSpace)
 		pod.Spec.Containers[0].Resources = corev1.ResourceRequirements{Requests: requests, Limits: limits}
 		_, err := c.ask(deployer, request{verb: "create", resource: c.resource("", "pods"), namespace: acmeSpace, body: pod})
-		return judge(err)
+		return refusalOf(err)
 	}
 	all := quantities("cpu", "100m", "memory", "64Mi", "ephemeral-storage", "64Mi")
 	if got := try(all, all); got.who != byNobody {
-		c.Fatalf("a small pod is refused by %s", got)
+		c.Fatalf("a small pod was refused by %s", got)
 	}
 	var reasons []string
 	for _, each := range over {
 		if got, want := try(each.requests, each.limits), (refusal{byQuota, each.why}); got != want {
-			c.Errorf("a pod that requests %v and is limited to %v: %s, not %s", each.requests, each.limits, got, want)
+			c.Errorf("a pod with requests %v and limits %v: %s, not %s", each.requests, each.limits, got, want)
 		}
 		reasons = append(reasons, each.why)
 	}
 	s.say(maker, "the quota refuses a pod over its %s", code(distinct(strings.Split(strings.Join(reasons, ","), ","))...))
 }
 
-// saysNothing: a container that asks for nothing is counted all the same.
-func (c *clusterT) saysNothing(s *seen) {
+// defaultsCount checks that a container without resources gets defaults, which count.
+func (c *clusterT) defaultsCount(s *seen) {
 	c.Helper()
 	live := compliantPod("silent", acmeSpace)
 	c.create(live)
@@ -111,13 +111,13 @@ func (c *clusterT) saysNothing(s *seen) {
 		"requests.ephemeral-storage": !got.Requests.StorageEphemeral().IsZero(), "limits.ephemeral-storage": !got.Limits.StorageEphemeral().IsZero(),
 	} {
 		if !value {
-			c.Errorf("a container that says nothing has no %s", name)
+			c.Errorf("a container without resources got no %s", name)
 		}
 	}
 	s.say(maker, "a container without resources gets those of the LimitRange, so it counts")
 }
 
-// jobOverQuota: a job may ask for more than there is, and gets no pod.
+// jobOverQuota checks that a job that exceeds the quota gets no pod, and says so.
 func (c *clusterT) jobOverQuota(s *seen) {
 	c.Helper()
 	job := plainJob(jobKind)
@@ -128,15 +128,15 @@ func (c *clusterT) jobOverQuota(s *seen) {
 	c.waitFor(child, job.GetName()+"-1")
 	const why = "exceeded quota: workspace-jobs, requested: requests.cpu=5,"
 	testenv.Eventually(c, "the job's pod is refused", func(ctx context.Context) error {
-		return c.toldOf(ctx, child, func(said string) bool { return strings.Contains(said, why) })
+		return c.hasEvent(ctx, child, func(said string) bool { return strings.Contains(said, why) })
 	})
-	testenv.Eventually(c, "the job tells", func(ctx context.Context) error { return c.jobSays(ctx, job, why) })
+	testenv.Eventually(c, "the job reports it", func(ctx context.Context) error { return c.jobSays(ctx, job, why) })
 	s.say(kinds, "a job with `resources` over the quota gets no pod, and its status says so")
 	for _, name := range []string{"nvidia.com/gpu", "hugepages-2Mi"} {
 		job := plainJob(jobKind)
 		set(job, map[string]any{"limits": map[string]any{name: "2"}}, "spec", "resources")
-		_, err := c.ask(editor(acme), request{verb: "create", resource: c.ours(jobKind), namespace: acmeSpace, body: job})
-		if got := judge(err); got.who != byValidation || !strings.Contains(got.why, "only cpu, memory and ephemeral-storage can be set") {
+		_, err := c.ask(editor(acme), request{verb: "create", resource: c.kindResource(jobKind), namespace: acmeSpace, body: job})
+		if got := refusalOf(err); got.who != byValidation || !strings.Contains(got.why, "only cpu, memory and ephemeral-storage can be set") {
 			c.Errorf("a job with %s: %s", name, got)
 		}
 	}
@@ -151,7 +151,7 @@ func checkObjectLimits(c *clusterT, s *seen) {
 			counted = append(counted, name)
 			continue
 		}
-		// What is not counted must be what no member can make.
+		// Members must not be able to create what is not counted.
 		c.wantRBAC(membersOf(acme), []request{{verb: "create", resource: c.resource("", name), namespace: acmeSpace}})
 		not = append(not, name)
 	}
@@ -165,7 +165,7 @@ func checkObjectLimits(c *clusterT, s *seen) {
 	c.nothingLeft(s)
 }
 
-// nothingLeft: with a count of 0 each object is refused by the quota, whoever makes it.
+// nothingLeft checks that a quota with a count of 0 refuses each object, whoever creates it.
 func (c *clusterT) nothingLeft(s *seen) {
 	c.Helper()
 	c.withQuota(roomy, quantities("count/pods", "0", "pods", "0", "count/jobs.batch", "0", "count/cronjobs.batch", "0",
@@ -179,28 +179,28 @@ func (c *clusterT) nothingLeft(s *seen) {
 		{deployer, request{resource: c.resource("", "pods"), body: compliantPod("one-more", roomySpace)}, "count/pods,pods"},
 		{deployer, request{resource: c.resource("batch", "jobs"), body: jobOf(compliantPod("", ""))}, "count/jobs.batch"},
 		{deployer, request{resource: c.resource("batch", "cronjobs"), body: cronJobOf(compliantPod("", ""))}, "count/cronjobs.batch"},
-		{editor(roomy), request{resource: c.ours(jobKind), body: inRoomy(jobKind)}, "count/workspacejobs.jobs.openradius.io"},
-		{editor(roomy), request{resource: c.ours(recurringKind), body: inRoomy(recurringKind)}, "count/workspacerecurringjobs.jobs.openradius.io"},
+		{editor(roomy), request{resource: c.kindResource(jobKind), body: inRoomy(jobKind)}, "count/workspacejobs.jobs.openradius.io"},
+		{editor(roomy), request{resource: c.kindResource(recurringKind), body: inRoomy(recurringKind)}, "count/workspacerecurringjobs.jobs.openradius.io"},
 	} {
 		each.r.verb, each.r.namespace = "create", roomySpace
-		c.settlesOn(each.user, each.r, refusal{byQuota, each.why})
+		c.waitAnswer(each.user, each.r, refusal{byQuota, each.why})
 		reasons = append(reasons, strings.Split(each.why, ",")...)
 	}
 	s.say(kinds, "at the limit the quota refuses one more: %s", code(distinct(reasons)...))
 	c.withQuota(roomy, roomyQuota())
 	for _, kind := range []string{jobKind, recurringKind} {
-		r := request{verb: "create", resource: c.ours(kind), namespace: roomySpace, body: inRoomy(kind)}
-		c.settlesOn(editor(roomy), r, refusal{who: byNobody})
+		r := request{verb: "create", resource: c.kindResource(kind), namespace: roomySpace, body: inRoomy(kind)}
+		c.waitAnswer(editor(roomy), r, refusal{who: byNobody})
 	}
 }
 
-// settlesOn waits until the request is answered so: what refuses by the quota hears of
-// its change a moment later.
-func (c *clusterT) settlesOn(user string, r request, want refusal) {
+// waitAnswer waits until the answer to the request is as wanted, since it takes a moment
+// until a change of the quota is in force.
+func (c *clusterT) waitAnswer(user string, r request, want refusal) {
 	c.Helper()
 	testenv.Eventually(c, user+" asks to "+r.String(), func(context.Context) error {
 		_, err := c.ask(user, r)
-		if got := judge(err); got != want {
+		if got := refusalOf(err); got != want {
 			return fmt.Errorf("%s, not %s", got, want)
 		}
 		return nil
@@ -219,13 +219,13 @@ func checkNodePorts(c *clusterT, s *seen) {
 	} {
 		want := refusal{byQuota, why}
 		for what, r := range map[string]request{
-			"made":    {verb: "create", body: serviceOf(kind, acmeSpace)},
+			"created": {verb: "create", body: serviceOf(kind, acmeSpace)},
 			"changed": {verb: "patch", name: live.Name, body: map[string]any{"spec": map[string]any{"type": kind}}},
 		} {
 			r.resource, r.namespace = services, acmeSpace
 			_, err := c.ask(deployer, r)
-			if got := judge(err); got != want {
-				c.Errorf("a service is %s as %s: %s, not %s", what, kind, got, want)
+			if got := refusalOf(err); got != want {
+				c.Errorf("a service was %s as %s: %s, not %s", what, kind, got, want)
 			}
 			r.namespace = roomySpace
 			if r.verb != "create" {
@@ -233,7 +233,7 @@ func checkNodePorts(c *clusterT, s *seen) {
 			}
 			r.body = serviceOf(kind, roomySpace)
 			if _, err := c.ask(deployer, r); err != nil {
-				c.Errorf("with room in the quota a %s is refused: %v", kind, err)
+				c.Errorf("with room in the quota a %s was refused: %v", kind, err)
 			}
 		}
 		reasons = append(reasons, strings.Split(why, ",")...)
@@ -251,11 +251,11 @@ func checkQuotaModification(c *clusterT, s *seen) {
 	s.say(maker, "the same")
 	c.quotaAs(admin(acme))
 	if _, err := c.ask(clusterAdmin, request{verb: "patch", resource: c.resource("", "resourcequotas"), namespace: acmeSpace, name: "workspace-jobs", body: map[string]any{"spec": map[string]any{"hard": map[string]any{"pods": "101"}}}}); err != nil {
-		c.Errorf("a cluster admin's change of the quota is refused: %v", err)
+		c.Errorf("a cluster admin's change of the quota was refused: %v", err)
 	}
 	c.kindsCannotSay(s, map[string]any{"quota": map[string]any{"pods": "1000"}, "hard": map[string]any{"pods": "1000"}}, nil)
 	quota := c.quotaAs(admin(acme))
 	if pods := quota.Status.Hard[corev1.ResourcePods]; pods.String() != "100" {
-		c.Errorf("the quota has %s pods by now", pods.String())
+		c.Errorf("the quota was changed to %s pods", pods.String())
 	}
 }

@@ -21,8 +21,8 @@ func networkRows() []row {
 	}}
 }
 
-// world is what is in the cluster now. This control plane has no network plugin that would
-// carry it out.
+// world returns the cluster's policies and namespaces. This control plane has no network
+// plugin to enforce the policies.
 func (c *clusterT) world() netpol.World {
 	c.Helper()
 	w, err := netpol.Read(c.Context(), c)
@@ -32,7 +32,7 @@ func (c *clusterT) world() netpol.World {
 	return w
 }
 
-// runnerPod is a pod of the workspace's jobs; its labels are those of one that is there.
+// runnerPod returns a pod of the workspace's jobs, with the labels of a real one.
 func runnerPod(workspace string) netpol.End {
 	own := maps.Clone(control.Labels)
 	own[v1alpha1.LabelWorkspace] = workspace
@@ -59,7 +59,7 @@ func dial(from, to netpol.End, protocol corev1.Protocol, port int32) netpol.Dial
 	return netpol.Dial{From: from, To: to, Protocol: protocol, Port: port}
 }
 
-// dials are connections, and whether they may be made.
+// dials returns connections that the policies should allow, and those they should forbid.
 func dials() (may, mayNot []netpol.Dial) {
 	const tcp, udp = corev1.ProtocolTCP, corev1.ProtocolUDP
 	mine, theirs := runnerPod(acme), runnerPod(globex)
@@ -94,7 +94,7 @@ func checkNetwork(c *clusterT, s *seen) {
 			c.Errorf("the policies allow: %s", d)
 		}
 		if !open.Allows(d) {
-			c.Errorf("without policies it is forbidden, so they don't matter: %s", d)
+			c.Errorf("forbidden even without policies, which proves nothing: %s", d)
 		}
 	}
 	count := c.wantRBAC(append(membersOf(acme), deployer), writes(c.family("", "pods"), globexSpace, "any"))
@@ -103,7 +103,7 @@ func checkNetwork(c *clusterT, s *seen) {
 	c.kindsCannotSay(s, map[string]any{"network": map[string]any{"egress": []any{map[string]any{}}}, "egress": []any{map[string]any{}}, "dnsPolicy": "None", "hostAliases": []any{map[string]any{"ip": "192.0.2.11"}}}, nil)
 }
 
-// checkNetworkPolicies shows why members write none.
+// checkNetworkPolicies shows why members may not write network policies.
 func checkNetworkPolicies(c *clusterT, s *seen) {
 	policies := c.resource("networking.k8s.io", "networkpolicies")
 	count := c.wantRBAC(append(membersOf(acme), deployer), writes(c.family("networking.k8s.io", "networkpolicies"), acmeSpace, "workspace-jobs-default-deny"))
@@ -123,7 +123,7 @@ func checkNetworkPolicies(c *clusterT, s *seen) {
 		},
 	}
 	if _, err := c.ask(netter, request{verb: "create", resource: policies, namespace: acmeSpace, body: wide}); err != nil {
-		c.Errorf("who may write network policies can't: %v", err)
+		c.Errorf("a user who may write network policies can't: %v", err)
 	}
 	leak := dial(runnerPod(acme), internet, corev1.ProtocolTCP, 443)
 	before := c.world()

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// roomy is a workspace whose quota has room for what the default one refuses.
+	// roomy is a workspace whose quota allows what the default one refuses.
 	roomy      = "roomy"
 	roomySpace = "workspace-roomy"
 
@@ -30,7 +30,7 @@ func roomyQuota() corev1.ResourceList {
 	return quantities("services.nodeports", "2", "services.loadbalancers", "1", "persistentvolumeclaims", "2", "requests.storage", "10Gi")
 }
 
-// quantities are names and amounts in turn.
+// quantities returns the resources of pairs: a name and an amount in turn.
 func quantities(pairs ...string) corev1.ResourceList {
 	list := corev1.ResourceList{}
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -39,8 +39,8 @@ func quantities(pairs ...string) corev1.ResourceList {
 	return list
 }
 
-// ours is the resource of one of the tenants' kinds.
-func (c *clusterT) ours(kind string) apiResource {
+// kindResource returns the resource of one of the tenants' kinds.
+func (c *clusterT) kindResource(kind string) apiResource {
 	c.Helper()
 	return c.resource(v1alpha1.Group, strings.ToLower(kind)+"s")
 }
@@ -57,7 +57,7 @@ func set(object *unstructured.Unstructured, value any, at ...string) {
 	}
 }
 
-// quotaAs reads acme's quota as somebody.
+// quotaAs reads acme's quota as a user.
 func (c *clusterT) quotaAs(user string) *corev1.ResourceQuota {
 	c.Helper()
 	content, err := c.ask(user, request{verb: "get", resource: c.resource("", "resourcequotas"), namespace: acmeSpace, name: quotaName})
@@ -74,7 +74,7 @@ func (c *clusterT) quotaAs(user string) *corev1.ResourceQuota {
 	return quota
 }
 
-// withQuota plays the platform admin, and waits until the API server holds to it.
+// withQuota sets a Workspace's quota, and waits until the API server enforces it.
 func (c *clusterT) withQuota(workspace string, list corev1.ResourceList) {
 	c.Helper()
 	ws := &v1alpha1.Workspace{}

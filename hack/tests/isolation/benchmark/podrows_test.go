@@ -6,7 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// podRows are the checks that are about a pod's fields.
+// podRows returns the checks of a pod's fields.
 func podRows() []row {
 	field := func(name string, value any) map[string]any { return map[string]any{name: value} }
 	secured := func(fields map[string]any) map[string]any { return field("securityContext", fields) }
@@ -95,14 +95,14 @@ func checkNonRoot(c *clusterT, s *seen) {
 	pod := compliantPod("own-users", acmeSpace)
 	pod.Spec.SecurityContext.RunAsUser, pod.Spec.HostUsers = new(int64(0)), new(false)
 	_, err := c.ask(deployer, request{verb: "create", resource: c.resource("", "pods"), namespace: acmeSpace, body: pod})
-	if got := judge(err); got.who != byNobody {
-		c.Errorf("root in a user namespace of the pod's own: %s", got)
+	if got := refusalOf(err); got.who != byNobody {
+		c.Errorf("root in the pod's own user namespace: %s", got)
 	}
 	s.say(maker, "nobody refuses %s with %s", code("runAsUser: 0"), code("hostUsers: false"))
 }
 
-// checkPrivileged: a privileged container always allows escalation too, for the API
-// knows none that doesn't; so it can't be wrong in one way only.
+// checkPrivileged breaks two rules at once, since the API does not allow a privileged
+// container without privilege escalation.
 func checkPrivileged(c *clusterT, s *seen) {
 	privileged := violation{
 		what: "privileged: true", why: `privileged (container "CONTAINER" must not set securityContext.privileged=true), ` + escalates,
@@ -114,12 +114,12 @@ func checkPrivileged(c *clusterT, s *seen) {
 	pod := compliantPod("contradiction", acmeSpace)
 	pod.Spec.Containers[0].SecurityContext.Privileged = new(true)
 	_, err := c.ask(deployer, request{verb: "create", resource: c.resource("", "pods"), namespace: acmeSpace, body: pod})
-	if got := judge(err); got.who != byValidation || !strings.Contains(got.why, "cannot set `allowPrivilegeEscalation` to false and `privileged` to true") {
+	if got := refusalOf(err); got.who != byValidation || !strings.Contains(got.why, "cannot set `allowPrivilegeEscalation` to false and `privileged` to true") {
 		c.Errorf("a privileged container that allows no escalation: %s", got)
 	}
 }
 
-// checkPullPolicy tells what is so: nobody asks for Always, and no member has a say.
+// checkPullPolicy records that no pull policy is refused, and that members can't set one.
 func checkPullPolicy(c *clusterT, s *seen) {
 	c.membersMakeNoPods(s)
 	var accepted []string

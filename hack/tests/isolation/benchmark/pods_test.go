@@ -15,10 +15,10 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-// mainContainer of the pods here.
+// mainContainer is the name of the pods' main container.
 const mainContainer = "main"
 
-// compliantPod is one against which nobody has anything.
+// compliantPod returns a pod that nothing refuses.
 func compliantPod(name, namespace string) *corev1.Pod {
 	return &corev1.Pod{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
@@ -46,14 +46,14 @@ func compliantContainer(name string) corev1.Container {
 
 // violation makes a compliant pod break one rule.
 type violation struct {
-	// what is wrong with it, as in a manifest.
+	// what says what is wrong, as in a manifest.
 	what string
-	// pod or container spoils; only one of them is set.
+	// pod or container makes the change. Only one of them is set.
 	pod       func(*corev1.PodSpec)
 	container func(*corev1.Container)
-	// why is all that Pod Security says; CONTAINER stands for the container's name.
+	// why is Pod Security's whole message, with CONTAINER for the container's name.
 	why string
-	// notEphemeral: an ephemeral container has no such field.
+	// notEphemeral says that ephemeral containers don't have the field.
 	notEphemeral bool
 }
 
@@ -61,7 +61,7 @@ func (v violation) reason(container string) refusal {
 	return refusal{byPodSecurity, strings.ReplaceAll(v.why, "CONTAINER", container)}
 }
 
-// spoiled are the pods that break the rule, by the container that does.
+// spoiled returns pods that break the rule, by the container that does.
 func (v violation) spoiled(name, namespace string) map[string]*corev1.Pod {
 	pod := compliantPod(name, namespace)
 	if v.pod != nil {
@@ -76,11 +76,11 @@ func (v violation) spoiled(name, namespace string) map[string]*corev1.Pod {
 	return map[string]*corev1.Pod{mainContainer: pod, "first": initial}
 }
 
-// podCheck is a row that is about pods.
+// podCheck is a check of pods.
 type podCheck struct {
 	violations []violation
-	// podField and containerField are how one would say it in a pod and in its
-	// container; for our kinds.
+	// podField and containerField are fields with which a tenant might try to set it in a
+	// job or schedule.
 	podField, containerField map[string]any
 }
 
@@ -91,7 +91,7 @@ func (p podCheck) check(c *clusterT, s *seen) {
 	c.kindsCannotSay(s, p.podField, p.containerField)
 }
 
-// makesPods are the resources by which one gets pods, or gets into one.
+// makesPods are the resources that create pods, or lead into one.
 var makesPods = map[string][]string{
 	"":      {"pods", "podtemplates", "replicationcontrollers"},
 	"apps":  {"daemonsets", "deployments", "replicasets", "statefulsets"},
@@ -110,16 +110,17 @@ func (c *clusterT) membersMakeNoPods(s *seen) {
 	s.say(members, "RBAC refuses all %d requests to create or change pods or workloads, or to enter a pod", count)
 }
 
-// makerIsStopped: who may make pods makes the compliant one, and not the others.
+// makerIsStopped checks that a user who may create pods can create the compliant one, but
+// not the others.
 func (c *clusterT) makerIsStopped(s *seen, violations []violation) {
 	c.Helper()
 	pods := c.resource("", "pods")
 	try := func(pod *corev1.Pod) refusal {
 		_, err := c.ask(deployer, request{verb: "create", resource: pods, namespace: acmeSpace, body: pod})
-		return judge(err)
+		return refusalOf(err)
 	}
 	if got := try(compliantPod("compliant", acmeSpace)); got.who != byNobody {
-		c.Fatalf("a compliant pod is refused by %s", got)
+		c.Fatalf("a compliant pod was refused by %s", got)
 	}
 	live := compliantPod("bystander", acmeSpace)
 	c.create(live)
@@ -127,7 +128,7 @@ func (c *clusterT) makerIsStopped(s *seen, violations []violation) {
 	for _, v := range violations {
 		for container, pod := range v.spoiled("spoiled", acmeSpace) {
 			if got := try(pod); got != v.reason(container) {
-				c.Errorf("a pod with %s in %q is refused by\n%s, not by\n%s", v.what, container, got, v.reason(container))
+				c.Errorf("a pod with %s in %q was refused by\n%s, not by\n%s", v.what, container, got, v.reason(container))
 			}
 		}
 		reasons = append(reasons, strings.ReplaceAll(v.why, "CONTAINER", "…"))
@@ -136,13 +137,13 @@ func (c *clusterT) makerIsStopped(s *seen, violations []violation) {
 	s.say(maker, "Pod Security refuses %s; a running pod can't be changed to it", code(distinct(reasons)...))
 }
 
-// liveStaysCompliant: a pod that runs can't be made to break the rule.
+// liveStaysCompliant checks that a running pod can't be changed to break the rule.
 func (c *clusterT) liveStaysCompliant(live *corev1.Pod, v violation) {
 	c.Helper()
 	for container, pod := range v.spoiled(live.Name, acmeSpace) {
 		_, err := c.ask(deployer, request{verb: "update", resource: c.resource("", "pods"), namespace: acmeSpace, name: live.Name, body: pod})
-		if got := judge(err); got.who != byValidation || !strings.Contains(got.why, "pod updates may not") {
-			c.Errorf("a pod is updated with %s in %q: %s", v.what, container, got)
+		if got := refusalOf(err); got.who != byValidation || !strings.Contains(got.why, "pod updates may not") {
+			c.Errorf("a pod was updated with %s in %q: %s", v.what, container, got)
 		}
 	}
 	if v.container == nil || v.notEphemeral {
@@ -161,13 +162,13 @@ func (c *clusterT) liveStaysCompliant(live *corev1.Pod, v violation) {
 			want = refusal{who: byNobody}
 		}
 		_, err := c.ask(deployer, request{verb: "update", resource: apiResource{corev1.SchemeGroupVersion, "pods/ephemeralcontainers", true, nil}, namespace: acmeSpace, name: live.Name, body: pod})
-		if got := judge(err); got != want {
+		if got := refusalOf(err); got != want {
 			c.Errorf("an ephemeral container with %s: %s, not %s", v.what, got, want)
 		}
 	}
 }
 
-// operatorIsStopped: the operator may make Jobs; one with such a pod gets none.
+// operatorIsStopped checks that a Job of the operator with such a pod gets no pod.
 func (c *clusterT) operatorIsStopped(s *seen, violations []violation) {
 	c.Helper()
 	operator, err := c.env.ClientAs(testenv.ManagerUser)
@@ -183,7 +184,7 @@ func (c *clusterT) operatorIsStopped(s *seen, violations []violation) {
 			if err := c.List(ctx, &pods, client.MatchingLabels{batchv1.ControllerUidLabel: string(job.UID)}); err != nil || len(pods.Items) > 0 {
 				c.Fatalf("a Job with %s has a pod (%v)", v.what, err)
 			}
-			return c.toldOf(ctx, job, func(said string) bool {
+			return c.hasEvent(ctx, job, func(said string) bool {
 				_, why, found := strings.Cut(said, `violates PodSecurity "restricted:`)
 				return found && strings.HasSuffix(why, `": `+want.why)
 			})
@@ -193,8 +194,8 @@ func (c *clusterT) operatorIsStopped(s *seen, violations []violation) {
 	s.say(kinds, "the operator's own Job with such a pod gets none: Pod Security")
 }
 
-// toldOf looks for an event of the object.
-func (c *clusterT) toldOf(ctx context.Context, object client.Object, wanted func(message string) bool) error {
+// hasEvent returns an error unless the object has a wanted event.
+func (c *clusterT) hasEvent(ctx context.Context, object client.Object, wanted func(message string) bool) error {
 	clientset, err := kubernetes.NewForConfig(c.env.Config)
 	if err != nil {
 		return err
@@ -210,5 +211,5 @@ func (c *clusterT) toldOf(ctx context.Context, object client.Object, wanted func
 		}
 		messages = append(messages, event.Message)
 	}
-	return fmt.Errorf("its events say %q", messages)
+	return fmt.Errorf("its events are %q", messages)
 }

@@ -9,8 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// storageRows are the checks of volumes, which the benchmark describes and never
-// implemented.
+// storageRows returns the checks of volumes, which the benchmark describes but does not
+// implement.
 func storageRows() []row {
 	return []row{
 		{
@@ -30,7 +30,7 @@ func storageRows() []row {
 	}
 }
 
-// named are volumes that no claim is needed for.
+// named are volumes that need no claim.
 var named = map[string]corev1.VolumeSource{
 	"nfs":                  {NFS: &corev1.NFSVolumeSource{Server: "192.0.2.30", Path: "/"}},
 	"iscsi":                {ISCSI: &corev1.ISCSIVolumeSource{TargetPortal: "192.0.2.30", IQN: "iqn.2001-04.com.example:storage"}},
@@ -50,13 +50,13 @@ func checkClaims(c *clusterT, s *seen) {
 	pods := c.resource("", "pods")
 	claimed := podWith("claim", corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data"}})
 	if _, err := c.ask(deployer, request{verb: "create", resource: pods, namespace: acmeSpace, body: claimed}); err != nil {
-		c.Errorf("a pod with a claim is refused: %v", err)
+		c.Errorf("a pod with a claim was refused: %v", err)
 	}
 	var types []string
 	for name, source := range named {
 		want := refusal{byPodSecurity, `restricted volume types (volume "data" uses restricted volume type "` + name + `")`}
 		_, err := c.ask(deployer, request{verb: "create", resource: pods, namespace: acmeSpace, body: podWith(name, source)})
-		if got := judge(err); got != want {
+		if got := refusalOf(err); got != want {
 			c.Errorf("a pod with a volume of type %s: %s, not %s", name, got, want)
 		}
 		types = append(types, name)
@@ -80,12 +80,12 @@ func (c *clusterT) membersClaimNothing(s *seen) {
 	s.say(members, "RBAC refuses all %d requests of every verb to claims", count)
 }
 
-// quotaRefusesClaims: the claim is refused, and nothing but the quota is in its way.
+// quotaRefusesClaims checks that the quota, and nothing else, refuses a claim.
 func (c *clusterT) quotaRefusesClaims(s *seen, claim *corev1.PersistentVolumeClaim) {
 	c.Helper()
 	r := request{verb: "create", resource: c.resource("", "persistentvolumeclaims"), namespace: acmeSpace, body: claim}
 	_, err := c.ask(deployer, r)
-	if got, want := judge(err), (refusal{byQuota, "persistentvolumeclaims"}); got != want {
+	if got, want := refusalOf(err), (refusal{byQuota, "persistentvolumeclaims"}); got != want {
 		c.Errorf("a claim: %s, not %s", got, want)
 	}
 	s.say(maker, "the quota refuses a claim by %s", code("persistentvolumeclaims"))
@@ -93,7 +93,7 @@ func (c *clusterT) quotaRefusesClaims(s *seen, claim *corev1.PersistentVolumeCla
 	elsewhere.Namespace = roomySpace
 	r.namespace, r.body = roomySpace, elsewhere
 	if _, err := c.ask(deployer, r); err != nil {
-		c.Errorf("with room in the quota the claim is refused: %v", err)
+		c.Errorf("with room in the quota the claim was refused: %v", err)
 	}
 }
 
@@ -125,8 +125,8 @@ func volumeOf(name string, policy corev1.PersistentVolumeReclaimPolicy) *corev1.
 	}
 }
 
-// membersMakeNoVolumes: what decides about volumes has no namespace, and is not the
-// tenant's.
+// membersMakeNoVolumes checks that members can't write volumes, StorageClasses and
+// attachments, which have no namespace.
 func (c *clusterT) membersMakeNoVolumes(s *seen) {
 	c.Helper()
 	families := slices.Concat(c.family("", "persistentvolumes"), c.family("storage.k8s.io", "storageclasses"), c.family("storage.k8s.io", "volumeattachments"))

@@ -17,8 +17,8 @@ var shared = testenv.Shared{Options: testenv.Options{ControllerManager: true}}
 
 func TestMain(m *testing.M) { os.Exit(shared.Run(m)) }
 
-// clusterT is the cluster in which the operator runs, as one test sees it. Its client
-// may do everything.
+// clusterT is the cluster in which the operator runs, for one test. Its client may do
+// everything.
 type clusterT struct {
 	client.Client
 	*testing.T
@@ -29,14 +29,14 @@ type clusterT struct {
 func cluster(t *testing.T) *clusterT {
 	t.Helper()
 	env := shared.Env(t)
-	// No pod starts here, and none should be given up.
+	// No pod starts here, so the operator should not give up on any.
 	shared.Operator(t, "--pending-limit=1h")
 	c := &clusterT{Client: env.Client, T: t, env: env}
 	c.api = c.discover()
 	return c
 }
 
-// of is the cluster as a part of the test sees it.
+// of returns the cluster for a subtest.
 func (c *clusterT) of(t *testing.T) *clusterT {
 	part := *c
 	part.T = t
@@ -57,7 +57,7 @@ func (c *clusterT) remove(object client.Object) {
 func (c *clusterT) migrationOf(namespace string) *batchv1.Job {
 	c.Helper()
 	var found batchv1.Job
-	testenv.Eventually(c, "there is a migration in "+namespace, func(ctx context.Context) error {
+	testenv.Eventually(c, "a migration exists in "+namespace, func(ctx context.Context) error {
 		var list batchv1.JobList
 		if err := c.List(ctx, &list, client.InNamespace(namespace)); err != nil {
 			return err

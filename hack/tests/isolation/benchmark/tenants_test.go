@@ -22,15 +22,16 @@ const (
 	acmeSpace   = "workspace-acme"
 	globexSpace = "workspace-globex"
 
-	// deployer is who may make pods and what goes with them in acme's namespace, and
-	// in that of the workspace roomy: a cluster admin let them.
+	// deployer is a user to whom a cluster admin has given the right to create pods and
+	// related objects in the namespaces of acme and roomy.
 	deployer = "deployer"
 )
 
-// databases are where the tenants' databases are.
+// databases are the addresses of the tenants' databases.
 var databases = map[string]string{acme: "192.0.2.10", globex: "192.0.2.11"}
 
-// membersOf are a workspace's, one for each role, and what runs in its pods.
+// membersOf returns a workspace's members, one for each role, and the ServiceAccount of its
+// pods.
 func membersOf(workspace string) []string {
 	return []string{workspace + "-viewer", workspace + "-editor", workspace + "-admin", runner(workspace)}
 }
@@ -39,7 +40,7 @@ func editor(workspace string) string { return workspace + "-editor" }
 
 func admin(workspace string) string { return workspace + "-admin" }
 
-// runner is who a workspace's pods would be, had they a token.
+// runner returns the user that a workspace's pods would be if they had a token.
 func runner(workspace string) string {
 	return "system:serviceaccount:workspace-" + workspace + ":" + v1alpha1.RunnerServiceAccount
 }
@@ -52,8 +53,7 @@ func makeWorkspace(name string) *v1alpha1.Workspace {
 	return ws.Obj()
 }
 
-// tenant makes a workspace and waits until it is ready and its members have their
-// rights.
+// tenant creates a workspace and waits until it is ready and its members have their rights.
 func (c *clusterT) tenant(ws *v1alpha1.Workspace) {
 	c.Helper()
 	c.create(ws)
@@ -67,8 +67,8 @@ func (c *clusterT) tenant(ws *v1alpha1.Workspace) {
 	}
 }
 
-// tenants makes the workspaces of the benchmark: two tenants, and one that a platform
-// admin gave room for what the others may not have.
+// tenants creates the workspaces of the benchmark: two tenants, and one whose quota allows
+// what the others may not have.
 func (c *clusterT) tenants() {
 	c.Helper()
 	ws := makeWorkspace(acme)
@@ -88,7 +88,7 @@ func (c *clusterT) tenants() {
 	}
 }
 
-// grant plays the cluster admin: the user gets these rights in the namespace.
+// grant gives the user rights in the namespace, as a cluster admin would.
 func (c *clusterT) grant(user, namespace string, rules ...rbacv1.PolicyRule) {
 	c.Helper()
 	named := metav1.ObjectMeta{Name: user, Namespace: namespace}
@@ -103,7 +103,7 @@ func (c *clusterT) grant(user, namespace string, rules ...rbacv1.PolicyRule) {
 	}
 }
 
-// waitAllowed waits until the API server knows of a right.
+// waitAllowed waits until a right is in force.
 func (c *clusterT) waitAllowed(user, namespace, verb, group, name string) {
 	c.Helper()
 	testenv.Eventually(c, user+" may "+verb+" "+name, func(ctx context.Context) error {

@@ -12,37 +12,37 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/objects"
 )
 
-// ours is the metadata of an object that the operator keeps.
+// ours returns the metadata of an object that the operator manages.
 func ours(namespace, name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}}
 }
 
-// jobParts are what a test may spoil of a Job.
+// jobParts are the parts of a Job that a test may change.
 type jobParts struct {
 	*batchv1.Job
 	pod    *corev1.PodSpec
 	runner *corev1.Container
 }
 
-// job is what the operator makes of a WorkspaceJob, spoilt.
-func job(namespace string, spoil ...func(*jobParts)) *batchv1.Job {
+// job returns a Job as the operator creates it for a WorkspaceJob, with changes.
+func job(namespace string, changes ...func(*jobParts)) *batchv1.Job {
 	ws := objects.MakeWorkspace("any").Namespace(namespace).Secrets("crm").Obj()
 	spec := runnerjob.Run(ws, &v1alpha1.JobTemplate{Handler: "sql"})
 	spec.Name = "any-1"
 	spec.Owner = metav1.OwnerReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: "WorkspaceJob", Name: "any", UID: "any"}
 	made := runnerjob.Build(ws, spec)
 	pod := &made.Spec.Template.Spec
-	for _, each := range spoil {
+	for _, each := range changes {
 		each(&jobParts{Job: made, pod: pod, runner: &pod.Containers[0]})
 	}
 	return made
 }
 
-// ownJob is somebody's own.
+// ownJob returns a Job that a user creates for themselves.
 func ownJob(namespace string) *batchv1.Job {
 	own := job(namespace)
 	own.ObjectMeta = metav1.ObjectMeta{Namespace: namespace, GenerateName: "own-"}
-	// A Job without labels gets its pod's.
+	// A Job without labels would get its pod's.
 	own.Spec.Template.ObjectMeta = metav1.ObjectMeta{}
 	return own
 }
@@ -62,13 +62,13 @@ func ownPod(namespace string) *corev1.Pod {
 
 func pod(namespace, name string) *corev1.Pod {
 	spec := job(namespace).Spec.Template.Spec
-	// There may be no such account yet.
+	// The ServiceAccount may not exist yet.
 	spec.ServiceAccountName = ""
 	return &corev1.Pod{ObjectMeta: ours(namespace, name), Spec: spec}
 }
 
-func cronJob(namespace string, spoil ...func(*jobParts)) *batchv1.CronJob {
-	made := job(namespace, spoil...)
+func cronJob(namespace string, changes ...func(*jobParts)) *batchv1.CronJob {
+	made := job(namespace, changes...)
 	return &batchv1.CronJob{
 		ObjectMeta: ours(namespace, "any"),
 		Spec: batchv1.CronJobSpec{

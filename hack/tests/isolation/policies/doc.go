@@ -1,4 +1,4 @@
-// Package policies holds tests of config/policies: each guard rail lets pass what the
-// operator, Kubernetes' controllers and people have to do, and refuses the same with one
-// thing wrong, with a reason that tells what.
+// Package policies tests config/policies: each policy should allow what the operator,
+// Kubernetes' controllers and people have to do, and refuse the same with one thing wrong,
+// with a message that says what.
 package policies

@@ -44,7 +44,7 @@ func TestNobodyElseWritesWhatTheOperatorKeeps(t *testing.T) {
 		touch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"annotations":{"mine":"yes"},"labels":{"app.kubernetes.io/managed-by":null}}}`))
 		c.refused("to change "+fence.GetName(), managedObjects, words, c.admin.Patch(c.Context(), copyOf(fence), touch, client.DryRunAll))
 		c.refused("to delete "+fence.GetName(), managedObjects, words, c.admin.Delete(c.Context(), copyOf(fence), client.DryRunAll))
-		kubernetes := c.mightiest("system:serviceaccount:kube-system:generic-garbage-collector", serviceAccounts("kube-system")...)
+		kubernetes := c.unrestricted("system:serviceaccount:kube-system:generic-garbage-collector", serviceAccounts("kube-system")...)
 		c.accepted("that the garbage collector deletes "+fence.GetName(), kubernetes.Delete(c.Context(), copyOf(fence), client.DryRunAll))
 		own := copyOf(fence)
 		own.SetName("my-own")
@@ -52,7 +52,7 @@ func TestNobodyElseWritesWhatTheOperatorKeeps(t *testing.T) {
 		own.SetResourceVersion("")
 		c.accepted("an own object beside "+fence.GetName(), c.admin.Create(c.Context(), own, client.DryRunAll))
 	}
-	for what, spoil := range map[string]func(metav1.Object){
+	for what, forge := range map[string]func(metav1.Object){
 		"the operator's label": func(o metav1.Object) { o.SetLabels(map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}) },
 		"an attempt's label":   func(o metav1.Object) { o.SetLabels(map[string]string{v1alpha1.LabelAttempt: "1"}) },
 		"an attempt's UID":     func(o metav1.Object) { o.SetAnnotations(map[string]string{v1alpha1.AnnotationJobUID: "any"}) },
@@ -61,17 +61,17 @@ func TestNobodyElseWritesWhatTheOperatorKeeps(t *testing.T) {
 		},
 	} {
 		for _, planted := range []client.Object{ownJob(home), ownCronJob(home), ownPod(home)} {
-			c.accepted(fmt.Sprintf("a %T of one's own", planted), c.admin.Create(c.Context(), copyOf(planted), client.DryRunAll))
-			spoil(planted)
+			c.accepted(fmt.Sprintf("a user's own %T", planted), c.admin.Create(c.Context(), copyOf(planted), client.DryRunAll))
+			forge(planted)
 			c.refused(fmt.Sprintf("a %T with %s", planted, what), managedObjects, words, c.admin.Create(c.Context(), planted, client.DryRunAll))
 		}
 	}
 	elsewhere := c.namespace("kept-elsewhere", nil)
-	c.accepted("an account called runner elsewhere", c.admin.Create(c.Context(), account(elsewhere, "runner"), client.DryRunAll))
+	c.accepted("an account named runner elsewhere", c.admin.Create(c.Context(), account(elsewhere, "runner"), client.DryRunAll))
 }
 
-// TestKubernetesKeepsItsCronJobs: the controller that makes Jobs of a CronJob, and the
-// one that keeps them, are not in the way of the policies.
+// TestKubernetesKeepsItsCronJobs checks that the policies allow what the CronJob controller
+// and the Job controller have to do.
 func TestKubernetesKeepsItsCronJobs(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
@@ -90,7 +90,7 @@ func TestKubernetesKeepsItsCronJobs(t *testing.T) {
 			return err
 		}
 		if len(jobs.Items) == 0 || len(jobs.Items[0].Status.Conditions) == 0 {
-			return errors.New("there is none, or nobody has looked at it")
+			return errors.New("there is none, or the Job controller has not seen it")
 		}
 		return nil
 	})
@@ -117,18 +117,18 @@ func TestAWorkspacesNamespaceStaysFenced(t *testing.T) {
 	patch := func(name, text string, options ...client.PatchOption) error {
 		return c.admin.Patch(c.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, client.RawPatch(types.MergePatchType, []byte(text)), options...)
 	}
-	c.accepted("a label of one's own", patch(made, `{"metadata":{"labels":{"team":"billing"}}}`, client.DryRunAll))
+	c.accepted("a user's own label", patch(made, `{"metadata":{"labels":{"team":"billing"}}}`, client.DryRunAll))
 	c.refused("weaker Pod Security", workspaceNamespaces, "delete its Workspace", patch(made, `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"privileged"}}}`, client.DryRunAll))
 	c.refused("no Pod Security", workspaceNamespaces, "delete its Workspace", patch(made, `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":null}}}`, client.DryRunAll))
 	c.refused("another version", workspaceNamespaces, "only the operator may set the version", patch(made, `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce-version":"v1.25"}}}`, client.DryRunAll))
-	c.refused("to be given away", workspaceNamespaces, "must keep its label", patch(made, `{"metadata":{"labels":{"jobs.openradius.io/workspace":"other"}}}`, client.DryRunAll))
-	c.refused("to be taken away", workspaceNamespaces, "must keep its label", patch(made, `{"metadata":{"labels":{"jobs.openradius.io/workspace":null}}}`, client.DryRunAll))
+	c.refused("to change its label", workspaceNamespaces, "must keep its label", patch(made, `{"metadata":{"labels":{"jobs.openradius.io/workspace":"other"}}}`, client.DryRunAll))
+	c.refused("to lose its label", workspaceNamespaces, "must keep its label", patch(made, `{"metadata":{"labels":{"jobs.openradius.io/workspace":null}}}`, client.DryRunAll))
 	c.refused("another image", runnerImages, "allows the image", patch(made, `{"metadata":{"annotations":{"jobs.openradius.io/runner-image":"other:1"}}}`, client.DryRunAll))
 
 	c.accepted("an adopted one has no Pod Security yet", patch(adopted, `{"metadata":{"labels":{"team":"billing"}}}`, client.DryRunAll))
 	c.accepted("an adopted one gets it", patch(adopted, `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"restricted"}}}`))
 	c.refused("an adopted one loses it", workspaceNamespaces, "delete its Workspace", patch(adopted, `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":null}}}`, client.DryRunAll))
-	c.accepted("an adopted one is taken back", patch(adopted, `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":null,"jobs.openradius.io/workspace":null}}}`, client.DryRunAll))
+	c.accepted("an adopted one is reclaimed", patch(adopted, `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":null,"jobs.openradius.io/workspace":null}}}`, client.DryRunAll))
 	c.accepted("it is deleted", c.admin.Delete(c.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: made}}, client.DryRunAll))
 }
 
@@ -157,7 +157,8 @@ func TestOnlyTheOperatorWritesAStatus(t *testing.T) {
 	}
 }
 
-// change the Workspace's image and, as the operator does, the namespace's annotation.
+// change changes the Workspace's image and, as the operator does, the namespace's
+// annotation.
 func (c *cluster) change(name, image string) {
 	c.Helper()
 	ws := &v1alpha1.Workspace{}
@@ -172,12 +173,12 @@ func (c *cluster) change(name, image string) {
 	testenv.Eventually(c, "the namespace allows the new image", func(ctx context.Context) error {
 		return c.operator.Patch(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ws.NamespaceName()}}, client.RawPatch(types.MergePatchType, []byte(text)))
 	})
-	testenv.Eventually(c, "and the policies know", func(ctx context.Context) error {
+	testenv.Eventually(c, "the policies allow the new image", func(ctx context.Context) error {
 		return c.operator.Create(ctx, job(ws.NamespaceName(), func(j *jobParts) { j.Name, j.runner.Image = "probe", image }), client.DryRunAll)
 	})
 }
 
-// namespace makes one that is the operator's no more than its labels say.
+// namespace creates a namespace with these labels only.
 func (c *cluster) namespace(name string, labels map[string]string) string {
 	c.Helper()
 	if err := c.admin.Create(c.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}); err != nil {
@@ -188,25 +189,25 @@ func (c *cluster) namespace(name string, labels map[string]string) string {
 
 func (c *cluster) gone(object client.Object) {
 	c.Helper()
-	testenv.Eventually(c, object.GetName()+" is on its way out", func(ctx context.Context) error {
+	testenv.Eventually(c, object.GetName()+" is being deleted", func(ctx context.Context) error {
 		err := c.admin.Get(ctx, client.ObjectKeyFromObject(object), object)
 		if apierrors.IsNotFound(err) || err == nil && object.GetDeletionTimestamp() != nil {
 			return nil
 		}
-		return errors.Join(errors.New("it stays"), err)
+		return errors.Join(errors.New("it is not deleted"), err)
 	})
 }
 
 func copyOf(object client.Object) client.Object {
 	copied, ok := object.DeepCopyObject().(client.Object)
 	if !ok {
-		panic("an object whose copy is none")
+		panic("the copy of an object is not an object")
 	}
 	return copied
 }
 
-// TestThePoliciesAreSound: the API server has checked the expressions' types, and finds
-// no fault.
+// TestThePoliciesAreSound checks that the API server finds no type error in the policies'
+// expressions.
 func TestThePoliciesAreSound(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)

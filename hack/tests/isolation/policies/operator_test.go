@@ -30,14 +30,14 @@ func TestTheOperatorMakesOnlyRunners(t *testing.T) {
 	c.accepted("a schedule's CronJob", create(cronJob(home)))
 	c.refused("a Job outside of workspaces", operatorJobs, "has no label jobs.openradius.io/workspace", create(job(elsewhere)))
 	c.refused("a Job in kube-system", operatorJobs, "has no label jobs.openradius.io/workspace", create(job("kube-system")))
-	for _, spoilt := range []struct {
+	for _, test := range []struct {
 		what, words string
-		spoil       func(*jobParts)
+		change      func(*jobParts)
 	}{
 		{"another ServiceAccount", `ServiceAccount "runner"`, func(j *jobParts) { j.pod.ServiceAccountName = "default" }},
 		{"no ServiceAccount", `ServiceAccount "runner"`, func(j *jobParts) { j.pod.ServiceAccountName = "" }},
 		{"a mounted token", "must not mount a token", func(j *jobParts) { j.pod.AutomountServiceAccountToken = new(true) }},
-		{"a token unless told otherwise", "must not mount a token", func(j *jobParts) { j.pod.AutomountServiceAccountToken = nil }},
+		{"a token by default", "must not mount a token", func(j *jobParts) { j.pod.AutomountServiceAccountToken = nil }},
 		{"another image", "must be the one that the Workspace sets", func(j *jobParts) { j.runner.Image = "registry.example.net/miner:1" }},
 		{"a second container", "must have exactly one container", func(j *jobParts) {
 			second := j.runner.DeepCopy()
@@ -62,13 +62,13 @@ func TestTheOperatorMakesOnlyRunners(t *testing.T) {
 			}})
 		}},
 	} {
-		c.refused("a Job with "+spoilt.what, operatorJobs, spoilt.words, create(job(home, spoilt.spoil)))
-		c.refused("a CronJob with "+spoilt.what, operatorJobs, spoilt.words, create(cronJob(home, spoilt.spoil)))
+		c.refused("a Job with "+test.what, operatorJobs, test.words, create(job(home, test.change)))
+		c.refused("a CronJob with "+test.what, operatorJobs, test.words, create(cronJob(home, test.change)))
 	}
 }
 
-// TestAWaitingRunOfAnEarlierImageStarts: a schedule's Job was made before the
-// Workspace's image changed.
+// TestAWaitingRunOfAnEarlierImageStarts checks that a schedule's Job that was created
+// before the Workspace's image changed can still start.
 func TestAWaitingRunOfAnEarlierImageStarts(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
@@ -90,14 +90,14 @@ func TestAWaitingRunOfAnEarlierImageStarts(t *testing.T) {
 	c.change("earlier-image", "registry.example.net/runner:3")
 	halted := schedule.DeepCopy()
 	halted.Spec.Suspend = new(true)
-	c.accepted("to halt a schedule of an earlier image", c.operator.Patch(c.Context(), halted, client.MergeFrom(schedule)))
+	c.accepted("to suspend a schedule of an earlier image", c.operator.Patch(c.Context(), halted, client.MergeFrom(schedule)))
 	elsewhere := cronJob(c.namespace("earlier-image-elsewhere", nil))
 	c.make(elsewhere)
 	stopped := elsewhere.DeepCopy()
 	stopped.Spec.Suspend = new(true)
-	c.accepted("to halt one whose namespace is no workspace's any more", c.operator.Patch(c.Context(), stopped.DeepCopy(), client.MergeFrom(elsewhere), client.DryRunAll))
+	c.accepted("to suspend one whose namespace is no longer a workspace's", c.operator.Patch(c.Context(), stopped.DeepCopy(), client.MergeFrom(elsewhere), client.DryRunAll))
 	stopped.Spec.Suspend, stopped.Spec.Schedule = nil, "* * * * *"
-	c.refused("to keep that going", operatorJobs, "has no label", c.operator.Patch(c.Context(), stopped, client.MergeFrom(elsewhere), client.DryRunAll))
+	c.refused("to resume it", operatorJobs, "has no label", c.operator.Patch(c.Context(), stopped, client.MergeFrom(elsewhere), client.DryRunAll))
 	changed := halted.DeepCopy()
 	changed.Spec.JobTemplate.Spec.Template.Spec.Containers[0].Image = image
 	c.refused("to change a CronJob's image", operatorJobs, "must be the one", c.operator.Patch(c.Context(), changed, client.MergeFrom(halted)))
@@ -107,15 +107,15 @@ func TestTheOperatorMakesOnlyNamespacesOfWorkspaces(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
 	c.workspace("of-workspaces", image)
-	create := func(spoil func(*corev1.Namespace)) error {
+	create := func(change func(*corev1.Namespace)) error {
 		namespace := namespaceOf("of-workspaces-new", "workspace-of-workspaces-new", image)
-		spoil(namespace)
+		change(namespace)
 		return c.operator.Create(c.Context(), namespace, client.DryRunAll)
 	}
 	c.accepted("a workspace's namespace", create(func(*corev1.Namespace) {}))
-	for _, spoilt := range []struct {
+	for _, test := range []struct {
 		what, policy, words string
-		spoil               func(*corev1.Namespace)
+		change              func(*corev1.Namespace)
 	}{
 		{"no label", operatorNamespaces, "must be owned by the Workspace", func(ns *corev1.Namespace) { delete(ns.Labels, v1alpha1.LabelWorkspace) }},
 		{"no owner", operatorNamespaces, "must be owned by the Workspace", func(ns *corev1.Namespace) { ns.OwnerReferences = nil }},
@@ -123,7 +123,7 @@ func TestTheOperatorMakesOnlyNamespacesOfWorkspaces(t *testing.T) {
 		{"an owner of another kind", operatorNamespaces, "must be owned by the Workspace", func(ns *corev1.Namespace) {
 			ns.OwnerReferences[0].Kind, ns.OwnerReferences[0].APIVersion = "ConfigMap", "v1"
 		}},
-		{"a name of Kubernetes'", operatorNamespaces, "only workspaces' namespaces, not kube-mine", func(ns *corev1.Namespace) { ns.Name = "kube-mine" }},
+		{"a reserved name", operatorNamespaces, "only workspaces' namespaces, not kube-mine", func(ns *corev1.Namespace) { ns.Name = "kube-mine" }},
 		{"no Pod Security", workspaceNamespaces, "must keep the label pod-security", func(ns *corev1.Namespace) { delete(ns.Labels, "pod-security.kubernetes.io/enforce") }},
 		{"weaker Pod Security", workspaceNamespaces, "must keep the label pod-security", func(ns *corev1.Namespace) { ns.Labels["pod-security.kubernetes.io/enforce"] = "baseline" }},
 		{"an image that its Workspace does not have", runnerImages, "allows the image " + image, func(ns *corev1.Namespace) {
@@ -134,12 +134,12 @@ func TestTheOperatorMakesOnlyNamespacesOfWorkspaces(t *testing.T) {
 			ns.Labels[v1alpha1.LabelWorkspace], ns.OwnerReferences[0].Name = "of-workspaces", "of-workspaces"
 		}},
 	} {
-		c.refused("a namespace with "+spoilt.what, spoilt.policy, spoilt.words, create(spoilt.spoil))
+		c.refused("a namespace with "+test.what, test.policy, test.words, create(test.change))
 	}
 }
 
-// TestANamespaceOfNoWorkspaceIsCollected: the policy on images can't tell that there is
-// no Workspace of a name. The garbage collector can.
+// TestANamespaceOfNoWorkspaceIsCollected checks that the garbage collector deletes a
+// namespace whose Workspace does not exist, which the policy on images can't notice.
 func TestANamespaceOfNoWorkspaceIsCollected(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
@@ -162,9 +162,9 @@ func TestTheOperatorChangesOnlyNamespacesOfWorkspaces(t *testing.T) {
 			client.RawPatch("application/merge-patch+json", []byte(text)), client.DryRunAll)
 	}
 	const restricted = `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"restricted"}}}`
-	c.accepted("Pod Security of a namespace that it made", patch(made, restricted))
+	c.accepted("Pod Security of a namespace that it created", patch(made, restricted))
 	c.accepted("Pod Security of an adopted namespace", patch(adopted, restricted))
-	c.refused("a stranger's namespace", operatorNamespaces, "may adopt only", patch(foreign, restricted))
+	c.refused("an unrelated namespace", operatorNamespaces, "may adopt only", patch(foreign, restricted))
 	c.refused("to take one over", operatorNamespaces, "may adopt only", patch(foreign,
 		`{"metadata":{"labels":{"jobs.openradius.io/workspace":"changes-only","pod-security.kubernetes.io/enforce":"restricted"}}}`))
 	for _, name := range []string{"kube-system", "default", "workspace-jobs-system"} {
@@ -173,8 +173,9 @@ func TestTheOperatorChangesOnlyNamespacesOfWorkspaces(t *testing.T) {
 	}
 	c.refused("to give one away", operatorNamespaces, "may not change that label", patch(adopted,
 		`{"metadata":{"labels":{"jobs.openradius.io/workspace":"other","pod-security.kubernetes.io/enforce":"restricted"}}}`))
-	// Where the API server asks for a right to delete what gets an owner, RBAC refuses too.
-	c.refused("to own an adopted one", operatorNamespaces, "may not change the owners", c.mightiest(testenv.ManagerUser).Patch(c.Context(),
+	// Some API servers require the right to delete an object to set its owner. There RBAC
+	// refuses this, too.
+	c.refused("to own an adopted one", operatorNamespaces, "may not change the owners", c.unrestricted(testenv.ManagerUser).Patch(c.Context(),
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: adopted}}, client.RawPatch("application/merge-patch+json", []byte(
 			`{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"restricted"},"ownerReferences":[{"apiVersion":"jobs.openradius.io/v1alpha1","kind":"Workspace","name":"changes-only-adopted","uid":"1"}]}}`)), client.DryRunAll))
 	c.refused("weaker Pod Security", workspaceNamespaces, "must keep the label pod-security", patch(made, `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"baseline"}}}`))
@@ -210,7 +211,7 @@ func TestTheOperatorWritesOnlyItsOwnFences(t *testing.T) {
 	narrowed.PodSelector.MatchLabels = map[string]string{"a": "b"}
 	unlabelled, mounting := account(home, "runner"), account(home, "runner")
 	unlabelled.Labels, mounting.AutomountServiceAccountToken = nil, nil
-	for _, spoilt := range []struct {
+	for _, test := range []struct {
 		what, words string
 		object      client.Object
 	}{
@@ -224,10 +225,10 @@ func TestTheOperatorWritesOnlyItsOwnFences(t *testing.T) {
 		{"a denial of some pods", "must deny all traffic", networkPolicy(home, "workspace-jobs-default-deny", narrowed)},
 		{"egress that lets in", "must not allow traffic to a runner", networkPolicy(home, "workspace-jobs-runner", admitted)},
 	} {
-		c.refused(spoilt.what, operatorFences, spoilt.words, create(spoilt.object))
+		c.refused(test.what, operatorFences, test.words, create(test.object))
 	}
-	// RBAC lets it bind no other role; a policy would not let it either.
-	err := c.mightiest(testenv.ManagerUser).Create(c.Context(),
+	// RBAC does not let it bind another role, and neither does a policy.
+	err := c.unrestricted(testenv.ManagerUser).Create(c.Context(),
 		roleBinding(home, "workspace-jobs-admin", "cluster-admin"), client.DryRunAll)
 	c.refused("a binding to cluster-admin", operatorFences, "RoleBinding of the same name", err)
 }
@@ -244,19 +245,19 @@ func TestTheOperatorDeletesOnlyItsOwn(t *testing.T) {
 		c.make(each)
 	}
 	c.accepted("a runner's pod", remove(runner))
-	c.refused("somebody else's pod", operatorFences, "only objects with the label", remove(other))
+	c.refused("another user's pod", operatorFences, "only objects with the label", remove(other))
 	c.refused("a pod outside of workspaces", operatorFences, "has no label jobs.openradius.io/workspace", remove(system))
 	own, foreign := job(home), ownJob(home)
 	c.make(own)
 	c.make(foreign)
 	c.accepted("an attempt's Job", remove(own))
-	c.refused("somebody else's Job", operatorFences, "only objects with the label", remove(foreign))
+	c.refused("another user's Job", operatorFences, "only objects with the label", remove(foreign))
 }
 
-// make as somebody whom the policies let pass.
+// make creates an object as a user whom the policies exempt.
 func (c *cluster) make(object client.Object) {
 	c.Helper()
-	kubernetes := c.mightiest("system:serviceaccount:kube-system:job-controller", serviceAccounts("kube-system")...)
+	kubernetes := c.unrestricted("system:serviceaccount:kube-system:job-controller", serviceAccounts("kube-system")...)
 	if err := kubernetes.Create(context.Background(), object); err != nil {
 		c.Fatal(err)
 	}

@@ -29,11 +29,11 @@ var (
 
 func TestMain(m *testing.M) { os.Exit(shared.Run(m)) }
 
-// cluster is the API server as a test's several people see it.
+// cluster is the API server, with clients of several users.
 type cluster struct {
 	*testing.T
-	// admin is a cluster admin, whom the policies bind too; operator has the
-	// operator's name and rights.
+	// admin is a cluster admin, whom the policies bind, too. operator has the operator's
+	// name and rights.
 	admin, operator client.Client
 }
 
@@ -50,9 +50,9 @@ func serviceAccounts(namespace string) []string {
 	return []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"}
 }
 
-// mightiest is somebody of this name whom RBAC lets do everything, so that a policy's
-// word is the only one against it.
-func (c *cluster) mightiest(user string, groups ...string) client.Client {
+// unrestricted returns a client for a user of this name to whom RBAC allows everything, so
+// that only a policy can refuse what they do.
+func (c *cluster) unrestricted(user string, groups ...string) client.Client {
 	c.Helper()
 	return newClient(c, shared.Env(c).As(user, append(groups, "system:masters")...))
 }
@@ -66,8 +66,8 @@ func newClient(t testing.TB, config *rest.Config) client.Client {
 	return testenv.RetryCreate(c)
 }
 
-// waitInForce: the API server takes up policies, and the kind that one of them reads,
-// some time after their creation.
+// waitInForce waits until the API server enforces the policies, which it does some time
+// after it created them and the kind that one of them reads.
 func (c *cluster) waitInForce() {
 	c.Helper()
 	home := c.workspace("in-force", image)
@@ -96,25 +96,25 @@ func (c *cluster) waitInForce() {
 	} {
 		testenv.Eventually(c, "the policy "+what+" is in force", func(ctx context.Context) error {
 			if err := attempt(ctx); err == nil || !strings.Contains(err.Error(), "ValidatingAdmissionPolicy") {
-				return errors.Join(errors.New("it lets pass what it must not"), err)
+				return errors.Join(errors.New("it allows what it should refuse"), err)
 			}
 			return nil
 		})
 	}
 }
 
-// workspace makes a Workspace and, as the operator, its namespace, and returns that's
-// name.
+// workspace creates a Workspace and, as the operator, its namespace. It returns the name of
+// the namespace.
 func (c *cluster) workspace(name, image string) string {
 	c.Helper()
 	ws := objects.MakeWorkspace(name).Image(image).Obj()
 	if err := c.admin.Create(c.Context(), ws); err != nil {
 		c.Fatal(err)
 	}
-	testenv.Eventually(c, "the policy on images knows Workspace "+name, func(ctx context.Context) error {
+	testenv.Eventually(c, "the policy on images has seen the Workspace "+name, func(ctx context.Context) error {
 		err := c.operator.Create(ctx, namespaceOf(name, ws.NamespaceName(), "unknown:0"), client.DryRunAll)
 		if err == nil || !strings.Contains(err.Error(), "workspace-jobs-runner-images") {
-			return errors.Join(errors.New("it does not"), err)
+			return errors.Join(errors.New("it has not"), err)
 		}
 		return nil
 	})
@@ -126,7 +126,7 @@ func (c *cluster) workspace(name, image string) string {
 	return namespace.Name
 }
 
-// namespaceOf is what the operator makes for a Workspace.
+// namespaceOf returns a namespace as the operator creates it for a Workspace.
 func namespaceOf(workspace, name, image string) *corev1.Namespace {
 	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 		Name: name,
@@ -149,8 +149,8 @@ func (c *cluster) accepted(what string, err error) {
 	}
 }
 
-// refused fails the test unless the policy refused the write, for the reason that
-// contains the words.
+// refused fails the test unless the policy refused the write with a message that contains
+// words.
 func (c *cluster) refused(what, policy, words string, err error) {
 	c.Helper()
 	if !apierrors.IsForbidden(err) || !strings.Contains(fmt.Sprint(err), "ValidatingAdmissionPolicy '"+policy+"'") || !strings.Contains(fmt.Sprint(err), words) {

@@ -37,28 +37,28 @@ func (r rights) String() string {
 	return strings.Join(all, ", ")
 }
 
-// findings are what was asked, and what the API server answered.
+// findings are the questions and the API server's answers.
 type findings struct {
 	questions
 	// rights by identity and namespace.
 	rights map[string]map[string]rights
 }
 
-// of are the identity's rights in a namespace.
+// of returns the identity's rights in a namespace.
 func (f *findings) of(who identity, namespace string) rights { return f.rights[who.name][namespace] }
 
-// beyond are those that not everybody has.
+// beyond returns the identity's rights in a namespace that not everybody has.
 func (f *findings) beyond(who identity, namespace string) rights {
 	return f.of(who, namespace).without(f.of(stranger, namespace))
 }
 
-// places are where it is asked.
+// places are the namespaces in which questions are asked.
 var (
 	elsewhere = []string{other, "workspace-jobs-system", "kube-system", clusterWide}
 	places    = append([]string{own}, elsewhere...)
 )
 
-// asking is how many questions are under way at once.
+// asking is the number of questions that are asked concurrently.
 const asking = 8
 
 var found struct {
@@ -66,7 +66,7 @@ var found struct {
 	findings *findings
 }
 
-// find asks the API server all questions, once for all tests.
+// find asks the API server all questions, once for all tests together.
 func find(t *testing.T) *findings {
 	t.Helper()
 	env := tenant.get(t)
@@ -81,7 +81,7 @@ func find(t *testing.T) *findings {
 				allowed := rights{}
 				f.rights[who.name][namespace] = allowed
 				if who.name == clusterAdmin.name && namespace != own && namespace != clusterWide {
-					continue // no question is asked elsewhere only
+					continue // every question is asked in these two, too
 				}
 				for _, a := range f.ask(namespace) {
 					group.Go(func() error {
@@ -102,12 +102,12 @@ func find(t *testing.T) *findings {
 		found.findings = f
 	})
 	if found.findings == nil {
-		t.Fatal("there are no answers, as another test tells")
+		t.Fatal("there are no answers: see the failure of another test")
 	}
 	return found.findings
 }
 
-// review asks the API server whether who may do it.
+// review asks the API server whether an identity may do something.
 func review(ctx context.Context, c client.Client, who identity, namespace string, a action) (bool, error) {
 	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{User: who.user, Groups: who.groups}}
 	if a.path != "" {
@@ -120,7 +120,7 @@ func review(ctx context.Context, c client.Client, who identity, namespace string
 	}
 	err := c.Create(ctx, review)
 	if err == nil && review.Status.EvaluationError != "" {
-		err = fmt.Errorf("the API server can't tell: %s", review.Status.EvaluationError)
+		err = fmt.Errorf("the API server can't answer: %s", review.Status.EvaluationError)
 	}
 	if err != nil {
 		return false, fmt.Errorf("may %s in %q %s: %w", who.name, namespace, a, err)
@@ -128,10 +128,9 @@ func review(ctx context.Context, c client.Client, who identity, namespace string
 	return review.Status.Allowed, nil
 }
 
-// TestRulesSayNoMore: the API server can also list the rules that hold for somebody
-// in a namespace, those that hold everywhere among them. So no right escapes for
-// which no question was thought of, that is for objects of certain names only, or in
-// a namespace that was not asked of.
+// TestRulesSayNoMore compares the answers with the rules that apply to an identity in a
+// namespace, which the API server can list, too. This finds rights for which there is no
+// question, rights to objects of certain names only, and rights in other namespaces.
 func TestRulesSayNoMore(t *testing.T) {
 	t.Parallel()
 	f := find(t)
@@ -158,7 +157,7 @@ func TestRulesSayNoMore(t *testing.T) {
 	}
 }
 
-// namespaces are all that there are.
+// namespaces returns all namespaces of the cluster.
 func namespaces(t *testing.T) []string {
 	t.Helper()
 	var list corev1.NamespaceList
@@ -171,26 +170,27 @@ func namespaces(t *testing.T) []string {
 	}
 	for _, place := range places {
 		if place != clusterWide && !slices.Contains(all, place) {
-			t.Fatalf("there is no namespace %q", place)
+			t.Fatalf("the namespace %q does not exist", place)
 		}
 	}
 	return all
 }
 
-// covers tells whether all that a rule allows was asked for and allowed.
+// covers returns an error unless there is a question for everything that a rule allows, and
+// its answer is yes.
 func (f *findings) covers(who identity, namespace string, rule *authorizationv1.ResourceRule) error {
 	if namespace != own {
-		return fmt.Errorf("that is not the own namespace")
+		return fmt.Errorf("that is not their own namespace")
 	}
 	if len(rule.ResourceNames) > 0 {
-		return fmt.Errorf("it is for certain objects, and questions are for all of a kind")
+		return fmt.Errorf("it is for certain objects, but questions are for all objects of a kind")
 	}
 	for _, verb := range rule.Verbs {
 		for _, group := range rule.APIGroups {
 			for _, name := range rule.Resources {
 				a := action{verb: verb, group: group, resource: name}
 				if !f.of(who, namespace)[a] {
-					return fmt.Errorf("%s is nothing that was asked for and allowed", a)
+					return fmt.Errorf("there is no question for %s, or its answer was no", a)
 				}
 			}
 		}
@@ -198,21 +198,21 @@ func (f *findings) covers(who identity, namespace string, rule *authorizationv1.
 	return nil
 }
 
-// accountRules are those that allow accountsRead.
+// accountRules are the rules that allow accountsRead.
 var accountRules = []string{
 	`{"verbs":["get"],"nonResourceURLs":["/.well-known/openid-configuration","/.well-known/openid-configuration/","/openid/v1/jwks","/openid/v1/jwks/"]}`,
 	`{"verbs":["get","list","watch"],"apiGroups":["certificates.k8s.io"],"resources":["clustertrustbundles"]}`,
 }
 
-// rulesOf are the rules that hold for who has the client, by their text. One for URLs
-// is for nothing that can be covered.
+// rulesOf returns the rules that apply to the client's user, by their text. Rules for URLs
+// are marked so that no question covers them.
 func rulesOf(t *testing.T, c client.Client, namespace string) map[string]*authorizationv1.ResourceRule {
 	t.Helper()
 	review := &authorizationv1.SelfSubjectRulesReview{Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: namespace}}
 	if err := c.Create(t.Context(), review); err != nil {
 		t.Fatal(err)
 	}
-	// It lists RBAC's rules. The authorizer of nodes has none, and says so.
+	// The list has RBAC's rules. The node authorizer can't list its own, and says so.
 	if text := review.Status.EvaluationError; text != "" && text != "node authorizer does not support user rule resolution" {
 		t.Fatalf("the rules in %q: %s", namespace, text)
 	}
@@ -224,7 +224,7 @@ func rulesOf(t *testing.T, c client.Client, namespace string) map[string]*author
 		rules[text(t, rule)] = &authorizationv1.ResourceRule{ResourceNames: []string{"a URL"}}
 	}
 	if len(rules) == 0 {
-		t.Fatalf("no rules hold in %q, not even everybody's", namespace)
+		t.Fatalf("no rules apply in %q, not even those for everybody", namespace)
 	}
 	return rules
 }

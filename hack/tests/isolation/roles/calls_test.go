@@ -9,10 +9,10 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// call is one request to the API server, as the wire has it.
+// call is one HTTP request to the API server.
 type call struct {
 	method, path, body string
-	// impersonate is whom the caller wants to be taken for.
+	// impersonate is the user whom the caller wants to impersonate.
 	impersonate string
 }
 
@@ -21,8 +21,8 @@ type answer struct {
 	body []byte
 }
 
-// refused tells whether RBAC refused it, and not a quota or Pod Security, whose
-// refusals have the same code.
+// refused reports whether RBAC refused the call, and not a quota or Pod Security, which
+// answer with the same code.
 func (a answer) refused() bool {
 	return a.code == http.StatusForbidden && strings.Contains(string(a.body), " cannot ")
 }

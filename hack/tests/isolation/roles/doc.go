@@ -1,8 +1,7 @@
-// Package roles holds no code but its tests. They ask a real API server, of every
-// resource, subresource and verb that it serves, what a workspace's members may do:
-// in the workspace's own namespace, in every other one and cluster-wide. From the
-// answers they keep the tables of docs/roles.md true, and whatever that page says,
-// they fail when a role lets through what no role may.
+// Package roles tests what a workspace's members may do. It asks a real API server about
+// every resource, subresource and verb that it serves: in the workspace's own namespace,
+// in others and cluster-wide. The tables of docs/roles.md are made of the answers. Whatever
+// that page says, a test fails if a role allows what no role should.
 //
 //	make cluster-tool
 //	CLUSTER=$PWD/bin/cluster go test ./hack/tests/isolation/roles           # compare the page

@@ -10,17 +10,17 @@ import (
 
 const jobs = "jobs.openradius.io"
 
-// invariants hold whatever the roles and the page say.
+// invariants must hold whatever the roles and the page say.
 var invariants = map[string]func(*findings) []string{
-	"members write jobs and recurring jobs only":       writeJobsOnly,
-	"a viewer writes nothing":                          viewerWritesNothing,
-	"members see no Secret, and nothing by way of one": noSecrets,
-	"members have nothing outside of their namespace":  nothingElsewhere,
-	"the runner has nothing":                           runnerHasNothing,
-	"each role has more than the one before":           ordered,
-	"each role is of use":                              useful,
-	"everybody may ask about themselves only":          everybodyHasLittle,
-	"a cluster admin may do all that was asked":        adminMayAll,
+	"members write only jobs and recurring jobs":     writeJobsOnly,
+	"a viewer writes nothing":                        viewerWritesNothing,
+	"members read no Secret":                         noSecrets,
+	"members have no rights outside their namespace": nothingElsewhere,
+	"the runner has no rights":                       runnerHasNothing,
+	"each role has more rights than the one before":  ordered,
+	"each role is of use":                            useful,
+	"everybody may only ask about themselves":        everybodyHasLittle,
+	"a cluster admin may do everything":              adminMayAll,
 }
 
 func TestInvariants(t *testing.T) {
@@ -42,7 +42,8 @@ var (
 	jobKinds   = []string{"workspacejobs", "workspacerecurringjobs"}
 )
 
-// reads: get of a subresource may be a way in, as of pods/exec; of a log it is not.
+// reads reports whether an action only reads. Verbs on a subresource may do more, as get
+// does on pods/exec, but not on a log.
 func reads(a action) bool {
 	return slices.Contains(readVerbs, a.verb) && a.path == "" && (!strings.Contains(a.resource, "/") || a.resource == "pods/log")
 }
@@ -59,8 +60,8 @@ func viewerWritesNothing(f *findings) []string {
 	return f.faults([]identity{viewer}, places, func(a action) bool { return !reads(a) })
 }
 
-// noSecrets: ConfigMaps and ServiceAccounts' tokens are as good, and so are the
-// objects in which other software keeps its credentials.
+// noSecrets also covers ConfigMaps, the tokens of ServiceAccounts and certificate signing
+// requests, by which one could get at credentials.
 func noSecrets(f *findings) []string {
 	return f.faults(slices.Concat(members, []identity{runner, stranger}), places, func(a action) bool {
 		name := strings.Split(a.resource, "/")[0]
@@ -72,8 +73,8 @@ func nothingElsewhere(f *findings) []string {
 	return f.faults(members, elsewhere, func(action) bool { return true })
 }
 
-// accountsRead is what Kubernetes lets each ServiceAccount of a cluster read: by
-// which certificates and keys its servers and its tokens are known, which are public.
+// accountsRead is what Kubernetes lets each ServiceAccount of a cluster read: the public
+// certificates and keys by which its servers and tokens are verified.
 var accountsRead = rights{
 	{verb: "get", path: "/.well-known/openid-configuration"}:                       true,
 	{verb: "get", path: "/openid/v1/jwks"}:                                         true,
@@ -94,7 +95,7 @@ func ordered(f *findings) []string {
 			faults = append(faults, fmt.Sprintf("%s may not, though %s may: %s", more.name, less.name, lacks))
 		}
 		if len(f.of(more, own).without(f.of(less, own))) == 0 {
-			faults = append(faults, fmt.Sprintf("%s has nothing that %s lacks", more.name, less.name))
+			faults = append(faults, fmt.Sprintf("%s may do no more than %s", more.name, less.name))
 		}
 	}
 	return faults
@@ -114,8 +115,8 @@ func useful(f *findings) []string {
 	return faults
 }
 
-// everybodyHasLittle: else a right that everybody got by mistake would be none that
-// members have beyond everybody.
+// everybodyHasLittle checks the rights of everybody. The other invariants ignore them, so
+// they would not notice a right that everybody got by mistake.
 func everybodyHasLittle(f *findings) []string {
 	return f.faults([]identity{stranger}, places, func(a action) bool {
 		if a.path == "" {
@@ -130,15 +131,15 @@ func adminMayAll(f *findings) []string {
 	for _, namespace := range []string{own, clusterWide} {
 		for _, a := range f.ask(namespace) {
 			if !f.of(clusterAdmin, namespace)[a] {
-				faults = append(faults, fmt.Sprintf("the cluster admin may not in %q %s", namespace, a))
+				faults = append(faults, fmt.Sprintf("in %q the cluster admin may not %s", namespace, a))
 			}
 		}
 	}
 	return faults
 }
 
-// faults are what one of who may do in one of the namespaces, beyond everybody, and
-// should not. Of the stranger it is all.
+// faults returns what identities may do in namespaces but should not. Rights that everybody
+// has only count for the stranger.
 func (f *findings) faults(who []identity, namespaces []string, wrong func(action) bool) []string {
 	var faults []string
 	for _, one := range who {
@@ -149,7 +150,7 @@ func (f *findings) faults(who []identity, namespaces []string, wrong func(action
 			}
 			for a := range allowed {
 				if wrong(a) {
-					faults = append(faults, fmt.Sprintf("%s may in %q %s", one.name, namespace, a))
+					faults = append(faults, fmt.Sprintf("in %q %s may %s", namespace, one.name, a))
 				}
 			}
 		}
@@ -157,8 +158,8 @@ func (f *findings) faults(who []identity, namespaces []string, wrong func(action
 	return faults
 }
 
-// TestHolesAreNoticed: the invariants that a hole breaks are known, so that each is
-// seen to notice something.
+// TestHolesAreNoticed opens holes and checks which invariants fail, so that each of them is
+// seen to fail.
 func TestHolesAreNoticed(t *testing.T) {
 	t.Parallel()
 	f := find(t)
@@ -171,41 +172,41 @@ func TestHolesAreNoticed(t *testing.T) {
 		broken    []string
 	}{
 		{who: members, namespace: own, allow: action{verb: "create", resource: "pods"},
-			broken: []string{"members write jobs and recurring jobs only", "a viewer writes nothing"}},
+			broken: []string{"members write only jobs and recurring jobs", "a viewer writes nothing"}},
 		{who: members, namespace: own, allow: action{verb: "get", resource: "pods/exec"},
-			broken: []string{"members write jobs and recurring jobs only", "a viewer writes nothing"}},
+			broken: []string{"members write only jobs and recurring jobs", "a viewer writes nothing"}},
 		{who: members[1:], namespace: own, allow: action{verb: "patch", group: jobs, resource: "workspacejobs/status"},
-			broken: []string{"members write jobs and recurring jobs only"}},
+			broken: []string{"members write only jobs and recurring jobs"}},
 		{who: members[2:], namespace: own, allow: action{verb: "bind", group: "rbac.authorization.k8s.io", resource: "clusterroles"},
-			broken: []string{"members write jobs and recurring jobs only"}},
+			broken: []string{"members write only jobs and recurring jobs"}},
 		{who: members, namespace: own, allow: action{verb: "create", group: jobs, resource: "workspacejobs"},
 			broken: []string{"a viewer writes nothing"}},
 		{who: members[2:], namespace: own, allow: action{verb: "get", resource: "secrets"},
-			broken: []string{"members see no Secret, and nothing by way of one"}},
+			broken: []string{"members read no Secret"}},
 		{who: members[2:], namespace: own, allow: action{verb: "list", group: "*", resource: "*"},
-			broken: []string{"members see no Secret, and nothing by way of one"}},
+			broken: []string{"members read no Secret"}},
 		{who: members, namespace: other, allow: action{verb: "get", group: jobs, resource: "workspacejobs"},
-			broken: []string{"members have nothing outside of their namespace"}},
+			broken: []string{"members have no rights outside their namespace"}},
 		{who: members[:1], namespace: clusterWide, allow: action{verb: "list", resource: "nodes"},
-			broken: []string{"members have nothing outside of their namespace"}},
+			broken: []string{"members have no rights outside their namespace"}},
 		{who: members, namespace: clusterWide, allow: action{verb: "get", path: "/metrics"},
-			broken: []string{"a viewer writes nothing", "members have nothing outside of their namespace", "members write jobs and recurring jobs only"}},
+			broken: []string{"a viewer writes nothing", "members have no rights outside their namespace", "members write only jobs and recurring jobs"}},
 		{who: []identity{runner}, namespace: own, allow: action{verb: "get", resource: "pods"},
-			broken: []string{"the runner has nothing"}},
+			broken: []string{"the runner has no rights"}},
 		{who: []identity{runner}, namespace: clusterWide, allow: action{verb: "post", path: "/openid/v1/jwks"},
-			broken: []string{"the runner has nothing"}},
+			broken: []string{"the runner has no rights"}},
 		{who: members[:1], namespace: own, allow: action{verb: "list", group: "apps", resource: "deployments"},
-			broken: []string{"each role has more than the one before"}},
+			broken: []string{"each role has more rights than the one before"}},
 		{who: members, namespace: own, allow: action{verb: "watch", group: jobs, resource: "workspacejobs"}, refuse: true,
 			broken: []string{"each role is of use"}},
 		{who: everybody, namespace: other, allow: action{verb: "list", resource: "pods"},
-			broken: []string{"everybody may ask about themselves only"}},
+			broken: []string{"everybody may only ask about themselves"}},
 		{who: everybody, namespace: clusterWide, allow: action{verb: "get", path: "/logs"},
-			broken: []string{"everybody may ask about themselves only"}},
+			broken: []string{"everybody may only ask about themselves"}},
 		{who: everybody, namespace: own, allow: action{verb: "get", resource: "secrets"},
-			broken: []string{"everybody may ask about themselves only", "members see no Secret, and nothing by way of one"}},
+			broken: []string{"everybody may only ask about themselves", "members read no Secret"}},
 		{who: []identity{clusterAdmin}, namespace: own, allow: action{verb: "get", resource: "secrets"}, refuse: true,
-			broken: []string{"a cluster admin may do all that was asked"}},
+			broken: []string{"a cluster admin may do everything"}},
 	} {
 		t.Run(hole.allow.String()+" in "+hole.namespace, func(t *testing.T) {
 			t.Parallel()
@@ -226,7 +227,7 @@ func TestHolesAreNoticed(t *testing.T) {
 			slices.Sort(broken)
 			slices.Sort(hole.broken)
 			if !slices.Equal(broken, hole.broken) {
-				t.Errorf("these invariants notice it: %q, instead of %q", broken, hole.broken)
+				t.Errorf("the invariants that fail are %q, want %q", broken, hole.broken)
 			}
 		})
 	}

@@ -45,7 +45,7 @@ func TestPage(t *testing.T) {
 		return
 	}
 	if !*update {
-		t.Fatalf("docs/roles.md differs from what the API server answers; run `go test ./hack/tests/isolation/roles -update`, and look at what it changes (-page +answers):\n%s",
+		t.Fatalf("docs/roles.md differs from what the API server answers; run `go test ./hack/tests/isolation/roles -update`, and check what it changes (-page +answers):\n%s",
 			gocmp.Diff(strings.Split(string(text), "\n"), strings.Split(fresh, "\n")))
 	}
 	if err := os.WriteFile(page, []byte(fresh), 0o644); err != nil {
@@ -53,7 +53,7 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// allowedTable has all verbs of each resource that a member may do something with.
+// allowedTable has all verbs of each resource on which a member may use one.
 func (f *findings) allowedTable() string {
 	type row struct{ group, verbs, answers string }
 	names := map[row][]string{}
@@ -78,7 +78,8 @@ func (f *findings) allowedTable() string {
 	return table.String()
 }
 
-// allowed are the served resources with which a member may do something, ours first.
+// allowed returns the served resources on which a member may use a verb, those of this
+// operator first.
 func (f *findings) allowed() []resource {
 	all := slices.DeleteFunc(slices.Clone(f.served), func(r resource) bool {
 		return !slices.ContainsFunc(r.verbs, func(verb string) bool { return strings.Contains(f.answers(r, verb), "yes") })
@@ -89,7 +90,7 @@ func (f *findings) allowed() []resource {
 	return all
 }
 
-// first compares: what it holds for comes first.
+// first compares two values for sorting: true comes before false.
 func first(a, b bool) int {
 	switch {
 	case a == b:
@@ -101,7 +102,7 @@ func first(a, b bool) int {
 	}
 }
 
-// answers to Viewer, Editor and Admin: "no | yes | yes".
+// answers returns the answers for Viewer, Editor and Admin, such as "no | yes | yes".
 func (f *findings) answers(r resource, verb string) string {
 	var words []string
 	for _, who := range members {
@@ -114,7 +115,7 @@ func (f *findings) answers(r resource, verb string) string {
 	return strings.Join(words, " | ")
 }
 
-// sameAnswers are the resource's verbs, those with the same answers together.
+// sameAnswers groups the resource's verbs by their answers.
 func (f *findings) sameAnswers(r resource) [][]string {
 	var all [][]string
 	for _, verb := range sortedVerbs(r.verbs) {
@@ -128,7 +129,7 @@ func (f *findings) sameAnswers(r resource) [][]string {
 	return all
 }
 
-// everybodyTable has what the stranger may; members have no more outside of their
+// everybodyTable has the rights of the stranger. Members have no others outside their
 // namespace.
 func (f *findings) everybodyTable() string {
 	var table strings.Builder
@@ -157,7 +158,7 @@ func writeRows(table *strings.Builder, who string, allowed rights) {
 	}
 }
 
-// topmost leaves out paths below others, as /apis/apps/v1 is below /apis.
+// topmost removes paths that are below others, as /apis/apps/v1 is below /apis.
 func topmost(all []string) []string {
 	slices.Sort(all)
 	return slices.Compact(slices.DeleteFunc(all, func(path string) bool {
@@ -167,7 +168,7 @@ func topmost(all []string) []string {
 	}))
 }
 
-// askedTable has all that was asked about.
+// askedTable has everything about which there was a question.
 func (f *findings) askedTable() string {
 	names := map[string][]string{}
 	for _, r := range f.served {
@@ -202,7 +203,7 @@ func groupName(group string) string {
 	return "`" + group + "`"
 }
 
-// sortedVerbs: reading before writing, as kubectl has them.
+// sortedVerbs sorts verbs as kubectl does, reading before writing.
 func sortedVerbs(verbs []string) []string {
 	known := slices.Concat(readVerbs, writeVerbs)
 	return slices.SortedFunc(slices.Values(verbs), func(a, b string) int {

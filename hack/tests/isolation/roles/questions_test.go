@@ -12,8 +12,8 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-// action is what the API server allows or refuses: a verb on a resource, as on
-// "pods/exec" of the group "", or on a URL's path.
+// action is something that the API server allows or refuses: a verb on a resource, such as
+// "pods/exec" in the group "", or on a URL's path.
 type action struct{ verb, group, resource, path string }
 
 func (a action) String() string {
@@ -26,18 +26,18 @@ func (a action) String() string {
 	return a.verb + " " + a.resource + " of " + a.group
 }
 
-// questions are all that is asked.
+// questions are the questions that are asked.
 type questions struct {
-	// version of the API server: "1.37".
+	// version is the version of the API server, such as "1.37".
 	version string
 	// served are the resources and subresources that the API server's discovery
-	// names, and extra those that it checks without serving them.
+	// lists, and extra those that it checks without serving them.
 	served, extra []resource
 	// paths are URLs.
 	paths []string
 }
 
-// resource is one that the API server knows, or a subresource.
+// resource is a resource or subresource that the API server knows.
 type resource struct {
 	group, name string
 	namespaced  bool
@@ -46,9 +46,9 @@ type resource struct {
 
 func (r resource) sub() bool { return strings.Contains(r.name, "/") }
 
-// special are the verbs on resources that no discovery tells of: what the API server
-// asks its authorizer besides what a request says. "*" is granted only by a rule
-// that has a wildcard.
+// special returns verbs on resources that discovery does not list: what the API server asks
+// its authorizer in addition to the request itself. "*" is allowed only by a rule with a
+// wildcard.
 func special() []resource {
 	const (
 		rbac           = "rbac.authorization.k8s.io"
@@ -83,11 +83,11 @@ func special() []resource {
 		{authentication, "userextras/scopes", false, impersonate},
 		{authentication, "admissionReviewAPIGroups", false, []string{"attest"}},
 		{rbac, "roles", true, []string{"bind", "escalate"}},
-		{rbac, "clusterroles", true, []string{"bind", "escalate"}}, // what a RoleBinding of the namespace refers to
+		{rbac, "clusterroles", true, []string{"bind", "escalate"}}, // a RoleBinding in the namespace may refer to one
 		{certificates, "signers", false, []string{"approve", "sign", "attest"}},
 		{"policy", "podsecuritypolicies", true, []string{"use"}}, // of an older API server
 		{"resource.k8s.io", "resourceclaims/driver", true, []string{"associated-node:update", "arbitrary-node:update"}},
-		// What a kubelet asks for its own API.
+		// A kubelet asks these for its own API.
 		{"", "nodes/pods", false, []string{"get"}},
 		{"", "nodes/log", false, []string{"get"}},
 		{"", "nodes/stats", false, []string{"get"}},
@@ -98,11 +98,11 @@ func special() []resource {
 	}
 }
 
-// ask is what is asked in a namespace, or clusterWide.
+// ask returns the questions for a namespace, or for clusterWide.
 func (q *questions) ask(namespace string) []action {
 	var all []action
 	for _, r := range slices.Concat(q.served, q.extra) {
-		// A namespace belongs to itself: a Role in it may allow to delete it.
+		// A namespace counts as one of its own objects: a Role in it may allow deleting it.
 		if namespace != clusterWide && !r.namespaced && strings.Split(r.name, "/")[0] != "namespaces" {
 			continue
 		}
@@ -121,7 +121,7 @@ func (q *questions) ask(namespace string) []action {
 	return all
 }
 
-// discover finds out what to ask.
+// discover returns the questions to ask.
 func discover(t *testing.T, env *testenv.Env) *questions {
 	t.Helper()
 	c, err := discovery.NewDiscoveryClientForConfig(env.Config)
@@ -149,7 +149,7 @@ func discover(t *testing.T, env *testenv.Env) *questions {
 	}
 	for _, r := range q.served {
 		if !r.sub() {
-			// Checked for an object that holds up the deletion of its owner.
+			// Checked for an object that blocks the deletion of its owner.
 			q.extra = append(q.extra, resource{r.group, r.name + "/finalizers", r.namespaced, []string{"update"}})
 		}
 	}
@@ -157,7 +157,7 @@ func discover(t *testing.T, env *testenv.Env) *questions {
 	return q
 }
 
-// merge adds a resource, or its verbs to what is there.
+// merge adds a resource, or its verbs if the resource is already there.
 func merge(all []resource, r resource) []resource {
 	i := slices.IndexFunc(all, func(known resource) bool { return known.group == r.group && known.name == r.name })
 	if i < 0 {
@@ -171,7 +171,7 @@ func merge(all []resource, r resource) []resource {
 	return all
 }
 
-// paths are those that the API server's own list has, and some that it may leave out.
+// paths returns the paths in the API server's own list, and some that may be missing there.
 func paths(t *testing.T, env *testenv.Env) []string {
 	t.Helper()
 	answer := call{method: http.MethodGet, path: "/"}.send(t, env.Config)

@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// notable are refusals that a reader looks for.
+// notable are the refusals that readers of the page search for.
 var notable = []struct {
 	what  string
 	names map[string][]string // resources by API group
-	verbs []string            // nil: all that were asked
+	verbs []string            // nil: all verbs in the questions
 	why   string
 }{
 	{"Secrets, ConfigMaps", map[string][]string{"": {"secrets", "configmaps"}}, nil,
@@ -52,7 +52,7 @@ var notable = []struct {
 	}, nil, "neither read nor write"},
 }
 
-// matches are the actions of one of notable that were asked.
+// matches returns the questions about resources and verbs, by namespace.
 func (f *findings) matches(names map[string][]string, verbs []string) map[string][]action {
 	all := map[string][]action{}
 	for _, place := range []string{own, clusterWide} {
@@ -65,7 +65,7 @@ func (f *findings) matches(names map[string][]string, verbs []string) map[string
 	return all
 }
 
-// notRefused are those of notable that somebody may do or that nobody asked for.
+// notRefused returns which of notable somebody may do, or for which there is no question.
 func (f *findings) notRefused() []string {
 	var faults []string
 	for _, n := range notable {
@@ -75,7 +75,7 @@ func (f *findings) notRefused() []string {
 				asked[a.group+"/"+a.resource] = true
 				for _, who := range append(slices.Clone(members), runner) {
 					if f.of(who, place)[a] {
-						faults = append(faults, fmt.Sprintf("%s may in %q %s, and the page says no", who.name, place, a))
+						faults = append(faults, fmt.Sprintf("in %q %s may %s, but the page says no", place, who.name, a))
 					}
 				}
 			}
@@ -83,7 +83,7 @@ func (f *findings) notRefused() []string {
 		for group, names := range n.names {
 			for _, name := range names {
 				if !asked[group+"/"+name] {
-					faults = append(faults, fmt.Sprintf("nobody was asked about %s of %q", name, group))
+					faults = append(faults, fmt.Sprintf("there is no question about %s of %q", name, group))
 				}
 			}
 		}

@@ -26,28 +26,29 @@ var (
 func TestMain(m *testing.M) { os.Exit(shared.Run(m)) }
 
 const (
-	// own is the namespace of the workspace whose members are asked of.
+	// own is the namespace of the members' workspace.
 	own = "workspace-acme"
-	// other is another workspace's.
+	// other is the namespace of another workspace.
 	other = "workspace-globex"
-	// staff is a namespace outside of both, with the members' ServiceAccounts.
+	// staff is a namespace outside both, with the members' ServiceAccounts.
 	staff = "staff"
-	// clusterWide is no namespace: all of them, what belongs to none, and URLs.
+	// clusterWide is not a namespace: it stands for all namespaces, objects without one,
+	// and URLs.
 	clusterWide = ""
-	// databaseURL is what nobody may see.
+	// databaseURL is the URL that nobody may see.
 	databaseURL = "postgres://acme:the-password@192.0.2.10:5432/acme"
 )
 
-// identity is somebody of whom the API server is asked.
+// identity is a user or ServiceAccount that the questions are about.
 type identity struct {
 	name   string
 	user   string
 	groups []string
 }
 
-// The members are users of whom the API server knows nothing but their roles. Two
-// more are for comparison: a stranger shows what everybody may, and a cluster admin
-// that each question can be answered with yes.
+// The members are users with nothing but their roles. Two more users are for comparison: a
+// stranger shows what everybody may do, and a cluster admin that the answer to each question
+// can be yes.
 var (
 	viewer       = person("Viewer")
 	editor       = person("Editor")
@@ -67,14 +68,14 @@ func person(name string) identity {
 	return identity{name: name, user: name + "@example.net", groups: []string{"system:authenticated"}}
 }
 
-// tenants are two workspaces in a cluster where the operator runs, with its own rights:
-// what a member gets is what it binds.
+// tenants are two workspaces in a cluster. The operator runs there with its own rights, so
+// members have the rights that it grants.
 type tenants struct {
 	once sync.Once
 	env  *testenv.Env
 }
 
-// get makes them, once for all tests.
+// get creates the workspaces, once for all tests together.
 func (s *tenants) get(t *testing.T) *testenv.Env {
 	t.Helper()
 	env := shared.Env(t)
@@ -87,20 +88,20 @@ func (s *tenants) get(t *testing.T) *testenv.Env {
 			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: clusterAdmin.user}},
 		})
 		makeWorkspace(t, env, "acme", members)
-		makeWorkspace(t, env, "globex", []identity{person("somebody else")})
+		makeWorkspace(t, env, "globex", []identity{person("other viewer")})
 		s.env = env
 	})
 	if s.env == nil {
-		t.Fatal("the workspaces were not made, as another test tells")
+		t.Fatal("the workspaces were not created: see the failure of another test")
 	}
 	return s.env
 }
 
-// makeWorkspace brings a workspace with its members to Ready. Each member is a user,
-// and a ServiceAccount that a test has a token of.
+// makeWorkspace creates a workspace with members and waits until it is Ready. Each member is
+// a user and a ServiceAccount, for which a test can get a token.
 func makeWorkspace(t *testing.T, env *testenv.Env, name string, members []identity) {
 	t.Helper()
-	made := objects.MakeWorkspace(name).Suspend() // the jobs that are tried are not run
+	made := objects.MakeWorkspace(name).Suspend() // jobs of the tests should not run
 	for i, role := range []v1alpha1.MemberRole{v1alpha1.RoleViewer, v1alpha1.RoleEditor, v1alpha1.RoleAdmin}[:len(members)] {
 		made.MemberSubjects(role, rbacv1.Subject{Kind: rbacv1.UserKind, Name: members[i].user}, objects.Account(staff, accountOf(members[i])))
 	}
@@ -123,5 +124,5 @@ func create(t *testing.T, env *testenv.Env, object client.Object) {
 	}
 }
 
-// as is a client's configuration for the identity.
+// as returns a client configuration for the identity.
 func as(env *testenv.Env, who identity) *rest.Config { return env.As(who.user, who.groups...) }

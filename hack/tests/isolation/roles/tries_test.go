@@ -18,11 +18,11 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-// try is a request that is really sent, with a token of one's own. What is not
-// refused changes nothing: it is a dry run.
+// try is a request that is really sent, with the member's own token. It is a dry run, so it
+// changes nothing if it is allowed.
 type try struct {
 	call
-	// allowed are the members whom the API server obeys; of the others it refuses it.
+	// allowed are the members who may do it. It is refused to all others.
 	allowed []identity
 }
 
@@ -50,8 +50,8 @@ const (
 	touch        = `{"metadata":{"annotations":{"touched":"yes"}}}`
 )
 
-// tries are requests in the namespace of the members' workspace, and outside; pod is
-// the migration's, and job one that the test has made.
+// tries returns requests inside and outside the namespace of the members' workspace. pod is
+// the name of the migration's pod, and "job" that of a job that the test created.
 func tries(pod string) []try {
 	ownJobs := jobsAPI + "/namespaces/" + own + "/workspacejobs"
 	return []try{
@@ -110,8 +110,8 @@ func remove(path string) call      { return call{method: http.MethodDelete, path
 func post(path, body string) call  { return call{method: http.MethodPost, path: path, body: body} }
 func patch(path, body string) call { return call{method: http.MethodPatch, path: path, body: body} }
 
-// TestTries: what the API server says that somebody may not do, it refuses when they
-// do it. The rest it answers as it answers a cluster admin.
+// TestTries checks that the API server refuses what it says that somebody may not do, and
+// answers everything else as it answers a cluster admin.
 func TestTries(t *testing.T) {
 	t.Parallel()
 	env := tenant.get(t)
@@ -128,29 +128,29 @@ func TestTries(t *testing.T) {
 	for _, try := range tries(migrationPod(t, env).Name) {
 		t.Run(try.method+" "+try.path+" "+try.impersonate, func(t *testing.T) {
 			t.Parallel()
-			// Were the request wrong in itself, its refusals would tell nothing.
+			// If the request itself were wrong, its refusals would prove nothing.
 			control := try.send(t, env.Config)
 			if slices.Contains([]int{401, 403, 404, 405, 415}, control.code) {
-				t.Fatalf("a cluster admin gets %d: %s", control.code, control.body)
+				t.Fatalf("the answer to a cluster admin is %d: %s", control.code, control.body)
 			}
 			for name, config := range callers {
 				got := try.send(t, config)
 				allowed := slices.ContainsFunc(try.allowed, func(who identity) bool { return who.name == name })
 				if allowed && got.code != control.code {
-					t.Errorf("%s gets %d, the cluster admin %d: %s", name, got.code, control.code, got.body)
+					t.Errorf("the answer to %s is %d, to the cluster admin %d: %s", name, got.code, control.code, got.body)
 				}
 				if !allowed && !got.refused() {
-					t.Errorf("%s gets %d: %s", name, got.code, got.body)
+					t.Errorf("the answer to %s is %d, not a refusal of RBAC: %s", name, got.code, got.body)
 				}
 				if bytes.Contains(got.body, []byte("the-password")) {
-					t.Errorf("%s learns the database's URL: %s", name, got.body)
+					t.Errorf("the answer to %s has the database's URL: %s", name, got.body)
 				}
 			}
 		})
 	}
 }
 
-// accountOf is the name of a person's ServiceAccount.
+// accountOf returns the name of a person's ServiceAccount.
 func accountOf(who identity) string { return strings.ReplaceAll(strings.ToLower(who.name), " ", "-") }
 
 // withToken is a client's configuration with nothing but the ServiceAccount's token.
