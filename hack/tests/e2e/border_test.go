@@ -13,8 +13,8 @@ import (
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
-// What a tenant's jobs try in the database is refused there, and rolled back.
-// The tests of package postgres try far more, without a cluster.
+// TestJobsCannotReachAnotherTenantsDatabase checks that the database refuses and rolls back
+// what a tenant's jobs try. The tests of package postgres try far more, without a cluster.
 func TestJobsCannotReachAnotherTenantsDatabase(t *testing.T) {
 	t.Parallel()
 	a, b := newTenantWithEffects(t, "border-a"), newTenantWithEffects(t, "border-b")
@@ -42,18 +42,18 @@ func TestJobsCannotReachAnotherTenantsDatabase(t *testing.T) {
 		wantWords(t, "the message of "+name, ended.Status.Message, "[42501]")
 	}
 	a.waitFinal("allowed", v1alpha1.StateSucceeded)
-	a.wantEffects(1) // only that one's
+	a.wantEffects(1) // only that of the allowed job
 
 	if err := bs.conn.Ping(t.Context()); err != nil {
 		t.Errorf("b's session: %v", err)
 	}
-	b.db.Reset() // the password is as it was
+	b.db.Reset() // connect again, since the password should be unchanged
 	b.wantEffects(1)
 	if got := b.count(`SELECT count(*) FROM secrets WHERE secret = 'of b'`); got != 1 {
 		t.Errorf("b has %d secrets", got)
 	}
 	if got := b.count(`SELECT count(*) FROM hangfire.jobs`); got != 0 {
-		t.Errorf("%d jobs are in b's ledger", got)
+		t.Errorf("b's ledger has %d jobs", got)
 	}
 }
 
@@ -63,7 +63,7 @@ func TestSuperuserIsRefusedUnlessTheWorkspaceAllowsIt(t *testing.T) {
 	tn.exec(createEffects)
 	tn.adoptable()
 	tn.giveSecret(shared.server.URL("postgres", shared.server.AdminPassword, tn.name))
-	tn.start(tn.makeSQL("add", insertEffect)) // before a quota is there, which refuses jobs at first
+	tn.start(tn.makeSQL("add", insertEffect)) // before the quota exists, which refuses jobs at first
 	tn.create()
 	condition := tn.waitCondition(v1alpha1.ConditionDatabaseReady, func(c metav1.Condition) bool {
 		return c.Reason == v1alpha1.ReasonDatabaseRefused && c.Status == metav1.ConditionFalse
@@ -75,7 +75,7 @@ func TestSuperuserIsRefusedUnlessTheWorkspaceAllowsIt(t *testing.T) {
 	tn.wantNothingRun("add")
 	tn.wantEffects(0)
 	if got := tn.count(`SELECT count(*) FROM pg_class WHERE relnamespace = 'hangfire'::regnamespace`); got != 0 {
-		t.Errorf("%d relations are in the ledger's schema", got)
+		t.Errorf("the ledger's schema has %d relations", got)
 	}
 
 	tn.kubectl("patch", "workspace", tn.name, "--type=merge", "-p", `{"spec":{"database":{"allowSuperuser":true}}}`)
@@ -84,7 +84,8 @@ func TestSuperuserIsRefusedUnlessTheWorkspaceAllowsIt(t *testing.T) {
 	tn.wantEffects(1)
 }
 
-// The certificate authority is a file of a Secret, for the migration and for jobs.
+// TestDatabaseIsVerifiedByAMountedCA has the certificate authority in a file of a Secret,
+// for the migration and for jobs.
 func TestDatabaseIsVerifiedByAMountedCA(t *testing.T) {
 	t.Parallel()
 	const caSecret, caKey = "database-ca", "ca.crt"

@@ -8,7 +8,7 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/browser"
 )
 
-// tab of the tests' one browser, on the server's pages.
+// tab opens a tab of the browser that all tests share, for the server's pages.
 func tab(t *testing.T, url string) *browser.Tab {
 	t.Helper()
 	var err error
@@ -22,7 +22,7 @@ func tab(t *testing.T, url string) *browser.Tab {
 	return shared.chromium.Tab(t, url)
 }
 
-// signedIn is a tab in which somebody has signed in who may see one workspace.
+// signedIn opens a tab and signs in with the token of a user who may see one workspace.
 func signedIn(t *testing.T, url, token string) *browser.Tab {
 	t.Helper()
 	b := tab(t, url)
@@ -31,12 +31,12 @@ func signedIn(t *testing.T, url, token string) *browser.Tab {
 	return b
 }
 
-// picture the page into dist/screenshots, for people to look at.
+// picture writes screenshots of the page to dist/screenshots.
 func picture(b *browser.Tab, name string) {
 	b.Picture(filepath.Join(shared.root, "dist", "screenshots"), name)
 }
 
-// in is the tenant for a part of its test.
+// in returns the tenant for a subtest.
 func (tn *tenant) in(t *testing.T) *tenant {
 	part := *tn
 	part.t = t

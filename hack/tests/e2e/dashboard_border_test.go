@@ -11,10 +11,11 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// Every name that the other tenant has begins with this.
+// hidden is the prefix of all names of the other tenant.
 const hidden = "veiled"
 
-// lookOverTheBorder: what another tenant has is in no page, answer, error or stream.
+// lookOverTheBorder checks that no page, answer, error or stream shows anything of another
+// tenant.
 func lookOverTheBorder(t *testing.T, d dashboard) {
 	other := newTenantWithEffects(t, hidden)
 	other.start(other.makeSQL(hidden+"-job", insertEffect).key(hidden + "-key"))
@@ -27,13 +28,13 @@ func lookOverTheBorder(t *testing.T, d dashboard) {
 	for _, path := range []string{"", "/jobs", "/jobs?key=" + hidden + "-key", "/recurring", "/retries", "/pods", "/jobs/" + hidden + "-job", "/recurring/" + hidden + "-recurring"} {
 		b.Open("/hangfire/dash-own" + path)
 		if tells(b.HTML(), path) {
-			t.Errorf("the page %s tells of the other tenant:\n%s", path, b.HTML())
+			t.Errorf("the page %s shows the other tenant:\n%s", path, b.HTML())
 		}
 	}
 	for _, path := range []string{"", "/jobs", "/jobs/veiled-job", "/recurring", "/recurring/veiled-recurring", "/retries", "/pods", "/jobs/veiled-job/attempts/1/log", "/live", "/live/jobs", "/search?by=name&q=veiled-job"} {
 		there, nowhere := b.Fetch("/hangfire/"+hidden+path), b.Fetch("/hangfire/nowhere"+path)
 		if there != nowhere || !strings.Contains(there, "no such page") {
-			t.Errorf("%s answers\n%s\nand one that is not there\n%s", path, there, nowhere)
+			t.Errorf("the answer to %s is\n%s\nand for a workspace that does not exist\n%s", path, there, nowhere)
 		}
 	}
 	b.Open("/hangfire/-/switch?workspace=" + hidden)
@@ -47,13 +48,13 @@ func lookOverTheBorder(t *testing.T, d dashboard) {
 	}
 }
 
-// tells whether a text has a name of the other tenant's that was not in what was asked.
+// tells reports whether a text has a name of the other tenant that was not in the request.
 func tells(text, asked string) bool {
 	_, name, _ := strings.Cut(asked, hidden)
 	return strings.Contains(strings.ReplaceAll(text, hidden+name, ""), hidden)
 }
 
-// refusedOverTheBorder: REST answers as if the other's workspace were not there.
+// refusedOverTheBorder checks that REST answers as if the other workspace did not exist.
 func (c caller) refusedOverTheBorder() {
 	c.t.Helper()
 	const job = `{"handler": "sql", "args": {"statements": ["SELECT 1"]}}`
@@ -77,17 +78,17 @@ func (c caller) refusedOverTheBorder() {
 		status, there := c.ask(asked.method, "/api/workspaces/"+hidden+asked.path, asked.body)
 		statusOfNone, nowhere := c.ask(asked.method, "/api/workspaces/nowhere"+asked.path, asked.body)
 		if status != http.StatusNotFound || statusOfNone != status || there != strings.ReplaceAll(nowhere, "nowhere", hidden) {
-			c.t.Errorf("%s %s: %d %s, and of none %d %s", asked.method, asked.path, status, there, statusOfNone, nowhere)
+			c.t.Errorf("%s %s: %d %s, and for no workspace %d %s", asked.method, asked.path, status, there, statusOfNone, nowhere)
 		}
 	}
 	status, there := c.ask(http.MethodPost, "/api/jobs/cleanup", `{}`, "X-Workspace", hidden)
 	statusOfNone, nowhere := c.ask(http.MethodPost, "/api/jobs/cleanup", `{}`, "X-Workspace", "nowhere")
 	if status != statusOfNone || there != nowhere || status/100 != 4 {
-		c.t.Errorf("by the header: %d %s, and of none %d %s", status, there, statusOfNone, nowhere)
+		c.t.Errorf("with the header: %d %s, and for no workspace %d %s", status, there, statusOfNone, nowhere)
 	}
 }
 
-// streamsStayOnTheirSide: a stream tells of its own workspace's jobs only.
+// streamsStayOnTheirSide checks that a stream has only events of its own workspace's jobs.
 func (d dashboard) streamsStayOnTheirSide(c caller, other *tenant) {
 	d.tn.t.Helper()
 	ctx, stop := context.WithCancel(d.tn.t.Context())
@@ -103,6 +104,6 @@ func (d dashboard) streamsStayOnTheirSide(c caller, other *tenant) {
 		continue
 	}
 	if told := text.String(); !strings.Contains(told, "told-last") || tells(told, "") {
-		d.tn.t.Errorf("the stream of events has told\n%s", told)
+		d.tn.t.Errorf("the stream of events was\n%s", told)
 	}
 }

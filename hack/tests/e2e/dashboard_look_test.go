@@ -14,8 +14,8 @@ import (
 
 const longName = "a-long-name-of-a-job-that-is-as-long-as-a-name-may-be-58ch"
 
-// TestHowPagesLook: each page with something on it, as files to look at; and one who is a
-// member of two workspaces goes from one to the other.
+// TestHowPagesLook takes screenshots of all pages with content, and switches between two
+// workspaces as a member of both.
 func TestHowPagesLook(t *testing.T) {
 	t.Parallel()
 	tn := newTenant(t, "fibre", withAccount("editor"))
@@ -77,7 +77,7 @@ func TestHowPagesLook(t *testing.T) {
 	}
 }
 
-// makeHistory of a week, which no test waits for, as the operator would have written it.
+// makeHistory writes a week's history as the operator would have written it.
 func (tn *tenant) makeHistory() {
 	tn.t.Helper()
 	operator := asUser(tn.t, operatorUser, "system:serviceaccounts", "system:authenticated")

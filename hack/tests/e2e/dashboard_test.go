@@ -12,7 +12,7 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-// dashboard of a tenant, as its members use it.
+// dashboard is a tenant's dashboard, as its members use it.
 type dashboard struct {
 	tn             *tenant
 	url            string
@@ -24,7 +24,8 @@ func (d dashboard) as(t *testing.T, token string) *browser.Tab {
 	return signedIn(t, d.url, token)
 }
 
-// TestTheDashboardInABrowser: all that people do in it, on the real cluster.
+// TestTheDashboardInABrowser does everything that users do in the dashboard, on the real
+// cluster.
 func TestTheDashboardInABrowser(t *testing.T) {
 	t.Parallel()
 	tn := newTenantWithEffects(t, "dash-own", withAccount("editor"), withViewer("viewer"))
@@ -48,7 +49,7 @@ func TestTheDashboardInABrowser(t *testing.T) {
 	}
 }
 
-// watchAJob from the queue to its end, with its log, without the page being loaded anew.
+// watchAJob watches a job from the queue to its end, with its log, without reloading the page.
 func watchAJob(t *testing.T, d dashboard) {
 	barrier := d.tn.closeBarrier()
 	d.tn.start(d.tn.makeSQL("before", passBarrier).key("watched"))
@@ -81,7 +82,7 @@ func watchAJob(t *testing.T, d dashboard) {
 	b.See("[data-log]", `"msg":"succeeded"`)
 }
 
-// requeueAFailedJob once what it needs is there.
+// requeueAFailedJob requeues a failed job once what it needs exists.
 func requeueAFailedJob(t *testing.T, d dashboard) {
 	d.tn.start(d.tn.makeSQL("again", "INSERT INTO made_later DEFAULT VALUES").retries(0))
 	d.tn.waitFinal("again", v1alpha1.StateFailed)
@@ -136,8 +137,8 @@ func deleteMany(t *testing.T, d dashboard) {
 	})
 }
 
-// useARecurringJob: its schedule is changed with a look at what it gives, it is paused,
-// triggered, resumed and removed.
+// useARecurringJob changes a schedule with a preview of its next runs, and pauses, triggers,
+// resumes and removes it.
 func useARecurringJob(t *testing.T, d dashboard) {
 	d.tn.exec("CREATE TABLE triggered (at timestamptz NOT NULL DEFAULT now())")
 	nightly := d.tn.makeRecurring("nightly-cleanup", "H 2 * * *", "INSERT INTO triggered DEFAULT VALUES")
@@ -191,7 +192,7 @@ func useARecurringJob(t *testing.T, d dashboard) {
 	})
 }
 
-// wantCronJob waits until Kubernetes keeps this schedule, or keeps it suspended.
+// wantCronJob waits until the CronJob has a schedule, and is suspended or not.
 func (tn *tenant) wantCronJob(name, schedule string, suspended bool) {
 	tn.t.Helper()
 	eventually(tn.t, "the CronJob "+name, func(ctx context.Context) error {
@@ -288,7 +289,7 @@ func useTheKeyboard(t *testing.T, d dashboard) {
 	b.See("h1", "by-keyboard")
 }
 
-// search by name, a part of one, handler and key.
+// search searches by name, part of a name, handler and key.
 func search(t *testing.T, d dashboard) {
 	d.tn.start(d.tn.makeSQL("searched-for", "SELECT 1").key("search/1"))
 	d.tn.waitFinal("searched-for", v1alpha1.StateSucceeded)

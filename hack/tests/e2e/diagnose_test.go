@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// diagnose prints all that tells why a test failed in a namespace.
+// diagnose prints everything that may explain why a test failed in a namespace.
 func (s *suite) diagnose(t *testing.T, namespace string) {
 	t.Helper()
 	ctx := context.Background()
@@ -39,8 +39,7 @@ func (s *suite) diagnose(t *testing.T, namespace string) {
 	t.Log(text.String())
 }
 
-// podLogs are the logs of a namespace's pods, by pod; of containers that have
-// started.
+// podLogs returns the logs of a namespace's pods, by pod, of containers that have started.
 func (s *suite) podLogs(ctx context.Context, namespace string) map[string]string {
 	var pods corev1.PodList
 	if err := s.client.List(ctx, &pods, client.InNamespace(namespace)); err != nil {
@@ -73,8 +72,8 @@ func (s *suite) log(ctx context.Context, pod *corev1.Pod, options corev1.PodLogO
 	return string(text), err
 }
 
-// operatorLog is the log of the operator's container, and of the one before it if
-// that was killed.
+// operatorLog returns the log of the operator's container, and of the previous one if that
+// was killed.
 func (s *suite) operatorLog(ctx context.Context) (string, error) {
 	var pods corev1.PodList
 	if err := s.client.List(ctx, &pods, client.InNamespace(operatorNamespace)); err != nil {

@@ -12,17 +12,17 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/debian"
 )
 
-// runnerExample is a folder of docs/examples: a runner image as a reader of the
-// documentation makes one. Each has a handler close-sessions.
+// runnerExample is a runner image of docs/examples, built as the documentation says. Each
+// has a handler close-sessions.
 type runnerExample struct {
 	name string
-	// load makes the image and loads it into the cluster.
+	// load builds the image and loads it into the cluster.
 	load func() error
-	// badArgs is what it says of arguments that don't fit, noTable of a table that is gone.
+	// badArgs is its error for arguments that don't fit, noTable for a missing table.
 	badArgs, noTable string
 }
 
-// inFolder gives what builds images a folder that is gone afterwards.
+// inFolder calls a function that builds an image with a temporary folder.
 func inFolder(do func(ctx context.Context, folder string) error) error {
 	folder, err := os.MkdirTemp("", "workspace-jobs-image-")
 	if err != nil {
@@ -49,7 +49,7 @@ func runnerExamples() []runnerExample {
 
 func exampleImage(name string) string { return registry + "/" + name + ":" + tag }
 
-// loadPython makes the image of docs/examples/runner-python, by its Dockerfile.
+// loadPython builds the image of docs/examples/runner-python with its Dockerfile.
 var loadPython = sync.OnceValue(func() error {
 	return inFolder(func(ctx context.Context, folder string) error {
 		archive := filepath.Join(folder, "image.tar")
@@ -62,8 +62,8 @@ var loadPython = sync.OnceValue(func() error {
 
 func exampleFolder(name string) string { return filepath.Join(shared.root, "docs", "examples", name) }
 
-// loadGo makes the image of docs/examples/runner-go by the commands of
-// docs/writing-handlers.md, which push it where this loads it.
+// loadGo builds the image of docs/examples/runner-go with the commands of
+// docs/writing-handlers.md, but loads it into the cluster instead of pushing it.
 var loadGo = sync.OnceValue(func() error {
 	return inFolder(func(ctx context.Context, folder string) error {
 		page, err := os.ReadFile(filepath.Join(shared.root, "docs", "writing-handlers.md"))

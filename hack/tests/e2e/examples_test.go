@@ -16,9 +16,9 @@ import (
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
-// What the handler close-sessions works on: two sessions that nobody has heard of for
-// three hours, and one of now. Each statement that closes sessions is an effect, and waits
-// at the barrier.
+// createRadacct creates the table for the handler close-sessions, with two sessions without
+// an update for three hours and a current one. Each statement that closes sessions is an
+// effect, and waits at the barrier.
 const createRadacct = `
 	CREATE TABLE radacct (acctupdatetime timestamptz NOT NULL, acctstoptime timestamptz);
 	INSERT INTO radacct VALUES (now(), NULL), (now() - interval '3 hours', NULL), (now() - interval '3 hours', NULL);
@@ -32,25 +32,25 @@ const createRadacct = `
 
 const countClosed = `SELECT count(*) FROM radacct WHERE acctstoptime IS NOT NULL`
 
-// closeSessions is a job of the examples' handler.
+// closeSessions returns a job for the examples' handler.
 func (tn *tenant) closeSessions(name, idle string) *jobWrapper {
 	return tn.makeJob(name, "close-sessions").args(map[string]any{"idle": idle})
 }
 
-// wantClosed: the job closed the two sessions, in one statement.
+// wantClosed checks that the job closed the two sessions in one statement.
 func (tn *tenant) wantClosed(name string) {
 	tn.t.Helper()
 	tn.wantEffects(1)
 	if got := tn.count(countClosed); got != 2 {
-		tn.t.Errorf("%d sessions are closed, not 2", got)
+		tn.t.Errorf("%d sessions are closed, want 2", got)
 	}
 	var result struct{ Closed int }
 	if tn.result(name, &result); result.Closed != 2 {
-		tn.t.Errorf("the result tells of %d closed sessions", result.Closed)
+		tn.t.Errorf("the result has %d closed sessions, want 2", result.Closed)
 	}
 }
 
-// newExample makes a tenant whose runner image is the example's.
+// newExample creates a tenant with the example's runner image.
 func newExample(t *testing.T, example runnerExample, name string) *tenant {
 	t.Helper()
 	if err := example.load(); err != nil {
@@ -65,7 +65,7 @@ func withImage(example runnerExample) func(*v1alpha1.Workspace) {
 	return func(ws *v1alpha1.Workspace) { ws.Spec.Runner.Image = exampleImage(example.name) }
 }
 
-// Ready, so its migrate has run; and the endings of a job that people will see first.
+// TestExampleRunsJobs checks that the example migrates the database, and how its jobs end.
 func TestExampleRunsJobs(t *testing.T) {
 	t.Parallel()
 	for _, example := range runnerExamples() {
@@ -92,7 +92,8 @@ func TestExampleRunsJobs(t *testing.T) {
 	}
 }
 
-// wantFailure: the last attempt's exit code, and its error, also where people look first.
+// wantFailure checks the last attempt's exit code, and that its error is also in the job's
+// message.
 func wantFailure(t *testing.T, job *v1alpha1.WorkspaceJob, code int32, words string) {
 	t.Helper()
 	last := job.Status.Attempts[len(job.Status.Attempts)-1]
@@ -103,8 +104,8 @@ func wantFailure(t *testing.T, job *v1alpha1.WorkspaceJob, code int32, words str
 	wantWords(t, "the job's message", job.Status.Message, words)
 }
 
-// wantClosedThoughKilled: the first attempt was killed, the second has succeeded, and the
-// effect is there once.
+// wantClosedThoughKilled checks that the first attempt was killed, the second succeeded, and
+// the job took effect once.
 func (tn *tenant) wantClosedThoughKilled(name string) {
 	tn.t.Helper()
 	job := tn.waitFinal(name, v1alpha1.StateSucceeded)
@@ -130,7 +131,8 @@ func TestExampleTakesEffectOnceWhenKilledAtWork(t *testing.T) {
 	}
 }
 
-// The run has taken effect, and nobody has heard of it: the next attempt only tells.
+// TestExampleTakesEffectOnceWhenKilledAfterItsCommit kills a run that has taken effect but
+// not reported it: the next attempt should only report it.
 func TestExampleTakesEffectOnceWhenKilledAfterItsCommit(t *testing.T) {
 	t.Parallel()
 	for _, example := range runnerExamples() {
@@ -174,7 +176,8 @@ func TestExampleIsCancelled(t *testing.T) {
 	}
 }
 
-// follow reads a pod's log from now on; what it returns waits for the log's end.
+// follow reads a pod's log from now on. The function that it returns waits for the end of
+// the log.
 func (tn *tenant) follow(pod *corev1.Pod) func() string {
 	tn.t.Helper()
 	stream, err := shared.clientset.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{Follow: true}).Stream(tn.t.Context())
@@ -191,8 +194,8 @@ func (tn *tenant) follow(pod *corev1.Pod) func() string {
 	}
 }
 
-// The example's other handler: a receiver that is busy is asked again when it says, with
-// the same key; one that refuses is not.
+// TestPythonExampleNotifiesAReceiver checks the example's other handler: it retries when a
+// busy receiver asks it to, with the same key, but not when a receiver refuses.
 func TestPythonExampleNotifiesAReceiver(t *testing.T) {
 	t.Parallel()
 	tn := newExample(t, runnerExamples()[0], "-notify")
@@ -212,14 +215,15 @@ func TestPythonExampleNotifiesAReceiver(t *testing.T) {
 	wantAttempts(t, job, v1alpha1.OutcomePermanentFailure)
 	wantFailure(t, job, contract.ExitPermanent, "the receiver answered 404")
 	if len(keys) != len(answers) {
-		t.Fatalf("%d requests were made, not %d", len(keys), len(answers))
+		t.Fatalf("the receiver got %d requests, want %d", len(keys), len(answers))
 	}
 	if first, again, other := <-keys, <-keys, <-keys; first != again || again == other {
 		t.Errorf("the requests had the keys %q, %q and %q", first, again, other)
 	}
 }
 
-// startReceiver serves on the host's address, which pods can reach, and returns its URL.
+// startReceiver starts a server on the host's address, which pods can reach, and returns its
+// URL.
 func startReceiver(t *testing.T, handler http.HandlerFunc) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", net.JoinHostPort(shared.host, "0"))

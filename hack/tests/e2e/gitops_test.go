@@ -13,9 +13,9 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// TestAPipelineAppliesTheSamplesOverAndOver: nothing changes but what the jobs do:
-// no field is fought over, no generation creeps, no job runs again. Whether the jobs
-// succeed does not matter here; acme's tables are not there.
+// TestAPipelineAppliesTheSamplesOverAndOver checks that applying the samples again changes
+// nothing: there are no conflicts about fields, no generation grows, and no job runs again.
+// Whether the jobs succeed does not matter, since acme's tables don't exist here.
 func TestAPipelineAppliesTheSamplesOverAndOver(t *testing.T) {
 	t.Parallel()
 	tn := newTenant(t, "acme")
@@ -45,12 +45,12 @@ func TestAPipelineAppliesTheSamplesOverAndOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(applied, now); diff != "" {
-		t.Errorf("applying the same again has changed (-before +after):\n%s", diff)
+		t.Errorf("applying the samples again changed (-before +after):\n%s", diff)
 	}
 }
 
-// generations are those of the tenant's objects, with their UIDs; an error, if one
-// has not been seen by the operator or has begun a second run.
+// generations returns the generations and UIDs of the tenant's objects, or an error if the
+// operator has not seen one of them or one has begun a second run.
 func (tn *tenant) generations(ctx context.Context) (map[string]string, error) {
 	found := map[string]string{}
 	note := func(kind string, object client.Object) {
@@ -63,7 +63,7 @@ func (tn *tenant) generations(ctx context.Context) (map[string]string, error) {
 	for i := range jobs.Items {
 		job := &jobs.Items[i]
 		if job.Status.ObservedGeneration != job.Generation || job.Status.Run != 1 {
-			return nil, fmt.Errorf("WorkspaceJob %q: generation %d of %d was seen, run %d", job.Name, job.Status.ObservedGeneration, job.Generation, job.Status.Run)
+			return nil, fmt.Errorf("WorkspaceJob %q: observed generation %d of %d, run %d", job.Name, job.Status.ObservedGeneration, job.Generation, job.Status.Run)
 		}
 		if _, scheduled := job.ScheduledAt(); !scheduled {
 			note("WorkspaceJob", job)
@@ -75,7 +75,7 @@ func (tn *tenant) generations(ctx context.Context) (map[string]string, error) {
 	}
 	for i := range recurring.Items {
 		if r := &recurring.Items[i]; r.Status.ObservedGeneration != r.Generation {
-			return nil, fmt.Errorf("WorkspaceRecurringJob %q: generation %d of %d was seen", r.Name, r.Status.ObservedGeneration, r.Generation)
+			return nil, fmt.Errorf("WorkspaceRecurringJob %q: observed generation %d of %d", r.Name, r.Status.ObservedGeneration, r.Generation)
 		}
 		note("WorkspaceRecurringJob", &recurring.Items[i])
 	}

@@ -15,8 +15,9 @@ import (
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
-// All that a runner can tell the operator is its exit code and a termination message.
-// Whatever stands there, the status stays within its limits and can be printed.
+// TestCompromisedRunnerSpoilsNoStatus checks the two things that a runner can send to the
+// operator, its exit code and a termination message: whatever they are, the status stays
+// within its limits and printable.
 func TestCompromisedRunnerSpoilsNoStatus(t *testing.T) {
 	t.Parallel()
 	tn := newIntruder(t, "intruded-status")
@@ -57,7 +58,8 @@ func TestCompromisedRunnerSpoilsNoStatus(t *testing.T) {
 	}
 }
 
-// A runner may put its next attempt off, but neither into the past nor for ever.
+// TestCompromisedRunnerPutsOffNoLongerThanAYear checks that a runner can delay its next
+// attempt, but neither into the past nor forever.
 func TestCompromisedRunnerPutsOffNoLongerThanAYear(t *testing.T) {
 	t.Parallel()
 	tn := newIntruder(t, "intruded-later")
@@ -74,13 +76,14 @@ func TestCompromisedRunnerPutsOffNoLongerThanAYear(t *testing.T) {
 				t.Errorf("%s: after %v the next attempt is due at %v", name, ended, next)
 			}
 		} else if name == "longest" {
-			t.Errorf("%s: no next attempt is due: %s", name, job.Status.Message)
+			t.Errorf("%s: there is no next attempt: %s", name, job.Status.Message)
 		}
 		tn.wantClean(job)
 	}
 }
 
-// The operator reads no log. What stands there is for who may read the tenant's logs.
+// TestCompromisedRunnerLogsNothingToTheOperator checks that the operator does not read logs.
+// They are for people who may read the tenant's logs.
 func TestCompromisedRunnerLogsNothingToTheOperator(t *testing.T) {
 	t.Parallel()
 	tn := newIntruder(t, "intruded-log")
@@ -102,12 +105,11 @@ func TestCompromisedRunnerLogsNothingToTheOperator(t *testing.T) {
 		t.Fatal(err)
 	}
 	if strings.Contains(operator, "forged") {
-		t.Error("the operator's log holds what the runner has logged")
+		t.Error("the operator's log has text that the runner logged")
 	}
 }
 
-// wantClean: a job's status and events are within their limits, and of characters that
-// can be shown.
+// wantClean checks that a job's status and events are within their limits and printable.
 func (tn *tenant) wantClean(job *v1alpha1.WorkspaceJob) {
 	tn.t.Helper()
 	tn.wantPrintable("the message", job.Status.Message, 2048)
@@ -118,7 +120,7 @@ func (tn *tenant) wantClean(job *v1alpha1.WorkspaceJob) {
 		tn.wantPrintable("the attempt's error", attempt.Error, 1024)
 	}
 	if result := job.Status.Result; result != nil && (len(result.Raw) > contract.MaxMessage || bytes.ContainsFunc(result.Raw, unicode.IsControl)) {
-		tn.t.Errorf("the result is %d bytes: %q", len(result.Raw), result.Raw)
+		tn.t.Errorf("the result has %d bytes: %q", len(result.Raw), result.Raw)
 	}
 	var events corev1.EventList
 	if err := shared.client.List(tn.t.Context(), &events, client.InNamespace(tn.namespace), client.MatchingFields{"involvedObject.uid": string(job.UID)}); err != nil {
@@ -133,6 +135,6 @@ func (tn *tenant) wantPrintable(what, text string, limit int) {
 	tn.t.Helper()
 	strange := func(r rune) bool { return r != '\n' && r != '\t' && !unicode.IsPrint(r) }
 	if len(text) > limit || !utf8.ValidString(text) || strings.ContainsFunc(text, strange) {
-		tn.t.Errorf("%s is %d bytes, or can't be printed: %q", what, len(text), text)
+		tn.t.Errorf("%s has %d bytes, or is not printable: %q", what, len(text), text)
 	}
 }

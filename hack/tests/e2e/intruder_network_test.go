@@ -25,7 +25,7 @@ const (
 	healthPort              = 8081
 )
 
-// target as hack/tests/e2e/intruder takes it.
+// target is an argument of hack/tests/e2e/intruder.
 type target struct {
 	URL     string `json:"url,omitempty"`
 	Post    bool   `json:"post,omitempty"`
@@ -33,8 +33,8 @@ type target struct {
 	Find    string `json:"find,omitempty"`
 }
 
-// Whatever the network plugin lets through, Kubernetes itself answers a runner with
-// nothing but its version and health: it has no credential to show.
+// TestCompromisedRunnerIsNobodyToKubernetes checks that Kubernetes tells a runner, which has
+// no credentials, nothing but its version and health, whatever the network plugin allows.
 func TestCompromisedRunnerIsNobodyToKubernetes(t *testing.T) {
 	t.Parallel()
 	tn := newIntruder(t, "intruded-kubernetes")
@@ -64,36 +64,37 @@ func TestCompromisedRunnerIsNobodyToKubernetes(t *testing.T) {
 	ask([]string{unauthorized, forbidden}, "https://"+net.JoinHostPort(node, "10250"),
 		"/pods", "/metrics", "/stats/summary", "/logs/", "/configz", "/checkpoint/x/x/x",
 		"POST /exec/"+tn.namespace+"/x/runner", "POST /run/"+tn.namespace+"/x/runner")
-	// etcd, the kubelet's port without authentication and its health, kube-proxy, the
-	// controller manager, the scheduler.
+	// These are the ports of etcd, the kubelet without authentication, its health, kube-proxy,
+	// the controller manager and the scheduler.
 	for _, port := range []string{"2379", "2380", "10255", "10248", "10249", "10256", "10257", "10259"} {
 		address := net.JoinHostPort(node, port)
 		targets[address], want[address] = target{Address: address}, []string{refused}
 	}
-	told := reach(tn, "reach", targets)
+	answers := reach(tn, "reach", targets)
 	pod := tn.podOf("reach")
 	for _, name := range slices.Sorted(maps.Keys(targets)) {
-		answer := told[name]
+		answer := answers[name]
 		t.Logf("%-90s %s", name, answer)
 		if !slices.Contains(want[name], answer) && !noAnswer(answer) {
-			t.Errorf("%s: %q, not %q", name, answer, want[name])
+			t.Errorf("%s: %q, want %q", name, answer, want[name])
 		}
 	}
 	for _, port := range []int32{6443, 10250, 2379} {
 		if policyAllows(t, pod, end{address: node, port: port}) {
-			t.Errorf("the NetworkPolicies let it reach port %d of the node", port)
+			t.Errorf("the NetworkPolicies allow port %d of the node", port)
 		}
 	}
 }
 
-// noAnswer: a network plugin that enforces NetworkPolicy may not even let it ask.
+// noAnswer reports whether the connection failed, as it may with a network plugin that
+// enforces NetworkPolicy.
 func noAnswer(answer string) bool {
 	return answer == "no answer" || answer == "unreachable" || answer == refused
 }
 
-// Who reaches whose pods is up to the network plugin, and the one of hack/env/cluster
-// enforces nothing. So the NetworkPolicies are judged here as the documentation of
-// Kubernetes has them, and what came through is only told.
+// TestCompromisedRunnerReachesNoOtherByPolicy computes which connections the NetworkPolicies
+// allow, as the documentation of Kubernetes defines it. The network plugin of
+// hack/env/cluster does not enforce them, so what it lets through is only logged.
 func TestCompromisedRunnerReachesNoOtherByPolicy(t *testing.T) {
 	t.Parallel()
 	tn := newIntruder(t, "intruded-network")
@@ -124,23 +125,23 @@ func TestCompromisedRunnerReachesNoOtherByPolicy(t *testing.T) {
 				Find: v1alpha1.QueueName(other.name)}
 		}
 	}
-	told := reach(tn, "reach", targets)
+	answers := reach(tn, "reach", targets)
 	pod := tn.podOf("reach")
 	for _, name := range slices.Sorted(maps.Keys(ends)) {
 		allowed := policyAllows(t, pod, ends[name])
-		t.Logf("%-28s allowed by policy: %-5t here: %s", name, allowed, told[name])
+		t.Logf("%-28s allowed by policy: %-5t here: %s", name, allowed, answers[name])
 		if wanted := name == "the database"; allowed != wanted {
-			t.Errorf("%s: the NetworkPolicies say %t, not %t", name, allowed, wanted)
+			t.Errorf("%s: allowed by the NetworkPolicies: %t, want %t", name, allowed, wanted)
 		}
-		if allowed && told[name] != "connected" {
-			t.Errorf("%s: %s, though it is allowed", name, told[name])
+		if allowed && answers[name] != "connected" {
+			t.Errorf("%s: %s, though it is allowed", name, answers[name])
 		}
 	}
 	t.Logf("connections to the listener on the machine: %d", accepted.Load())
 	other.change("listen", func(spec *v1alpha1.WorkspaceJobSpec) { spec.Cancelled = true })
 }
 
-// end of a TCP connection that a pod may want: another pod, or an address of none.
+// end is the other end of a pod's TCP connection: another pod, or an address outside.
 type end struct {
 	pod     *corev1.Pod
 	address string
@@ -154,7 +155,7 @@ func (e end) asked() netpol.End {
 	return netpol.End{Name: e.address, Address: e.address}
 }
 
-// policyAllows says what a network plugin that enforces NetworkPolicy makes of it.
+// policyAllows reports whether a network plugin that enforces NetworkPolicy would allow it.
 func policyAllows(t *testing.T, from *corev1.Pod, to end) bool {
 	t.Helper()
 	world, err := netpol.Read(t.Context(), shared.client)
@@ -169,7 +170,7 @@ func reach(tn *tenant, name string, targets map[string]target) map[string]string
 	// A result holds 4 KiB.
 	const most = 24
 	names := slices.Sorted(maps.Keys(targets))
-	told := map[string]string{}
+	answers := map[string]string{}
 	for part, some := range slices.Collect(slices.Chunk(names, most)) {
 		asked := map[string]target{}
 		for _, name := range some {
@@ -179,18 +180,18 @@ func reach(tn *tenant, name string, targets map[string]target) map[string]string
 		if part > 0 {
 			job = fmt.Sprintf("%s-%d", name, part)
 		}
-		maps.Copy(told, intrude[map[string]string](tn, job, "reach", map[string]any{"targets": asked}))
+		maps.Copy(answers, intrude[map[string]string](tn, job, "reach", map[string]any{"targets": asked}))
 	}
-	return told
+	return answers
 }
 
-// podOf is the pod of a job's first attempt.
+// podOf returns the pod of a job's first attempt.
 func (tn *tenant) podOf(name string) *corev1.Pod {
 	tn.t.Helper()
 	var pods corev1.PodList
 	err := shared.client.List(tn.t.Context(), &pods, client.InNamespace(tn.namespace), client.MatchingLabels{v1alpha1.LabelJob: name})
 	if err != nil || len(pods.Items) != 1 {
-		tn.t.Fatalf("%q has %d pods, not one: %v", name, len(pods.Items), err)
+		tn.t.Fatalf("%q has %d pods, want 1: %v", name, len(pods.Items), err)
 	}
 	return &pods.Items[0]
 }
@@ -204,7 +205,7 @@ func nodeAddress(t *testing.T) string {
 	return server.Hostname()
 }
 
-// listenOnHost counts who connects to a port of the host's address.
+// listenOnHost listens on a port of the host's address and counts connections.
 func listenOnHost(t *testing.T) (port int32, accepted *atomic.Int32) {
 	t.Helper()
 	listener, err := net.Listen("tcp", net.JoinHostPort(shared.host, "0"))

@@ -19,8 +19,8 @@ const (
 	listenPort    = 8000
 )
 
-// loadIntruder builds the image of hack/tests/e2e/intruder and loads it into the cluster. It
-// is for tests only, so nothing else builds it.
+// loadIntruder builds the image of hack/tests/e2e/intruder, which only tests use, and loads
+// it into the cluster.
 var loadIntruder = sync.OnceValue(func() error {
 	return inFolder(func(ctx context.Context, folder string) error {
 		binary, archive := filepath.Join(folder, "intruder"), filepath.Join(folder, "intruder.tar")
@@ -36,8 +36,8 @@ var loadIntruder = sync.OnceValue(func() error {
 	})
 })
 
-// withIntruder gives a workspace that image, and lets its pods reach the database's
-// port and no other.
+// withIntruder gives a workspace that image, and allows its pods to reach only the
+// database's port.
 func withIntruder(ws *v1alpha1.Workspace) {
 	ws.Spec.Runner.Image = intruderImage
 	ws.Spec.Database.Egress = []v1alpha1.EgressRule{{
@@ -54,7 +54,7 @@ func newIntruder(t *testing.T, name string) *tenant {
 	return newTenant(t, name, withIntruder)
 }
 
-// intrude runs a handler of the intruder's and returns its result.
+// intrude runs one of the intruder's handlers and returns its result.
 func intrude[T any](tn *tenant, name, handler string, args any) (result T) {
 	tn.t.Helper()
 	job := tn.makeJob(name, handler).retries(0)
@@ -67,8 +67,8 @@ func intrude[T any](tn *tenant, name, handler string, args any) (result T) {
 	return result
 }
 
-// A tenant's code, in a container as the operator makes it, is nobody in particular and
-// sees nothing but itself.
+// TestCompromisedRunnerIsConfinedToItsContainer checks that a tenant's code, in a container
+// as the operator creates it, is an unprivileged user and sees nothing but itself.
 func TestCompromisedRunnerIsConfinedToItsContainer(t *testing.T) {
 	t.Parallel()
 	tn := newIntruder(t, "intruded")
@@ -76,7 +76,7 @@ func TestCompromisedRunnerIsConfinedToItsContainer(t *testing.T) {
 		User, Memory                                                       string
 		Status, Tried                                                      map[string]string
 		Secrets, Environment, Commands, Devices, Writable, ReadOnly, Disks []string
-	}](tn, "look", "look", nil)
+	}](tn, "inspect", "inspect", nil)
 	t.Logf("%+v", seen)
 
 	none := "0000000000000000"
@@ -94,14 +94,14 @@ func TestCompromisedRunnerIsConfinedToItsContainer(t *testing.T) {
 		t.Errorf("its memory is limited to %s bytes, not the LimitRange's", seen.Memory)
 	}
 	for what, answer := range seen.Tried {
-		// A kernel may have no such file as the one of its memory.
+		// Some kernels don't have the file of the memory.
 		if !slices.Contains([]string{"operation not permitted", "permission denied", "no such file or directory"}, answer) {
 			t.Errorf("%s: %s", what, answer)
 		}
 	}
 	wantOnly(t, "secrets", seen.Secrets)
 	wantOnly(t, "processes", seen.Commands, "intruder")
-	// The database's URL is its own. What Kubernetes tells of itself is an address.
+	// The database's URL is the tenant's own. Kubernetes adds only addresses.
 	wantOnly(t, "environment", seen.Environment,
 		"DATABASE_URL", "DATABASE_ALLOW_SUPERUSER", "LEDGER_SCHEMA", "JOB_WORKSPACE", "JOB_QUEUE", "JOB_HANDLER", "JOB_ARGS", "JOB_NAME", "JOB_ID", "JOB_RUN", "JOB_ATTEMPT",
 		"PATH", "HOSTNAME", "HOME", "SSL_CERT_FILE",
@@ -115,21 +115,22 @@ func TestCompromisedRunnerIsConfinedToItsContainer(t *testing.T) {
 			t.Errorf("%s is not mounted read-only", place)
 		}
 	}
-	// What the kubelet makes of the node's disk: files of the pod's own.
+	// The kubelet mounts only the pod's own files from the node's disk.
 	wantOnly(t, "mounts of the node's disk", seen.Disks, "/tmp", "/dev/termination-log", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/dev/shm")
 }
 
-// wantOnly fails for each of got that is not known.
+// wantOnly fails the test for each of got that is not known.
 func wantOnly(t *testing.T, what string, got []string, known ...string) {
 	t.Helper()
 	for _, one := range got {
 		if !slices.Contains(known, one) {
-			t.Errorf("%s: %q is among them", what, one)
+			t.Errorf("%s: unexpected %q", what, one)
 		}
 	}
 }
 
-// The database server keeps tenants apart, whatever the network lets through.
+// TestCompromisedRunnerStaysInItsDatabase checks that the database server keeps tenants
+// apart, whatever the network allows.
 func TestCompromisedRunnerStaysInItsDatabase(t *testing.T) {
 	t.Parallel()
 	other := newDatabase(t, "bystander-data")
@@ -151,9 +152,9 @@ func TestCompromisedRunnerStaysInItsDatabase(t *testing.T) {
 		{name: "read passwords", statement: "SELECT rolpassword FROM pg_authid", want: insufficientPrivilege},
 		{name: "change the server", statement: "ALTER SYSTEM SET log_statement = 'all'", want: insufficientPrivilege},
 		{name: "read what others ask", statement: "SELECT count(*)::text FROM pg_stat_activity WHERE usename <> current_user AND query NOT IN ('', '<insufficient privilege>')", want: "0"},
-		// Its own tenant's data is its to change, the ledger's too.
+		// It may change its own tenant's data, including the ledger.
 		{name: "alter its own ledger", statement: "UPDATE hangfire.runs SET result = '{}' WHERE false RETURNING 'no'", want: "done"},
-		// These are everybody's to read in PostgreSQL.
+		// In PostgreSQL, every role may read these.
 		{name: "read the names of databases", statement: fmt.Sprintf("SELECT datname::text FROM pg_database WHERE datname = '%s'", other.name), want: other.name},
 		{name: "read the names of roles", statement: fmt.Sprintf("SELECT rolname::text FROM pg_roles WHERE rolname = '%s'", other.name), want: other.name},
 	}
@@ -165,10 +166,10 @@ func TestCompromisedRunnerStaysInItsDatabase(t *testing.T) {
 			logins[attempt.name] = map[string]string{"role": attempt.role, "database": attempt.database}
 		}
 	}
-	told := intrude[map[string]string](tn, "ask", "ask", map[string]any{"statements": statements, "logins": logins})
+	answers := intrude[map[string]string](tn, "ask", "ask", map[string]any{"statements": statements, "logins": logins})
 	for _, attempt := range attempts {
-		if got := told[attempt.name]; got != attempt.want {
-			t.Errorf("%s: %q, not %q", attempt.name, got, attempt.want)
+		if got := answers[attempt.name]; got != attempt.want {
+			t.Errorf("%s: %q, want %q", attempt.name, got, attempt.want)
 		}
 	}
 	other.wantEffects(0)

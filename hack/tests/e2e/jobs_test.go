@@ -22,7 +22,7 @@ import (
 // jobWrapper builds a WorkspaceJob.
 type jobWrapper struct{ v1alpha1.WorkspaceJob }
 
-// makeJob is a job of the tenant's that is tried again at once, once.
+// makeJob returns a job of the tenant that is retried once, at once.
 func (tn *tenant) makeJob(name, handler string) *jobWrapper {
 	limit := int32(1)
 	w := &jobWrapper{v1alpha1.WorkspaceJob{
@@ -33,7 +33,7 @@ func (tn *tenant) makeJob(name, handler string) *jobWrapper {
 	return w
 }
 
-// makeSQL is a job that runs statements in one transaction.
+// makeSQL returns a job that runs statements in one transaction.
 func (tn *tenant) makeSQL(name string, statements ...string) *jobWrapper {
 	return tn.makeJob(name, "sql").args(map[string]any{"statements": statements})
 }
@@ -89,8 +89,8 @@ func (tn *tenant) start(w *jobWrapper) *v1alpha1.WorkspaceJob {
 	return job
 }
 
-// create asks again when the API server refuses with a conflict, as it may while
-// others count against the same quota.
+// create creates an object, and tries again when the API server answers with a conflict, as
+// it may while other objects are counted against the same quota.
 func create(ctx context.Context, c client.Client, object client.Object) error {
 	return retry.RetryOnConflict(retry.DefaultBackoff, func() error { return c.Create(ctx, object) })
 }
@@ -100,7 +100,7 @@ func (tn *tenant) job(ctx context.Context, name string) (*v1alpha1.WorkspaceJob,
 	return job, shared.client.Get(ctx, client.ObjectKey{Namespace: tn.namespace, Name: name}, job)
 }
 
-// waitJob waits until a job is as wanted.
+// waitJob waits until wanted returns true for a job, and returns the job.
 func (tn *tenant) waitJob(name, what string, wanted func(*v1alpha1.WorkspaceJob) bool) *v1alpha1.WorkspaceJob {
 	tn.t.Helper()
 	var found *v1alpha1.WorkspaceJob
@@ -118,7 +118,7 @@ func (tn *tenant) waitJob(name, what string, wanted func(*v1alpha1.WorkspaceJob)
 	return found
 }
 
-// waitFinal waits until a job has ended, and fails unless it ended so.
+// waitFinal waits until a job has ended, and fails the test unless it is in a state.
 func (tn *tenant) waitFinal(name string, want v1alpha1.JobState) *v1alpha1.WorkspaceJob {
 	tn.t.Helper()
 	job := tn.waitJob(name, "ended", func(job *v1alpha1.WorkspaceJob) bool { return job.Status.State.Final() })
@@ -160,12 +160,12 @@ func wantAttempts(t *testing.T, job *v1alpha1.WorkspaceJob, want ...v1alpha1.Att
 	}
 }
 
-// wantWords fails unless the text holds every word.
+// wantWords fails the test unless the text contains all words.
 func wantWords(t *testing.T, what, text string, words ...string) {
 	t.Helper()
 	for _, word := range words {
 		if !strings.Contains(text, word) {
-			t.Errorf("%s does not say %q:\n%s", what, word, text)
+			t.Errorf("%s does not contain %q:\n%s", what, word, text)
 		}
 	}
 }
@@ -179,14 +179,14 @@ func readyOf(job *v1alpha1.WorkspaceJob) metav1.Condition {
 	return metav1.Condition{}
 }
 
-// batchJobs are the Kubernetes Jobs of a WorkspaceJob.
+// batchJobs returns the Kubernetes Jobs of a WorkspaceJob.
 func (tn *tenant) batchJobs(ctx context.Context, name string) ([]batchv1.Job, error) {
 	var jobs batchv1.JobList
 	err := shared.client.List(ctx, &jobs, client.InNamespace(tn.namespace), client.MatchingLabels{v1alpha1.LabelJob: name})
 	return jobs.Items, err
 }
 
-// wantNothingRun fails if a Kubernetes Job was ever made for a WorkspaceJob.
+// wantNothingRun fails the test if there is a Kubernetes Job for a WorkspaceJob.
 func (tn *tenant) wantNothingRun(name string) {
 	tn.t.Helper()
 	jobs, err := tn.batchJobs(tn.t.Context(), name)

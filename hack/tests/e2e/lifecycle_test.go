@@ -43,7 +43,8 @@ func TestCancelStopsThePodAndRollsBack(t *testing.T) {
 	})
 }
 
-// However a cancellation meets a commit: a job that took effect is not Deleted.
+// TestCancelledJobThatTookEffectIsNotDeleted cancels a job while it commits: a job that took
+// effect is not Deleted.
 func TestCancelledJobThatTookEffectIsNotDeleted(t *testing.T) {
 	t.Parallel()
 	tn, held := newTenantBehind(t, "cancel-late", func(tn *tenant) *proxy { return tn.holdAnswer(statement(insertEffect)) })
@@ -75,8 +76,8 @@ func TestRequeueRunsOnceMoreForEachTime(t *testing.T) {
 	tn.wantEffects(2)
 	wantAttempts(t, second, v1alpha1.OutcomeSucceeded, v1alpha1.OutcomeSucceeded)
 
-	// By the end of a job that begins later, one that the same time would start had
-	// begun.
+	// When a job that was created later has ended, a run that the same time started would
+	// have begun.
 	tn.change("add", requeue)
 	tn.change("add", func(spec *v1alpha1.WorkspaceJobSpec) { spec.TTLAfterFinished = &v1alpha1.Duration{Duration: time.Hour} })
 	tn.start(tn.makeSQL("later", "SELECT 1"))
@@ -98,7 +99,7 @@ func TestTimeoutEndsTheAttemptAndKeepsItsLog(t *testing.T) {
 	job := tn.waitFinal("slow", v1alpha1.StateFailed)
 	wantAttempts(t, job, v1alpha1.OutcomeTimedOut)
 	if code := job.Status.Attempts[0].ExitCode; code == nil || *code != contract.ExitTimeout {
-		t.Errorf("exit code %v, not %d", code, contract.ExitTimeout)
+		t.Errorf("exit code %v, want %d", code, contract.ExitTimeout)
 	}
 	tn.wantEffects(0)
 	log, err := shared.kubectl(t.Context(), "-n", tn.namespace, "logs", "job/slow-1")
@@ -119,7 +120,7 @@ func TestTTLAfterFinishedRemovesTheJob(t *testing.T) {
 		}
 		jobs, err := tn.batchJobs(ctx, "add")
 		if err == nil && len(jobs) > 0 {
-			err = fmt.Errorf("there is the Job %q", jobs[0].Name)
+			err = fmt.Errorf("the Job %q still exists", jobs[0].Name)
 		}
 		return err
 	})
@@ -133,7 +134,7 @@ func TestDrainedNodeCostsNoAttempt(t *testing.T) {
 	tn.start(tn.makeSQL("add", insertEffect, passBarrier).retries(0))
 	barrier.waitFor(1)
 	first := tn.runningPod("add", 1)
-	// What `kubectl drain` does to each pod of a node.
+	// This is what `kubectl drain` does to each pod of a node.
 	eviction := &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Namespace: first.Namespace, Name: first.Name}}
 	if err := shared.clientset.PolicyV1().Evictions(first.Namespace).Evict(t.Context(), eviction); err != nil {
 		t.Fatal(err)

@@ -15,14 +15,14 @@ import (
 
 const (
 	clusterName = "e2e"
-	// startLimit is for a cluster that has to be built first.
+	// startLimit is long enough to build the cluster first.
 	startLimit = 30 * time.Minute
-	// parallel is how many tests run at once: most of them wait, for pods to start
-	// and leases to run out.
+	// parallel is how many tests run at once. Most of them only wait, for pods to start and
+	// leases to run out.
 	parallel = "8"
 )
 
-// shared is what all tests use; TestMain makes it.
+// shared is the suite that all tests use. TestMain starts it.
 var shared *suite
 
 func TestMain(m *testing.M) {
@@ -55,7 +55,7 @@ func runAll(m *testing.M) int {
 		fmt.Printf("e2e: cluster, database and operator are up after %s\n", time.Since(begin).Round(time.Second))
 		code = m.Run()
 		err = shared.checkOperatorLog(context.Background())
-		// Only all tests together need all rights.
+		// Only all tests together use all rights.
 		if err == nil && code == 0 && !given("test.run") && !given("test.skip") {
 			err = shared.checkOperatorRights(context.Background())
 		}
@@ -74,7 +74,7 @@ func failed(err error) int {
 	return 1
 }
 
-// given reports whether a flag stands on the command line.
+// given reports whether a flag is on the command line.
 func given(name string) bool {
 	found := false
 	flag.Visit(func(f *flag.Flag) { found = found || f.Name == name })

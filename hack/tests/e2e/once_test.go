@@ -7,8 +7,8 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// newTenantBehind makes a tenant whose runners reach PostgreSQL through a proxy,
-// with the table that counts effects.
+// newTenantBehind creates a tenant whose runners reach PostgreSQL through a proxy, with the
+// table that counts effects.
 func newTenantBehind(t *testing.T, name string, start func(*tenant) *proxy, options ...func(*v1alpha1.Workspace)) (*tenant, *proxy) {
 	t.Helper()
 	tn := newDatabase(t, name)
@@ -45,7 +45,7 @@ func TestOnceInEffectWhenTheRunnerIsKilledBeforeItsCommit(t *testing.T) {
 func TestOnceInEffectWhenTheRunnerIsKilledBetweenABatchAndTheNext(t *testing.T) {
 	t.Parallel()
 	tn, held := newTenantBehind(t, "killed-after-commit", func(tn *tenant) *proxy { return tn.holdAnswer(statement(insertEffect)) })
-	// The first of two transactions: the run goes on after it.
+	// This is the first of two transactions, so the run continues after it.
 	tn.start(tn.makeJob("add", "sql").args(map[string]any{"statements": []string{insertEffect, "SELECT 1"}, "transaction": "each"}))
 	held.waitHeld(tn)
 	tn.wantEffects(1)
@@ -59,13 +59,13 @@ func TestOnceInEffectWhenTheRunnerIsKilledBetweenABatchAndTheNext(t *testing.T) 
 
 func TestOnceInEffectWhenTheRunnerIsKilledBetweenCompletionAndExit(t *testing.T) {
 	t.Parallel()
-	// The marker is the run's new state: it goes to the ledger as the run completes.
+	// The marker is the run's new state, which is written to the ledger when the run completes.
 	tn, held := newTenantBehind(t, "killed-before-exit", func(tn *tenant) *proxy { return tn.holdAnswer(parameter("Succeeded")) })
 	tn.start(tn.makeSQL("add", insertEffect))
 	held.waitHeld(tn)
 	tn.wantEffects(1)
 	if got := tn.count(`SELECT count(*) FROM hangfire.runs WHERE state = 'Succeeded'`); got != 1 {
-		t.Fatalf("%d runs are complete, not 1", got)
+		t.Fatalf("%d runs are complete, want 1", got)
 	}
 	signalPod(t, tn.runningPod("add", 1), syscall.SIGKILL)
 
@@ -89,7 +89,7 @@ func TestOnceInEffectWithTwoRunnersOfOneAttempt(t *testing.T) {
 	for _, pod := range []string{"first", "second"} {
 		of := map[string]int32{"first": tn.waitExit(first), "second": tn.waitExit(second)}
 		if code := of[pod]; code != 0 {
-			t.Errorf("the %s runner exits with %d", pod, code)
+			t.Errorf("the %s runner exited with %d", pod, code)
 		}
 	}
 	job := tn.waitFinal("add", v1alpha1.StateSucceeded)
@@ -109,7 +109,7 @@ func TestOnceInEffectWhenAFrozenRunnerIsOvertakenAndWakes(t *testing.T) {
 	tn.waitLog(overtaking, "taking over a run whose lease ran out")
 	barrier.lift()
 	if code := tn.waitExit(overtaking); code != 0 {
-		t.Errorf("the runner that takes over exits with %d", code)
+		t.Errorf("the runner that took over exited with %d", code)
 	}
 	tn.wantEffects(1)
 
@@ -119,8 +119,9 @@ func TestOnceInEffectWhenAFrozenRunnerIsOvertakenAndWakes(t *testing.T) {
 	wantAttempts(t, job, v1alpha1.OutcomeSucceeded)
 }
 
-// The frozen runner has sent its COMMIT, which reaches PostgreSQL only after
-// another has taken over: what a network that was cut for a while can do.
+// TestOnceInEffectWhenACommitArrivesAfterATakeover freezes a runner that has sent its COMMIT,
+// which reaches PostgreSQL only after another runner has taken over, as after a network
+// partition.
 func TestOnceInEffectWhenACommitArrivesAfterATakeover(t *testing.T) {
 	t.Parallel()
 	tn, late := newTenantBehind(t, "late-commit", func(tn *tenant) *proxy { return tn.holdCommit(statement(insertEffect)) })
@@ -130,7 +131,7 @@ func TestOnceInEffectWhenACommitArrivesAfterATakeover(t *testing.T) {
 	signalPod(t, frozen, syscall.SIGSTOP)
 	overtaking := tn.twin(frozen)
 	if code := tn.waitExit(overtaking); code != 0 {
-		t.Errorf("the runner that takes over exits with %d", code)
+		t.Errorf("the runner that took over exited with %d", code)
 	}
 	tn.wantEffects(1)
 	late.passOn()
@@ -141,11 +142,11 @@ func TestOnceInEffectWhenACommitArrivesAfterATakeover(t *testing.T) {
 	wantAttempts(t, job, v1alpha1.OutcomeSucceeded)
 }
 
-// wantKilled: the first attempt was killed by SIGKILL, and not otherwise.
+// wantKilled checks that the first attempt was ended by SIGKILL.
 func wantKilled(t *testing.T, job *v1alpha1.WorkspaceJob) {
 	t.Helper()
 	const killed = 128 + int32(syscall.SIGKILL)
 	if code := job.Status.Attempts[0].ExitCode; code == nil || *code != killed {
-		t.Errorf("attempt 1 has the exit code %v, not %d", code, killed)
+		t.Errorf("attempt 1 has the exit code %v, want %d", code, killed)
 	}
 }

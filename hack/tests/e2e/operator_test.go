@@ -19,7 +19,8 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 )
 
-// Not parallel: while the operator is dead, other tests would wait for it.
+// TestOnceInEffectWhenTheOperatorIsKilledBetweenJobAndStatus is not parallel, since other
+// tests would wait while the operator is dead.
 func TestOnceInEffectWhenTheOperatorIsKilledBetweenJobAndStatus(t *testing.T) {
 	tn := newTenantWithEffects(t, "operator-killed")
 	lift := tn.denyStatusWrites("add")
@@ -52,7 +53,7 @@ func TestOnceInEffectWhenTheOperatorIsKilledBetweenJobAndStatus(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(jobs) != 1 || !metav1.IsControlledBy(&jobs[0], job) || jobs[0].UID != job.Status.Attempts[0].JobUID {
-		t.Errorf("not one Job of this WorkspaceJob's, recorded in its status, but %s", namesOf(jobs))
+		t.Errorf("want one Job of this WorkspaceJob, recorded in its status, but there are %s", namesOf(jobs))
 	}
 }
 
@@ -99,8 +100,8 @@ func operatorPod(ctx context.Context) (*corev1.Pod, error) {
 	return nil, errors.New("the operator has no pod")
 }
 
-// denyStatusWrites keeps the operator from writing the status of one job, until
-// the returned function is called.
+// denyStatusWrites prevents the operator from writing the status of one job until the
+// returned function is called.
 func (tn *tenant) denyStatusWrites(name string) (lift func()) {
 	tn.t.Helper()
 	const canary = "canary"
@@ -130,7 +131,7 @@ func (tn *tenant) denyStatusWrites(name string) (lift func()) {
 		},
 	}
 	for _, object := range []client.Object{policy, binding} {
-		_ = shared.client.Delete(tn.t.Context(), object.DeepCopyObject().(client.Object)) // of a run that was killed
+		_ = shared.client.Delete(tn.t.Context(), object.DeepCopyObject().(client.Object)) // left by a run that was killed
 		if err := shared.client.Create(tn.t.Context(), object); err != nil {
 			tn.t.Fatal(err)
 		}
@@ -138,7 +139,7 @@ func (tn *tenant) denyStatusWrites(name string) (lift func()) {
 	lift = func() { remove(tn.t, binding); remove(tn.t, policy) }
 	tn.t.Cleanup(lift)
 
-	// The API server takes up a policy some time after its creation.
+	// The API server enforces a policy some time after its creation.
 	probe := tn.makeSQL(canary, "SELECT 1").delay(1000 * pollLimit).obj()
 	if err := create(tn.t.Context(), shared.client, probe); err != nil {
 		tn.t.Fatal(err)
@@ -155,7 +156,7 @@ func (tn *tenant) denyStatusWrites(name string) (lift func()) {
 	return lift
 }
 
-// asUser is a client with the rights of somebody else.
+// asUser returns a client with the rights of another user.
 func asUser(t *testing.T, user string, groups ...string) client.Client {
 	t.Helper()
 	config := rest.CopyConfig(shared.config)
@@ -167,7 +168,8 @@ func asUser(t *testing.T, user string, groups ...string) client.Client {
 	return c
 }
 
-// asKubernetes is a client whom the admission policies let write what is the operator's.
+// asKubernetes returns a client whose user the admission policies allow to write the
+// operator's objects.
 func asKubernetes(t *testing.T) client.Client {
 	t.Helper()
 	return asUser(t, "system:serviceaccount:kube-system:job-controller", "system:masters", "system:serviceaccounts:kube-system")

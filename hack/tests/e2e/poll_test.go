@@ -8,12 +8,12 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// pollLimit is far longer than anything takes on a busy machine, so that only what
-// never comes fails.
+// pollLimit is far longer than anything takes on a busy machine, so that a test fails only
+// if something never happens.
 const pollLimit = 4 * time.Minute
 
-// eventually calls check until it returns nil. After pollLimit the test fails with
-// the last error, which should tell what was seen instead.
+// eventually calls check until it returns nil. After pollLimit the test fails with the last
+// error, which should say what was found instead.
 func eventually(t *testing.T, what string, check func(ctx context.Context) error) {
 	t.Helper()
 	var last error

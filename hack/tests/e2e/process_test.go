@@ -42,7 +42,7 @@ func (tn *tenant) runningPod(name string, attempt int) *corev1.Pod {
 				return nil
 			}
 		}
-		return fmt.Errorf("there are %d pods, none of them running", len(pods.Items))
+		return fmt.Errorf("none of %d pods is running", len(pods.Items))
 	})
 	return found
 }
@@ -51,7 +51,7 @@ func running(pod *corev1.Pod) bool {
 	return pod.DeletionTimestamp.IsZero() && len(pod.Status.ContainerStatuses) == 1 && pod.Status.ContainerStatuses[0].State.Running != nil
 }
 
-// signalPod sends a signal to all processes of a pod's one container, from outside.
+// signalPod sends a signal to all processes of a pod's only container, from outside.
 func signalPod(t *testing.T, pod *corev1.Pod, signal syscall.Signal) {
 	t.Helper()
 	_, id, found := strings.Cut(pod.Status.ContainerStatuses[0].ContainerID, "://")
@@ -72,7 +72,7 @@ func signalPod(t *testing.T, pod *corev1.Pod, signal syscall.Signal) {
 	}
 }
 
-// processesOf are the processes in the control group of a container.
+// processesOf returns the processes in the control group of a container.
 func processesOf(container string) ([]int, error) {
 	files, err := filepath.Glob("/proc/[0-9]*/cgroup")
 	if err != nil {
@@ -82,7 +82,7 @@ func processesOf(container string) ([]int, error) {
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil || !strings.Contains(string(text), container) {
-			continue // it has ended meanwhile, or is another's
+			continue // it has ended meanwhile, or belongs to another container
 		}
 		process, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
 		if err != nil {
@@ -104,7 +104,7 @@ func (tn *tenant) twin(pod *corev1.Pod) *corev1.Pod {
 		},
 		Spec: *pod.Spec.DeepCopy(),
 	}
-	// By these the Job controller would adopt it.
+	// With these the Job controller would adopt it.
 	for _, label := range []string{batchv1.ControllerUidLabel, batchv1.JobNameLabel, "controller-uid", "job-name"} {
 		delete(twin.Labels, label)
 	}
@@ -124,13 +124,13 @@ func (tn *tenant) twin(pod *corev1.Pod) *corev1.Pod {
 	return twin
 }
 
-// waitLog waits until a pod's log holds a text.
+// waitLog waits until a pod's log contains a text.
 func (tn *tenant) waitLog(pod *corev1.Pod, text string) {
 	tn.t.Helper()
 	eventually(tn.t, fmt.Sprintf("pod %q logs %q", pod.Name, text), func(ctx context.Context) error {
 		log, err := shared.log(ctx, pod, corev1.PodLogOptions{})
 		if err == nil && !strings.Contains(log, text) {
-			err = fmt.Errorf("it has logged:\n%s", log)
+			err = fmt.Errorf("its log is:\n%s", log)
 		}
 		return err
 	})

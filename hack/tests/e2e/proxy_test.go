@@ -14,25 +14,24 @@ import (
 	"testing"
 )
 
-// proxy stands between runners and PostgreSQL and holds up one COMMIT: the first
-// one on a connection over which the marker has gone before. So a test can do
-// something exactly before PostgreSQL gets the COMMIT, or exactly between the
-// COMMIT and the answer to it.
+// proxy is a proxy between runners and PostgreSQL that delays one COMMIT: the first on a
+// connection over which the marker was sent before. So a test can do something exactly
+// before PostgreSQL gets the COMMIT, or exactly between the COMMIT and its answer.
 type proxy struct {
 	listener net.Listener
 	server   string
 	marker   []byte
 	after    bool
-	// held is closed when the COMMIT, or its answer, is held up; released when it
-	// may go on.
+	// held is closed when the COMMIT or its answer is delayed, and released when it may
+	// continue.
 	held, released chan struct{}
 	hold, passOn   func()
 }
 
-// holdCommit starts a proxy that holds up a COMMIT before PostgreSQL gets it.
+// holdCommit starts a proxy that delays a COMMIT before PostgreSQL gets it.
 func (tn *tenant) holdCommit(marker string) *proxy { return startProxy(tn.t, marker, false) }
 
-// holdAnswer starts a proxy that holds up the answer to a COMMIT.
+// holdAnswer starts a proxy that delays the answer to a COMMIT.
 func (tn *tenant) holdAnswer(marker string) *proxy { return startProxy(tn.t, marker, true) }
 
 func startProxy(t *testing.T, marker string, after bool) *proxy {
@@ -50,13 +49,13 @@ func startProxy(t *testing.T, marker string, after bool) *proxy {
 	p.passOn = sync.OnceFunc(func() { close(p.released) })
 	t.Cleanup(func() {
 		p.passOn()
-		_ = listener.Close() // connections end with the runners' and the server's
+		_ = listener.Close() // the connections end with the runners and the server
 	})
 	go p.serve()
 	return p
 }
 
-// urlOf is a URL of the server with the way through the proxy.
+// urlOf returns a URL of the server, changed to go through the proxy.
 func (p *proxy) urlOf(t *testing.T, direct string) string {
 	t.Helper()
 	parsed, err := url.Parse(direct)
@@ -67,15 +66,15 @@ func (p *proxy) urlOf(t *testing.T, direct string) string {
 	return parsed.String()
 }
 
-// waitHeld waits until the COMMIT is held up.
+// waitHeld waits until the COMMIT is delayed.
 func (p *proxy) waitHeld(tn *tenant) {
 	tn.t.Helper()
-	eventually(tn.t, "a COMMIT is held up", func(ctx context.Context) error {
+	eventually(tn.t, "a COMMIT is delayed", func(ctx context.Context) error {
 		select {
 		case <-p.held:
 			return nil
 		default:
-			return errors.New("none has come")
+			return errors.New("there was no COMMIT")
 		}
 	})
 }
@@ -95,7 +94,7 @@ func (p *proxy) serve() {
 		link.mute = sync.OnceFunc(func() { close(link.muted) })
 		link.end = sync.OnceFunc(func() {
 			close(link.ended)
-			_, _ = client.Close(), server.Close() // whatever ended one ends the other
+			_, _ = client.Close(), server.Close() // when one ends, so does the other
 		})
 		go link.forward()
 		go link.answer()
@@ -110,7 +109,7 @@ type link struct {
 	mute, end      func()
 }
 
-// forward passes on the client's messages, whole ones.
+// forward forwards the client's messages, one by one.
 // https://www.postgresql.org/docs/current/protocol-message-formats.html
 func (l *link) forward() {
 	defer l.end()
@@ -134,7 +133,7 @@ func (l *link) forward() {
 	}
 }
 
-// mine: of all connections the first COMMIT is held up, and no other.
+// mine reports whether this is the COMMIT to delay: the first one over all connections.
 func (l *link) mine() bool {
 	select {
 	case <-l.proxy.held:
@@ -144,8 +143,8 @@ func (l *link) mine() bool {
 	}
 }
 
-// holdUp returns when the COMMIT may go on, or false when its client is gone. What
-// the client still sends is lost.
+// holdUp returns true when the COMMIT may continue, or false when its client is gone. What
+// the client sends meanwhile is lost.
 func (l *link) holdUp() bool {
 	l.proxy.hold()
 	gone := make(chan struct{})
@@ -161,7 +160,7 @@ func (l *link) holdUp() bool {
 	}
 }
 
-// answer passes on what the server answers.
+// answer forwards the server's answers.
 func (l *link) answer() {
 	defer l.end()
 	buffer := make([]byte, 64<<10)
@@ -186,16 +185,15 @@ func (l *link) answer() {
 	}
 }
 
-// statement is a marker: the statement itself, not a text that quotes it.
+// statement returns a marker for a statement itself, and not for text that quotes it.
 func statement(sql string) string { return "\x00" + sql + "\x00" }
 
-// parameter is a marker: a statement's parameter of this value.
+// parameter returns a marker for a statement's parameter with this value.
 func parameter(value string) string {
 	return string(binary.BigEndian.AppendUint32(nil, uint32(len(value)))) + value
 }
 
-// readMessage reads one message with its head. The first one of a connection has
-// no type.
+// readMessage reads one message with its header. The first one of a connection has no type.
 func readMessage(from io.Reader, first bool) ([]byte, error) {
 	kind := 1
 	if first {
@@ -215,8 +213,9 @@ func readMessage(from io.Reader, first bool) ([]byte, error) {
 	return message, err
 }
 
-// isCommit: a simple query that says COMMIT, or the first message of an extended one, such
-// as psycopg sends. The server answers that only with the rest, which follows at once.
+// isCommit reports whether a message is a simple query with COMMIT, or the first message of
+// an extended one, as psycopg sends. The server answers that only after the remaining
+// messages, which follow at once.
 func isCommit(message []byte) bool {
 	return (message[0] == 'Q' || message[0] == 'P') && strings.EqualFold(strings.Trim(string(message[5:]), "\x00; "), "commit")
 }

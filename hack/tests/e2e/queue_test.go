@@ -9,17 +9,15 @@ import (
 
 const (
 	createSpans = `CREATE TABLE spans (key text NOT NULL, began timestamptz NOT NULL DEFAULT clock_timestamp(), ended timestamptz)`
-	// mostAtOnce is how many were in the database at the same time, of all and of a
-	// key.
+	// mostAtOnce is the maximum number of jobs that were in the database at the same time, of
+	// all jobs and of those with the key.
 	mostAtOnce = `SELECT max(n), max(same) FROM (
 		SELECT count(*) AS n, count(*) FILTER (WHERE a.key = b.key AND a.key <> '') AS same
 		FROM spans a JOIN spans b ON b.began <= a.began AND a.began < b.ended GROUP BY a.ctid) AS counts`
 )
 
-// TestTheQueueHoldsItsLimitWhenItsLeaderIsKilled: what counts is what the database
-// saw.
-//
-// Not parallel: it kills the operator.
+// TestTheQueueHoldsItsLimitWhenItsLeaderIsKilled checks in the database how many jobs ran at
+// the same time. It is not parallel, since it kills the operator.
 func TestTheQueueHoldsItsLimitWhenItsLeaderIsKilled(t *testing.T) {
 	const jobs, limit = 12, 3
 	tn := newTenant(t, "queue-limit", func(ws *v1alpha1.Workspace) { ws.Spec.Concurrency = new(int32(limit)) })
@@ -48,12 +46,12 @@ func TestTheQueueHoldsItsLimitWhenItsLeaderIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	if atOnce > limit || ofAKey > 1 {
-		t.Errorf("%d jobs were processing at once and %d of a key; the limits are %d and 1", atOnce, ofAKey, limit)
+		t.Errorf("%d jobs ran at once, and %d with the key; the limits are %d and 1", atOnce, ofAKey, limit)
 	}
 	if atOnce < limit {
-		t.Errorf("only %d of %d places were used", atOnce, limit)
+		t.Errorf("only %d of %d slots were used", atOnce, limit)
 	}
 	if n := tn.count("SELECT count(*) FROM spans"); n != jobs {
-		t.Errorf("%d effects of %d jobs", n, jobs)
+		t.Errorf("%d jobs took effect %d times", jobs, n)
 	}
 }

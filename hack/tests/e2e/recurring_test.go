@@ -13,11 +13,11 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// failFirst fails at every odd call: a sequence is not rolled back.
+// failFirst fails at every odd call, since a sequence is not rolled back.
 const failFirst = `DO $$ BEGIN IF nextval('tries') % 2 = 1 THEN RAISE EXCEPTION 'the first try fails'; END IF; END $$`
 
-// makeRecurring is a recurring job that runs statements in one transaction, and is
-// tried again once, after two seconds.
+// makeRecurring returns a recurring job that runs statements in one transaction, and is
+// retried once after two seconds.
 func (tn *tenant) makeRecurring(name, schedule string, statements ...string) *v1alpha1.WorkspaceRecurringJob {
 	job := tn.makeSQL(name, statements...)
 	job.Spec.Retry.MinDelay = &v1alpha1.Duration{Duration: 2 * time.Second}
@@ -59,11 +59,9 @@ func (tn *tenant) changeRecurring(name string, change func(*v1alpha1.WorkspaceRe
 	}
 }
 
-// TestAScheduleOfEveryMinute: each run fails first and is tried again; the operator
-// is killed between two of them; each has its effect once, and the history is kept
-// short.
-//
-// Not parallel: it kills the operator.
+// TestAScheduleOfEveryMinute runs a schedule whose runs first fail and are retried, and kills
+// the operator between two of them: each run should take effect once, and the history keep
+// to its limit. It is not parallel, since it kills the operator.
 func TestAScheduleOfEveryMinute(t *testing.T) {
 	tn := newTenantWithEffects(t, "every-minute")
 	if _, err := tn.db.Exec(t.Context(), "CREATE SEQUENCE tries"); err != nil {
@@ -81,7 +79,7 @@ func TestAScheduleOfEveryMinute(t *testing.T) {
 	}
 	wantAttempts(t, job, v1alpha1.OutcomeFailed, v1alpha1.OutcomeSucceeded)
 	if a := job.Status.Attempts; len(a) == 2 && a[1].CreatedAt.Sub(a[0].FinishedAt.Time) < time.Second {
-		t.Errorf("it was tried again after %s", a[1].CreatedAt.Sub(a[0].FinishedAt.Time))
+		t.Errorf("it was retried after %s", a[1].CreatedAt.Sub(a[0].FinishedAt.Time))
 	}
 	killOperator(t)
 	tn.waitRecurring("heartbeat", "another run has succeeded", func(r *v1alpha1.WorkspaceRecurringJob) bool {
@@ -99,13 +97,13 @@ func TestAScheduleOfEveryMinute(t *testing.T) {
 	tn.wantEffects(runs)
 	eventually(t, "the history is kept to its limit", func(ctx context.Context) error {
 		if _, err := tn.job(ctx, first.LastRun.Name); !apierrors.IsNotFound(err) {
-			return fmt.Errorf("the oldest run is still there: %w", err)
+			return fmt.Errorf("the oldest run still exists: %w", err)
 		}
 		return nil
 	})
 }
 
-// TestATriggeredRunAndAChain: in a workspace that processes one job at a time.
+// TestATriggeredRunAndAChain uses a workspace that runs one job at a time.
 func TestATriggeredRunAndAChain(t *testing.T) {
 	t.Parallel()
 	tn := newTenant(t, "chain", func(ws *v1alpha1.Workspace) { ws.Spec.Concurrency = new(int32(1)) })
@@ -116,7 +114,7 @@ func TestATriggeredRunAndAChain(t *testing.T) {
 	if err := create(t.Context(), shared.client, tn.makeRecurring("yearly", "@yearly", step("triggered"))); err != nil {
 		t.Fatal(err)
 	}
-	before := tn.waitRecurring("yearly", "its schedule is in place", func(r *v1alpha1.WorkspaceRecurringJob) bool { return r.Status.NextScheduledAt != nil }).Status
+	before := tn.waitRecurring("yearly", "its schedule is active", func(r *v1alpha1.WorkspaceRecurringJob) bool { return r.Status.NextScheduledAt != nil }).Status
 	tn.start(tn.makeSQL("last", step("last")).after("middle", "trigger"))
 	tn.start(tn.makeSQL("on-failure", step("never")).afterFailure("middle"))
 	tn.start(tn.makeSQL("middle", step("middle")).after("trigger"))
@@ -134,7 +132,7 @@ func TestATriggeredRunAndAChain(t *testing.T) {
 		t.Fatal(err)
 	}
 	if steps != "triggered middle last" {
-		t.Errorf("the steps were %q", steps)
+		t.Errorf("the steps ran in the order %q", steps)
 	}
 	after := tn.recurring("yearly").Status
 	if !after.NextScheduledAt.Equal(before.NextScheduledAt) || after.LastScheduledAt != nil {

@@ -17,7 +17,8 @@ import (
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
-// What the runner refuses is not tried again, and nothing in the database changes.
+// TestArgumentsThatDoNotFitAreRefused checks that a job that the runner refuses is not
+// retried and changes nothing in the database.
 func TestArgumentsThatDoNotFitAreRefused(t *testing.T) {
 	t.Parallel()
 	tn := newTenantWithEffects(t, "refused-args")
@@ -56,14 +57,14 @@ func TestArgumentsThatDoNotFitAreRefused(t *testing.T) {
 			ended := tn.waitFinal(test.name, v1alpha1.StateFailed)
 			wantAttempts(t, ended, v1alpha1.OutcomePermanentFailure)
 			if reason := readyOf(ended).Reason; reason != test.reason {
-				t.Errorf("the reason is %s, not %s", reason, test.reason)
+				t.Errorf("the reason is %s, want %s", reason, test.reason)
 			}
 			wantWords(t, "the message", ended.Status.Message, test.words...)
 		})
 	}
 	tn.wantEffects(0)
 	if got := tn.count(countSessions); got != 500 {
-		t.Errorf("there are %d sessions, not 500", got)
+		t.Errorf("there are %d sessions, want 500", got)
 	}
 }
 
@@ -83,7 +84,7 @@ func TestArgumentsOverTheLimitAreRefused(t *testing.T) {
 	tn.wantEffects(0)
 }
 
-// What the API server refuses is never an object.
+// TestAPIServerRefusesWhatCannotBe checks the refusals of the API server.
 func TestAPIServerRefusesWhatCannotBe(t *testing.T) {
 	t.Parallel()
 	tn := &tenant{t: t, namespace: "default"}
@@ -131,8 +132,9 @@ func TestImmutableFieldTellsWhatToDoInstead(t *testing.T) {
 	}
 }
 
-// A database that can't be used: the workspace tells why, and no job of it runs.
-func TestUnusableDatabaseIsToldAndNothingRuns(t *testing.T) {
+// TestUnusableDatabaseIsReportedAndNothingRuns checks that a workspace with a database that
+// can't be used reports why, and that none of its jobs run.
+func TestUnusableDatabaseIsReportedAndNothingRuns(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name    string
@@ -165,7 +167,7 @@ func TestUnusableDatabaseIsToldAndNothingRuns(t *testing.T) {
 			tn := newDatabase(t, test.name)
 			tn.adoptable()
 			test.prepare(tn)
-			tn.start(tn.makeSQL("add", insertEffect)) // before a quota is there, which refuses jobs at first
+			tn.start(tn.makeSQL("add", insertEffect)) // before the quota exists, which refuses jobs at first
 			tn.create()
 			condition := tn.waitCondition(v1alpha1.ConditionDatabaseReady, func(c metav1.Condition) bool { return c.Reason == test.reason })
 			wantWords(t, "the condition", condition.Message, test.words...)
@@ -206,7 +208,7 @@ func (tn *tenant) parsed() *url.URL {
 	return u
 }
 
-// closedPort of the host: nobody listens there.
+// closedPort returns a port of the host on which nobody listens.
 func closedPort(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", net.JoinHostPort(shared.host, "0"))

@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// right is one that the operator has or has used: in all namespaces or one.
+// right is a right that the operator has or has used, in all namespaces or in one.
 type right struct{ namespace, group, resource, verb string }
 
 func (r right) String() string {
@@ -26,24 +26,24 @@ func (r right) String() string {
 	return fmt.Sprintf("%s %s.%s, of %s", r.verb, r.resource, r.group, where)
 }
 
-// unseen rights are needed without a request of their own that was taken.
+// unseen are rights that the operator needs but that no successful request shows.
 func unseen(r right) bool {
 	switch {
 	case r.verb == "bind" && r.resource == "clusterroles", r.verb == "update" && strings.HasSuffix(r.resource, "/finalizers"):
-		// The API server asks for them while it takes a RoleBinding, or an object with an
+		// The API server checks them when it accepts a RoleBinding, or an object with an
 		// owner.
 		return true
 	case r.verb == "list":
-		// An API server that streams lists is only asked to watch; others, and one that is
-		// too busy, are asked for a list.
+		// If the API server can stream lists, clients only watch. Otherwise, or if it is too
+		// busy, they list.
 		return true
 	default:
 		return false
 	}
 }
 
-// checkOperatorRights: the operator has used each right that it has, and was refused
-// nothing for want of one.
+// checkOperatorRights checks that the operator has used each right that it has, and that
+// nothing was refused to it.
 func (s *suite) checkOperatorRights(ctx context.Context) error {
 	granted, err := s.grantedRights(ctx)
 	if err != nil {
@@ -55,7 +55,7 @@ func (s *suite) checkOperatorRights(ctx context.Context) error {
 	}
 	for _, r := range granted {
 		if !used[r] && !unseen(r) {
-			err = errors.Join(err, fmt.Errorf("the operator has a right that no test needs: %s", r))
+			err = errors.Join(err, fmt.Errorf("the operator has a right that no test used: %s", r))
 		}
 	}
 	return err
@@ -85,7 +85,7 @@ func (s *suite) grantedRights(ctx context.Context) ([]right, error) {
 	return granted, nil
 }
 
-// auditEvent is what is read of a line of the API server's audit log:
+// auditEvent is the part of a line in the API server's audit log that is read:
 // https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/
 type auditEvent struct {
 	Verb string `json:"verb"`
@@ -121,7 +121,7 @@ func (s *suite) usedRights(ctx context.Context) (map[right]bool, error) {
 		if err := json.Unmarshal(lines.Bytes(), &event); err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-		// Whoever is told that there is no such object was allowed to ask.
+		// A request for an object that does not exist was allowed.
 		if event.User.Username == operatorUser && event.ResponseStatus.Code != http.StatusForbidden {
 			event.count(used)
 		}
@@ -129,8 +129,8 @@ func (s *suite) usedRights(ctx context.Context) (map[right]bool, error) {
 	return used, lines.Err()
 }
 
-// count the rights that the API server asked for: for a patch that created its object
-// that to create it too.
+// count counts the rights that a request needs. A patch that creates its object also needs
+// the right to create it.
 func (e auditEvent) count(used map[right]bool) {
 	r := right{group: e.ObjectRef.APIGroup, resource: e.ObjectRef.Resource, verb: e.Verb}
 	if e.ObjectRef.Subresource != "" {

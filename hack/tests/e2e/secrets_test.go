@@ -15,14 +15,14 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// keepSecret has every object and every log searched for a secret.
+// keepSecret adds a secret that must not be in any object or log.
 func (s *suite) keepSecret(secret string) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	s.secrets = append(s.secrets, secret)
 }
 
-// betrayed returns the first secret that the text holds, plain or in base64.
+// betrayed returns the first secret that the text contains, plain or in base64.
 func (s *suite) betrayed(text string) (string, bool) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -35,8 +35,8 @@ func (s *suite) betrayed(text string) (string, bool) {
 	return s.secrets[at], true
 }
 
-// kinds whose objects are searched: all that the operator or a runner can write
-// to, or cause to be written.
+// kinds are the kinds whose objects are searched: all that the operator or a runner can
+// write, or cause to be written.
 func kinds() []schema.GroupVersionKind {
 	return []schema.GroupVersionKind{
 		{Group: "jobs.openradius.io", Version: "v1alpha1", Kind: "Workspace"},
@@ -49,8 +49,8 @@ func kinds() []schema.GroupVersionKind {
 	}
 }
 
-// checkSecrets fails the test if a password stands in an object of the namespace
-// or in a log of its pods.
+// checkSecrets fails the test if a password is in an object of the namespace or in a log of
+// its pods.
 func (s *suite) checkSecrets(t *testing.T, namespace string) {
 	t.Helper()
 	ctx := context.Background()
@@ -71,29 +71,29 @@ func (s *suite) checkSecrets(t *testing.T, namespace string) {
 				t.Error(err)
 			}
 			if secret, found := s.betrayed(string(text)); found {
-				t.Errorf("%s %q holds the password %q:\n%s", kind.Kind, list.Items[i].GetName(), secret, text)
+				t.Errorf("%s %q contains the password %q:\n%s", kind.Kind, list.Items[i].GetName(), secret, text)
 			}
 		}
 	}
 	for name, log := range s.podLogs(ctx, namespace) {
 		if secret, found := s.betrayed(log); found {
-			t.Errorf("the log of pod %q holds the password %q:\n%s", name, secret, log)
+			t.Errorf("the log of pod %q contains the password %q:\n%s", name, secret, log)
 		}
 	}
 }
 
-// checkOperatorLog: nor does a password stand in the operator's log. And the
-// operator has all the rights that it uses.
+// checkOperatorLog checks that no password is in the operator's log, and that the operator
+// lacks no right.
 func (s *suite) checkOperatorLog(ctx context.Context) error {
 	log, err := s.operatorLog(ctx)
 	if err != nil {
 		return err
 	}
 	if log == "" {
-		return errors.New("the operator has logged nothing")
+		return errors.New("the operator's log is empty")
 	}
 	if secret, found := s.betrayed(log); found {
-		return fmt.Errorf("the operator's log holds the password %q", secret)
+		return fmt.Errorf("the operator's log contains the password %q", secret)
 	}
 	for line := range strings.Lines(log) {
 		if strings.Contains(line, "is forbidden: User") {

@@ -23,12 +23,12 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// withAccount makes a ServiceAccount of the workspace's namespace its editor.
+// withAccount makes a ServiceAccount in the workspace's namespace an editor.
 func withAccount(name string) func(*v1alpha1.Workspace) {
 	return func(ws *v1alpha1.Workspace) { withMember(v1alpha1.RoleEditor, ws.NamespaceName(), name)(ws) }
 }
 
-// withViewer makes a ServiceAccount of the workspace's namespace its viewer.
+// withViewer makes a ServiceAccount in the workspace's namespace a viewer.
 func withViewer(name string) func(*v1alpha1.Workspace) {
 	return func(ws *v1alpha1.Workspace) { withMember(v1alpha1.RoleViewer, ws.NamespaceName(), name)(ws) }
 }
@@ -41,7 +41,7 @@ func withMember(role v1alpha1.MemberRole, namespace, name string) func(*v1alpha1
 	}
 }
 
-// token of a ServiceAccount, which is made.
+// token creates a ServiceAccount and returns a token of it.
 func (tn *tenant) token(account string) string {
 	tn.t.Helper()
 	if err := shared.client.Create(tn.t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: tn.namespace, Name: account}}); err != nil {
@@ -55,7 +55,7 @@ func (tn *tenant) token(account string) string {
 	return made.Status.Token
 }
 
-// forward is what docs/install.md tells a user to do, and returns the server's URL.
+// forward forwards a port to the server as docs/install.md says, and returns its URL.
 func forward(t *testing.T) string {
 	t.Helper()
 	command := exec.Command(shared.tool, "kubectl", "--name", clusterName, "-n", operatorNamespace, "port-forward", "deployment/workspace-jobs-server", ":5000")
@@ -77,18 +77,18 @@ func forward(t *testing.T) string {
 	go func() { _, _ = io.Copy(io.Discard, output) }()
 	port := regexp.MustCompile(`127\.0\.0\.1:(\d+)`).FindStringSubmatch(line)
 	if port == nil {
-		t.Fatalf("kubectl says %q", line)
+		t.Fatalf("kubectl printed %q", line)
 	}
 	return "http://127.0.0.1:" + port[1]
 }
 
-// caller asks the server with a token.
+// caller sends requests to the server with a token.
 type caller struct {
 	t          *testing.T
 	url, token string
 }
 
-// ask returns the status and the body.
+// ask sends a request and returns the status and the body of the answer.
 func (c caller) ask(method, path, body string, headers ...string) (int, string) {
 	c.t.Helper()
 	answer := c.open(c.t.Context(), method, path, body, headers...)
@@ -118,7 +118,7 @@ func (c caller) open(ctx context.Context, method, path, body string, headers ...
 	return answer
 }
 
-// make a job and return its name.
+// make creates a job and returns its name.
 func (c caller) make(path, body string, headers ...string) string {
 	c.t.Helper()
 	status, text := c.ask(http.MethodPost, path, body, headers...)
@@ -129,8 +129,8 @@ func (c caller) make(path, body string, headers ...string) string {
 	return made.Name
 }
 
-// TestRESTFromEnqueueToLog: on the real cluster, a job that a program posts runs against
-// its tenant's database; its state changes, its result and its log are told.
+// TestRESTFromEnqueueToLog posts a job on the real cluster, as a program does. The job runs
+// in its tenant's database, and REST returns its changes of state, its result and its log.
 func TestRESTFromEnqueueToLog(t *testing.T) {
 	t.Parallel()
 	own := newTenantWithEffects(t, "rest-own", withAccount("app"))
@@ -189,7 +189,8 @@ func TestRESTFromEnqueueToLog(t *testing.T) {
 	}
 }
 
-// logEvents of a log to its end, after the event with this id: the id and the data of each.
+// logEvents reads a log as events to its end, after the event with an ID. It returns the ID
+// and the data of each event.
 func (c caller) logEvents(path, after string) []string {
 	c.t.Helper()
 	headers := []string{"Accept", "text/event-stream"}
@@ -208,8 +209,8 @@ func (c caller) logEvents(path, after string) []string {
 	return events
 }
 
-// TestHangfiresRoutes are the five that programs already use; the workspace is the one that
-// the caller lives in.
+// TestHangfiresRoutes uses the five routes of existing programs. The workspace is that of the
+// caller's ServiceAccount.
 func TestHangfiresRoutes(t *testing.T) {
 	t.Parallel()
 	tn := newTenant(t, "rest-five", withAccount("app"))
@@ -234,10 +235,10 @@ func TestHangfiresRoutes(t *testing.T) {
 		t.Errorf("%d sessions are left", got)
 	}
 	if got := tn.count(`SELECT count(*) FROM hangfire.reports WHERE id = 'numbers'`); got != 1 {
-		t.Errorf("%d reports are stored", got)
+		t.Errorf("there are %d reports", got)
 	}
 	if got := tn.count(`SELECT sum(cents) FROM prices`); got != 300 {
-		t.Errorf("the prices' sum is %d", got)
+		t.Errorf("the sum of the prices is %d", got)
 	}
 	if job := tn.waitState(later, v1alpha1.StateScheduled); job.Spec.Delay == nil || job.Spec.Delay.Minutes() != 30 {
 		t.Errorf("the later report is %+v", job.Spec)

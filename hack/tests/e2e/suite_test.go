@@ -36,8 +36,8 @@ const (
 	operatorNamespace = "workspace-jobs-system"
 	operatorName      = "workspace-jobs-manager"
 	operatorUser      = "system:serviceaccount:" + operatorNamespace + ":" + operatorName
-	// pendingLimit is the operator's --pending-limit here: long enough for a pod on
-	// a busy machine, short enough for a test to see it pass.
+	// pendingLimit is the operator's --pending-limit: long enough for a pod on a busy
+	// machine, and short enough for a test to wait for.
 	pendingLimit = "60s"
 )
 
@@ -49,11 +49,11 @@ type suite struct {
 	kubeconfig string
 	config     *rest.Config
 	scheme     *runtime.Scheme
-	// client and clientset have a cluster admin's rights, and read live.
+	// client and clientset have a cluster admin's rights and don't use a cache.
 	client    client.Client
 	clientset *kubernetes.Clientset
 	server    *postgres.Server
-	// turn is locked by the one run that has the cluster: its owner.
+	// turn is a file that is locked by the run that uses the cluster.
 	turn  *os.File
 	owner bool
 
@@ -62,7 +62,7 @@ type suite struct {
 	openChromium sync.Once
 
 	mutex sync.Mutex
-	// secrets must be found in no object and in no log.
+	// secrets must not be in any object or log.
 	secrets []string
 }
 
@@ -95,7 +95,7 @@ func (s *suite) locate(ctx context.Context) error {
 	return err
 }
 
-// imageFiles are the images that `make images` built: in IMAGES, or in dist/.
+// imageFiles returns the images that `make images` built, in IMAGES or in dist/.
 func imageFiles(root string) []string {
 	folder := os.Getenv("IMAGES")
 	if folder == "" {
@@ -104,8 +104,8 @@ func imageFiles(root string) []string {
 	return []string{filepath.Join(folder, "manager.tar"), filepath.Join(folder, "runner.tar"), filepath.Join(folder, "server.tar")}
 }
 
-// waitTurn waits until no other run of these tests has the cluster; a run that was
-// killed has it no more.
+// waitTurn waits until no other run of these tests uses the cluster. A run that was killed
+// no longer does.
 func (s *suite) waitTurn(ctx context.Context) error {
 	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "workspace-jobs-e2e.lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -127,10 +127,10 @@ func (s *suite) waitTurn(ctx context.Context) error {
 	})
 }
 
-// keep: the cluster outlives the run.
+// keep reports whether to keep the cluster after the run.
 func keep() bool { return os.Getenv("E2E_KEEP") != "" }
 
-// startCluster makes the cluster; one that a killed run has left is removed first.
+// startCluster creates the cluster, after removing one that a killed run left behind.
 func (s *suite) startCluster(ctx context.Context) error {
 	if !keep() {
 		if _, err := s.command(ctx, s.tool, "down", "--name", clusterName); err != nil {
@@ -150,7 +150,7 @@ func (s *suite) load(ctx context.Context, archives ...string) error {
 }
 
 func (s *suite) connect(ctx context.Context) error {
-	log.SetLogger(logr.Discard()) // what the client warns of, the tests look at themselves
+	log.SetLogger(logr.Discard()) // the tests check themselves what the client warns about
 	var err error
 	if s.kubeconfig, err = s.command(ctx, s.tool, "kubeconfig", "--name", clusterName); err != nil {
 		return err
@@ -177,7 +177,7 @@ func (s *suite) startDatabase(ctx context.Context) error {
 	var err error
 	s.server, err = postgres.Start(ctx, postgres.Options{
 		Listen: []string{s.host},
-		// The node's address and its pods'.
+		// The addresses of the node and its pods.
 		Allow: []string{"198.18.0.0/15", "10.244.0.0/16"},
 		TLS:   true,
 	})
@@ -187,14 +187,13 @@ func (s *suite) startDatabase(ctx context.Context) error {
 	return err
 }
 
-// deploy does what docs/install.md tells a user to, and then lowers the pending
-// limit.
+// deploy installs the operator as docs/install.md says, and then lowers the pending limit.
 func (s *suite) deploy(ctx context.Context) error {
 	kubectl := fmt.Sprintf("KUBECTL=%s kubectl --name %s", s.tool, clusterName)
 	if _, err := s.command(ctx, "make", "--no-print-directory", "-C", s.root, "deploy", kubectl, "REGISTRY="+registry, "TAG="+tag); err != nil {
 		return err
 	}
-	// The annotation makes new pods also where only the image behind the name is new.
+	// The annotation creates new pods even if only the image behind the name is new.
 	patch := fmt.Sprintf(`[
 		{"op": "test", "path": "/spec/template/spec/containers/0/args/3", "value": "--pending-limit=10m"},
 		{"op": "replace", "path": "/spec/template/spec/containers/0/args/3", "value": "--pending-limit=%s"},
@@ -206,7 +205,7 @@ func (s *suite) deploy(ctx context.Context) error {
 	return err
 }
 
-// removeLeftovers of an earlier run in a cluster that was kept.
+// removeLeftovers removes the objects of an earlier run from a cluster that was kept.
 func (s *suite) removeLeftovers(ctx context.Context) error {
 	if _, err := s.kubectl(ctx, "delete", "workspaces", "--all", "--timeout=3m"); err != nil {
 		return err
@@ -215,7 +214,7 @@ func (s *suite) removeLeftovers(ctx context.Context) error {
 	return err
 }
 
-// stop is called also after a start that failed.
+// stop stops the suite, even after a start that failed.
 func (s *suite) stop(ctx context.Context) error {
 	var err error
 	if s.chromium != nil {
@@ -234,12 +233,12 @@ func (s *suite) stop(ctx context.Context) error {
 	return err
 }
 
-// kubectl is the real one.
+// kubectl runs the real kubectl.
 func (s *suite) kubectl(ctx context.Context, args ...string) (string, error) {
 	return s.command(ctx, s.tool, append([]string{"kubectl", "--name", clusterName}, args...)...)
 }
 
-// command returns what a program printed; its error tells what it complained of.
+// command runs a program and returns its output. The error has what it printed to stderr.
 func (s *suite) command(ctx context.Context, name string, args ...string) (string, error) {
 	command := exec.CommandContext(ctx, name, args...)
 	command.Env = environment()
@@ -251,8 +250,8 @@ func (s *suite) command(ctx context.Context, name string, args ...string) (strin
 	return strings.TrimSpace(output.String()), nil
 }
 
-// environment is this process's without what the make above it told its children:
-// the make that deploys is nobody's child.
+// environment returns this process's environment without the variables that make sets for
+// its children, so that the make that deploys starts afresh.
 func environment() []string {
 	var env []string
 	for _, variable := range os.Environ() {

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// testLabel is on the namespaces that tests make.
+	// testLabel is on the namespaces that tests create.
 	testLabel  = "e2e.jobs.openradius.io/test"
 	secretName = "database"
 	secretKey  = "url"
@@ -29,14 +29,13 @@ type tenant struct {
 	t         *testing.T
 	name      string
 	namespace string
-	// url is the role's own way to its database.
+	// url is the role's URL of its database.
 	url string
 	// db is a connection pool of that role.
 	db *pgxpool.Pool
 }
 
-// newDatabase makes a database and its role, and a handle for both; nothing in
-// the cluster.
+// newDatabase creates a database and its role for a tenant, and nothing in the cluster.
 func newDatabase(t *testing.T, name string) *tenant {
 	t.Helper()
 	password := rand.Text()
@@ -53,15 +52,15 @@ func newDatabase(t *testing.T, name string) *tenant {
 	return tn
 }
 
-// createTenant makes one database at a time: PostgreSQL refuses concurrent changes
-// of what all of them share.
+// createTenant creates one database at a time, since PostgreSQL refuses concurrent changes
+// of what all databases share.
 func (s *suite) createTenant(ctx context.Context, name, password string) (string, error) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	return s.server.CreateTenant(ctx, name, password)
 }
 
-// newTenant makes a tenant whose workspace is ready, in a namespace that it adopts.
+// newTenant creates a tenant whose workspace is ready, in a namespace that it adopts.
 func newTenant(t *testing.T, name string, options ...func(*v1alpha1.Workspace)) *tenant {
 	t.Helper()
 	tn := newDatabase(t, name)
@@ -72,8 +71,8 @@ func newTenant(t *testing.T, name string, options ...func(*v1alpha1.Workspace)) 
 	return tn
 }
 
-// adoptable makes the namespace, labelled for the workspace. So the Secret can be
-// there before the workspace is, and its migration has nothing to wait for.
+// adoptable creates the namespace, labelled for the workspace. So the Secret can exist before
+// the workspace, and the migration has nothing to wait for.
 func (tn *tenant) adoptable() {
 	tn.t.Helper()
 	tn.makeNamespace(map[string]string{testLabel: "true", v1alpha1.LabelWorkspace: tn.name})
@@ -101,8 +100,8 @@ func (tn *tenant) giveSecretData(data map[string]string) {
 	})
 }
 
-// create makes the Workspace. When the test ends, its objects and logs are
-// searched for passwords, printed if the test has failed, and removed.
+// create creates the Workspace. When the test ends, its objects and logs are searched for
+// passwords, printed if the test has failed, and removed.
 func (tn *tenant) create(options ...func(*v1alpha1.Workspace)) *v1alpha1.Workspace {
 	tn.t.Helper()
 	ws := &v1alpha1.Workspace{
@@ -138,7 +137,7 @@ func egressToHost() []v1alpha1.EgressRule {
 	}}
 }
 
-// remove without waiting for the end.
+// remove deletes an object without waiting until it is gone.
 func remove(t *testing.T, object client.Object) {
 	t.Helper()
 	if err := shared.client.Delete(context.Background(), object); client.IgnoreNotFound(err) != nil {
@@ -156,7 +155,7 @@ func (tn *tenant) waitReady() {
 	tn.waitCondition(v1alpha1.ConditionReady, func(c metav1.Condition) bool { return c.Status == metav1.ConditionTrue })
 }
 
-// waitCondition waits until a condition of the Workspace is as wanted.
+// waitCondition waits until wanted returns true for a condition of the Workspace.
 func (tn *tenant) waitCondition(kind string, wanted func(metav1.Condition) bool) metav1.Condition {
 	tn.t.Helper()
 	var found metav1.Condition
@@ -183,7 +182,7 @@ func (tn *tenant) exec(sql string, args ...any) {
 	}
 }
 
-// count is the one number that a query answers.
+// count returns the one number that a query returns.
 func (tn *tenant) count(sql string, args ...any) int {
 	tn.t.Helper()
 	var count int
@@ -193,7 +192,7 @@ func (tn *tenant) count(sql string, args ...any) int {
 	return count
 }
 
-// waitRow waits until a query answers true.
+// waitRow waits until a query returns true.
 func (tn *tenant) waitRow(what, sql string, args ...any) {
 	tn.t.Helper()
 	eventually(tn.t, what, func(ctx context.Context) error {
@@ -202,13 +201,13 @@ func (tn *tenant) waitRow(what, sql string, args ...any) {
 			return err
 		}
 		if !yes {
-			return fmt.Errorf("not so: %s", sql)
+			return fmt.Errorf("not true: %s", sql)
 		}
 		return nil
 	})
 }
 
-// The table that counts effects: a row each time that a job takes effect.
+// The table that counts effects has a row for each time that a job takes effect.
 const (
 	createEffects = `CREATE TABLE effects (at timestamptz NOT NULL DEFAULT clock_timestamp())`
 	insertEffect  = `INSERT INTO effects DEFAULT VALUES`
@@ -220,11 +219,11 @@ const (
 func (tn *tenant) wantEffects(want int) {
 	tn.t.Helper()
 	if got := tn.count(countEffects); got != want {
-		tn.t.Errorf("the effect is there %d times, not %d", got, want)
+		tn.t.Errorf("the job took effect %d times, want %d", got, want)
 	}
 }
 
-// barrier stops whoever runs passBarrier, until it is lifted.
+// barrier stops transactions that run passBarrier until it is lifted.
 type barrier struct {
 	tn   *tenant
 	conn *pgx.Conn
@@ -243,7 +242,7 @@ func (tn *tenant) closeBarrier() *barrier {
 	return &barrier{tn: tn, conn: conn}
 }
 
-// waitFor waits until count transactions stand before the barrier.
+// waitFor waits until count transactions wait at the barrier.
 func (b *barrier) waitFor(count int) {
 	b.tn.t.Helper()
 	b.tn.waitRow(fmt.Sprintf("%d transactions at the barrier", count),

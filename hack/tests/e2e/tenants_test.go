@@ -16,14 +16,14 @@ import (
 
 const (
 	createSessions = `CREATE TABLE sessions (id bigint PRIMARY KEY, ended timestamptz)`
-	// fillSessions makes 300 old sessions and 200 new ones.
+	// fillSessions inserts 300 old sessions and 200 new ones.
 	fillSessions = `INSERT INTO sessions
 		SELECT n, now() - CASE WHEN n <= 300 THEN interval '400 days' ELSE interval '1 day' END FROM generate_series(1, 500) AS n`
 	countSessions = `SELECT count(*) FROM sessions`
 )
 
-// Two tenants, in namespaces that the operator makes: what docs/install.md tells a
-// user to do.
+// TestCleanupTouchesItsOwnTenantOnly sets up two tenants as docs/install.md says, in
+// namespaces that the operator creates.
 func TestCleanupTouchesItsOwnTenantOnly(t *testing.T) {
 	t.Parallel()
 	var tenants []*tenant
@@ -47,15 +47,15 @@ func TestCleanupTouchesItsOwnTenantOnly(t *testing.T) {
 		acme.kubectl("wait", "--for=condition="+name, "workspacejob/cleanup", "--timeout=3m")
 	}
 	if got := acme.count(countSessions); got != 200 {
-		t.Errorf("acme has %d sessions, not 200", got)
+		t.Errorf("acme has %d sessions, want 200", got)
 	}
 	if got := globex.count(countSessions); got != 500 {
-		t.Errorf("globex has %d sessions, not 500", got)
+		t.Errorf("globex has %d sessions, want 500", got)
 	}
 	var result struct{ Rows, Batches int }
 	acme.result("cleanup", &result)
 	if result.Rows != 300 || result.Batches != 3 {
-		t.Errorf("the result tells of %d rows in %d batches", result.Rows, result.Batches)
+		t.Errorf("the result has %d rows in %d batches", result.Rows, result.Batches)
 	}
 	wantLines(t, acme.kubectl("get", "workspacejobs", "-A"),
 		`NAMESPACE +NAME +HANDLER +STATE +ATTEMPTS +STARTED +FINISHED +AGE`,
@@ -82,7 +82,7 @@ func TestReportIsStoredOnceForItsPeriod(t *testing.T) {
 		tn.waitFinal(name, v1alpha1.StateSucceeded)
 	}
 	if got := tn.count(`SELECT count(*) FROM hangfire.reports WHERE id = 'numbers' AND row_count = 3 AND csv LIKE 'number,since%'`); got != 1 {
-		t.Errorf("the report is there %d times, not once", got)
+		t.Errorf("there are %d reports, want 1", got)
 	}
 }
 
@@ -101,7 +101,7 @@ func TestSyncThatFailsTwiceTellsOfEachAttempt(t *testing.T) {
 		wantWords(t, "the attempt's error", attempt.Error, "503")
 	}
 	if got := tn.count(`SELECT sum(cents) FROM prices`); got != 300 {
-		t.Errorf("the prices' sum is %d, not 300", got)
+		t.Errorf("the sum of the prices is %d, want 300", got)
 	}
 	description := tn.kubectl("describe", "workspacejob", "sync-prices")
 	_, events, _ := strings.Cut(description, "\nEvents:")
@@ -111,8 +111,8 @@ func TestSyncThatFailsTwiceTellsOfEachAttempt(t *testing.T) {
 		`Normal +Succeeded .*attempt 3 succeeded`)
 }
 
-// startSource serves a list of two prices on the host's address, after it has
-// answered 503 some times. It returns the URL.
+// startSource starts a server on the host's address that serves a list of two prices after
+// answering some requests with 503. It returns the URL.
 func startSource(t *testing.T, refusals int32) string {
 	t.Helper()
 	var asked atomic.Int32
@@ -134,7 +134,7 @@ func TestDelayedJobRunsNotBeforeItsTime(t *testing.T) {
 	waiting := tn.waitState("later", v1alpha1.StateScheduled)
 	due := waiting.CreationTimestamp.Add(delay)
 	if next := waiting.Status.NextAttemptAt; next == nil || !next.Time.Equal(due) {
-		t.Errorf("the next attempt is due at %v, not %v", next, due)
+		t.Errorf("the next attempt is due at %v, want %v", next, due)
 	}
 	tn.wantNothingRun("later")
 
@@ -143,12 +143,12 @@ func TestDelayedJobRunsNotBeforeItsTime(t *testing.T) {
 		t.Errorf("it started at %v, before %v", started, due)
 	}
 	if early := tn.count(`SELECT count(*) FROM effects WHERE at < $1`, due); early > 0 {
-		t.Errorf("%d effects came before %v", early, due)
+		t.Errorf("%d effects happened before %v", early, due)
 	}
 	tn.wantEffects(1)
 }
 
-// kubectl runs in the tenant's namespace.
+// kubectl runs kubectl in the tenant's namespace.
 func (tn *tenant) kubectl(args ...string) string {
 	tn.t.Helper()
 	output, err := shared.kubectl(tn.t.Context(), append([]string{"-n", tn.namespace}, args...)...)
@@ -172,7 +172,7 @@ func (tn *tenant) result(name string, into any) {
 	}
 }
 
-// wantLines fails unless lines of the text match, in this order.
+// wantLines fails the test unless lines of the text match, in this order.
 func wantLines(t *testing.T, text string, lines ...string) {
 	t.Helper()
 	if err := matchLines(text, lines...); err != nil {

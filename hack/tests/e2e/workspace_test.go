@@ -41,13 +41,13 @@ func TestDriftIsPutBack(t *testing.T) {
 	before := policy.DeepCopy()
 	policy.Spec.Egress = []networkingv1.NetworkPolicyEgressRule{{}} // to everywhere
 	if err := shared.client.Update(t.Context(), policy.DeepCopy()); !apierrors.IsForbidden(err) {
-		t.Errorf("a cluster admin who opens a NetworkPolicy of the operator's is answered: %v", err)
+		t.Errorf("a cluster admin opens a NetworkPolicy of the operator: %v", err)
 	}
 	kubernetes := asKubernetes(t)
 	if err := kubernetes.Update(t.Context(), policy); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the NetworkPolicy is put back", func(ctx context.Context) error {
+	eventually(t, "the NetworkPolicy is restored", func(ctx context.Context) error {
 		if err := shared.client.Get(ctx, keyOf(policy), policy); err != nil {
 			return err
 		}
@@ -61,7 +61,7 @@ func TestDriftIsPutBack(t *testing.T) {
 	if err := kubernetes.Delete(t.Context(), binding); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the RoleBinding is put back", func(ctx context.Context) error {
+	eventually(t, "the RoleBinding is restored", func(ctx context.Context) error {
 		if err := shared.client.Get(ctx, keyOf(binding), binding); err != nil {
 			return err
 		}
@@ -80,7 +80,7 @@ func TestDriftIsPutBack(t *testing.T) {
 	if err := shared.client.Patch(t.Context(), ws, members); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "nobody is an editor any more", func(ctx context.Context) error {
+	eventually(t, "nobody is an editor anymore", func(ctx context.Context) error {
 		return wantNotFound(shared.client.Get(ctx, keyOf(binding), binding))
 	})
 }
@@ -115,7 +115,7 @@ func TestEditorIsKeptToJobsOfTheOwnWorkspace(t *testing.T) {
 		"read the jobs elsewhere": eve.List(t.Context(), &v1alpha1.WorkspaceJobList{}, client.InNamespace(other.namespace)),
 	} {
 		if !apierrors.IsForbidden(err) {
-			t.Errorf("an editor who tries to %s is answered: %v", what, err)
+			t.Errorf("an editor tries to %s: %v", what, err)
 		}
 	}
 }
@@ -135,10 +135,10 @@ func TestDeletionRemovesAMadeNamespaceAndKeepsAnAdoptedOne(t *testing.T) {
 	}
 
 	namespace := &corev1.Namespace{}
-	eventually(t, "the made namespace is gone", func(ctx context.Context) error {
+	eventually(t, "the namespace that the operator created is gone", func(ctx context.Context) error {
 		return wantNotFound(shared.client.Get(ctx, client.ObjectKey{Name: made.namespace}, namespace))
 	})
-	eventually(t, "what the operator made in the adopted namespace is gone", func(ctx context.Context) error {
+	eventually(t, "the operator's objects in the adopted namespace are gone", func(ctx context.Context) error {
 		policy := client.ObjectKey{Namespace: adopted.namespace, Name: runnerPolicy}
 		return wantNotFound(shared.client.Get(ctx, policy, &networkingv1.NetworkPolicy{}))
 	})
@@ -149,12 +149,12 @@ func TestDeletionRemovesAMadeNamespaceAndKeepsAnAdoptedOne(t *testing.T) {
 		t.Errorf("its Secret: %v", err)
 	}
 	adopted.wantEffects(1)
-	made.count(`SELECT count(*) FROM hangfire.jobs`) // the database is there
+	made.count(`SELECT count(*) FROM hangfire.jobs`) // the database still exists
 }
 
 func wantNotFound(err error) error {
 	if err == nil {
-		return errors.New("it is there")
+		return errors.New("it still exists")
 	}
 	return client.IgnoreNotFound(err)
 }
@@ -175,7 +175,7 @@ func TestNamespaceWithoutTheLabelIsNotTakenOver(t *testing.T) {
 		}
 	}
 	if len(policies.Items)+len(jobs.Items) > 0 {
-		t.Errorf("the operator made %d NetworkPolicies and %d Jobs in a namespace that isn't the workspace's", len(policies.Items), len(jobs.Items))
+		t.Errorf("the operator created %d NetworkPolicies and %d Jobs in a namespace that isn't the workspace's", len(policies.Items), len(jobs.Items))
 	}
 }
 

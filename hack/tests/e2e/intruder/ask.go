@@ -17,20 +17,20 @@ import (
 )
 
 type askArgs struct {
-	// Statements as the workspace's own role in its own database, by the names that
-	// the result has them by.
+	// Statements are run as the workspace's own role in its own database. Their names are
+	// the names in the result.
 	Statements map[string]string `json:"statements"`
-	// Logins at the same server.
+	// Logins are attempts to connect to the same server.
 	Logins map[string]login `json:"logins"`
 }
 
-// login is what differs from the workspace's own URL.
+// login is what a login changes in the workspace's own URL.
 type login struct {
 	Role     string `json:"role,omitempty"`
 	Database string `json:"database,omitempty"`
 }
 
-// ask tells for each what PostgreSQL answered: the first value, or the SQLSTATE.
+// ask returns PostgreSQL's answer to each: the first value, or the SQLSTATE.
 func ask(ctx context.Context, job *runner.Job[askArgs]) error {
 	own, err := url.Parse(os.Getenv(contract.EnvDatabaseURL))
 	if err != nil {

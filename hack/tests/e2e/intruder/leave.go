@@ -18,7 +18,7 @@ type listenArgs struct {
 	Port int `json:"port"`
 }
 
-// listen lets anybody in until it is told to end.
+// listen accepts connections until ctx ends.
 func listen(ctx context.Context, job *runner.Job[listenArgs]) error {
 	server := &http.Server{
 		Addr:              fmt.Sprintf(":%d", job.Args.Port),
@@ -34,18 +34,17 @@ func listen(ctx context.Context, job *runner.Job[listenArgs]) error {
 }
 
 type leaveArgs struct {
-	// Line is the length of a line that is written to the standard output, before Log
-	// as it is. Message is written to the termination message, and the process ends
-	// with Exit.
+	// Line is the length of a line that is written to the standard output, followed by Log
+	// as it is. Message is written to the termination message. The process exits with Exit.
 	Line    int    `json:"line"`
 	Log     []byte `json:"log"`
 	Message []byte `json:"message"`
-	// Times is how often the message is written, one after the other.
+	// Times is how often the message is written.
 	Times int `json:"times"`
 	Exit  int `json:"exit"`
 }
 
-// leave goes around the library, as an image need not have it.
+// leave bypasses the library, since an image need not use it.
 func leave(_ context.Context, job *runner.Job[leaveArgs]) error {
 	log := append(bytes.Repeat([]byte("A"), job.Args.Line), job.Args.Log...)
 	if _, err := os.Stdout.Write(log); err != nil {

@@ -1,11 +1,10 @@
 //go:build linux
 
-// Command intruder is a runner image as an attacker would have it who took over a
-// tenant's: a valid runner by the contract, whose handlers try what they may not and
-// tell what happened. The end-to-end tests build it and run it in a workspace of their
-// own; it is part of no other image.
+// Command intruder is a runner image of an attacker who took over a tenant: a valid runner by
+// the contract, whose handlers try what they may not do and return what happened. The
+// end-to-end tests build it and run it in their own workspace. It is part of no other image.
 //
-// It connects only to what its arguments name, and nothing that it tries would do harm
+// It connects only to the targets in its arguments, and nothing that it tries would do harm
 // if it succeeded.
 package main
 
@@ -13,7 +12,7 @@ import "github.com/openradius/workspace-jobs/runner"
 
 func main() {
 	runner.Main(
-		runner.Handle("look", look),
+		runner.Handle("inspect", inspect),
 		runner.Handle("reach", reach),
 		runner.Handle("ask", ask),
 		runner.Handle("listen", listen),

@@ -18,20 +18,21 @@ import (
 	"github.com/openradius/workspace-jobs/runner"
 )
 
-// patience is how long a connection may take: what drops packets answers never.
+// patience is how long a connection may take. Without it, a target that drops packets would
+// never answer.
 const patience = 5 * time.Second
 
 type reachArgs struct {
-	// Targets by the names that the result has them by.
+	// Targets are the targets, by their names in the result.
 	Targets map[string]target `json:"targets"`
 }
 
-// target is asked by one HTTP request, or only connected to.
+// target is a target for one HTTP request, or only for a connection.
 type target struct {
 	URL     string `json:"url,omitempty"`
 	Post    bool   `json:"post,omitempty"`
 	Address string `json:"address,omitempty"`
-	// Find is a word that the result tells of if the answer holds it.
+	// Find is a word to search for in the answer.
 	Find string `json:"find,omitempty"`
 }
 
@@ -77,7 +78,7 @@ func (t target) request(ctx context.Context) string {
 	if err != nil {
 		return err.Error()
 	}
-	// Whoever answers will do: an intruder checks no certificate.
+	// An intruder does not verify certificates.
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // see above
 	answer, err := client.Do(request)
 	if err != nil {
@@ -95,7 +96,7 @@ func (t target) request(ctx context.Context) string {
 	return told
 }
 
-// trouble is a word for why a connection failed.
+// trouble returns a word for why a connection failed.
 func trouble(err error) string {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):

@@ -18,29 +18,29 @@ import (
 	"github.com/openradius/workspace-jobs/runner"
 )
 
-// view is what the process sees of itself and of the machine.
+// view is what the process can see of itself and of the machine.
 type view struct {
 	User string `json:"user"`
-	// Status is lines of /proc/self/status.
+	// Status has lines of /proc/self/status.
 	Status map[string]string `json:"status"`
-	// Secrets are files where Kubernetes mounts tokens and the operator Secrets.
+	// Secrets are the files where Kubernetes mounts tokens and the operator Secrets.
 	Secrets     []string `json:"secrets"`
 	Environment []string `json:"environment"`
-	// Commands are those of all processes that it sees.
+	// Commands are the commands of all processes that it sees.
 	Commands []string `json:"commands"`
 	Devices  []string `json:"devices"`
-	// Writable are the mounts and system files that it could write to.
+	// Writable are the mounts and system files that it can write to.
 	Writable []string `json:"writable"`
-	// ReadOnly are the mounts that nobody can write to.
+	// ReadOnly are the mounts that are read-only.
 	ReadOnly []string `json:"readOnly"`
 	// Disks are mounts of file systems of the machine's disks.
 	Disks []string `json:"disks"`
-	// Tried is what it asked the kernel for, and the answer.
+	// Tried has what it asked the kernel for, and the answers.
 	Tried  map[string]string `json:"tried"`
 	Memory string            `json:"memory"`
 }
 
-func look(_ context.Context, job *runner.Job[struct{}]) error {
+func inspect(_ context.Context, job *runner.Job[struct{}]) error {
 	seen := view{
 		User:   fmt.Sprintf("%d:%d", os.Getuid(), os.Getgid()),
 		Status: status(), Secrets: secrets(), Commands: commands(), Devices: namesIn("/dev"),
@@ -131,7 +131,7 @@ type mount struct {
 	readOnly      bool
 }
 
-// mounts of the process, as proc_pid_mounts(5) has them.
+// mounts returns the mounts of the process, as in proc_pid_mounts(5).
 func mounts() []mount {
 	text, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {
@@ -147,8 +147,8 @@ func mounts() []mount {
 	return found
 }
 
-// writable opens a file for writing without writing to it, or makes a file in a folder
-// and removes it.
+// writable reports whether a file can be opened for writing, or a file created in a folder.
+// It writes nothing, and removes the file that it created.
 func writable(path string) bool {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -191,7 +191,7 @@ func tryKernel() map[string]string {
 	return tried
 }
 
-// answer is the kernel's word for an error, or "done".
+// answer returns the kernel's name for an error, or "done".
 func answer(err error) string {
 	var number syscall.Errno
 	switch {
@@ -206,8 +206,8 @@ func answer(err error) string {
 	}
 }
 
-// newUser starts a child in a user namespace, where it would be root. A process of many
-// threads can't change its own.
+// newUser starts a child in a user namespace, where it would be root. A process with several
+// threads can't change its own user namespace.
 func newUser() error {
 	child := exec.Command("/proc/self/exe", "--version")
 	child.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER}
@@ -222,7 +222,7 @@ func rawSocket(family, protocol int) error {
 	return err
 }
 
-// readMemory: where the file is masked, /dev/null stands in its place.
+// readMemory tries to read the machine's memory. If the file is masked, it is /dev/null.
 func readMemory() error {
 	file, err := os.Open("/proc/kcore")
 	if err != nil {
@@ -235,7 +235,7 @@ func readMemory() error {
 	return syscall.EACCES
 }
 
-// memoryLimit of the control group, of either version.
+// memoryLimit returns the memory limit of the control group, of version 1 or 2.
 func memoryLimit() string {
 	for _, file := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
 		if text, err := os.ReadFile(file); err == nil {
