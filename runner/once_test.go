@@ -223,11 +223,10 @@ func TestOnceUnderRandomKills(t *testing.T) {
 	})
 }
 
-// TestOnceInterruptedInCommit checks that a commit which takes longer than a lease is
-// not overtaken while nobody waits for the lease, and not interrupted by SIGTERM.
-func TestOnceInterruptedInCommit(t *testing.T) {
-	t.Parallel()
-	db := newDB(t, false)
+// makeCommitsSlow creates the table of the handler slow-commit, whose commits take longer
+// than a lease.
+func (db testDB) makeCommitsSlow(t *testing.T) {
+	t.Helper()
 	for _, sql := range []string{
 		`CREATE TABLE slow_effects (job text)`,
 		`CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(3); RETURN NULL; END $$`,
@@ -235,6 +234,14 @@ func TestOnceInterruptedInCommit(t *testing.T) {
 	} {
 		db.exec(t, sql)
 	}
+}
+
+// TestOnceInterruptedInCommit checks that a commit which takes longer than a lease is
+// not overtaken while nobody waits for the lease, and not interrupted by SIGTERM.
+func TestOnceInterruptedInCommit(t *testing.T) {
+	t.Parallel()
+	db := newDB(t, false)
+	db.makeCommitsSlow(t)
 	p := db.start(t, attempt{handler: "slow-commit"})
 	db.eventually(t, "1", `SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query ILIKE 'commit%' AND application_name LIKE 'wsj/%'`)
 	p.signal(syscall.SIGTERM)
@@ -248,13 +255,7 @@ func TestOnceInterruptedInCommit(t *testing.T) {
 func TestOnceWithConnectionLostInCommit(t *testing.T) {
 	t.Parallel()
 	db := newDB(t, false)
-	for _, sql := range []string{
-		`CREATE TABLE slow_effects (job text)`,
-		`CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(3); RETURN NULL; END $$`,
-		`CREATE CONSTRAINT TRIGGER slowly AFTER INSERT ON slow_effects DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slowly()`,
-	} {
-		db.exec(t, sql)
-	}
+	db.makeCommitsSlow(t)
 	first := db.start(t, attempt{handler: "slow-commit"})
 	db.eventually(t, "1", `SELECT count(pg_terminate_backend(pid))::text FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query ILIKE 'commit%' AND application_name LIKE 'wsj/%'`)
 	first.wantExit(contract.ExitFailed)
