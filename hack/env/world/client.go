@@ -1,0 +1,252 @@
+package world
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// ErrDied is what an operator that is dead gets for an answer.
+var ErrDied = errors.New("the operator died")
+
+// Client reads from the cache and writes to the API server. Methods that no reconciler
+// uses panic.
+type Client struct {
+	client.Client
+
+	// Dies is asked before and after each write. Once it says yes, no later write is sent.
+	Dies func() bool
+	// Refuse may answer a Create with an error.
+	Refuse func(client.Object) error
+	// Created is called after each Create.
+	Created func(client.Object)
+
+	world *World
+	dead  bool
+}
+
+// Client returns a new operator's client.
+func (w *World) Client() *Client { return &Client{world: w} }
+
+// Live returns a reader of what the API server has.
+func (w *World) Live() client.Reader { return live{w} }
+
+// live reads the truth.
+type live struct{ world *World }
+
+func (l live) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
+	return l.world.get(func(t *table) map[types.NamespacedName]client.Object { return t.truth }, key, into)
+}
+
+func (l live) List(_ context.Context, into client.ObjectList, options ...client.ListOption) error {
+	return l.world.list(func(t *table) map[types.NamespacedName]client.Object { return t.truth }, into, options)
+}
+
+// Get implements client.Client.
+func (c *Client) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
+	defer c.world.stir()
+	return c.world.get(func(t *table) map[types.NamespacedName]client.Object { return t.cache }, key, into)
+}
+
+// List implements client.Client.
+func (c *Client) List(_ context.Context, into client.ObjectList, options ...client.ListOption) error {
+	defer c.world.stir()
+	return c.world.list(func(t *table) map[types.NamespacedName]client.Object { return t.cache }, into, options)
+}
+
+type side func(*table) map[types.NamespacedName]client.Object
+
+func (w *World) get(from side, key client.ObjectKey, into client.Object) error {
+	kind := kindOf(into)
+	if partial, ok := into.(*metav1.PartialObjectMetadata); ok {
+		kind = partial.Kind
+	}
+	object, ok := from(w.table(kind))[key]
+	if !ok {
+		return apierrors.NewNotFound(schema.GroupResource{Resource: kind}, key.Name)
+	}
+	if partial, ok := into.(*metav1.PartialObjectMetadata); ok {
+		partial.ObjectMeta = metadataOf(object)
+		return nil
+	}
+	reflect.ValueOf(into).Elem().Set(reflect.ValueOf(copyOf(object)).Elem())
+	return nil
+}
+
+func (w *World) list(from side, into client.ObjectList, options []client.ListOption) error {
+	var asked client.ListOptions
+	asked.ApplyOptions(options)
+	if partial, ok := into.(*metav1.PartialObjectMetadataList); ok {
+		kind := partial.Kind[:len(partial.Kind)-len("List")]
+		partial.Items = nil
+		for _, object := range sorted[client.Object](from(w.table(kind))) {
+			if w.selected(kind, object, asked) {
+				partial.Items = append(partial.Items, metav1.PartialObjectMetadata{ObjectMeta: metadataOf(object)})
+			}
+		}
+		return nil
+	}
+	items := reflect.ValueOf(into).Elem().FieldByName("Items")
+	kind := items.Type().Elem().Name()
+	var found []runtime.Object
+	shared := asked.UnsafeDisableDeepCopy != nil && *asked.UnsafeDisableDeepCopy
+	for _, object := range sorted[client.Object](from(w.table(kind))) {
+		switch {
+		case !w.selected(kind, object, asked):
+		case shared:
+			found = append(found, object)
+		default:
+			found = append(found, copyOf(object))
+		}
+	}
+	return meta.SetList(into, found)
+}
+
+func (w *World) selected(kind string, object client.Object, asked client.ListOptions) bool {
+	if asked.Namespace != "" && asked.Namespace != object.GetNamespace() {
+		return false
+	}
+	if asked.LabelSelector != nil && !asked.LabelSelector.Matches(labelsOf(object)) {
+		return false
+	}
+	if asked.FieldSelector == nil {
+		return true
+	}
+	for _, wanted := range asked.FieldSelector.Requirements() {
+		extract, ok := w.indexes[kind+"/"+wanted.Field]
+		if !ok {
+			panic(fmt.Sprintf("no index %s of %s", wanted.Field, kind))
+		}
+		has := false
+		for _, value := range extract(object) {
+			has = has || value == wanted.Value
+		}
+		if !has {
+			return false
+		}
+	}
+	return true
+}
+
+// write sends a write, unless the operator dies before, and forgets the answer if it dies
+// after.
+func (c *Client) write(send func() error) error {
+	if c.dead = c.dead || c.Dies != nil && c.Dies(); c.dead {
+		return ErrDied
+	}
+	err := send()
+	if c.dead = c.Dies != nil && c.Dies(); c.dead {
+		return ErrDied
+	}
+	return err
+}
+
+// Create implements client.Client.
+func (c *Client) Create(_ context.Context, object client.Object, _ ...client.CreateOption) error {
+	return c.write(func() error {
+		t := c.world.table(kindOf(object))
+		if _, exists := t.truth[client.ObjectKeyFromObject(object)]; exists {
+			return apierrors.NewAlreadyExists(schema.GroupResource{Resource: kindOf(object)}, object.GetName())
+		}
+		if c.Refuse != nil {
+			if err := c.Refuse(object); err != nil {
+				return err
+			}
+		}
+		stored := Add(c.world, object)
+		object.SetResourceVersion(stored.GetResourceVersion())
+		if c.Created != nil {
+			c.Created(stored)
+		}
+		return nil
+	})
+}
+
+// Patch implements client.Client. The object is as it is to be, and was read in its
+// resource version: every patch has an optimistic lock. The status stays.
+func (c *Client) Patch(_ context.Context, object client.Object, _ client.Patch, _ ...client.PatchOption) error {
+	return c.write(func() error {
+		return c.world.replace(object, func(now, wanted reflect.Value) { wanted.FieldByName("Status").Set(now.FieldByName("Status")) })
+	})
+}
+
+// Status implements client.Client.
+func (c *Client) Status() client.SubResourceWriter { return statusWriter{client: c} }
+
+type statusWriter struct {
+	client.SubResourceWriter
+	client *Client
+}
+
+// Patch writes the status alone.
+func (s statusWriter) Patch(_ context.Context, object client.Object, _ client.Patch, _ ...client.SubResourcePatchOption) error {
+	return s.client.write(func() error {
+		return s.client.world.replace(object, func(now, wanted reflect.Value) {
+			status := reflect.New(wanted.FieldByName("Status").Type()).Elem()
+			status.Set(wanted.FieldByName("Status"))
+			wanted.Set(now)
+			wanted.FieldByName("Status").Set(status)
+		})
+	})
+}
+
+// replace what is stored by wanted, after merge has taken from it what stays.
+func (w *World) replace(object client.Object, merge func(now, wanted reflect.Value)) error {
+	key := client.ObjectKeyFromObject(object)
+	now, ok := w.table(kindOf(object)).truth[key]
+	resource := schema.GroupResource{Resource: kindOf(object)}
+	if !ok {
+		return apierrors.NewNotFound(resource, key.Name)
+	}
+	if now.GetResourceVersion() != object.GetResourceVersion() {
+		return apierrors.NewConflict(resource, key.Name, errors.New("it has changed"))
+	}
+	wanted := copyOf(object)
+	merge(reflect.ValueOf(copyOf(now)).Elem(), reflect.ValueOf(wanted).Elem())
+	object.SetResourceVersion(w.put(wanted).GetResourceVersion())
+	return nil
+}
+
+// Delete implements client.Client.
+func (c *Client) Delete(_ context.Context, object client.Object, options ...client.DeleteOption) error {
+	return c.write(func() error {
+		var asked client.DeleteOptions
+		asked.ApplyOptions(options)
+		key := client.ObjectKeyFromObject(object)
+		now, ok := c.world.table(kindOf(object)).truth[key]
+		resource := schema.GroupResource{Resource: kindOf(object)}
+		if !ok {
+			return apierrors.NewNotFound(resource, key.Name)
+		}
+		if p := asked.Preconditions; p != nil {
+			if p.UID != nil && *p.UID != now.GetUID() || p.ResourceVersion != nil && *p.ResourceVersion != now.GetResourceVersion() {
+				return apierrors.NewConflict(resource, key.Name, errors.New("it is another one"))
+			}
+		}
+		c.world.delete(now)
+		return nil
+	})
+}
+
+func metadataOf(object client.Object) metav1.ObjectMeta {
+	return metav1.ObjectMeta{
+		Name: object.GetName(), Namespace: object.GetNamespace(), UID: object.GetUID(), ResourceVersion: object.GetResourceVersion(),
+		Labels: object.GetLabels(), Annotations: object.GetAnnotations(), OwnerReferences: object.GetOwnerReferences(),
+	}
+}
+
+func labelsOf(object client.Object) labels.Set { return object.GetLabels() }
+
+// second is now, as the API server writes times.
+func (w *World) second() metav1.Time { return metav1.NewTime(w.Clock.Now().Truncate(time.Second)) }

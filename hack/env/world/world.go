@@ -1,0 +1,261 @@
+// Package world simulates an API server and an operator's cache that lags behind it, for
+// tests that try what no real one does on demand: watches of several kinds that are late,
+// each by itself, a cache that moves on between two reads, and an operator that dies
+// before or after any write. Objects are the real types, and a reconciler is given the
+// world as its client.
+package world
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// World is what the API server stores, and one cache. It is for one goroutine.
+type World struct {
+	// Rand decides everything that is left to chance.
+	Rand *rand.Rand
+	// Clock stands still but for [World.Sleep].
+	Clock *clocktesting.FakePassiveClock
+	// Restless makes the cache move on after reads, too; what it has heard is in Unheard.
+	Restless bool
+	// Unheard are the changes that came to the cache in the middle of a reconcile.
+	Unheard []Change
+
+	tables  map[string]*table // by kind
+	version int64
+	indexes map[string]client.IndexerFunc // by kind and field
+}
+
+// Change of one object, as a watch reports it.
+type Change struct {
+	// Kind is the name of the object's type, such as "Pod".
+	Kind string
+	// Old is nil if the object is new, New if it is gone.
+	Old, New client.Object
+}
+
+// table holds the objects of one kind.
+type table struct {
+	truth map[types.NamespacedName]client.Object
+	cache map[types.NamespacedName]client.Object
+	log   []record
+	heard int // of the log, by the cache
+}
+
+// record is an object's new state; nil if it is gone.
+type record struct {
+	key    types.NamespacedName
+	object client.Object
+}
+
+// New returns an empty world whose clock begins at the time. The same seed decides the
+// same.
+func New(seed uint64, begin time.Time) *World {
+	return &World{
+		Rand: rand.New(rand.NewPCG(seed, seed)), Clock: clocktesting.NewFakePassiveClock(begin),
+		tables: map[string]*table{}, indexes: map[string]client.IndexerFunc{},
+	}
+}
+
+// Sleep moves the clock on.
+func (w *World) Sleep(d time.Duration) { w.Clock.SetTime(w.Clock.Now().Add(d)) }
+
+// IndexField implements client.FieldIndexer.
+func (w *World) IndexField(_ context.Context, object client.Object, field string, extract client.IndexerFunc) error {
+	w.indexes[kindOf(object)+"/"+field] = extract
+	return nil
+}
+
+// Hear gives the cache the next change of a kind. It reports whether there was one.
+func (w *World) Hear(kind string) (Change, bool) {
+	t := w.tables[kind]
+	if t == nil || t.heard == len(t.log) {
+		return Change{}, false
+	}
+	next := t.log[t.heard]
+	t.heard++
+	change := Change{Kind: kind, Old: t.cache[next.key], New: next.object}
+	if next.object == nil {
+		delete(t.cache, next.key)
+	} else {
+		t.cache[next.key] = next.object
+	}
+	return change, true
+}
+
+// HearAll gives the cache all changes of a kind.
+func (w *World) HearAll(kind string) []Change {
+	var changes []Change
+	for change, ok := w.Hear(kind); ok; change, ok = w.Hear(kind) {
+		changes = append(changes, change)
+	}
+	return changes
+}
+
+// Restart gives a new operator a new cache. It comes from an API server that may lag
+// behind what the operator before it has seen.
+func (w *World) Restart() {
+	w.Unheard = nil
+	for _, kind := range w.kinds() {
+		t := w.tables[kind]
+		t.cache, t.heard = map[types.NamespacedName]client.Object{}, 0
+		for range len(t.log) - w.Rand.IntN(min(len(t.log), 6)+1) {
+			w.Hear(kind)
+		}
+	}
+}
+
+func (w *World) kinds() []string {
+	var kinds []string
+	for kind := range w.tables {
+		kinds = append(kinds, kind)
+	}
+	slices.Sort(kinds)
+	return kinds
+}
+
+// stir lets the cache move on between two reads.
+func (w *World) stir() {
+	if !w.Restless || w.Rand.IntN(3) > 0 {
+		return
+	}
+	kinds := w.kinds()
+	if change, ok := w.Hear(kinds[w.Rand.IntN(len(kinds))]); ok {
+		w.Unheard = append(w.Unheard, change)
+	}
+}
+
+// put stores a new state of an object under a new resource version.
+func (w *World) put(object client.Object) client.Object {
+	w.version++
+	stored := copyOf(object)
+	stored.SetResourceVersion(strconv.FormatInt(w.version, 10))
+	t := w.table(kindOf(object))
+	key := client.ObjectKeyFromObject(object)
+	t.truth[key] = stored
+	t.log = append(t.log, record{key, stored})
+	return stored
+}
+
+func (w *World) drop(object client.Object) {
+	w.version++
+	t := w.table(kindOf(object))
+	key := client.ObjectKeyFromObject(object)
+	delete(t.truth, key)
+	t.log = append(t.log, record{key: key})
+}
+
+func (w *World) table(kind string) *table {
+	t := w.tables[kind]
+	if t == nil {
+		t = &table{truth: map[types.NamespacedName]client.Object{}, cache: map[types.NamespacedName]client.Object{}}
+		w.tables[kind] = t
+	}
+	return t
+}
+
+// Add creates an object, as somebody else does.
+func Add[T client.Object](w *World, object T) T {
+	w.version++
+	object.SetUID(types.UID(fmt.Sprintf("uid-%d", w.version)))
+	object.SetGeneration(1)
+	object.SetCreationTimestamp(w.second())
+	stored, _ := w.put(object).(T)
+	return stored
+}
+
+// Get returns what the API server has under the name; it must not be changed.
+func Get[T client.Object](w *World, name types.NamespacedName) (T, bool) {
+	var zero T
+	object, ok := w.table(kindOf(zero)).truth[name].(T)
+	return object, ok
+}
+
+// Cached returns what the cache has under the name; it must not be changed.
+func Cached[T client.Object](w *World, name types.NamespacedName) (T, bool) {
+	var zero T
+	object, ok := w.table(kindOf(zero)).cache[name].(T)
+	return object, ok
+}
+
+// All returns what the API server has of a kind, by name; it must not be changed.
+func All[T client.Object](w *World) []T { return sorted[T](w.table(kindOf(*new(T))).truth) }
+
+// AllCached returns what the cache has of a kind, by name; it must not be changed.
+func AllCached[T client.Object](w *World) []T { return sorted[T](w.table(kindOf(*new(T))).cache) }
+
+func sorted[T client.Object](of map[types.NamespacedName]client.Object) []T {
+	var list []T
+	for _, object := range of {
+		if typed, ok := object.(T); ok {
+			list = append(list, typed)
+		}
+	}
+	slices.SortFunc(list, func(a, b T) int { return strings.Compare(a.GetName(), b.GetName()) })
+	return list
+}
+
+// Change an object, as somebody else does.
+func (w *World) Change(object client.Object, change func(client.Object)) {
+	changed := copyOf(object)
+	change(changed)
+	w.put(changed)
+}
+
+// Remove an object, as somebody else does. What it owns stays until [World.Collect].
+func (w *World) Remove(object client.Object) { w.drop(object) }
+
+// Collect deletes one object that has owners of which none exists any more, and reports
+// whether there was one. Pods are only told to stop.
+func (w *World) Collect() bool {
+	living := map[types.UID]bool{}
+	for _, t := range w.tables {
+		for _, object := range t.truth {
+			living[object.GetUID()] = true
+		}
+	}
+	for _, kind := range w.kinds() {
+		for _, object := range sorted[client.Object](w.tables[kind].truth) {
+			owners := object.GetOwnerReferences()
+			orphan := len(owners) > 0
+			for _, owner := range owners {
+				orphan = orphan && !living[owner.UID]
+			}
+			if orphan && object.GetDeletionTimestamp() == nil {
+				w.delete(object)
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// delete an object at once, but for a pod: the kubelet stops it first.
+func (w *World) delete(object client.Object) {
+	if kindOf(object) != "Pod" {
+		w.drop(object)
+		return
+	}
+	w.Change(object, func(pod client.Object) { pod.SetDeletionTimestamp(new(w.second())) })
+}
+
+// kindOf is the name of an object's type.
+func kindOf(object client.Object) string { return reflect.TypeOf(object).Elem().Name() }
+
+func copyOf(object client.Object) client.Object {
+	copied, ok := object.DeepCopyObject().(client.Object)
+	if !ok {
+		panic(fmt.Sprintf("%T copies to something else", object))
+	}
+	return copied
+}
