@@ -3,15 +3,16 @@ package admission
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
-	"github.com/openradius/workspace-jobs/controllers/conditions"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 )
 
@@ -19,7 +20,7 @@ import (
 const (
 	// IndexSeries has WorkspaceJobs by the recurring job that they are runs of.
 	IndexSeries = "series"
-	// indexProcessing has the Jobs and pods that hold a place.
+	// indexProcessing has the Jobs and pods that use a slot.
 	indexProcessing = "processing"
 	processing      = "true"
 	// indexPodJob has pods by the names of their Jobs.
@@ -27,10 +28,10 @@ const (
 )
 
 // overdue is how much longer than its grace period a pod that is being deleted may
-// hold a place: one on a node that is lost never reports its end.
+// use a slot: one on a node that is lost never reports its end.
 const overdue = 30 * time.Second
 
-// Cluster is the [Source] of the operator.
+// Cluster is the operator's [Source].
 type Cluster struct {
 	// Client reads from the manager's cache.
 	Client client.Reader
@@ -42,14 +43,14 @@ type Cluster struct {
 	freshness freshness
 }
 
-// Index adds to the cache what a [Cluster] looks up.
+// Index adds to the manager's cache what a [Cluster] looks up.
 func Index(ctx context.Context, indexer client.FieldIndexer) error {
 	for _, index := range []struct {
 		of      client.Object
 		field   string
 		extract client.IndexerFunc
 	}{
-		{&v1alpha1.WorkspaceJob{}, IndexSeries, seriesOf},
+		{&v1alpha1.WorkspaceJob{}, IndexSeries, indexSeries},
 		{&batchv1.Job{}, indexProcessing, jobProcessing},
 		{&corev1.Pod{}, indexProcessing, podProcessing},
 		{&corev1.Pod{}, indexPodJob, func(pod client.Object) []string { return []string{pod.GetLabels()[batchv1.JobNameLabel]} }},
@@ -61,15 +62,15 @@ func Index(ctx context.Context, indexer client.FieldIndexer) error {
 	return nil
 }
 
-func seriesOf(object client.Object) []string {
+func indexSeries(object client.Object) []string {
 	if job, ok := object.(*v1alpha1.WorkspaceJob); ok && job.Series() != "" {
 		return []string{job.Series()}
 	}
 	return nil
 }
 
-// jobProcessing: an attempt's Job holds a place until it is over. One without an
-// attempt is a scheduled run's that waits itself.
+// jobProcessing indexes an attempt's Job, which uses a slot until it is over. One
+// without an attempt is a tick, which waits itself.
 func jobProcessing(object client.Object) []string {
 	job, ok := object.(*batchv1.Job)
 	if !ok || job.Labels[v1alpha1.LabelAttempt] == "" || runnerjob.Over(job) != nil {
@@ -78,7 +79,7 @@ func jobProcessing(object client.Object) []string {
 	return []string{processing}
 }
 
-// podProcessing: a pod may outlive its Job.
+// podProcessing indexes a pod that has not stopped. It may outlive its Job.
 func podProcessing(object client.Object) []string {
 	pod, ok := object.(*corev1.Pod)
 	ended := ok && (pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed)
@@ -88,19 +89,19 @@ func podProcessing(object client.Object) []string {
 	return []string{processing}
 }
 
-// Fresh is part of [Source].
+// Fresh implements [Source].
 func (c *Cluster) Fresh(ctx context.Context, namespace string) (bool, error) {
 	return c.freshness.reached(ctx, c.Client, c.APIReader, namespace)
 }
 
-// Current is part of [Source].
+// Current implements [Source].
 func (c *Cluster) Current(ctx context.Context, namespace string, e Entry) (bool, error) {
 	job := &v1alpha1.WorkspaceJob{}
 	err := c.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: e.Name}, job, client.UnsafeDisableDeepCopy)
 	return err == nil && job.ResourceVersion == e.Version, client.IgnoreNotFound(err)
 }
 
-// Occupants is part of [Source].
+// Occupants implements [Source].
 func (c *Cluster) Occupants(ctx context.Context, namespace string) ([]Occupant, error) {
 	within := []client.ListOption{
 		client.InNamespace(namespace), client.MatchingFields{indexProcessing: processing}, client.UnsafeDisableDeepCopy,
@@ -129,14 +130,15 @@ func occupant(object client.Object) Occupant {
 	return Occupant{Name: object.GetLabels()[v1alpha1.LabelJob], Key: object.GetAnnotations()[v1alpha1.AnnotationConcurrencyKey]}
 }
 
-// Started is part of [Source].
-func (c *Cluster) Started(ctx context.Context, namespace, name string) (bool, error) {
+// started reports whether the cache shows that a Job was started, whatever became of it
+// since.
+func (c *Cluster) started(ctx context.Context, namespace, name string) (bool, error) {
 	job := &batchv1.Job{}
 	err := c.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, job, client.UnsafeDisableDeepCopy)
 	return err == nil && job.Labels[v1alpha1.LabelAttempt] != "", client.IgnoreNotFound(err)
 }
 
-// Shown is part of [Source].
+// Shown implements [Source].
 func (c *Cluster) Shown(ctx context.Context, namespace, name string) (bool, error) {
 	job := &batchv1.Job{}
 	err := c.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, job, client.UnsafeDisableDeepCopy)
@@ -154,7 +156,7 @@ func (c *Cluster) Shown(ctx context.Context, namespace, name string) (bool, erro
 	return len(pods.Items) > 0, err
 }
 
-// Unfinished is part of [Source].
+// Unfinished implements [Source].
 func (c *Cluster) Unfinished(ctx context.Context, namespace, series string) ([]Run, error) {
 	var jobs v1alpha1.WorkspaceJobList
 	if err := c.Client.List(ctx, &jobs, client.InNamespace(namespace), client.MatchingFields{IndexSeries: series}, client.UnsafeDisableDeepCopy); err != nil {
@@ -173,10 +175,10 @@ func (c *Cluster) Unfinished(ctx context.Context, namespace, series string) ([]R
 	return runs, nil
 }
 
-// unfinished is nil for a run that has finished or is not due yet. An attempt may
-// have started of which the status does not tell yet.
+// unfinished returns nil for a run that has finished or is not due yet. An attempt may
+// have started that the status does not show yet.
 func (c *Cluster) unfinished(ctx context.Context, job *v1alpha1.WorkspaceJob) (*Run, error) {
-	started, err := c.Started(ctx, job.Namespace, job.AttemptName(job.Status.NextNumber()))
+	started, err := c.started(ctx, job.Namespace, job.AttemptName(job.Status.NextNumber()))
 	if err != nil {
 		return nil, err
 	}
@@ -184,14 +186,14 @@ func (c *Cluster) unfinished(ctx context.Context, job *v1alpha1.WorkspaceJob) (*
 	if !waits && !started {
 		return nil, nil
 	}
-	run := &Run{Name: job.Name, TakenUp: started || job.Status.RunAttempts > 0, Due: job.CreationTimestamp.Time, Created: job.CreationTimestamp.Time}
+	run := &Run{Name: job.Name, HasAttempt: started || job.Status.RunAttempts > 0, Due: job.CreationTimestamp.Time, Created: job.CreationTimestamp.Time}
 	if waits {
 		run.Due = job.Status.EnqueuedAt.Time
 	}
 	return run, nil
 }
 
-// Waiting is part of [Source].
+// Waiting implements [Source].
 func (c *Cluster) Waiting(ctx context.Context, namespace string) ([]Entry, error) {
 	var jobs v1alpha1.WorkspaceJobList
 	if err := c.Client.List(ctx, &jobs, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
@@ -203,46 +205,54 @@ func (c *Cluster) Waiting(ctx context.Context, namespace string) ([]Entry, error
 		if job.Status.State != v1alpha1.StateEnqueued || job.Status.EnqueuedAt == nil || job.Status.UnderWay() != nil {
 			continue
 		}
-		entry, err := c.EntryOf(ctx, job)
+		series, err := c.seriesOf(ctx, job)
 		if err != nil {
 			return nil, err
 		}
-		entries = append(entries, entry)
+		entries = append(entries, EntryOf(job, series))
 	}
 	return entries, nil
 }
 
-// EntryOf is how job, whose next attempt is due, asks for a place.
-func (c *Cluster) EntryOf(ctx context.Context, job *v1alpha1.WorkspaceJob) (Entry, error) {
-	entry := Entry{
-		Name: job.Name, UID: job.UID, Version: job.ResourceVersion, Job: job.AttemptName(job.Status.NextNumber()), Priority: job.Priority(),
-		Due: job.Status.EnqueuedAt.Time, Created: job.CreationTimestamp.Time,
-		Series: job.Series(), Policy: v1alpha1.PolicyAllow, TakenUp: job.Status.RunAttempts > 0,
-		Reason: toldReason(&job.Status),
+// seriesOf returns the recurring job that job is a run of, or nil.
+func (c *Cluster) seriesOf(ctx context.Context, job *v1alpha1.WorkspaceJob) (*v1alpha1.WorkspaceRecurringJob, error) {
+	if job.Series() == "" {
+		return nil, nil
 	}
-	if next := job.Status.NextAttemptAt; entry.TakenUp && next != nil {
-		entry.Due = next.Time
+	series := &v1alpha1.WorkspaceRecurringJob{}
+	err := c.Client.Get(ctx, client.ObjectKey{Namespace: job.Namespace, Name: job.Series()}, series, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return nil, client.IgnoreNotFound(err)
 	}
-	if template := job.Template(); template != nil {
-		entry.Key = template.ConcurrencyKey
-	}
-	if entry.Series == "" || entry.TakenUp {
-		return entry, nil
-	}
-	recurring := &v1alpha1.WorkspaceRecurringJob{}
-	err := c.Client.Get(ctx, client.ObjectKey{Namespace: job.Namespace, Name: entry.Series}, recurring, client.UnsafeDisableDeepCopy)
-	if err == nil {
-		entry.Policy = recurring.Spec.ConcurrencyPolicy
-	}
-	return entry, client.IgnoreNotFound(err)
+	return series, nil
 }
 
-// toldReason is why the job waits for a place, if its status says so already.
-func toldReason(status *v1alpha1.WorkspaceJobStatus) string {
-	switch reason := conditions.Reason(status.Conditions); reason {
-	case v1alpha1.ReasonQueued, v1alpha1.ReasonQueueSuspended, v1alpha1.ReasonConcurrencyKeyBusy, v1alpha1.ReasonEarlierRunActive:
-		return reason
-	default:
-		return ""
+// Remains implements [Source]. Names are not trusted: the Job and its pods carry the UID
+// of the WorkspaceJob that they are an attempt of.
+func (c *Cluster) Remains(ctx context.Context, namespace string, e Entry) (bool, error) {
+	job := &batchv1.Job{}
+	err := c.APIReader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: e.Job}, job)
+	if client.IgnoreNotFound(err) != nil {
+		return false, err
 	}
+	if err == nil && attemptOf(job, e) {
+		return runnerjob.Over(job) == nil, nil
+	}
+	var pods corev1.PodList
+	if err := c.APIReader.List(ctx, &pods, client.InNamespace(namespace), client.MatchingLabels{batchv1.JobNameLabel: e.Job}); err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(pods.Items, func(pod corev1.Pod) bool { return attemptOf(&pod, e) }), nil
+}
+
+func attemptOf(object client.Object, e Entry) bool {
+	return object.GetAnnotations()[v1alpha1.AnnotationJobUID] == string(e.UID)
+}
+
+// Exists implements [Source].
+func (c *Cluster) Exists(ctx context.Context, namespace string, e Entry) (bool, error) {
+	job := &metav1.PartialObjectMetadata{}
+	job.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("WorkspaceJob"))
+	err := c.APIReader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: e.Name}, job)
+	return err == nil && job.UID == e.UID, client.IgnoreNotFound(err)
 }

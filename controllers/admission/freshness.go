@@ -78,7 +78,7 @@ func compare(ctx context.Context, cache, live client.Reader, namespace string) (
 	return append(seen, leftovers(cached.Items, seen)...), nil
 }
 
-// sightings of all that bears on a queue.
+// sightings lists all that bears on a queue.
 func sightings(ctx context.Context, live client.Reader, namespace string) ([]sighting, error) {
 	var all []sighting
 	for _, kind := range []schema.GroupVersionKind{

@@ -16,7 +16,7 @@ func order(a, b *Entry) int {
 	)
 }
 
-// line is the waiting jobs in their order.
+// line holds the waiting jobs in their order.
 type line struct {
 	entries []*Entry
 	byName  map[string]*Entry
@@ -49,7 +49,7 @@ func (l *line) drop(name string) {
 	delete(l.byName, name)
 }
 
-// before is how many entries are before e, which waits.
+// before counts the entries before e, which waits.
 func (l *line) before(e *Entry) int {
 	at, _ := slices.BinarySearchFunc(l.entries, e, order)
 	return at

@@ -9,29 +9,51 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
-
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// full is a queue with one place, whose jobs have all asked.
-func full(t *testing.T, entries []Entry) (*world, *Queues, *v1alpha1.Workspace) {
-	t.Helper()
-	w := newWorld(1)
-	w.limit = 1
-	queues := New(w)
+var begin = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// empty is a namespace in which nothing has a Job yet: all slots are reservations.
+type empty struct{}
+
+func (empty) Fresh(context.Context, string) (bool, error)               { return true, nil }
+func (empty) Current(context.Context, string, Entry) (bool, error)      { return true, nil }
+func (empty) Waiting(context.Context, string) ([]Entry, error)          { return nil, nil }
+func (empty) Occupants(context.Context, string) ([]Occupant, error)     { return nil, nil }
+func (empty) Shown(context.Context, string, string) (bool, error)       { return false, nil }
+func (empty) Unfinished(context.Context, string, string) ([]Run, error) { return nil, nil }
+func (empty) Remains(context.Context, string, Entry) (bool, error)      { return false, nil }
+func (empty) Exists(context.Context, string, Entry) (bool, error)       { return true, nil }
+
+// oneSlot is a workspace that processes one job at once.
+func oneSlot() *v1alpha1.Workspace {
 	ws := &v1alpha1.Workspace{}
 	ws.Name, ws.Spec.Namespace, ws.Spec.Concurrency = "acme", "acme", new(int32(1))
-	// Somebody has the place while the others come.
-	if verdict, err := queues.Ask(t.Context(), ws, Entry{Name: "first", Job: "first-1", Priority: 1000}); err != nil || !verdict.Admitted {
-		t.Fatalf("the first of all is not admitted: %+v, %v", verdict, err)
+	return ws
+}
+
+// full is a queue whose one slot is reserved, and whose jobs have all asked.
+func full(t *testing.T, entries []Entry) (*Queues, *v1alpha1.Workspace) {
+	t.Helper()
+	queues, ws := New(empty{}), oneSlot()
+	if answer, err := queues.Ask(t.Context(), ws, Entry{Name: "first", Job: "first-1", Priority: 1000}); err != nil || !answer.Admitted {
+		t.Fatalf("the first of all is not admitted: %+v, %v", answer, err)
 	}
 	for _, e := range entries {
-		if verdict, err := queues.Ask(t.Context(), ws, e); err != nil || verdict.Admitted {
+		if answer, err := queues.Ask(t.Context(), ws, e); err != nil || answer.Admitted {
 			t.Fatalf("%s is admitted beside the first: %v", e.Name, err)
 		}
 	}
-	return w, queues, ws
+	return queues, ws
+}
+
+// leave the queue, of which nothing is left.
+func leave(t *testing.T, queues *Queues, name string) {
+	t.Helper()
+	if left, err := queues.Leave(t.Context(), "acme", name); err != nil || left {
+		t.Fatalf("%s does not leave the queue: %v", name, err)
+	}
 }
 
 // TestFirstComeFirstServed: within a priority, in whatever order they ask.
@@ -45,22 +67,20 @@ func TestFirstComeFirstServed(t *testing.T) {
 			Name: name, Job: name + "-1", Priority: int32(random.IntN(3)), Due: begin.Add(time.Duration(random.IntN(100)) * time.Second),
 		})
 	}
-	_, queues, ws := full(t, entries)
-	var called []string
-	queues.OnTurn(func(job types.NamespacedName) { called = append(called, job.Name) })
-	queues.Forget("acme", "first")
+	queues, ws := full(t, entries)
+	leave(t, queues, "first")
 	var served []Entry
 	for range entries {
-		called = nil
-		if err := queues.Turn(t.Context(), "acme"); err != nil || len(called) != 1 {
-			t.Fatalf("one place is free, and %q are called: %v", called, err)
+		called, err := queues.Turn(t.Context(), "acme")
+		if err != nil || len(called) != 1 {
+			t.Fatalf("one slot is free, and %q are called: %v", called, err)
 		}
 		at := slices.IndexFunc(entries, func(e Entry) bool { return e.Name == called[0] })
-		if verdict, err := queues.Ask(t.Context(), ws, entries[at]); err != nil || !verdict.Admitted {
-			t.Fatalf("%s was called and is not admitted: %+v, %v", called[0], verdict, err)
+		if answer, err := queues.Ask(t.Context(), ws, entries[at]); err != nil || !answer.Admitted {
+			t.Fatalf("%s was called and is not admitted: %+v, %v", called[0], answer, err)
 		}
 		served = append(served, entries[at])
-		queues.Forget("acme", called[0])
+		leave(t, queues, called[0])
 	}
 	if !slices.IsSortedFunc(served, func(a, b Entry) int {
 		return cmp.Or(-cmp.Compare(a.Priority, b.Priority), a.Due.Compare(b.Due), cmp.Compare(a.Name, b.Name))
@@ -69,9 +89,9 @@ func TestFirstComeFirstServed(t *testing.T) {
 	}
 }
 
-// TestTenThousandAreToldSparingly: the last of ten thousand is told of its place some
-// fourteen times until it is its turn, not ten thousand times.
-func TestTenThousandAreToldSparingly(t *testing.T) {
+// TestThePositionOfTenThousandChangesSparingly: the last of ten thousand gets some fourteen
+// new positions until it is its turn, not ten thousand.
+func TestThePositionOfTenThousandChangesSparingly(t *testing.T) {
 	t.Parallel()
 	const n = 10_000
 	var entries []Entry
@@ -79,28 +99,25 @@ func TestTenThousandAreToldSparingly(t *testing.T) {
 		name := fmt.Sprintf("job-%05d", i)
 		entries = append(entries, Entry{Name: name, Job: name + "-1", Due: begin})
 	}
-	_, queues, ws := full(t, entries)
-	last, told := entries[n-1], 0
+	queues, ws := full(t, entries)
+	last, changes := entries[n-1], 0
 	for _, e := range entries[:n-1] {
-		queues.Forget("acme", e.Name)
-		verdict, err := queues.Ask(t.Context(), ws, last)
-		if err != nil || verdict.Admitted {
+		leave(t, queues, e.Name)
+		answer, err := queues.Ask(t.Context(), ws, last)
+		if err != nil || answer.Admitted {
 			t.Fatalf("it is admitted beside the first: %v", err)
 		}
-		if !verdict.Unchanged {
-			told++
+		if !answer.Unchanged {
+			changes++
 		}
 	}
-	if told < 5 || told > 15 {
-		t.Errorf("it was told %d times", told)
+	if changes < 5 || changes > 15 {
+		t.Errorf("its position changed %d times", changes)
 	}
 }
 
 func BenchmarkAskBehindTenThousand(b *testing.B) {
-	w := newWorld(1)
-	queues := New(w)
-	ws := &v1alpha1.Workspace{}
-	ws.Name, ws.Spec.Namespace, ws.Spec.Concurrency = "acme", "acme", new(int32(1))
+	queues, ws := New(empty{}), oneSlot()
 	for i := range 10_000 {
 		name := fmt.Sprintf("job-%05d", i)
 		if _, err := queues.Ask(b.Context(), ws, Entry{Name: name, Job: name + "-1", Due: begin}); err != nil {
@@ -114,42 +131,38 @@ func BenchmarkAskBehindTenThousand(b *testing.B) {
 	}
 }
 
-// moving is a world whose cache is told of everything between two looks at it.
-type moving struct{ *world }
-
-func (m moving) Occupants(ctx context.Context, namespace string) ([]Occupant, error) {
-	defer m.tellAll()
-	return m.world.Occupants(ctx, namespace)
+// moving is a namespace whose cache hears of a Job's pod between any two reads.
+type moving struct {
+	empty
+	started, shown bool
 }
 
-func (m moving) Shown(ctx context.Context, namespace, job string) (bool, error) {
-	defer m.tellAll()
-	return m.world.Shown(ctx, namespace, job)
-}
-
-func (m moving) tellAll() {
-	for kind := range kinds {
-		for m.tell(kind) != "" {
-			continue
-		}
+func (m *moving) Occupants(context.Context, string) ([]Occupant, error) {
+	defer m.hear()
+	if m.shown {
+		return []Occupant{{Name: "first"}}, nil
 	}
+	return nil, nil
 }
+
+func (m *moving) Shown(context.Context, string, string) (bool, error) {
+	defer m.hear()
+	return m.shown, nil
+}
+
+func (m *moving) hear() { m.shown = m.started }
 
 // TestACacheThatMovesOnHidesNobody: a pod that appears in the middle of a question.
 func TestACacheThatMovesOnHidesNobody(t *testing.T) {
 	t.Parallel()
-	w := newWorld(1)
-	w.limit = 1
-	queues := New(moving{w})
-	ws := &v1alpha1.Workspace{}
-	ws.Name, ws.Spec.Namespace, ws.Spec.Concurrency = "acme", "acme", new(int32(1))
-	first := Entry{Name: "first", Job: "first-1", Due: begin}
-	if verdict, err := queues.Ask(t.Context(), ws, first); err != nil || !verdict.Admitted {
-		t.Fatalf("the first is not admitted: %+v, %v", verdict, err)
+	cache, ws := &moving{}, oneSlot()
+	queues := New(cache)
+	if answer, err := queues.Ask(t.Context(), ws, Entry{Name: "first", Job: "first-1", Due: begin}); err != nil || !answer.Admitted {
+		t.Fatalf("the first is not admitted: %+v, %v", answer, err)
 	}
-	w.start(first)
+	cache.started = true
 	for range 3 {
-		if verdict, err := queues.Ask(t.Context(), ws, Entry{Name: "second", Job: "second-1", Due: begin}); err != nil || verdict.Admitted {
+		if answer, err := queues.Ask(t.Context(), ws, Entry{Name: "second", Job: "second-1", Due: begin}); err != nil || answer.Admitted {
 			t.Fatalf("the second is admitted beside the first: %v", err)
 		}
 	}

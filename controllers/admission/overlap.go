@@ -7,18 +7,18 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// obstacle is what keeps a job from starting; the zero value: nothing does.
+// obstacle keeps a job from starting; the zero value is none.
 type obstacle struct {
 	reason string
 	// by names the run in the way.
 	by string
-	// final: the run must not start at all.
+	// final means that the run must not start at all.
 	final bool
 }
 
 // overlap decides what e's series means for it, given the other unfinished runs.
 func overlap(e *Entry, runs []Run) obstacle {
-	if e.Series == "" || e.TakenUp || e.Policy == v1alpha1.PolicyAllow {
+	if e.Series == "" || e.HasAttempt || e.Policy == v1alpha1.PolicyAllow {
 		return obstacle{}
 	}
 	earlier := earlierThan(e, runs)
@@ -29,7 +29,7 @@ func overlap(e *Entry, runs []Run) obstacle {
 	by := earlier[0].Name
 	waiting := 0
 	for _, run := range slices.Backward(earlier) {
-		if run.TakenUp {
+		if run.HasAttempt {
 			by = run.Name
 			continue
 		}
@@ -47,13 +47,13 @@ func overlap(e *Entry, runs []Run) obstacle {
 	}
 }
 
-// earlierThan are the runs that go before e: those that were taken up, and those
-// that became due before it.
+// earlierThan lists the runs that go before e: those that had an attempt, and those that
+// became due before it.
 func earlierThan(e *Entry, runs []Run) []Run {
 	self := Run{Name: e.Name, Due: e.Due, Created: e.Created}
 	var earlier []Run
 	for _, run := range runs {
-		if run.Name != e.Name && (run.TakenUp || Older(run, self)) {
+		if run.Name != e.Name && (run.HasAttempt || Older(run, self)) {
 			earlier = append(earlier, run)
 		}
 	}

@@ -9,83 +9,84 @@ import (
 )
 
 const (
-	// freshLook is how soon a job asks again while the cache is behind.
-	freshLook = time.Second
-	// shortestWait and longestWait are between how often a waiting job asks by
-	// itself. Whoever's turn it is is called, so this only keeps what is told of its
-	// place true.
+	// soon is when a job asks again while the cache is behind, or while something is left
+	// of an attempt before this one.
+	soon = time.Second
+	// A waiting job asks again by itself after shortestWait to longestWait. It is called
+	// when its turn comes, so this only keeps its reported position true.
 	shortestWait = 30 * time.Second
 	longestWait  = 5 * time.Minute
 	waitPerJob   = 50 * time.Millisecond
 )
 
-// queue is one workspace's.
+// queue of one workspace.
 type queue struct {
 	mutex sync.Mutex
 	ready readiness
 	line  line
-	// taken are the places of jobs that were admitted and whose pods the cache has
-	// not shown yet, by WorkspaceJob.
-	taken map[string]Entry
-	// told is what each waiting job was last told.
-	told  map[string]told
-	limit int
-	// suspended: nobody is admitted.
+	// reserved are the slots of jobs that were admitted and whose pods the cache does not
+	// show yet, by WorkspaceJob.
+	reserved map[string]Entry
+	// answered is what each waiting job was last answered.
+	answered map[string]position
+	limit    int
+	// suspended queues admit nobody.
 	suspended bool
 }
 
-// readiness of a queue: it has to know what was before it.
+// readiness of a queue, which has to learn what waited before this operator.
 type readiness int
 
 const (
 	unknown readiness = iota
-	asking
+	learning
 	ready
 )
 
-type told struct {
+// position of a waiting job, as it was last answered.
+type position struct {
 	reason string
 	before int
 }
 
-// standing is how things stand while one question is answered.
-type standing struct {
+// usage of the slots while one question is answered.
+type usage struct {
 	busy map[string]bool // WorkspaceJobs that are processing
-	keys map[string]bool // concurrencyKeys of theirs
-	free int             // places that are left
+	keys map[string]bool // their concurrencyKeys
+	free int             // slots that are left
 	// runs of a series.
 	runs func(series string) ([]Run, error)
 }
 
-// stand reads how things stand. It forgets places that the cache shows by now, and
-// does so before it looks who is processing: the cache moves on between the two, and a
-// pod that appears there would be missed the other way round.
-func (q *queue) stand(ctx context.Context, source Source, namespace string) (*standing, error) {
-	for name, e := range q.taken {
+// usage reads which slots are used. It drops reservations that the cache shows by now,
+// and does so before it reads who is processing: the cache moves on between the two, and
+// a pod that appears there would be missed the other way round.
+func (q *queue) usage(ctx context.Context, source Source, namespace string) (*usage, error) {
+	for name, e := range q.reserved {
 		shown, err := source.Shown(ctx, namespace, e.Job)
 		if err != nil {
 			return nil, err
 		}
 		if shown {
-			delete(q.taken, name)
+			delete(q.reserved, name)
 		}
 	}
 	occupants, err := source.Occupants(ctx, namespace)
 	if err != nil {
 		return nil, err
 	}
-	s := &standing{busy: map[string]bool{}, keys: map[string]bool{}}
+	u := &usage{busy: map[string]bool{}, keys: map[string]bool{}}
 	for _, o := range occupants {
-		s.busy[o.Name] = true
-		s.keys[o.Key] = true
+		u.busy[o.Name] = true
+		u.keys[o.Key] = true
 	}
-	for name, e := range q.taken {
-		s.busy[name] = true
-		s.keys[e.Key] = true
+	for name, e := range q.reserved {
+		u.busy[name] = true
+		u.keys[e.Key] = true
 	}
-	s.free = q.limit - len(s.busy)
+	u.free = q.limit - len(u.busy)
 	known := map[string][]Run{}
-	s.runs = func(series string) ([]Run, error) {
+	u.runs = func(series string) ([]Run, error) {
 		runs, ok := known[series]
 		if ok {
 			return runs, nil
@@ -94,11 +95,11 @@ func (q *queue) stand(ctx context.Context, source Source, namespace string) (*st
 		known[series] = runs
 		return runs, err
 	}
-	return s, nil
+	return u, nil
 }
 
-// runsOf a series: those that the cache knows, and those that were admitted or
-// have asked before it does.
+// runsOf lists a series' runs: those that the cache knows, and those that were admitted
+// or have asked before it does.
 func (q *queue) runsOf(ctx context.Context, source Source, namespace, series string) ([]Run, error) {
 	runs, err := source.Unfinished(ctx, namespace, series)
 	if err != nil {
@@ -108,30 +109,30 @@ func (q *queue) runsOf(ctx context.Context, source Source, namespace, series str
 	for i, run := range runs {
 		at[run.Name] = i
 	}
-	add := func(e *Entry, takenUp bool) {
+	add := func(e *Entry, hasAttempt bool) {
 		if i, ok := at[e.Name]; ok {
-			runs[i].TakenUp = runs[i].TakenUp || takenUp
+			runs[i].HasAttempt = runs[i].HasAttempt || hasAttempt
 			return
 		}
-		runs = append(runs, Run{Name: e.Name, TakenUp: takenUp, Due: e.Due, Created: e.Created})
+		runs = append(runs, Run{Name: e.Name, HasAttempt: hasAttempt, Due: e.Due, Created: e.Created})
 	}
-	for _, e := range q.taken {
+	for _, e := range q.reserved {
 		if e.Series == series {
 			add(&e, true)
 		}
 	}
 	for _, e := range q.line.entries {
 		if e.Series == series {
-			add(e, e.TakenUp)
+			add(e, e.HasAttempt)
 		}
 	}
 	return runs, nil
 }
 
-// obstacleOf is why e can't have the next place, be it free or not.
-func (q *queue) obstacleOf(s *standing, e *Entry) (obstacle, error) {
-	if e.Series != "" && !e.TakenUp && e.Policy != v1alpha1.PolicyAllow {
-		runs, err := s.runs(e.Series)
+// obstacleOf is why e can't have the next slot, be one free or not.
+func (q *queue) obstacleOf(u *usage, e *Entry) (obstacle, error) {
+	if e.Series != "" && !e.HasAttempt && e.Policy != v1alpha1.PolicyAllow {
+		runs, err := u.runs(e.Series)
 		if err != nil {
 			return obstacle{}, err
 		}
@@ -142,25 +143,25 @@ func (q *queue) obstacleOf(s *standing, e *Entry) (obstacle, error) {
 	switch {
 	case q.suspended:
 		return obstacle{reason: v1alpha1.ReasonQueueSuspended}, nil
-	case s.busy[e.Name]:
+	case u.busy[e.Name]:
 		// Its last attempt's pod has not stopped.
 		return obstacle{reason: v1alpha1.ReasonQueued}, nil
-	case e.Key != "" && s.keys[e.Key]:
+	case e.Key != "" && u.keys[e.Key]:
 		return obstacle{reason: v1alpha1.ReasonConcurrencyKeyBusy}, nil
 	default:
 		return obstacle{}, nil
 	}
 }
 
-// turns gives the free places away in the order of the line and calls visit with
-// each job that gets one, until visit says that it has seen enough. Who can't use
-// a place does not hold it up for those behind.
-func (q *queue) turns(s *standing, visit func(*Entry) (enough bool)) error {
+// turns gives the free slots away in the order of the line and calls visit with each job
+// that gets one, until visit says that it has seen enough. A job that can't use a slot
+// does not hold up those behind it.
+func (q *queue) turns(u *usage, visit func(*Entry) (enough bool)) error {
 	for _, e := range q.line.entries {
-		if s.free <= 0 || q.suspended {
+		if u.free <= 0 || q.suspended {
 			return nil
 		}
-		o, err := q.obstacleOf(s, e)
+		o, err := q.obstacleOf(u, e)
 		if err != nil {
 			return err
 		}
@@ -170,52 +171,52 @@ func (q *queue) turns(s *standing, visit func(*Entry) (enough bool)) error {
 		if visit(e) {
 			return nil
 		}
-		s.free--
-		s.busy[e.Name] = true
-		s.keys[e.Key] = true
+		u.free--
+		u.busy[e.Name] = true
+		u.keys[e.Key] = true
 	}
 	return nil
 }
 
 // ask decides about e, which waits in the line.
-func (q *queue) ask(s *standing, e *Entry) (Verdict, error) {
-	o, err := q.obstacleOf(s, e)
+func (q *queue) ask(u *usage, e *Entry) (Answer, error) {
+	o, err := q.obstacleOf(u, e)
 	if err != nil {
-		return Verdict{}, err
+		return Answer{}, err
 	}
 	if o.final {
-		return Verdict{Rejected: true, Reason: o.reason, By: o.by}, nil
+		return Answer{Rejected: true, Reason: o.reason, By: o.by}, nil
 	}
 	if o.reason == "" {
 		admitted := false
-		err := q.turns(s, func(next *Entry) bool {
+		err := q.turns(u, func(next *Entry) bool {
 			admitted = next == e
 			return admitted
 		})
 		if err != nil || admitted {
-			return Verdict{Admitted: admitted}, err
+			return Answer{Admitted: admitted}, err
 		}
 		o.reason = v1alpha1.ReasonQueued
 	}
 	return q.wait(e, o), nil
 }
 
-// wait tells how e stands. Its place is told anew when it has halved, so that ten
-// thousand waiting jobs are not written at every move of the queue.
-func (q *queue) wait(e *Entry, o obstacle) Verdict {
+// wait answers where e stands. Its position counts as changed when it has halved, so that
+// ten thousand waiting jobs are not written each time that the queue moves.
+func (q *queue) wait(e *Entry, o obstacle) Answer {
 	before := q.line.before(e)
-	last, known := q.told[e.Name]
+	last, known := q.answered[e.Name]
 	if !known {
-		last = told{reason: e.Reason, before: before}
+		last = position{reason: e.Reason, before: before}
 	}
 	unchanged := last.reason == o.reason && (before > last.before/2 || before == last.before)
 	if !unchanged || !known {
-		if q.told == nil {
-			q.told = map[string]told{}
+		if q.answered == nil {
+			q.answered = map[string]position{}
 		}
-		q.told[e.Name] = told{reason: o.reason, before: before}
+		q.answered[e.Name] = position{reason: o.reason, before: before}
 	}
-	return Verdict{
+	return Answer{
 		Reason: o.reason, By: o.by, Before: before, Unchanged: unchanged,
 		After: min(shortestWait+time.Duration(before)*waitPerJob, longestWait),
 	}
@@ -223,6 +224,6 @@ func (q *queue) wait(e *Entry, o obstacle) Verdict {
 
 func (q *queue) forget(name string) {
 	q.line.drop(name)
-	delete(q.taken, name)
-	delete(q.told, name)
+	delete(q.reserved, name)
+	delete(q.answered, name)
 }

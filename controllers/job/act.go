@@ -3,104 +3,130 @@ package job
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/adopt"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 )
 
-// act stops, starts and deletes Jobs. What the API server refuses for good changes
-// the decision instead of being an error.
-func (r *Reconciler) act(ctx context.Context, o observed, d *decision) error {
+// act does what was decided, and adds to o what came of it. What the API server refuses is
+// not an error but a fact.
+func (r *Reconciler) act(ctx context.Context, o *observed, d decision) error {
 	if d.stop != nil {
 		if err := r.stop(ctx, d.stop); err != nil {
 			return err
 		}
+		o.stopped = true
 	}
-	for i := range d.reap {
-		child := &d.reap[i]
-		err := r.Client.Delete(ctx, child, client.Preconditions{UID: &child.UID}, client.PropagationPolicy(metav1.DeletePropagationBackground))
-		if client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("delete Job %q: %w", child.Name, err)
+	if err := r.reap(ctx, o, d.reap); err != nil {
+		return err
+	}
+	if d.queue != o.queue {
+		if err := r.tellQueue(ctx, o, d); err != nil {
+			return err
 		}
 	}
 	switch {
 	case d.start == nil:
 		return nil
 	case o.tick != nil:
-		return r.release(ctx, o, d)
+		return r.release(ctx, o, *d.start)
 	default:
-		return r.create(ctx, o, d)
+		return r.create(ctx, o, *d.start)
 	}
 }
 
-// create the attempt's Job.
-func (r *Reconciler) create(ctx context.Context, o observed, d *decision) error {
-	child := build(o.workspace, o.job, *d.start)
-	err := r.Client.Create(ctx, child, client.FieldOwner(v1alpha1.ManagedBy))
-	if apierrors.IsAlreadyExists(err) {
-		return r.takeUp(ctx, o, d, child)
+// tellQueue puts the job where it belongs in its workspace's queue.
+func (r *Reconciler) tellQueue(ctx context.Context, o *observed, d decision) error {
+	switch d.queue {
+	case running:
+		r.Queues.Running(o.job.Namespace, o.job.Name)
+	case waiting:
+		slot, err := r.Queues.Ask(ctx, o.workspace, d.ask)
+		if err != nil {
+			return err
+		}
+		o.slot = &slot
+	default:
+		left, err := r.Queues.Leave(ctx, o.job.Namespace, o.job.Name)
+		if err != nil {
+			return err
+		}
+		o.reserved = left
 	}
-	if refusal := refusalOf(err); refusal != nil {
-		withdraw(o, d, *refusal)
-		r.Queues.Forget(o.job.Namespace, o.job.Name)
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("create Job %q: %w", child.Name, err)
-	}
-	recordChild(d, child)
+	o.queue = d.queue
 	return nil
 }
 
-// release the Job that a schedule made: it becomes this WorkspaceJob's and starts,
-// in one write.
-func (r *Reconciler) release(ctx context.Context, o observed, d *decision) error {
-	child := start(o.tick, o.job, *d.start)
-	patch := client.MergeFromWithOptions(o.tick, client.MergeFromWithOptimisticLock{})
-	if err := r.Client.Patch(ctx, child, patch, client.FieldOwner(v1alpha1.ManagedBy)); err != nil {
-		return fmt.Errorf("start Job %q: %w", child.Name, err)
-	}
-	recordChild(d, child)
-	return nil
-}
-
-// takeUp a Job that exists under the attempt's name: ours, of a life before this
-// one or not in the cache yet, or somebody else's.
-func (r *Reconciler) takeUp(ctx context.Context, o observed, d *decision, child *batchv1.Job) error {
-	found := &batchv1.Job{}
-	if err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(child), found); err != nil {
-		return fmt.Errorf("read Job %q: %w", child.Name, err)
-	}
-	if belongs(found, o.job) {
-		recordChild(d, found)
+// create the attempt's Job, or take up the one that has its name: ours, of a life before
+// this one or not in the cache yet; the schedule's, which is to be released; or another
+// owner's.
+func (r *Reconciler) create(ctx context.Context, o *observed, attempt v1alpha1.Attempt) error {
+	answer, err := adopt.Create(ctx, r.Client, r.APIReader, build(o.workspace, o.job, attempt),
+		func(found *batchv1.Job) bool { return belongs(found, o.job) })
+	switch {
+	case err != nil:
+		return err
+	case answer.Refusal != nil:
+		o.refusal = answer.Refusal
+		return nil
+	case answer.Object != nil:
+		o.made = answer.Object
 		return nil
 	}
-	ours, err := r.scheduledFor(ctx, found, o.job)
+	ours, err := r.scheduledFor(ctx, answer.Stranger, o.job)
 	if err != nil {
 		return err
 	}
 	if ours {
-		// The cache does not have the schedule's Job yet.
-		o.tick = found
-		return r.release(ctx, o, d)
+		o.tick = answer.Stranger
+		return nil
 	}
-	r.Queues.Forget(o.job.Namespace, o.job.Name)
-	withdraw(o, d, refusal{
-		reason: v1alpha1.ReasonNameTaken, stalled: true, after: foreignLook,
-		message: foreignMessage(found.Name),
-	})
+	o.foreign = answer.Stranger.Name
 	return nil
 }
 
-// stop deletes the pods that are left of the Job, which keeps each until it has
-// counted its end. Suspending the Job would let a pod go uncounted, so it is for a
-// Job that has none. See docs/decisions/0002-stop-by-deleting-the-pod.md.
+// release the tick: it becomes this WorkspaceJob's and starts, in one write.
+func (r *Reconciler) release(ctx context.Context, o *observed, attempt v1alpha1.Attempt) error {
+	child := start(o.tick, o.job, attempt)
+	patch := client.MergeFromWithOptions(o.tick, client.MergeFromWithOptimisticLock{})
+	if err := r.Client.Patch(ctx, child, patch, client.FieldOwner(v1alpha1.ManagedBy)); err != nil {
+		return fmt.Errorf("start Job %q: %w", child.Name, err)
+	}
+	o.made, o.tick = child, nil
+	return nil
+}
+
+// reap deletes Jobs. What is deleted is not observed any more.
+func (r *Reconciler) reap(ctx context.Context, o *observed, jobs []batchv1.Job) error {
+	for i := range jobs {
+		child := &jobs[i]
+		err := r.Client.Delete(ctx, child, client.Preconditions{UID: &child.UID}, client.PropagationPolicy(metav1.DeletePropagationBackground))
+		if client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("delete Job %q: %w", child.Name, err)
+		}
+		o.forget(child)
+	}
+	return nil
+}
+
+// forget a Job that was deleted.
+func (o *observed) forget(child *batchv1.Job) {
+	if o.tick != nil && o.tick.UID == child.UID {
+		o.tick = nil
+	}
+	o.ended = slices.DeleteFunc(o.ended, func(ended batchv1.Job) bool { return ended.UID == child.UID })
+}
+
+// stop deletes the pods that are left of the Job, which keeps each until it has counted
+// its end. Suspending the Job would let a pod go uncounted, so it is for a Job that has
+// none. See docs/decisions/0002-stop-by-deleting-the-pod.md.
 func (r *Reconciler) stop(ctx context.Context, child *batchv1.Job) error {
 	var pods corev1.PodList
 	if err := r.APIReader.List(ctx, &pods, client.InNamespace(child.Namespace), client.MatchingLabels{batchv1.ControllerUidLabel: string(child.UID)}); err != nil {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"math"
 	"strconv"
 	"time"
 
@@ -13,7 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
-	"github.com/openradius/workspace-jobs/controllers/conditions"
+	"github.com/openradius/workspace-jobs/controllers/report"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
@@ -26,13 +25,6 @@ const (
 	maxNumber = 9999
 	// maxError is the length of an attempt's error in the status, in bytes.
 	maxError = 1024
-
-	// Defaults of the API, for objects that were made before their schema had
-	// them.
-	defaultRetryLimit = 10
-	defaultMinDelay   = 15 * time.Second
-	defaultMaxDelay   = 2 * time.Hour
-	defaultFactor     = 2
 )
 
 // runOf reads the run's number from a Job that the operator made.
@@ -53,19 +45,9 @@ func record(status *v1alpha1.WorkspaceJobStatus, attempt v1alpha1.Attempt) {
 	}
 }
 
-// newRun clears what belonged to the run before; its attempts stay as history.
-func newRun(status *v1alpha1.WorkspaceJobStatus, run int32) {
-	status.Run = run
-	status.RunAttempts = 0
-	status.State = ""
-	status.EnqueuedAt, status.StartedAt, status.FinishedAt, status.NextAttemptAt = nil, nil, nil, nil
-	status.Result = nil
-	status.Parents = nil
-}
-
-// settle ends an attempt as its Job ended. A success counts even when the attempt
-// was being stopped: its transaction has committed.
-func settle(attempt *v1alpha1.Attempt, seen *runnerjob.End) {
+// conclude ends an attempt as its Job ended. A success counts even when the attempt was
+// being stopped: its transaction has committed.
+func conclude(attempt *v1alpha1.Attempt, seen *runnerjob.End) {
 	attempt.ExitCode = seen.ExitCode
 	if seen.Succeeded {
 		end(attempt, v1alpha1.OutcomeSucceeded, "", seen.At.Time)
@@ -97,7 +79,7 @@ func outcomeOf(seen *runnerjob.End) v1alpha1.AttemptOutcome {
 
 func end(attempt *v1alpha1.Attempt, outcome v1alpha1.AttemptOutcome, message string, at time.Time) {
 	attempt.Outcome = outcome
-	attempt.Error = conditions.Clip(message, maxError)
+	attempt.Error = report.Clip(message, maxError)
 	attempt.FinishedAt = new(metav1.NewTime(at))
 }
 
@@ -118,51 +100,8 @@ func describe(attempt *v1alpha1.Attempt) string {
 	return text
 }
 
-func permanentReason(last *v1alpha1.Attempt) string {
-	if last.ExitCode != nil && *last.ExitCode == contract.ExitUsage {
-		return v1alpha1.ReasonInvalidArguments
-	}
-	return v1alpha1.ReasonPermanentFailure
-}
-
-func retryLimit(o observed) int32 {
-	if retry := o.template().Retry; retry != nil && retry.Limit != nil {
-		return *retry.Limit
-	}
-	return defaultRetryLimit
-}
-
-// retryDelay before the attempt that follows `failed` failed ones: what the
-// runner asked for, else minDelay·factor^(failed-1), at most maxDelay.
-func retryDelay(o observed, failed int32) time.Duration {
-	if end := o.seen.End; end != nil && end.ExitCode != nil && *end.ExitCode == contract.ExitLater {
-		if asked, ok := end.Message.Delay(); ok {
-			return min(asked, longestWait)
-		}
-	}
-	low, high, factor := float64(defaultMinDelay), float64(defaultMaxDelay), float64(defaultFactor)
-	if retry := o.template().Retry; retry != nil {
-		if retry.MinDelay != nil {
-			low = float64(retry.MinDelay.Duration)
-		}
-		if retry.MaxDelay != nil {
-			high = float64(retry.MaxDelay.Duration)
-		}
-		if retry.Factor != nil {
-			factor = float64(*retry.Factor)
-		}
-	}
-	// 0 times infinity would be no number.
-	growth := min(math.Pow(factor, float64(failed-1)), math.MaxInt64)
-	return time.Duration(min(low*growth, high))
-}
-
-// longestWait is how far a runner may put off its next attempt: what a tenant's
-// code asks for must not overflow a date.
-const longestWait = 365 * 24 * time.Hour
-
-// resultOf is the runner's result as the API server can store it: nil for none,
-// or for JSON that it would refuse (a number out of range, a bare null).
+// resultOf returns the runner's result as the API server can store it: nil for none, or for
+// JSON that it would refuse (a number out of range, a bare null).
 func resultOf(raw json.RawMessage) *apiextensionsv1.JSON {
 	var value any
 	if json.Unmarshal(raw, &value) != nil || value == nil {
@@ -170,5 +109,3 @@ func resultOf(raw json.RawMessage) *apiextensionsv1.JSON {
 	}
 	return &apiextensionsv1.JSON{Raw: raw}
 }
-
-func stamp(at time.Time) string { return at.UTC().Format(time.RFC3339) }

@@ -7,10 +7,12 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/report"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
@@ -114,14 +116,17 @@ func TestEventsTellEachFailedAttempt(t *testing.T) {
 		seen: exited(1, 20, contract.Message{Error: "boom"}), now: at(21), workspace: readyWorkspace(), limits: Limits{Pending: time.Hour},
 	}
 	d := decided(o)
-	want := []notice{
-		{kind: "Warning", reason: "AttemptFailed", attempt: "nightly-2", note: "attempt 2 failed (exit code 1): boom"},
-		{kind: "Warning", reason: "RetriesExhausted", note: "attempt 2 failed (exit code 1): boom; no attempt is left after 2"},
+	attempt := &batchv1.Job{
+		TypeMeta: metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"}, ObjectMeta: metav1.ObjectMeta{Namespace: "workspace-acme", Name: "nightly-2"},
 	}
-	if diff := cmp.Diff(want, eventsOf(&o.job.Status, &d.status), cmp.AllowUnexported(notice{})); diff != "" {
+	want := []report.Event{
+		{Type: "Warning", Reason: "AttemptFailed", Related: attempt, Note: "attempt 2 failed (exit code 1): boom"},
+		{Type: "Warning", Reason: "RetriesExhausted", Note: "attempt 2 failed (exit code 1): boom; no attempt is left after 2"},
+	}
+	if diff := cmp.Diff(want, eventsOf(o.job.Namespace, &o.job.Status, &d.status)); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}
-	if again := eventsOf(&d.status, &d.status); len(again) > 0 {
+	if again := eventsOf(o.job.Namespace, &d.status, &d.status); len(again) > 0 {
 		t.Errorf("events without a transition: %v", again)
 	}
 	if again := measuresOf(o.job, &d.status, &d.status); len(again) > 0 {
@@ -136,7 +141,7 @@ func TestASuccessAtOnceHasNoEventButIsMeasured(t *testing.T) {
 		now: at(6), workspace: readyWorkspace(), limits: Limits{Pending: time.Hour},
 	}
 	d := decided(o)
-	if events := eventsOf(&o.job.Status, &d.status); len(events) > 0 {
+	if events := eventsOf(o.job.Namespace, &o.job.Status, &d.status); len(events) > 0 {
 		t.Errorf("events %v", events)
 	}
 	want := []measure{{queued: new(time.Second)}, {outcome: "Succeeded", ran: 4 * time.Second}}

@@ -3,18 +3,23 @@ package job
 import (
 	"cmp"
 	"fmt"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
-	"github.com/openradius/workspace-jobs/controllers/conditions"
+	"github.com/openradius/workspace-jobs/controllers/report"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 )
 
-// adopt takes up a Job that exists though the status doesn't know it: the
-// operator died, or its cache lagged, between making the Job and writing so.
-func adopt(o observed, d *decision) {
+// podRecheck is how often a pod that has not started is checked. What keeps it from
+// starting may stand in events only, which wake nobody.
+const podRecheck = 15 * time.Second
+
+// takeUp records the attempt of a Job that exists though the status doesn't know it: the
+// operator died, or its cache lagged, between making the Job and writing the status.
+func takeUp(o observed, d *decision) {
 	if o.child == nil || d.status.UnderWay() != nil {
 		return
 	}
@@ -22,16 +27,18 @@ func adopt(o observed, d *decision) {
 	if run > d.status.Run || d.status.State.Final() {
 		newRun(&d.status, run)
 	}
-	record(&d.status, v1alpha1.Attempt{
-		Number: d.status.NextNumber(), Run: run, Job: o.child.Name, JobUID: o.child.UID, CreatedAt: startedOrCreated(o.child),
-	})
-	d.status.NextAttemptAt = nil
+	record(&d.status, attemptOf(o.child, d.status.NextNumber(), run))
 	if d.status.EnqueuedAt == nil {
 		d.status.EnqueuedAt = new(metav1.NewTime(firstDue(o, &d.status)))
 	}
 }
 
-// startedOrCreated: a Job that a schedule made may have waited for long.
+// attemptOf describes the attempt that a Job is.
+func attemptOf(child *batchv1.Job, number, run int32) v1alpha1.Attempt {
+	return v1alpha1.Attempt{Number: number, Run: run, Job: child.Name, JobUID: child.UID, CreatedAt: startedOrCreated(child)}
+}
+
+// startedOrCreated is when a Job's pods could first start: a tick may have waited long.
 func startedOrCreated(child *batchv1.Job) metav1.Time {
 	if child.Status.StartTime != nil {
 		return *child.Status.StartTime
@@ -39,7 +46,7 @@ func startedOrCreated(child *batchv1.Job) metav1.Time {
 	return child.CreationTimestamp
 }
 
-// attend brings the attempt that is under way up to date.
+// attend updates the attempt that is under way.
 func attend(o observed, d *decision, current *v1alpha1.Attempt) {
 	if o.child == nil {
 		end(current, cmp.Or(current.Outcome, v1alpha1.OutcomeLost), "its Job was deleted before its end was seen", o.now)
@@ -54,7 +61,7 @@ func attend(o observed, d *decision, current *v1alpha1.Attempt) {
 	}
 	switch {
 	case o.seen.End != nil:
-		settle(current, o.seen.End)
+		conclude(current, o.seen.End)
 	case current.Outcome != "" && runnerjob.Over(o.child) != nil:
 		end(current, current.Outcome, current.Error, o.now)
 	case current.Outcome != "":
@@ -72,9 +79,11 @@ func attend(o observed, d *decision, current *v1alpha1.Attempt) {
 	}
 }
 
-// stopping waits until the pod has stopped: only then can nothing happen any more.
+// stopping waits until the pod has stopped: only then can it have no more effect.
 func stopping(o observed, d *decision, current *v1alpha1.Attempt) {
-	d.stop = o.child
+	if !o.stopped {
+		d.stop = o.child
+	}
 	state := v1alpha1.StateEnqueued
 	if current.StartedAt != nil {
 		state = v1alpha1.StateProcessing
@@ -86,20 +95,25 @@ func stopping(o observed, d *decision, current *v1alpha1.Attempt) {
 	enter(&d.status, state, reason, fmt.Sprintf("attempt %d is being stopped: %s", current.Number, current.Error), o.now)
 }
 
-// pending tells why the pod has not started, and gives up after the limit.
+// pending reports why the pod has not started, and gives up after the limit.
 func pending(o observed, d *decision, current *v1alpha1.Attempt) {
 	limit := current.CreatedAt.Add(o.limits.Pending)
 	if !o.now.Before(limit) {
 		current.Outcome = v1alpha1.OutcomeNotStarted
-		current.Error = conditions.Clip(fmt.Sprintf("its pod did not start within %s: %s", o.limits.Pending, cmp.Or(o.seen.Waiting, "nothing says why")), maxError)
+		current.Error = report.Clip(fmt.Sprintf("its pod did not start within %s: %s", o.limits.Pending, cmp.Or(o.seen.Waiting, "nothing says why")), maxError)
 		stopping(o, d, current)
 		return
 	}
-	d.look(min(pendingLook, limit.Sub(o.now)))
-	reason, message := v1alpha1.ReasonEnqueued, fmt.Sprintf("attempt %d waits for its pod to start", current.Number)
+	d.recheck(limit.Sub(o.now))
+	awaitPod(o, d, current.Number)
 	if o.seen.Waiting != "" {
-		reason = v1alpha1.ReasonPodPending
-		message = fmt.Sprintf("attempt %d: %s", current.Number, o.seen.Waiting)
+		enter(&d.status, v1alpha1.StateEnqueued, v1alpha1.ReasonPodPending, fmt.Sprintf("attempt %d: %s", current.Number, o.seen.Waiting), o.now)
 	}
-	enter(&d.status, v1alpha1.StateEnqueued, reason, message, o.now)
+}
+
+// awaitPod says that an attempt's pod has not started.
+func awaitPod(o observed, d *decision, number int32) {
+	d.recheck(podRecheck)
+	d.status.NextAttemptAt = nil
+	enter(&d.status, v1alpha1.StateEnqueued, v1alpha1.ReasonEnqueued, fmt.Sprintf("attempt %d waits for its pod to start", number), o.now)
 }

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/admission"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
@@ -134,11 +135,18 @@ func exited(code int32, seconds int, message contract.Message) runnerjob.Observa
 	}}
 }
 
-// decided is what is decided where the queue has a place for everybody.
+// decided is the last decision where the queue has a slot for everybody and the API
+// server takes every Job. Its start is the attempt that was started on the way.
 func decided(o observed) decision {
 	d := decide(o)
-	if d.start != nil {
-		admitted(o, &d)
+	if d.queue == waiting && o.slot == nil {
+		o.queue, o.slot = waiting, &admission.Answer{Admitted: true}
+		d = decide(o)
+	}
+	if start := d.start; start != nil {
+		o.made = makeChild(start.Number, start.Run)
+		d = decide(o)
+		d.start = start
 	}
 	return d
 }

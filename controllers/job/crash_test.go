@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/report"
 )
 
 // laggingClient reads everything as it was when it was made.
@@ -30,6 +31,14 @@ func (l *laggingClient) Get(ctx context.Context, key client.ObjectKey, object cl
 	return l.Client.Get(ctx, key, object, options...)
 }
 
+// restarted is the operator in a process that has just started, and whose cache is c.
+func restarted(c client.Client) *Reconciler {
+	options := operator.reconciler.Options
+	options.Client = c
+	options.Reporter = report.New(c, operator.events, options.Clock)
+	return New(options)
+}
+
 // TestALaggingCacheStartsNothingTwice has the reconciler see, again and again, the
 // job as it was before anything happened, and none of its Jobs.
 func TestALaggingCacheStartsNothingTwice(t *testing.T) {
@@ -41,9 +50,7 @@ func TestALaggingCacheStartsNothingTwice(t *testing.T) {
 	c.end("nightly", 1, 0, `{"result":1}`)
 	done := c.waitFor("nightly", v1alpha1.StateSucceeded, v1alpha1.ReasonSucceeded)
 
-	lagging := *operator.reconciler
-	lagging.written = nil // as in a process that has just started
-	lagging.Client = &laggingClient{Client: operator.reconciler.Client, job: first}
+	lagging := restarted(&laggingClient{Client: operator.reconciler.Client, job: first})
 	for range 5 {
 		// An error is as good as a conflict here; what counts is what is left.
 		_, _ = lagging.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(first)})

@@ -8,50 +8,62 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/admission"
+	"github.com/openradius/workspace-jobs/controllers/report"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/controllers/workspace"
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
-// pendingLook is how often a pod that has not started is looked at.
-const pendingLook = 15 * time.Second
+// foreignRetry is how often a name is checked that another owner's Job holds.
+const foreignRetry = time.Minute
 
-// foreignLook is how often a name that somebody else holds is looked at.
-const foreignLook = time.Minute
-
-// observed is all that decide may know.
+// observed is all that decide may know. The second part is what came of acting.
 type observed struct {
-	now time.Time
-	job *v1alpha1.WorkspaceJob
-	// workspace that the namespace belongs to; nil: none.
+	now    time.Time
+	limits Limits
+	job    *v1alpha1.WorkspaceJob
+	// workspace that the namespace belongs to, or nil.
 	workspace *v1alpha1.Workspace
-	// child is the Job of the attempt that is under way or, if none is, of the
-	// next one: it exists before its time if the operator died after making it.
-	// Nil: there is none.
+	// child is the Job of the attempt that is under way or, if none is, of the next one:
+	// it exists before its time if the operator died after making it. Nil if there is
+	// none.
 	child *batchv1.Job
-	// tick is the suspended Job that a schedule made for the first attempt; nil:
-	// there is none, or it was started.
-	tick *batchv1.Job
-	// seen is what child and its pods tell.
+	// seen is what child and its pods show.
 	seen runnerjob.Observation
-	// foreign names who holds the child's name, if that is not this job.
+	// tick is the suspended Job that a schedule made for the first attempt, or nil.
+	tick *batchv1.Job
+	// foreign is the name of another owner's Job that has the next attempt's name, or "".
 	foreign string
 	// ended are this job's Jobs that are over.
 	ended []batchv1.Job
-	// recurring is the recurring job that this is a run of; nil: none.
+	// recurring is the recurring job that this is a run of, or nil.
 	recurring *v1alpha1.WorkspaceRecurringJob
-	// replacedBy names a newer run that takes this one's place; "": none.
+	// replacedBy names a newer run that takes this one's place, or is "".
 	replacedBy string
 	// parents are those of spec.after, in its order.
 	parents []parent
 	// cycle are the names from this job, by way of its parents, back to it.
 	cycle []string
-	// awaited: a continuation has not yet seen how this job ends.
+	// awaited means that a continuation has not yet seen how this job ends.
 	awaited bool
-	limits  Limits
+
+	// queue is where the workspace's queue has put the job in this reconcile.
+	queue queueing
+	// slot is what the queue answered, or nil.
+	slot *admission.Answer
+	// reserved means that the job has left the queue, but for a slot whose Job or pod
+	// has not gone.
+	reserved bool
+	// made is the Job of the attempt that this reconcile has started, or nil.
+	made *batchv1.Job
+	// refusal is why the API server did not take that Job, or nil.
+	refusal *report.Refusal
+	// stopped means that child's pods were told to stop.
+	stopped bool
 }
 
-// template is what the job's attempts run. It is known wherever it is asked for.
+// template is what the job's attempts run; empty while it is not known yet.
 func (o observed) template() *v1alpha1.JobTemplate {
 	if template := o.job.Template(); template != nil {
 		return template
@@ -59,138 +71,117 @@ func (o observed) template() *v1alpha1.JobTemplate {
 	return &v1alpha1.JobTemplate{}
 }
 
-// decision is what to do about what was observed, in this order: stop, start,
-// write status, remove.
+// decision is what to do about what was observed.
 type decision struct {
 	status v1alpha1.WorkspaceJobStatus
+	// queue is where the job belongs in the workspace's queue.
+	queue queueing
+	// ask for a slot with this entry, where the job belongs in the line.
+	ask admission.Entry
 	// stop the pods of this Job, so that what they came to is still counted.
 	stop *batchv1.Job
-	// start this attempt, if the workspace's queue has a place for it.
-	start *v1alpha1.Attempt
-	// reap these Jobs: nobody needs them any more.
+	// reap these Jobs, which nobody needs any more.
 	reap []batchv1.Job
-	// remove the WorkspaceJob itself: its time is over.
+	// start this attempt, which has a slot.
+	start *v1alpha1.Attempt
+	// remove the WorkspaceJob itself, whose time is over.
 	remove bool
-	// after: look again then; 0: when something changes.
+	// after is when to reconcile again; 0: when something changes.
 	after time.Duration
 }
 
-// look again at the latest after so long.
-func (d *decision) look(after time.Duration) {
+// acts reports whether there is something to do before the status is reported.
+func (d *decision) acts(o observed) bool {
+	return d.queue != o.queue || d.stop != nil || len(d.reap) > 0 || d.start != nil
+}
+
+// verbs names what is done, for the log.
+func (d *decision) verbs() []string {
+	verbs := []string{"queue:" + d.queue.String()}
+	if d.stop != nil {
+		verbs = append(verbs, "stop:"+d.stop.Name)
+	}
+	for i := range d.reap {
+		verbs = append(verbs, "reap:"+d.reap[i].Name)
+	}
+	if d.start != nil {
+		verbs = append(verbs, "start:"+d.start.Job)
+	}
+	if d.remove {
+		verbs = append(verbs, "remove")
+	}
+	return verbs
+}
+
+// recheck at the latest after so long.
+func (d *decision) recheck(after time.Duration) {
 	if d.after == 0 || after < d.after {
 		d.after = after
 	}
 }
 
-// decide follows a job through its states. It is pure: whatever the operator
-// forgot in a crash is in what was observed.
+// decide follows a job through its states. It is pure: whatever the operator forgot in a
+// crash is in what was observed.
 func decide(o observed) decision {
-	d := follow(o)
-	reap(o, &d)
-	return d
-}
-
-func follow(o observed) decision {
-	d := decision{status: *o.job.Status.DeepCopy()}
+	d := decision{status: *o.job.Status.DeepCopy(), queue: outside}
 	d.status.ObservedGeneration = o.job.Generation
 	d.status.Run = max(d.status.Run, 1)
 	if o.workspace != nil {
 		d.status.Queue = v1alpha1.QueueName(o.workspace.Name)
 	}
-	noteParents(o, &d)
-	adopt(o, &d)
-	if current := d.status.UnderWay(); current != nil {
-		if attend(o, &d, current); current.FinishedAt == nil {
-			return d
-		}
-		afterAttempt(o, &d, current)
+	if o.reserved {
+		d.recheck(slotRetry)
 	}
-	if d.status.State.Final() && !requeue(o, &d) {
-		return d
-	}
-	switch {
-	case o.job.Spec.Cancelled:
-		finish(&d, v1alpha1.StateDeleted, v1alpha1.ReasonCancelled, "spec.cancelled is set", o.now)
-	case o.replacedBy != "":
-		finish(&d, v1alpha1.StateDeleted, v1alpha1.ReasonReplaced, replacedMessage(o.replacedBy), o.now)
-	case unresolved(o, &d) || refused(o, &d) || awaits(o, &d) || !due(o, &d):
-	default:
-		begin(o, &d)
-	}
+	follow(o, &d)
+	reap(o, &d)
 	return d
 }
 
-func replacedMessage(by string) string {
-	return fmt.Sprintf("run %q of the same recurring job takes its place (concurrencyPolicy Replace)", by)
-}
-
-// afterAttempt says what follows the attempt that has just ended.
-func afterAttempt(o observed, d *decision, last *v1alpha1.Attempt) {
-	at := last.FinishedAt.Time
-	told := fmt.Sprintf("attempt %d %s", last.Number, describe(last))
+func follow(o observed, d *decision) {
+	noteParents(o, d)
+	takeUp(o, d)
+	if current := d.status.UnderWay(); current != nil {
+		if attend(o, d, current); current.FinishedAt == nil {
+			d.queue = running
+			return
+		}
+		afterAttempt(o, d, current)
+	}
+	if d.status.State.Final() && !requeue(o, d) {
+		return
+	}
 	switch {
-	case last.Outcome == v1alpha1.OutcomeSucceeded:
-		if o.seen.End != nil {
-			d.status.Result = resultOf(o.seen.End.Message.Result)
-		}
-		finish(d, v1alpha1.StateSucceeded, v1alpha1.ReasonSucceeded, told, at)
-	case last.Outcome == v1alpha1.OutcomeCancelled || o.job.Spec.Cancelled:
-		finish(d, v1alpha1.StateDeleted, v1alpha1.ReasonCancelled, told, at)
-	case last.Outcome == v1alpha1.OutcomeReplaced:
-		finish(d, v1alpha1.StateDeleted, v1alpha1.ReasonReplaced, told, at)
-	case last.Outcome == v1alpha1.OutcomePermanentFailure:
-		finish(d, v1alpha1.StateFailed, permanentReason(last), told, at)
-	case d.status.RunAttempts > retryLimit(o):
-		finish(d, v1alpha1.StateFailed, v1alpha1.ReasonRetriesExhausted, fmt.Sprintf("%s; no attempt is left after %d", told, d.status.RunAttempts), at)
-	case last.Number >= maxNumber:
-		finish(d, v1alpha1.StateFailed, v1alpha1.ReasonRetriesExhausted, fmt.Sprintf("%s; the object has used up its %d attempt numbers: create another WorkspaceJob", told, maxNumber), at)
+	case o.job.Spec.Cancelled:
+		finish(d, v1alpha1.StateDeleted, v1alpha1.ReasonCancelled, "spec.cancelled is set", o.now)
+	case o.replacedBy != "":
+		finish(d, v1alpha1.StateDeleted, v1alpha1.ReasonReplaced, replacedMessage(o.replacedBy), o.now)
+	case unresolved(o, d) || unfit(o, d) || awaits(o, d) || !due(o, d):
 	default:
-		next := metav1.NewTime(at.Add(retryDelay(o, d.status.RunAttempts)).Round(time.Second))
-		d.status.NextAttemptAt = &next
-		enter(&d.status, v1alpha1.StateScheduled, v1alpha1.ReasonRetryScheduled, fmt.Sprintf("%s; retry %d of %d is due at %s", told, d.status.RunAttempts, retryLimit(o), stamp(next.Time)), o.now)
+		begin(o, d)
 	}
 }
 
-// requeue starts another run of a finished job whose requeueAt has come. It
-// reports whether it did; if not, the job stays as it is or, after its time, goes.
-func requeue(o observed, d *decision) bool {
-	if d.status.FinishedAt == nil {
-		d.status.FinishedAt = new(metav1.NewTime(o.now))
+// unresolved reports whether a job with recurringJobRef does not know yet what to run.
+// What it finds is written down before anything is done with it, so that all attempts run
+// the same.
+func unresolved(o observed, d *decision) bool {
+	ref := o.job.Spec.RecurringJobRef
+	if ref == nil || o.job.Status.Template != nil {
+		return false
 	}
-	spec, finished := o.job.Spec, d.status.FinishedAt
-	// The status keeps whole seconds: a run that is asked for at 8.1 s and ends at 8.9 s has
-	// finished at 8, which is not before it was asked for.
-	if again := spec.RequeueAt; again != nil && !spec.Cancelled && finished.Time.Before(again.Truncate(time.Second)) {
-		if o.now.Before(again.Time) {
-			d.look(again.Sub(o.now))
-			return false
-		}
-		newRun(&d.status, d.status.Run+1)
+	if o.recurring == nil {
+		stall(&d.status, v1alpha1.StateEnqueued, v1alpha1.ReasonRecurringJobNotFound,
+			fmt.Sprintf("namespace %q has no WorkspaceRecurringJob %q: create it, or delete this job", o.job.Namespace, ref.Name), o.now)
 		return true
 	}
-	expire(o, d)
-	return false
+	d.status.Template = o.recurring.Spec.Template.DeepCopy()
+	enter(&d.status, v1alpha1.StateEnqueued, v1alpha1.ReasonEnqueued, fmt.Sprintf("runs what recurring job %q runs", ref.Name), o.now)
+	return true
 }
 
-// due reports whether the next attempt's time has come, and says so if not.
-func due(o observed, d *decision) bool {
-	at := firstDue(o, &d.status)
-	reason, message := v1alpha1.ReasonScheduled, fmt.Sprintf("due at %s", stamp(at))
-	if d.status.RunAttempts > 0 && d.status.NextAttemptAt != nil {
-		at, reason, message = d.status.NextAttemptAt.Time, v1alpha1.ReasonRetryScheduled, d.status.Message
-	}
-	if !o.now.Before(at) {
-		return true
-	}
-	d.look(at.Sub(o.now))
-	d.status.NextAttemptAt = new(metav1.NewTime(at))
-	enter(&d.status, v1alpha1.StateScheduled, reason, message, o.now)
-	return false
-}
-
-// refused tells at once, without waiting for its time, of a job that can't run as
-// it is or where it is.
-func refused(o observed, d *decision) bool {
+// unfit reports at once, without waiting for its time, a job that can't run as it is or
+// where it is.
+func unfit(o observed, d *decision) bool {
 	if args := o.template().Args; args != nil && len(args.Raw) > contract.MaxArgs {
 		finish(d, v1alpha1.StateFailed, v1alpha1.ReasonInvalidArguments, fmt.Sprintf("args are %d bytes of JSON; at most %d (64 KiB) are allowed: put the data into the database and pass a key to it", len(args.Raw), contract.MaxArgs), o.now)
 		return true
@@ -202,30 +193,47 @@ func refused(o observed, d *decision) bool {
 	return false
 }
 
-// begin asks for a place for the next attempt, if the workspace can take it.
+// begin brings the next attempt, which is due, through the queue to its Job.
 func begin(o observed, d *decision) {
 	if d.status.EnqueuedAt == nil {
 		d.status.EnqueuedAt = new(metav1.NewTime(firstDue(o, &d.status)))
 	}
-	if message := workspace.Obstacle(o.workspace); message != "" {
-		enter(&d.status, v1alpha1.StateEnqueued, v1alpha1.ReasonWorkspaceNotReady, message, o.now)
-		return
-	}
-	if o.foreign != "" {
-		stall(&d.status, v1alpha1.StateEnqueued, v1alpha1.ReasonNameTaken, o.foreign, o.now)
-		d.look(foreignLook)
-		return
-	}
 	number := d.status.NextNumber()
-	d.start = &v1alpha1.Attempt{
-		Number: number, Run: d.status.Run, Job: o.job.AttemptName(number), CreatedAt: metav1.NewTime(o.now),
+	message := workspace.Obstacle(o.workspace)
+	switch {
+	case o.made != nil:
+		d.queue = running
+		record(&d.status, attemptOf(o.made, number, d.status.Run))
+		awaitPod(o, d, number)
+	case message != "":
+		enter(&d.status, v1alpha1.StateEnqueued, v1alpha1.ReasonWorkspaceNotReady, message, o.now)
+	case o.foreign != "":
+		d.recheck(foreignRetry)
+		stall(&d.status, v1alpha1.StateEnqueued, v1alpha1.ReasonNameTaken, foreignMessage(o.foreign), o.now)
+	case o.refusal != nil:
+		refused(o, d)
+	default:
+		d.queue, d.ask = waiting, entryOf(o, d)
+		awaitSlot(o, d, v1alpha1.Attempt{Number: number, Run: d.status.Run, Job: o.job.AttemptName(number)})
 	}
 }
 
-// admitted: the attempt has got a place, and starts now.
-func admitted(o observed, d *decision) {
-	record(&d.status, *d.start)
-	d.look(pendingLook)
-	d.status.NextAttemptAt = nil
-	enter(&d.status, v1alpha1.StateEnqueued, v1alpha1.ReasonEnqueued, fmt.Sprintf("attempt %d waits for its pod to start", d.start.Number), o.now)
+func foreignMessage(name string) string {
+	return fmt.Sprintf("a Job named %q exists already and does not belong to this WorkspaceJob: have a cluster admin delete it, or create the WorkspaceJob under another name", name)
+}
+
+// refused reports why the API server does not take the attempt's Job. The attempt gives
+// its slot back and asks for another one later.
+func refused(o observed, d *decision) {
+	d.recheck(o.refusal.RetryAfter())
+	switch o.refusal.Kind {
+	case report.Invalid:
+		stall(&d.status, v1alpha1.StateEnqueued, v1alpha1.ReasonJobRefused,
+			"the API server does not take the attempt's Job; fix what it says in the job or in its Workspace: "+o.refusal.Message, o.now)
+	case report.NamespaceTerminating:
+		enter(&d.status, v1alpha1.StateEnqueued, v1alpha1.ReasonWorkspaceNotReady, "the namespace is being deleted", o.now)
+	default:
+		enter(&d.status, v1alpha1.StateEnqueued, v1alpha1.ReasonPodPending,
+			fmt.Sprintf("the attempt's Job was refused; it is tried again every %s: %s", o.refusal.RetryAfter(), o.refusal.Message), o.now)
+	}
 }

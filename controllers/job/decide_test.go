@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
-	"github.com/openradius/workspace-jobs/controllers/conditions"
+	"github.com/openradius/workspace-jobs/controllers/report"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
@@ -29,7 +29,7 @@ type outline struct {
 
 func outlineOf(d decision) outline {
 	o := outline{
-		State: d.status.State, Reason: conditions.Reason(d.status.Conditions), Remove: d.remove, After: d.after, Attempts: d.status.RunAttempts,
+		State: d.status.State, Reason: report.Reason(d.status.Conditions), Remove: d.remove, After: d.after, Attempts: d.status.RunAttempts,
 	}
 	if d.start != nil {
 		o.Start = d.start.Job
@@ -58,7 +58,7 @@ func TestDecide(t *testing.T) {
 	}{
 		"a new job starts at once": {
 			observed{job: makeJob().obj()},
-			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: pendingLook, Attempts: 1},
+			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: podRecheck, Attempts: 1},
 		},
 		"a delayed job waits for its time": {
 			observed{job: makeJob().delay(time.Minute).obj(), now: at(20)},
@@ -66,7 +66,7 @@ func TestDecide(t *testing.T) {
 		},
 		"a delayed job starts on time": {
 			observed{job: makeJob().delay(time.Minute).nextAt(60).obj(), now: at(60)},
-			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: pendingLook, Attempts: 1},
+			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: podRecheck, Attempts: 1},
 		},
 		"runAt waits": {
 			observed{job: makeJob().runAt(90).obj()},
@@ -74,7 +74,7 @@ func TestDecide(t *testing.T) {
 		},
 		"runAt in the past starts at once": {
 			observed{job: makeJob().runAt(-90).obj()},
-			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: pendingLook, Attempts: 1},
+			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: podRecheck, Attempts: 1},
 		},
 		"no workspace: nothing starts, however far its time": {
 			observed{job: makeJob().runAt(90).obj(), workspace: nil},
@@ -98,7 +98,7 @@ func TestDecide(t *testing.T) {
 		},
 		"somebody else's Job under the next name": {
 			observed{job: makeJob().obj(), foreign: "it is taken"},
-			outline{State: "Enqueued", Reason: "NameTaken", After: foreignLook},
+			outline{State: "Enqueued", Reason: "NameTaken", After: foreignRetry},
 		},
 		"cancelled before it started": {
 			observed{job: makeJob().delay(time.Hour).cancelled().obj()},
@@ -106,7 +106,7 @@ func TestDecide(t *testing.T) {
 		},
 		"the operator died after making the Job: it is taken up, not made again": {
 			observed{job: makeJob().obj(), child: makeChild(1, 1)},
-			outline{State: "Enqueued", Reason: "Enqueued", After: pendingLook, Attempts: 1},
+			outline{State: "Enqueued", Reason: "Enqueued", After: podRecheck, Attempts: 1},
 		},
 		"the operator died after making the Job, and the job was cancelled since": {
 			observed{job: makeJob().cancelled().obj(), child: makeChild(1, 1)},
@@ -121,7 +121,7 @@ func TestDecide(t *testing.T) {
 				job:   makeJob().started(1, 1, 0).failed(5).finished("Failed", 5).requeueAt(10).obj(),
 				child: makeChild(2, 2), now: at(20),
 			},
-			outline{State: "Enqueued", Reason: "Enqueued", After: pendingLook, Attempts: 1},
+			outline{State: "Enqueued", Reason: "Enqueued", After: podRecheck, Attempts: 1},
 		},
 		"the pod runs": {
 			observed{job: makeJob().started(1, 1, 0).obj(), child: makeChild(1, 1), seen: runnerjob.Observation{StartedAt: when(2)}},
@@ -129,7 +129,7 @@ func TestDecide(t *testing.T) {
 		},
 		"the pod can't start": {
 			observed{job: makeJob().started(1, 1, 0).obj(), child: makeChild(1, 1), seen: runnerjob.Observation{Waiting: "no image"}, now: at(5)},
-			outline{State: "Enqueued", Reason: "PodPending", After: pendingLook, Attempts: 1},
+			outline{State: "Enqueued", Reason: "PodPending", After: podRecheck, Attempts: 1},
 		},
 		"the pod could not start within the limit: it is stopped first": {
 			observed{job: makeJob().started(1, 1, 0).obj(), child: makeChild(1, 1), seen: runnerjob.Observation{Waiting: "no image"}, now: at(600)},
@@ -173,11 +173,11 @@ func TestDecide(t *testing.T) {
 		},
 		"a retry that is due": {
 			observed{job: makeJob().retry(3).started(1, 1, 0).failed(5).nextAt(15).obj(), now: at(15)},
-			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-2", After: pendingLook, Attempts: 2},
+			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-2", After: podRecheck, Attempts: 2},
 		},
 		"a retry whose Job exists already is taken up": {
 			observed{job: makeJob().retry(3).started(1, 1, 0).failed(5).nextAt(15).obj(), child: makeChild(2, 1), now: at(15)},
-			outline{State: "Enqueued", Reason: "Enqueued", After: pendingLook, Attempts: 2},
+			outline{State: "Enqueued", Reason: "Enqueued", After: podRecheck, Attempts: 2},
 		},
 		"the runner asked for its own delay": {
 			observed{job: makeJob().retry(3).started(1, 1, 0).obj(), child: makeChild(1, 1), seen: exited(75, 5, contract.Message{RetryAfter: "5m"}), now: at(5)},
@@ -217,7 +217,7 @@ func TestDecide(t *testing.T) {
 		},
 		"requeued: a new run with attempts of its own": {
 			observed{job: makeJob().started(1, 1, 0).failed(5).finished("Failed", 5).requeueAt(10).obj(), now: at(10)},
-			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-2", After: pendingLook, Attempts: 1},
+			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-2", After: podRecheck, Attempts: 1},
 		},
 		"requeueAt in the future waits": {
 			observed{job: makeJob().finished("Succeeded", 5).requeueAt(100).obj(), now: at(10)},

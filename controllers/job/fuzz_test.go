@@ -45,16 +45,16 @@ func FuzzRetryDelay(f *testing.F) {
 	})
 }
 
-// FuzzSettle: what an attempt leaves fits into the status: its error is short, its
+// FuzzConclude: what an attempt leaves fits into the status: its error is short, its
 // result is JSON that the API server reads, its run a number.
-func FuzzSettle(f *testing.F) {
+func FuzzConclude(f *testing.F) {
 	f.Add("no such table", []byte(`{"rows":1}`), "1")
 	f.Add(strings.Repeat("é", 2000), []byte(`1e999`), "2147483648")
 	f.Add("\xff", []byte(`{"a":-0,"b":[1e308,0.1e-999,123456789012345678901234567890]}`), "-1")
 	f.Add("", []byte(" null "), "+1")
 	f.Fuzz(func(t *testing.T, text string, raw []byte, run string) {
 		attempt := v1alpha1.Attempt{}
-		settle(&attempt, &runnerjob.End{Error: text, ExitCode: new(int32(1))})
+		conclude(&attempt, &runnerjob.End{Error: text, ExitCode: new(int32(1))})
 		if len(attempt.Error) > maxError || utf8.ValidString(text) && !utf8.ValidString(attempt.Error) {
 			t.Errorf("error %q", attempt.Error)
 		}

@@ -29,7 +29,7 @@ type Metrics struct {
 	clock    clock.PassiveClock
 }
 
-// gauges are worked out at each scrape, so nothing has to keep them true.
+// gauges are computed at each scrape, so nothing has to keep them true.
 type gauges struct{ jobs, limit, oldest, recurring, failing *prometheus.Desc }
 
 // NewMetrics registers the metrics; reader is the manager's cache.
@@ -67,15 +67,15 @@ func NewMetrics(registry prometheus.Registerer, reader client.Reader, clock cloc
 	return m, nil
 }
 
-// Describe is part of prometheus.Collector.
+// Describe implements prometheus.Collector.
 func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{m.gauges.jobs, m.gauges.limit, m.gauges.oldest, m.gauges.recurring, m.gauges.failing} {
 		ch <- desc
 	}
 }
 
-// Collect tells of each workspace's queue as it is now. Each kind is listed once and
-// not copied, so that a scrape of a thousand workspaces stays cheap.
+// Collect reports each workspace's queue as it is now. Each kind is listed once and not
+// copied, so that a scrape of a thousand workspaces stays cheap.
 func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeLimit)
 	defer cancel()
@@ -117,8 +117,8 @@ type load struct {
 	failing   int // of the recurring jobs
 }
 
-// loadsOf has one load for each workspace, in their order. What is in a namespace of
-// no workspace belongs to no queue.
+// loadsOf returns one load for each workspace, in their order. What is in a namespace
+// without a workspace belongs to no queue.
 func loadsOf(now time.Time, workspaces []v1alpha1.Workspace, jobs []v1alpha1.WorkspaceJob, recurring []v1alpha1.WorkspaceRecurringJob) []load {
 	loads := make([]load, len(workspaces))
 	of := make(map[string]*load, len(workspaces))
@@ -147,8 +147,8 @@ func loadsOf(now time.Time, workspaces []v1alpha1.Workspace, jobs []v1alpha1.Wor
 	return loads
 }
 
-// waited is for how long an Enqueued job has been due; 0 for any other. A retry waits
-// since it was due, not since its run was.
+// waited returns how long an Enqueued job has been due, and 0 for any other. A retry has
+// waited since it was due itself, not since its run was.
 func waited(now time.Time, status *v1alpha1.WorkspaceJobStatus) time.Duration {
 	if status.State != v1alpha1.StateEnqueued || status.EnqueuedAt == nil {
 		return 0

@@ -16,8 +16,8 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/workspace"
 )
 
-// observe gathers all that decide needs. The cache may lag: where acting on what
-// it lacks would be wrong, the API server is asked.
+// observe reads all that decide needs. The cache may lag: where acting on what it lacks
+// would be wrong, the API server is asked.
 func (r *Reconciler) observe(ctx context.Context, job *v1alpha1.WorkspaceJob) (observed, error) {
 	o := observed{now: r.Clock.Now(), job: job, limits: r.Limits}
 	var err error
@@ -33,8 +33,8 @@ func (r *Reconciler) observe(ctx context.Context, job *v1alpha1.WorkspaceJob) (o
 	return o, r.observeRelatives(ctx, &o)
 }
 
-// observeChild tells the Job of the attempt that is under way, or what has the name
-// of the next one's.
+// observeChild reads the Job of the attempt that is under way, or what has the name of the
+// next one's.
 func (r *Reconciler) observeChild(ctx context.Context, o *observed) error {
 	child, err := r.childOf(ctx, o.job)
 	if err != nil || child == nil {
@@ -49,7 +49,7 @@ func (r *Reconciler) observeChild(ctx context.Context, o *observed) error {
 		return nil
 	}
 	if !belongs(child, o.job) {
-		o.foreign = foreignMessage(child.Name)
+		o.foreign = child.Name
 		return nil
 	}
 	o.child = child
@@ -57,21 +57,21 @@ func (r *Reconciler) observeChild(ctx context.Context, o *observed) error {
 	return err
 }
 
-// belongs: the Job is an attempt of this WorkspaceJob, by UID: it made it, or it
-// started the one that a schedule had made.
+// belongs reports whether the Job is an attempt of this WorkspaceJob, by UID: it made the
+// Job, or started the one that a schedule had made.
 func belongs(child *batchv1.Job, job *v1alpha1.WorkspaceJob) bool {
 	owned := slices.ContainsFunc(child.OwnerReferences, func(owner metav1.OwnerReference) bool { return owner.UID == job.UID })
 	return owned && child.Annotations[v1alpha1.AnnotationJobUID] == string(job.UID)
 }
 
-// isTick: the Job has the looks of one that a schedule made and nobody has started.
+// isTick reports whether the Job looks like one that a schedule made and nobody started.
 func isTick(child *batchv1.Job, job *v1alpha1.WorkspaceJob) bool {
 	_, scheduled := job.ScheduledAt()
 	return scheduled && child.Name == job.Name && child.Annotations[v1alpha1.AnnotationJobUID] == "" && runnerjob.Suspended(child)
 }
 
-// scheduledFor: the Job waits, was made by the CronJob of the recurring job that the
-// WorkspaceJob is a run of, and runs what that says.
+// scheduledFor reports whether the Job waits, was made by the CronJob of the recurring job
+// that the WorkspaceJob is a run of, and runs what that says.
 func (r *Reconciler) scheduledFor(ctx context.Context, child *batchv1.Job, job *v1alpha1.WorkspaceJob) (bool, error) {
 	owner := metav1.GetControllerOf(child)
 	if !isTick(child, job) || owner == nil || owner.Kind != "CronJob" {
@@ -93,7 +93,7 @@ func (r *Reconciler) scheduledFor(ctx context.Context, child *batchv1.Job, job *
 	return template.Handler == job.Spec.Handler && v1alpha1.SameJSON(template.Args, job.Spec.Args), nil
 }
 
-// endedOf are the job's own Jobs that are over.
+// endedOf lists the job's own Jobs that are over.
 func (r *Reconciler) endedOf(ctx context.Context, job *v1alpha1.WorkspaceJob) ([]batchv1.Job, error) {
 	var list batchv1.JobList
 	if err := r.Client.List(ctx, &list, client.InNamespace(job.Namespace), client.MatchingFields{runnerjob.IndexOwner: string(job.UID)}, client.UnsafeDisableDeepCopy); err != nil {
@@ -108,8 +108,8 @@ func (r *Reconciler) endedOf(ctx context.Context, job *v1alpha1.WorkspaceJob) ([
 	return ended, nil
 }
 
-// childOf is the Job of the attempt that is under way or, if none is, whatever
-// holds the name of the next one.
+// childOf returns the Job of the attempt that is under way or, if none is, whatever has the
+// name of the next one.
 func (r *Reconciler) childOf(ctx context.Context, job *v1alpha1.WorkspaceJob) (*batchv1.Job, error) {
 	current := job.Status.UnderWay()
 	key := client.ObjectKey{Namespace: job.Namespace, Name: job.AttemptName(job.Status.NextNumber())}

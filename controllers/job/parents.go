@@ -16,7 +16,7 @@ const maxNamed = 3
 // parent is a job that this one continues, as it is now.
 type parent struct {
 	v1alpha1.Parent
-	// found: it exists.
+	// found means that it exists.
 	found      bool
 	state      v1alpha1.JobState
 	finishedAt *metav1.Time
@@ -24,7 +24,7 @@ type parent struct {
 
 func (p parent) ended() bool { return p.found && p.state.Final() && p.finishedAt != nil }
 
-// asWanted: the parent has ended in the way that the continuation waits for.
+// asWanted reports whether the parent has ended in the way that the continuation waits for.
 func (p parent) asWanted() bool {
 	return p.When == v1alpha1.AfterFinished || string(p.state) == string(wanted(p.When))
 }
@@ -36,7 +36,7 @@ func wanted(on v1alpha1.ParentOutcome) v1alpha1.ParentOutcome {
 	return on
 }
 
-// awaiting: the run has not begun, so its parents still matter.
+// awaiting reports whether the run has not begun, so that its parents still matter.
 func awaiting(o observed, d *decision) bool {
 	return len(o.job.Spec.After) > 0 && d.status.Run == 1 && d.status.EnqueuedAt == nil
 }
@@ -92,7 +92,7 @@ func waitsForParents(o observed, d *decision, missing, unfinished []string) bool
 				fmt.Sprintf("parent %q does not exist, %s after this job was created", missing[0], o.limits.Parent), o.now)
 			return true
 		}
-		d.look(limit.Sub(o.now))
+		d.recheck(limit.Sub(o.now))
 		enter(&d.status, v1alpha1.StateAwaiting, v1alpha1.ReasonParentMissing,
 			fmt.Sprintf("parent %s does not exist; it may be created until %s", listed(missing), stamp(limit)), o.now)
 	case len(unfinished) > 0:

@@ -381,9 +381,7 @@ func TestALaggingCacheLosesNoScheduledAttempt(t *testing.T) {
 	tick := c.schedule(c.recurring("daily", v1alpha1.PolicyForbid), "daily-29000000")
 	c.env.RunPod(t, c.env.PodOf(t, tick))
 	c.waitFor(tick.Name, v1alpha1.StateProcessing, v1alpha1.ReasonProcessing)
-	lagging := *operator.reconciler
-	lagging.written = nil // as in a process that has just started
-	lagging.Client = staleTicks{Client: operator.reconciler.Client, stale: tick}
+	lagging := restarted(staleTicks{Client: operator.reconciler.Client, stale: tick})
 	for range 9 {
 		// An error is as good as a conflict here; what counts is what is left.
 		_, _ = lagging.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(tick)})
@@ -450,11 +448,11 @@ func TestAJobThatComesDuringTheFirstLookStopsNoQueue(t *testing.T) {
 			return err
 		})
 	})
-	places := &admission.Cluster{
+	source := &admission.Cluster{
 		Client: operator.reconciler.Client, APIReader: busyReader{operator.reconciler.APIReader, come}, Clock: clock.RealClock{},
 	}
 	testenv.Eventually(c, "the cache is as new as the API server was", func(ctx context.Context) error {
-		fresh, err := places.Fresh(ctx, c.namespace)
+		fresh, err := source.Fresh(ctx, c.namespace)
 		if err == nil && !fresh {
 			err = errors.New("it is not")
 		}

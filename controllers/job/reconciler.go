@@ -1,4 +1,8 @@
 // Package job runs WorkspaceJobs: each attempt is one batch/v1 Job.
+//
+// Read it in this order: reconciler.go is the table of contents, watch.go says what wakes
+// it, observe.go reads, decide.go and the policies beside it (attend, due, parents, queue,
+// retention, retry) are pure, act.go writes.
 package job
 
 import (
@@ -7,19 +11,15 @@ import (
 	"fmt"
 	"time"
 
-	batchv1 "k8s.io/api/batch/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/tools/events"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/admission"
-	"github.com/openradius/workspace-jobs/controllers/conditions"
+	"github.com/openradius/workspace-jobs/controllers/report"
 )
 
 // +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspacejobs,verbs=get;list;watch;delete
@@ -33,125 +33,147 @@ import (
 // +kubebuilder:rbac:groups="",resources=events,verbs=list
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
-// Reconciler runs WorkspaceJobs.
+// Reconciler runs WorkspaceJobs. Make it with [New].
 type Reconciler struct {
+	Options
+
+	// turns are the jobs whose turn in their queue has come.
+	turns chan event.TypedGenericEvent[types.NamespacedName]
+}
+
+// Options of a [Reconciler]. All are needed.
+type Options struct {
 	// Client reads from the manager's cache and writes to the API server.
 	Client client.Client
 	// APIReader reads from the API server.
 	APIReader client.Reader
-	// Recorder of events.
-	Recorder events.EventRecorder
+	// Reporter writes statuses and events.
+	Reporter *report.Reporter
 	// Clock of all decisions.
 	Clock clock.PassiveClock
 	// Metrics that transitions are counted in.
 	Metrics *Metrics
 	// Queues decide which attempts may start.
 	Queues *admission.Queues
-	// Places tells how a job asks for a place in its queue.
-	Places *admission.Cluster
 	// Limits of waiting.
 	Limits Limits
-
-	written *written
 }
 
 // Limits of waiting for what may never come.
 type Limits struct {
-	// Pending is how long an attempt's pod may take to start before the attempt
-	// has failed.
+	// Pending is how long an attempt's pod may take to start before the attempt has
+	// failed.
 	Pending time.Duration
-	// Parent is how long after its creation a continuation may wait for a parent
-	// that does not exist.
+	// Parent is how long after its creation a continuation may wait for a parent that
+	// does not exist.
 	Parent time.Duration
 }
 
-// Reconcile brings one WorkspaceJob a step on.
-func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	result, err := r.step(ctx, req)
-	// Whatever happened may have freed a place, or been an event of a pod that did.
-	return result, errors.Join(err, r.Queues.Turn(ctx, req.Namespace))
+// New returns a Reconciler.
+func New(options Options) *Reconciler {
+	return &Reconciler{Options: options, turns: make(chan event.TypedGenericEvent[types.NamespacedName], turnsBuffer)}
 }
 
-func (r *Reconciler) step(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+// turnsBuffer is how many jobs may be called before the controller takes them up.
+const turnsBuffer = 1024
+
+// maxRounds bounds how often one reconcile decides and acts. Each round takes up at least
+// one fact: a stop, a deletion, the queue's answer, a Job or why there is none, and that
+// the queue knows of it.
+const maxRounds = 8
+
+// Reconcile brings one WorkspaceJob a step further.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	result, err := r.reconcile(ctx, req.NamespacedName)
+	// Whatever happened may have freed a slot, or been an event of a pod that did.
+	return result, errors.Join(err, r.callTurns(ctx, req.Namespace))
+}
+
+func (r *Reconciler) reconcile(ctx context.Context, name types.NamespacedName) (ctrl.Result, error) {
 	job := &v1alpha1.WorkspaceJob{}
-	err := r.Client.Get(ctx, req.NamespacedName, job)
-	if apierrors.IsNotFound(err) || err == nil && !job.DeletionTimestamp.IsZero() {
-		r.written.forget(req.NamespacedName)
-		left, err := r.leave(ctx, req.Namespace, req.Name, admission.Entry{})
-		if left {
-			return ctrl.Result{RequeueAfter: placeLook}, err
-		}
+	err := r.Client.Get(ctx, name, job)
+	switch {
+	case client.IgnoreNotFound(err) != nil:
 		return ctrl.Result{}, err
-	}
-	if err != nil {
-		return ctrl.Result{}, err
-	}
-	if r.written.unseen(job, r.Clock.Now()) {
+	case err != nil || !job.DeletionTimestamp.IsZero():
+		return r.gone(ctx, name)
+	case r.Reporter.Behind(job):
 		// What the cache is about to show brings it back here.
-		return ctrl.Result{RequeueAfter: time.Second}, nil
+		return ctrl.Result{RequeueAfter: report.Soon}, nil
 	}
 	o, err := r.observe(ctx, job)
 	if err != nil {
-		return ctrl.Result{}, err
+		return report.Result(err)
 	}
-	d := decide(o)
-	if err := r.queue(ctx, o, &d); err != nil {
-		return quiet(err)
-	}
-	if err := r.act(ctx, o, &d); err != nil {
-		return quiet(err)
-	}
-	if err := r.report(ctx, o, d.status); err != nil {
-		return quiet(err)
+	d, err := r.carryOut(ctx, &o)
+	if err = errors.Join(err, r.report(ctx, o, d)); err != nil {
+		return report.Result(err)
 	}
 	if d.remove {
-		// Only as it was seen: it may have been requeued since.
-		seen := client.Preconditions{UID: &job.UID, ResourceVersion: &job.ResourceVersion}
-		return quiet(client.IgnoreNotFound(r.Client.Delete(ctx, job, seen)))
+		return report.Result(r.remove(ctx, job))
 	}
 	return ctrl.Result{RequeueAfter: d.after}, nil
 }
 
-// report writes the status if it changed; events and metrics follow only then.
-func (r *Reconciler) report(ctx context.Context, o observed, status v1alpha1.WorkspaceJobStatus) error {
-	if equality.Semantic.DeepEqual(o.job.Status, status) {
-		return nil
-	}
-	before := o.job.DeepCopy()
-	patched := o.job.DeepCopy()
-	patched.Status = status
-	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	if err := r.Client.Status().Patch(ctx, patched, patch, client.FieldOwner(v1alpha1.ManagedBy)); err != nil {
-		if apierrors.IsInvalid(err) {
-			return reconcile.TerminalError(fmt.Errorf("write the status: %w", err))
+// carryOut decides and acts until nothing is left to do. What the queue and the API server
+// answer is observed too, so the last decision knows all of it, also after an error.
+func (r *Reconciler) carryOut(ctx context.Context, o *observed) (decision, error) {
+	d := decide(*o)
+	for range maxRounds {
+		if !d.acts(*o) {
+			return d, nil
 		}
-		return fmt.Errorf("write the status: %w", err)
+		logDecision(ctx, d)
+		err := r.act(ctx, o, d)
+		if d = decide(*o); err != nil {
+			return d, err
+		}
 	}
-	r.written.note(patched, r.Clock.Now())
-	r.tell(patched, &before.Status)
-	r.Metrics.count(o.workspace, measuresOf(o.job, &before.Status, &status))
-	return nil
+	return d, fmt.Errorf("no end after %d rounds in state %s: this is a fault of the operator", maxRounds, d.status.State)
 }
 
-func (r *Reconciler) tell(job *v1alpha1.WorkspaceJob, before *v1alpha1.WorkspaceJobStatus) {
-	for _, e := range eventsOf(before, &job.Status) {
-		if e.attempt == "" {
-			r.Recorder.Eventf(job, nil, e.kind, e.reason, "Reconcile", "%s", conditions.Clip(e.note, conditions.MaxNote))
-			continue
-		}
-		related := &batchv1.Job{
-			TypeMeta:   metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"},
-			ObjectMeta: metav1.ObjectMeta{Namespace: job.Namespace, Name: e.attempt},
-		}
-		r.Recorder.Eventf(job, related, e.kind, e.reason, "Reconcile", "%s", conditions.Clip(e.note, conditions.MaxNote))
-	}
+// report the status if it changed, then events and metrics.
+func (r *Reconciler) report(ctx context.Context, o observed, d decision) error {
+	logDecision(ctx, d)
+	after := o.job.DeepCopy()
+	after.Status = d.status
+	return r.Reporter.Report(ctx, report.Change{
+		Before: o.job, After: after,
+		Events: eventsOf(o.job.Namespace, &o.job.Status, &d.status),
+		Count:  func() { r.Metrics.count(o.workspace, measuresOf(o.job, &o.job.Status, &d.status)) },
+	})
 }
 
-// quiet: the object has changed or gone since it was read; the change itself
-// brings it back here.
-func quiet(err error) (ctrl.Result, error) {
-	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
-		return ctrl.Result{RequeueAfter: time.Second}, nil
+// remove a job whose time is over, only as it was seen: it may have been requeued since.
+func (r *Reconciler) remove(ctx context.Context, job *v1alpha1.WorkspaceJob) error {
+	seen := client.Preconditions{UID: &job.UID, ResourceVersion: &job.ResourceVersion}
+	return r.Client.Delete(ctx, job, seen)
+}
+
+// gone takes a job that does not exist any more out of everything.
+func (r *Reconciler) gone(ctx context.Context, name types.NamespacedName) (ctrl.Result, error) {
+	r.Reporter.Forget(name)
+	left, err := r.Queues.Leave(ctx, name.Namespace, name.Name)
+	if left {
+		return ctrl.Result{RequeueAfter: slotRetry}, err
 	}
 	return ctrl.Result{}, err
+}
+
+// callTurns has the jobs reconciled whose turn has come.
+func (r *Reconciler) callTurns(ctx context.Context, namespace string) error {
+	names, err := r.Queues.Turn(ctx, namespace)
+	for _, name := range names {
+		select {
+		case r.turns <- event.TypedGenericEvent[types.NamespacedName]{Object: types.NamespacedName{Namespace: namespace, Name: name}}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return err
+}
+
+// logDecision tells the story of a job to whoever runs with --log-level=DEBUG.
+func logDecision(ctx context.Context, d decision) {
+	ctrl.LoggerFrom(ctx).V(1).Info("decided", "state", d.status.State, "reason", report.Reason(d.status.Conditions), "does", d.verbs(), "after", d.after.String())
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/admission"
+	"github.com/openradius/workspace-jobs/controllers/report"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
@@ -69,7 +70,7 @@ func TestDecideAboutRelatives(t *testing.T) {
 		},
 		"a parent that has succeeded": {
 			observed{job: makeJob().after("a", "").obj(), parents: []parent{ended1("a", "", "Succeeded", 3)}, now: at(4)},
-			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: pendingLook, Attempts: 1},
+			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: podRecheck, Attempts: 1},
 		},
 		"all parents are waited for": {
 			observed{job: makeJob().after("a", "").after("b", "").obj(), parents: []parent{ended1("a", "", "Succeeded", 3), unfinished("b")}},
@@ -81,7 +82,7 @@ func TestDecideAboutRelatives(t *testing.T) {
 		},
 		"on Failed runs after a failure": {
 			observed{job: makeJob().after("a", "Failed").obj(), parents: []parent{ended1("a", "Failed", "Failed", 3)}, now: at(4)},
-			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: pendingLook, Attempts: 1},
+			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: podRecheck, Attempts: 1},
 		},
 		"on Failed does not run after a success": {
 			observed{job: makeJob().after("a", "Failed").obj(), parents: []parent{ended1("a", "Failed", "Succeeded", 3)}},
@@ -89,19 +90,19 @@ func TestDecideAboutRelatives(t *testing.T) {
 		},
 		"on Deleted": {
 			observed{job: makeJob().after("a", "Deleted").obj(), parents: []parent{ended1("a", "Deleted", "Deleted", 3)}, now: at(4)},
-			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: pendingLook, Attempts: 1},
+			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: podRecheck, Attempts: 1},
 		},
 		"on Finished takes any end": {
 			observed{job: makeJob().after("a", "Finished").obj(), parents: []parent{ended1("a", "Finished", "Deleted", 3)}, now: at(4)},
-			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: pendingLook, Attempts: 1},
+			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: podRecheck, Attempts: 1},
 		},
 		"what a parent does after its end was seen no longer matters": {
 			observed{job: seen, parents: []parent{unfinished("a"), ended1("b", "", "Succeeded", 5)}, now: at(6)},
-			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: pendingLook, Attempts: 1},
+			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: podRecheck, Attempts: 1},
 		},
 		"a continuation that has begun asks no parent": {
 			observed{job: begun, now: at(6)},
-			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: pendingLook, Attempts: 1},
+			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: podRecheck, Attempts: 1},
 		},
 		"a parent that is missing may still come": {
 			observed{job: makeJob().after("a", "").obj(), parents: []parent{absent("a")}, now: at(600)},
@@ -125,7 +126,7 @@ func TestDecideAboutRelatives(t *testing.T) {
 		},
 		"a requeued continuation runs whatever its parents do": {
 			observed{job: makeJob().after("a", "").finished("Deleted", 5).requeueAt(7).obj(), parents: []parent{ended1("a", "", "Failed", 3)}, now: at(10)},
-			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: pendingLook, Attempts: 1},
+			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: podRecheck, Attempts: 1},
 		},
 		"a recurring job that is not there yet": {
 			observed{job: makeJob().triggers("daily").obj()},
@@ -137,7 +138,7 @@ func TestDecideAboutRelatives(t *testing.T) {
 		},
 		"a triggered run starts": {
 			observed{job: resolved, recurring: daily},
-			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: pendingLook, Attempts: 1},
+			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: podRecheck, Attempts: 1},
 		},
 		"a triggered run has its template's retries": {
 			observed{job: exhausted, child: makeChild(1, 1), seen: exited(1, 5, contract.Message{})},
@@ -165,11 +166,11 @@ func TestDecideAboutRelatives(t *testing.T) {
 		},
 		"a scheduled run's first Job is its schedule's": {
 			observed{job: makeJob().scheduled(-5).obj(), tick: suspendedChild(1)},
-			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly", After: pendingLook, Attempts: 1},
+			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly", After: podRecheck, Attempts: 1},
 		},
 		"a scheduled run's second Job is its own": {
 			observed{job: makeJob().scheduled(-5).retry(3).started(1, 1, 0).failed(5).nextAt(15).obj(), now: at(15)},
-			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-2", After: pendingLook, Attempts: 2},
+			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-2", After: podRecheck, Attempts: 2},
 		},
 	}
 	for name, c := range cases {
@@ -244,7 +245,7 @@ func TestRetention(t *testing.T) {
 		"Failed has its own":                    {observed{job: makeJob().finished("Failed", 0).obj(), workspace: keeps(day, nil), now: at(86400)}, outline{State: "Failed"}},
 		"Failed, over":                          {observed{job: makeJob().finished("Failed", 0).obj(), workspace: keeps(nil, day), now: at(86400)}, outline{State: "Failed", Remove: true}},
 		"its own TTL wins":                      {observed{job: makeJob().finished("Succeeded", 0).ttl(48 * time.Hour).obj(), workspace: keeps(day, nil), now: at(86400)}, outline{State: "Succeeded", After: 24 * time.Hour}},
-		"one that a continuation has not seen":  {observed{job: makeJob().finished("Succeeded", 0).ttl(0).obj(), workspace: readyWorkspace(), awaited: true}, outline{State: "Succeeded", After: awaitedLook}},
+		"one that a continuation has not seen":  {observed{job: makeJob().finished("Succeeded", 0).ttl(0).obj(), workspace: readyWorkspace(), awaited: true}, outline{State: "Succeeded", After: awaitedRecheck}},
 		"one that will be requeued is not over": {observed{job: makeJob().finished("Succeeded", 0).ttl(0).requeueAt(60).obj(), workspace: readyWorkspace()}, outline{State: "Succeeded", After: time.Minute}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -298,26 +299,71 @@ func TestJobsAndLogsGoAfterTheirTime(t *testing.T) {
 	}
 }
 
-func TestAWaitingJobIsToldSparingly(t *testing.T) {
+func TestAWaitingJobIsWrittenSparingly(t *testing.T) {
 	t.Parallel()
-	o := observed{job: makeJob().obj(), workspace: readyWorkspace(), now: at(1), limits: Limits{Pending: time.Minute}}
-	wait := func(v admission.Verdict) v1alpha1.WorkspaceJobStatus {
+	o := observed{job: makeJob().obj(), workspace: readyWorkspace(), now: at(1), limits: Limits{Pending: time.Minute}, queue: waiting}
+	answered := func(answer admission.Answer) v1alpha1.WorkspaceJobStatus {
+		o.slot = &answer
 		d := decide(o)
-		waits(o, &d, v)
-		if d.start != nil {
-			t.Error("it waits, and starts")
+		if d.start != nil || d.acts(o) {
+			t.Error("it has no slot, and does something")
 		}
 		return d.status
 	}
-	o.job.Status = wait(admission.Verdict{Reason: v1alpha1.ReasonQueued, Before: 7})
+	o.job.Status = answered(admission.Answer{Reason: v1alpha1.ReasonQueued, Before: 7})
 	if want := "queue workspace_acme processes at most 20 jobs at once; 7 jobs are before it"; o.job.Status.Message != want {
-		t.Errorf("it is told %q, want %q", o.job.Status.Message, want)
+		t.Errorf("the message is %q, want %q", o.job.Status.Message, want)
 	}
-	if diff := cmp.Diff(o.job.Status, wait(admission.Verdict{Reason: v1alpha1.ReasonQueued, Before: 6, Unchanged: true})); diff != "" {
-		t.Errorf("nothing worth a write has changed (-was +is):\n%s", diff)
+	for what, answer := range map[string]admission.Answer{
+		"its place hardly changed":    {Reason: v1alpha1.ReasonQueued, Before: 6, Unchanged: true},
+		"the queue does not know yet": {Unchanged: true},
+	} {
+		if diff := cmp.Diff(o.job.Status, answered(answer)); diff != "" {
+			t.Errorf("%s, and the status changes (-was +is):\n%s", what, diff)
+		}
 	}
 	o.job.Generation++
-	if got := wait(admission.Verdict{Reason: v1alpha1.ReasonQueued, Before: 6, Unchanged: true}); got.ObservedGeneration != o.job.Generation {
-		t.Error("the status does not speak of the new generation")
+	if got := answered(admission.Answer{Reason: v1alpha1.ReasonQueued, Before: 6, Unchanged: true}); got.ObservedGeneration != o.job.Generation {
+		t.Error("the status is not about the new generation")
+	}
+}
+
+// TestTheEndOfAnAttemptIsReportedWhateverTheQueueSays: a retry that is due at once must
+// not hide that the attempt before it has failed.
+func TestTheEndOfAnAttemptIsReportedWhateverTheQueueSays(t *testing.T) {
+	t.Parallel()
+	job := makeJob().retry(3).started(1, 1, 0)
+	job.Spec.Retry.MinDelay.Duration = 0
+	for name, answer := range map[string]*admission.Answer{
+		"it was not asked":    nil,
+		"it can't say":        {Unchanged: true, After: time.Second},
+		"the queue is full":   {Reason: v1alpha1.ReasonQueued, Unchanged: true, After: time.Minute},
+		"the queue has moved": {Reason: v1alpha1.ReasonQueued, Before: 3},
+	} {
+		o := observed{
+			job: job.obj(), child: makeChild(1, 1), seen: exited(1, 5, contract.Message{Error: "boom"}),
+			now: at(9), workspace: readyWorkspace(), limits: Limits{Pending: time.Minute}, queue: waiting, slot: answer,
+		}
+		if d := decide(o); d.status.UnderWay() != nil || d.status.State != v1alpha1.StateEnqueued {
+			t.Errorf("%s: the status is %s with attempts %+v", name, d.status.State, d.status.Attempts)
+		}
+	}
+}
+
+func TestARefusedJobGivesItsSlotBack(t *testing.T) {
+	t.Parallel()
+	for kind, want := range map[report.RefusalKind]outline{
+		report.Forbidden:            {State: "Enqueued", Reason: "PodPending", After: 15 * time.Second},
+		report.Invalid:              {State: "Enqueued", Reason: "JobRefused", After: 5 * time.Minute},
+		report.NamespaceTerminating: {State: "Enqueued", Reason: "WorkspaceNotReady", After: 15 * time.Second},
+	} {
+		o := observed{
+			job: makeJob().obj(), workspace: readyWorkspace(), now: at(1), limits: Limits{Pending: time.Minute},
+			queue: waiting, slot: &admission.Answer{Admitted: true}, refusal: &report.Refusal{Kind: kind, Message: "no"},
+		}
+		d := decide(o)
+		if diff := cmp.Diff(want, outlineOf(d)); diff != "" || d.queue != outside {
+			t.Errorf("queue %s; decide (-want +got):\n%s", d.queue, diff)
+		}
 	}
 }

@@ -14,9 +14,8 @@ import (
 // maxAncestors bounds the search for a cycle among continuations.
 const maxAncestors = 1000
 
-// observeRelatives tells of the jobs that bear on this one: its recurring job and
-// that one's other runs, its parents, its continuations. They are asked for only
-// where it matters.
+// observeRelatives reads the jobs that bear on this one: its recurring job and that one's
+// other runs, its parents, its continuations. They are read only where it matters.
 func (r *Reconciler) observeRelatives(ctx context.Context, o *observed) error {
 	if o.job.Status.State.Final() {
 		var err error
@@ -51,7 +50,7 @@ func (r *Reconciler) observeRelatives(ctx context.Context, o *observed) error {
 	return err
 }
 
-// jobNamed is nil if there is none. It is only to be looked at.
+// jobNamed returns nil if there is none. What it returns must not be changed.
 func (r *Reconciler) jobNamed(ctx context.Context, namespace, name string) (*v1alpha1.WorkspaceJob, error) {
 	job := &v1alpha1.WorkspaceJob{}
 	err := r.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, job, client.UnsafeDisableDeepCopy)
@@ -64,8 +63,7 @@ func (r *Reconciler) jobNamed(ctx context.Context, namespace, name string) (*v1a
 	return job, nil
 }
 
-// observeSeries tells of the recurring job and whether a newer run takes this
-// one's place.
+// observeSeries reads the recurring job, and whether a newer run replaces this one.
 func (r *Reconciler) observeSeries(ctx context.Context, o *observed) error {
 	series := o.job.Series()
 	if series == "" {
@@ -104,10 +102,10 @@ func runOfSeries(job *v1alpha1.WorkspaceJob) admission.Run {
 	return admission.Run{Name: job.Name, Due: job.Status.EnqueuedAt.Time, Created: job.CreationTimestamp.Time}
 }
 
-// cycleOf follows parents that wait for parents themselves, back to job, and names
-// those on the way. Nil: there is no cycle, or none among the nearest thousand.
+// cycleOf follows parents that wait for parents themselves, back to job, and names those
+// on the way. It returns nil if there is no cycle, or none among the nearest thousand.
 func (r *Reconciler) cycleOf(ctx context.Context, job *v1alpha1.WorkspaceJob) ([]string, error) {
-	// child is by whom each job was reached.
+	// child is the job from which each one was reached.
 	child := map[string]string{}
 	next := []string{job.Name}
 	for len(next) > 0 && len(child) < maxAncestors {
@@ -133,7 +131,7 @@ func (r *Reconciler) cycleOf(ctx context.Context, job *v1alpha1.WorkspaceJob) ([
 	return nil, nil
 }
 
-// wayTo names the jobs from start to the one that was found at last.
+// wayTo names the jobs from start to the one that was found last.
 func wayTo(last string, child map[string]string, start string) []string {
 	way := []string{last}
 	for way[0] != start {

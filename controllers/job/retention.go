@@ -13,9 +13,9 @@ import (
 const (
 	// defaultPods is the schema's default of retention.pods.
 	defaultPods = 7 * 24 * time.Hour
-	// awaitedLook is how often it is looked whether a continuation still has to see
-	// a job that could go.
-	awaitedLook = time.Minute
+	// awaitedRecheck is how often it is checked whether a continuation still has to see a
+	// job that could go.
+	awaitedRecheck = time.Minute
 )
 
 // expire removes a finished job whose time is over: its own ttlAfterFinished, else
@@ -27,13 +27,13 @@ func expire(o observed, d *decision) {
 	}
 	left := d.status.FinishedAt.Add(ttl.Duration).Sub(o.now)
 	if left <= 0 && o.awaited {
-		left = awaitedLook
+		left = awaitedRecheck
 	}
 	if left <= 0 {
 		d.remove = true
 		return
 	}
-	d.look(left)
+	d.recheck(left)
 }
 
 func timeToLive(o observed, state v1alpha1.JobState) *v1alpha1.Duration {
@@ -49,10 +49,9 @@ func timeToLive(o observed, state v1alpha1.JobState) *v1alpha1.Duration {
 	return o.workspace.Spec.Retention.Succeeded
 }
 
-// reap the Jobs, and with them pods and logs, whose time is over. Only what the
-// status that is stored tells of is safe to lose.
+// reap the Jobs, and with them pods and logs, whose time is over. Only what the stored
+// status reports is safe to lose.
 func reap(o observed, d *decision) {
-	d.reap = nil
 	if d.status.State.Final() && o.tick != nil {
 		d.reap = append(d.reap, *o.tick)
 	}
@@ -73,12 +72,12 @@ func reap(o observed, d *decision) {
 			d.reap = append(d.reap, *child)
 			continue
 		}
-		d.look(left)
+		d.recheck(left)
 	}
 }
 
-// accounted: the status tells how the Job's attempt ended, or has told so and kept
-// only later ones.
+// accounted reports whether the status says how the Job's attempt ended, or said so and
+// kept only later ones.
 func accounted(status *v1alpha1.WorkspaceJobStatus, child *batchv1.Job) bool {
 	at := slices.IndexFunc(status.Attempts, func(a v1alpha1.Attempt) bool { return a.Job == child.Name && a.JobUID == child.UID })
 	if at >= 0 {

@@ -11,14 +11,15 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/admission"
-	"github.com/openradius/workspace-jobs/controllers/conditions"
 	"github.com/openradius/workspace-jobs/controllers/continuation"
+	"github.com/openradius/workspace-jobs/controllers/report"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/controllers/workspace"
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
@@ -40,6 +41,7 @@ func TestMain(m *testing.M) { os.Exit(manager.Run(m)) }
 var operator struct {
 	reconciler *Reconciler
 	registry   *prometheus.Registry
+	events     events.EventRecorder
 }
 
 func setUp(ctx context.Context, mgr ctrl.Manager) error {
@@ -48,12 +50,13 @@ func setUp(ctx context.Context, mgr ctrl.Manager) error {
 	if err != nil {
 		return err
 	}
-	places := &admission.Cluster{Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Clock: clock.RealClock{}}
-	operator.reconciler = &Reconciler{
-		Queues: admission.New(places), Places: places,
-		Client: testenv.DyingClient(mgr.GetClient()), APIReader: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("workspace-jobs"),
-		Clock: clock.RealClock{}, Metrics: metrics, Limits: Limits{Pending: testPendingLimit, Parent: testParentLimit},
-	}
+	source := &admission.Cluster{Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Clock: clock.RealClock{}}
+	operator.events = mgr.GetEventRecorder("workspace-jobs")
+	dying := testenv.DyingClient(mgr.GetClient())
+	operator.reconciler = New(Options{
+		Client: dying, APIReader: mgr.GetAPIReader(), Reporter: report.New(dying, operator.events, clock.RealClock{}),
+		Clock: clock.RealClock{}, Metrics: metrics, Queues: admission.New(source), Limits: Limits{Pending: testPendingLimit, Parent: testParentLimit},
+	})
 	for _, index := range []func(context.Context, client.FieldIndexer) error{admission.Index, continuation.Index, runnerjob.Index, workspace.Index} {
 		if err := index(ctx, mgr.GetFieldIndexer()); err != nil {
 			return err
@@ -166,8 +169,8 @@ func (c *clusterT) waitFor(name string, state v1alpha1.JobState, reason string) 
 	var job *v1alpha1.WorkspaceJob
 	testenv.Eventually(c, fmt.Sprintf("%s is %s, %s", name, state, reason), func(context.Context) error {
 		job = c.get(name)
-		if job.Status.State != state || conditions.Reason(job.Status.Conditions) != reason || job.Status.ObservedGeneration != job.Generation {
-			return fmt.Errorf("%s, %s: %s", job.Status.State, conditions.Reason(job.Status.Conditions), job.Status.Message)
+		if job.Status.State != state || report.Reason(job.Status.Conditions) != reason || job.Status.ObservedGeneration != job.Generation {
+			return fmt.Errorf("%s, %s: %s", job.Status.State, report.Reason(job.Status.Conditions), job.Status.Message)
 		}
 		return nil
 	})

@@ -4,20 +4,13 @@ import (
 	"fmt"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
-	"github.com/openradius/workspace-jobs/controllers/conditions"
+	"github.com/openradius/workspace-jobs/controllers/report"
 )
-
-// notice is an event: what an operator should look at. A job that succeeds at once has
-// none, for its status tells it all and events flood etcd.
-type notice struct {
-	kind, reason, note string
-	// attempt names the Job that the event is about; "" if none. Two failed
-	// attempts would else be folded into one event.
-	attempt string
-}
 
 // measure is what the metrics learn from a transition.
 type measure struct {
@@ -27,49 +20,65 @@ type measure struct {
 	late    *time.Duration          // the same, by the schedule that made the run
 }
 
-// eventsOf tells what is worth an event between two statuses.
-func eventsOf(before, after *v1alpha1.WorkspaceJobStatus) []notice {
-	var events []notice
+// eventsOf lists what is worth an event between two statuses: what an operator should look
+// at. A job that succeeds at once has none, for its status says it all and events flood
+// etcd.
+func eventsOf(namespace string, before, after *v1alpha1.WorkspaceJobStatus) []report.Event {
+	var events []report.Event
 	if before.Run > 0 && after.Run > before.Run {
-		events = append(events, notice{kind: corev1.EventTypeNormal, reason: v1alpha1.ReasonRequeued, note: fmt.Sprintf("run %d begins", after.Run)})
+		events = append(events, report.Event{Type: corev1.EventTypeNormal, Reason: v1alpha1.ReasonRequeued, Note: fmt.Sprintf("run %d begins", after.Run)})
 	}
 	for _, attempt := range ended(before, after) {
-		if attempt.Outcome != v1alpha1.OutcomeSucceeded && attempt.Outcome != v1alpha1.OutcomeCancelled && attempt.Outcome != v1alpha1.OutcomeReplaced {
-			events = append(events, notice{
-				kind: corev1.EventTypeWarning, reason: v1alpha1.ReasonAttemptFailed, attempt: attempt.Job,
-				note: fmt.Sprintf("attempt %d %s", attempt.Number, describe(&attempt)),
+		switch attempt.Outcome {
+		case v1alpha1.OutcomeSucceeded, v1alpha1.OutcomeCancelled, v1alpha1.OutcomeReplaced:
+		default:
+			events = append(events, report.Event{
+				Type: corev1.EventTypeWarning, Reason: v1alpha1.ReasonAttemptFailed,
+				Note: fmt.Sprintf("attempt %d %s", attempt.Number, describe(&attempt)),
+				// Two failed attempts would otherwise be folded into one event.
+				Related: &batchv1.Job{
+					TypeMeta:   metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"},
+					ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: attempt.Job},
+				},
 			})
 		}
 	}
-	was, is := conditions.Reason(before.Conditions), conditions.Reason(after.Conditions)
-	if was == is && before.State == after.State {
-		return events
-	}
-	note := notice{kind: corev1.EventTypeWarning, reason: is, note: after.Message}
-	switch is {
-	case v1alpha1.ReasonPodPending, v1alpha1.ReasonNotInWorkspace, v1alpha1.ReasonNameTaken, v1alpha1.ReasonJobRefused,
-		v1alpha1.ReasonRetriesExhausted, v1alpha1.ReasonPermanentFailure, v1alpha1.ReasonInvalidArguments,
-		v1alpha1.ReasonSkipped, v1alpha1.ReasonRunQueueFull, v1alpha1.ReasonReplaced, v1alpha1.ReasonRecurringJobNotFound,
-		v1alpha1.ReasonParentEnded, v1alpha1.ReasonParentCycle:
-		return append(events, note)
-	case v1alpha1.ReasonParentMissing:
-		if after.State != v1alpha1.StateDeleted {
-			note.kind = corev1.EventTypeNormal
-		}
-		return append(events, note)
-	case v1alpha1.ReasonSucceeded:
-		if after.RunAttempts == 1 && after.Run == 1 {
-			return events
-		}
-		fallthrough
-	case v1alpha1.ReasonCancelled:
-		note.kind = corev1.EventTypeNormal
-		return append(events, note)
+	if kind := eventType(before, after); kind != "" {
+		events = append(events, report.Event{Type: kind, Reason: report.Reason(after.Conditions), Note: after.Message})
 	}
 	return events
 }
 
-// measuresOf tells what the metrics learn between two statuses of the job.
+// eventType of what the conditions say, or "" if it needs no event.
+func eventType(before, after *v1alpha1.WorkspaceJobStatus) string {
+	reason := report.Reason(after.Conditions)
+	if report.Reason(before.Conditions) == reason && before.State == after.State {
+		return ""
+	}
+	switch reason {
+	case v1alpha1.ReasonPodPending, v1alpha1.ReasonNotInWorkspace, v1alpha1.ReasonNameTaken, v1alpha1.ReasonJobRefused,
+		v1alpha1.ReasonRetriesExhausted, v1alpha1.ReasonPermanentFailure, v1alpha1.ReasonInvalidArguments,
+		v1alpha1.ReasonSkipped, v1alpha1.ReasonRunQueueFull, v1alpha1.ReasonReplaced, v1alpha1.ReasonRecurringJobNotFound,
+		v1alpha1.ReasonParentEnded, v1alpha1.ReasonParentCycle:
+		return corev1.EventTypeWarning
+	case v1alpha1.ReasonParentMissing:
+		if after.State == v1alpha1.StateDeleted {
+			return corev1.EventTypeWarning
+		}
+		return corev1.EventTypeNormal
+	case v1alpha1.ReasonSucceeded:
+		if after.RunAttempts == 1 && after.Run == 1 {
+			return ""
+		}
+		return corev1.EventTypeNormal
+	case v1alpha1.ReasonCancelled:
+		return corev1.EventTypeNormal
+	default:
+		return ""
+	}
+}
+
+// measuresOf lists what the metrics learn between two statuses of the job.
 func measuresOf(job *v1alpha1.WorkspaceJob, before, after *v1alpha1.WorkspaceJobStatus) []measure {
 	var measures []measure
 	started := after.StartedAt != nil && (before.StartedAt == nil || before.Run != after.Run)
@@ -91,7 +100,7 @@ func measuresOf(job *v1alpha1.WorkspaceJob, before, after *v1alpha1.WorkspaceJob
 	return measures
 }
 
-// ended are the attempts that ended between two statuses.
+// ended lists the attempts that ended between two statuses.
 func ended(before, after *v1alpha1.WorkspaceJobStatus) []v1alpha1.Attempt {
 	known := map[int32]bool{}
 	for _, attempt := range before.Attempts {

@@ -20,6 +20,7 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/continuation"
 	"github.com/openradius/workspace-jobs/controllers/job"
 	"github.com/openradius/workspace-jobs/controllers/recurring"
+	"github.com/openradius/workspace-jobs/controllers/report"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/controllers/workspace"
 )
@@ -89,12 +90,12 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, opts options) error {
 	if err != nil {
 		return fmt.Errorf("register the metrics: %w", err)
 	}
-	places := &admission.Cluster{Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Clock: clock.RealClock{}}
-	jobs := &job.Reconciler{
-		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder(v1alpha1.ManagedBy),
-		Clock: clock.RealClock{}, Metrics: measured,
-		Queues: admission.New(places), Places: places, Limits: opts.limits,
-	}
+	source := &admission.Cluster{Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Clock: clock.RealClock{}}
+	jobs := job.New(job.Options{
+		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(),
+		Reporter: report.New(mgr.GetClient(), mgr.GetEventRecorder(v1alpha1.ManagedBy), clock.RealClock{}),
+		Clock:    clock.RealClock{}, Metrics: measured, Queues: admission.New(source), Limits: opts.limits,
+	})
 	if err := jobs.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the WorkspaceJob controller: %w", err)
 	}

@@ -1,5 +1,5 @@
-// Package runnerjob makes the Kubernetes Jobs that run a workspace's runner image
-// and tells what became of them. It is pure: values in, values out.
+// Package runnerjob builds the Kubernetes Jobs that run a workspace's runner image, and
+// observes what became of them. [Build] and [Observe] are pure.
 package runnerjob
 
 import (
@@ -40,12 +40,12 @@ type Spec struct {
 	Env []corev1.EnvVar
 	// Resources instead of the workspace's; may be nil.
 	Resources *v1alpha1.Resources
-	// Timeout of the process; 0: none.
+	// Timeout of the process. 0 means none.
 	Timeout time.Duration
 }
 
-// Build returns the Job that runs spec in the workspace. One pod, one try: who
-// made the Job decides what follows a failure.
+// Build returns the Job that runs spec in the workspace. It has one pod and one try: the
+// controller that made the Job decides what follows a failure.
 //
 // The time limit is the pod's, not the Job's: a Job that runs out of time deletes
 // its pod, and the log and the termination message with it.
@@ -156,7 +156,7 @@ func volumesOf(ws *v1alpha1.Workspace) ([]corev1.Volume, []corev1.VolumeMount) {
 	return volumes, mounts
 }
 
-// resourcesOf: the job's, else the workspace's, else the LimitRange's.
+// resourcesOf returns the job's resources, else the workspace's, else the LimitRange's.
 func resourcesOf(ws *v1alpha1.Workspace, own *v1alpha1.Resources) corev1.ResourceRequirements {
 	chosen := own
 	if chosen == nil {

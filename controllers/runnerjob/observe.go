@@ -14,11 +14,11 @@ import (
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
-// Observation is what a Job and its pods tell of a run.
+// Observation is what a Job and its pods show of a run.
 type Observation struct {
-	// StartedAt is when the runner's process first started; nil before that.
+	// StartedAt is when the runner's process first started, or nil before that.
 	StartedAt *metav1.Time
-	// Waiting says why the pod can't start; "" if nothing says so.
+	// Waiting says why the pod can't start, or is "" if nothing says so.
 	Waiting string
 	// End is nil until the Job has finished.
 	End *End
@@ -35,11 +35,11 @@ type End struct {
 	Reason string
 	// Message is what the runner left; zero if it left nothing readable.
 	Message contract.Message
-	// Error is a text for a person; "" for a success.
+	// Error is a text for a person, and "" for a success.
 	Error string
 }
 
-// Observe tells what became of job, given the pods that it owns.
+// Observe returns what became of job, given the pods that it owns.
 func Observe(job *batchv1.Job, pods []corev1.Pod) Observation {
 	pods = slices.Clone(pods)
 	slices.SortFunc(pods, func(a, b corev1.Pod) int {
@@ -62,7 +62,7 @@ func Observe(job *batchv1.Job, pods []corev1.Pod) Observation {
 }
 
 // Finished returns the condition that ended the Job: Complete or Failed; nil
-// while it goes on.
+// while it is unfinished.
 func Finished(job *batchv1.Job) *batchv1.JobCondition {
 	for i := range job.Status.Conditions {
 		c := &job.Status.Conditions[i]
@@ -73,8 +73,8 @@ func Finished(job *batchv1.Job) *batchv1.JobCondition {
 	return nil
 }
 
-// Over returns the condition since which the Job runs nothing: the one that ended it
-// or, for a Job that was suspended, that; nil while it goes on.
+// Over returns the condition since which the Job runs nothing: the one that ended it or,
+// for a Job that was suspended, that one. It returns nil while the Job may run pods.
 func Over(job *batchv1.Job) *batchv1.JobCondition {
 	if finished := Finished(job); finished != nil || !stopped(job) {
 		return finished
@@ -83,8 +83,8 @@ func Over(job *batchv1.Job) *batchv1.JobCondition {
 	return &job.Status.Conditions[at]
 }
 
-// stopped: the Job was suspended, none of its pods is left running, and none has
-// ended that the Job controller has not counted yet: it may have succeeded.
+// stopped reports whether the Job was suspended, none of its pods is left running, and
+// none has ended that the Job controller has not counted yet: it may have succeeded.
 func stopped(job *batchv1.Job) bool {
 	uncounted := job.Status.UncountedTerminatedPods
 	return Suspended(job) && slices.ContainsFunc(job.Status.Conditions, saysSuspended) &&
@@ -100,8 +100,8 @@ func saysSuspended(c batchv1.JobCondition) bool {
 // Suspended reports whether the Job is told to run no pod.
 func Suspended(job *batchv1.Job) bool { return job.Spec.Suspend != nil && *job.Spec.Suspend }
 
-// EndSeen reports whether one of the pods tells how the runner's process ended. A
-// cache may hold a finished Job and not yet the end of its pod.
+// EndSeen reports whether one of the pods shows how the runner's process ended. A cache
+// may hold a finished Job and not yet the end of its pod.
 func EndSeen(pods []corev1.Pod) bool {
 	return slices.ContainsFunc(pods, func(pod corev1.Pod) bool { return terminatedOf(&pod) != nil })
 }
@@ -131,7 +131,7 @@ func endOf(condition *batchv1.JobCondition, pods []corev1.Pod) *End {
 	return end
 }
 
-// decisive is the newest pod that ended as the Job did; else the newest one.
+// decisive returns the newest pod that ended as the Job did, or else the newest one.
 func decisive(pods []corev1.Pod, succeeded bool) *corev1.Pod {
 	for i := len(pods) - 1; i >= 0; i-- {
 		if t := terminatedOf(&pods[i]); t != nil && (t.ExitCode == 0) == succeeded {
@@ -192,8 +192,8 @@ func startOf(pod *corev1.Pod) *metav1.Time {
 	}
 }
 
-// waitingOf is why the pod can't start, as Kubernetes tells it in the pod itself;
-// "" while it is only on its way.
+// waitingOf returns why the pod can't start, as the pod's own status says, or "" while it
+// is only on its way.
 func waitingOf(pod *corev1.Pod) string {
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Message != "" {

@@ -10,9 +10,8 @@ import (
 )
 
 // Trouble returns the newest warning that Kubernetes has about the objects, a Job and
-// then its pods: a quota that refuses the pod, a volume that can't be mounted. What a
-// pod's own status tells is not here; see [Observe]. It reads events, which the
-// cache does not hold.
+// then its pods: a quota that refuses the pod, a volume that can't be mounted. For what a
+// pod's own status says, see [Observe]. It reads events, which the cache does not hold.
 func Trouble(ctx context.Context, reader client.Reader, objects ...client.Object) (string, error) {
 	var newest *corev1.Event
 	for _, object := range objects {
@@ -40,7 +39,8 @@ func nameless(e *corev1.Event, job string) string {
 	return regexp.MustCompile(regexp.QuoteMeta(job)+`-[a-z0-9]{5}\b`).ReplaceAllString(e.Message, job+"-*")
 }
 
-// lastSeen: an event of the newer kind has no lastTimestamp until it is repeated.
+// lastSeen returns when an event was last seen, in seconds. An event of the newer kind has
+// no lastTimestamp until it is repeated.
 func lastSeen(e *corev1.Event) int64 {
 	at := e.CreationTimestamp.Unix()
 	if e.Series != nil {

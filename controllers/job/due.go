@@ -1,0 +1,87 @@
+package job
+
+import (
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+// due reports whether the next attempt's time has come, and says so if not.
+func due(o observed, d *decision) bool {
+	at := firstDue(o, &d.status)
+	reason, message := v1alpha1.ReasonScheduled, fmt.Sprintf("due at %s", stamp(at))
+	if d.status.RunAttempts > 0 && d.status.NextAttemptAt != nil {
+		at, reason, message = d.status.NextAttemptAt.Time, v1alpha1.ReasonRetryScheduled, d.status.Message
+	}
+	if !o.now.Before(at) {
+		return true
+	}
+	d.recheck(at.Sub(o.now))
+	d.status.NextAttemptAt = new(metav1.NewTime(at))
+	enter(&d.status, v1alpha1.StateScheduled, reason, message, o.now)
+	return false
+}
+
+// firstDue is when a run's first attempt is due: a requeued run when it was asked for, a
+// scheduled one as its schedule says, a continuation when its last parent has finished. A
+// time that had passed when the job was created counts as its creation.
+func firstDue(o observed, status *v1alpha1.WorkspaceJobStatus) time.Time {
+	if status.Run > 1 {
+		if again := o.job.Spec.RequeueAt; again != nil && again.Time.Before(o.now) {
+			return again.Time
+		}
+		return o.now.Truncate(time.Second)
+	}
+	due := o.job.CreationTimestamp.Time
+	if at, ok := o.job.ScheduledAt(); ok && at.Before(due) {
+		due = at
+	}
+	for _, p := range status.Parents {
+		if p.FinishedAt.After(due) {
+			due = p.FinishedAt.Time
+		}
+	}
+	if delay := o.job.Spec.Delay; delay != nil {
+		due = due.Add(delay.Duration)
+	}
+	if at := o.job.Spec.RunAt; at != nil && at.After(due) {
+		due = at.Time
+	}
+	return due
+}
+
+// requeue starts another run of a finished job whose requeueAt has come, and reports
+// whether it did. If not, the job stays as it is or, after its time, is removed.
+func requeue(o observed, d *decision) bool {
+	if d.status.FinishedAt == nil {
+		d.status.FinishedAt = new(metav1.NewTime(o.now))
+	}
+	spec, finished := o.job.Spec, d.status.FinishedAt
+	// The status keeps whole seconds: a run that is asked for at 8.1 s and ends at 8.9 s has
+	// finished at 8, which is not before it was asked for.
+	if again := spec.RequeueAt; again != nil && !spec.Cancelled && finished.Time.Before(again.Truncate(time.Second)) {
+		if o.now.Before(again.Time) {
+			d.recheck(again.Sub(o.now))
+			return false
+		}
+		newRun(&d.status, d.status.Run+1)
+		return true
+	}
+	expire(o, d)
+	return false
+}
+
+// newRun clears what belonged to the run before; its attempts stay as history.
+func newRun(status *v1alpha1.WorkspaceJobStatus, run int32) {
+	status.Run = run
+	status.RunAttempts = 0
+	status.State = ""
+	status.EnqueuedAt, status.StartedAt, status.FinishedAt, status.NextAttemptAt = nil, nil, nil, nil
+	status.Result = nil
+	status.Parents = nil
+}
+
+func stamp(at time.Time) string { return at.UTC().Format(time.RFC3339) }

@@ -1,0 +1,117 @@
+package job
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/admission"
+	"github.com/openradius/workspace-jobs/controllers/report"
+)
+
+// slotRetry is how soon it is checked again whether what keeps a slot has gone.
+const slotRetry = time.Second
+
+// queueing is where a job is in its workspace's queue.
+type queueing int
+
+const (
+	// unknown: the queue was not told anything in this reconcile.
+	unknown queueing = iota
+	// outside: it wants no slot.
+	outside
+	// waiting: it wants a slot for its next attempt, or has one.
+	waiting
+	// running: its attempt is under way.
+	running
+)
+
+func (q queueing) String() string {
+	return [...]string{"unknown", "outside", "waiting", "running"}[q]
+}
+
+// entryOf is how the job asks for a slot.
+func entryOf(o observed, d *decision) admission.Entry {
+	asking := *o.job
+	asking.Status = d.status
+	return admission.EntryOf(&asking, o.recurring)
+}
+
+// awaitSlot decides what the queue's answer means for the attempt.
+func awaitSlot(o observed, d *decision, next v1alpha1.Attempt) {
+	switch slot := o.slot; {
+	case slot == nil:
+		keepReported(o, d)
+	case slot.Rejected:
+		finish(d, v1alpha1.StateDeleted, slot.Reason, rejectedMessage(slot), o.now)
+	case slot.Admitted:
+		d.start = &next
+		enter(&d.status, v1alpha1.StateEnqueued, v1alpha1.ReasonEnqueued, fmt.Sprintf("attempt %d has a slot and starts", next.Number), o.now)
+	case slot.Reason == "":
+		d.recheck(slot.After)
+		keepReported(o, d)
+	case slot.Unchanged && stillWaits(o, d) && report.Reason(o.job.Status.Conditions) == slot.Reason:
+		d.recheck(slot.After)
+		d.status = *o.job.Status.DeepCopy()
+	default:
+		d.recheck(slot.After)
+		enter(&d.status, v1alpha1.StateEnqueued, slot.Reason, waitMessage(o, slot), o.now)
+	}
+}
+
+// keepReported leaves the status of a job that waits already as it is while the queue
+// can't say more: after a restart of the operator ten thousand jobs may wait.
+func keepReported(o observed, d *decision) {
+	if stillWaits(o, d) {
+		d.status = *o.job.Status.DeepCopy()
+		return
+	}
+	enter(&d.status, v1alpha1.StateEnqueued, v1alpha1.ReasonQueued, fmt.Sprintf("waits for an answer of queue %s", d.status.Queue), o.now)
+}
+
+// stillWaits reports whether the status says, about this generation, that the job waits
+// for its next attempt. It is not written each time that the queue moves.
+func stillWaits(o observed, d *decision) bool {
+	reported := &o.job.Status
+	return reported.ObservedGeneration == o.job.Generation && reported.State == v1alpha1.StateEnqueued &&
+		reported.UnderWay() == nil && reported.Run == d.status.Run && reported.RunAttempts == d.status.RunAttempts
+}
+
+func waitMessage(o observed, slot *admission.Answer) string {
+	queue := v1alpha1.QueueName(o.workspace.Name)
+	switch slot.Reason {
+	case v1alpha1.ReasonQueueSuspended:
+		return fmt.Sprintf("queue %s is suspended (spec.suspend of Workspace %q); %s", queue, o.workspace.Name, before(slot.Before))
+	case v1alpha1.ReasonConcurrencyKeyBusy:
+		return fmt.Sprintf("another job with concurrencyKey %q is processing; %s in queue %s", report.Clip(o.template().ConcurrencyKey, maxKey), before(slot.Before), queue)
+	case v1alpha1.ReasonEarlierRunActive:
+		return fmt.Sprintf("waits until run %q of the same recurring job has finished", slot.By)
+	default:
+		return fmt.Sprintf("queue %s processes at most %d jobs at once; %s", queue, o.workspace.Limit(), before(slot.Before))
+	}
+}
+
+// maxKey is how much of a concurrencyKey a message quotes, in bytes.
+const maxKey = 100
+
+func before(n int) string {
+	switch n {
+	case 0:
+		return "no job is before it"
+	case 1:
+		return "1 job is before it"
+	default:
+		return fmt.Sprintf("%d jobs are before it", n)
+	}
+}
+
+func rejectedMessage(slot *admission.Answer) string {
+	if slot.Reason == v1alpha1.ReasonRunQueueFull {
+		return fmt.Sprintf("%d runs of the same recurring job wait already for run %q (concurrencyPolicy Queue)", v1alpha1.MaxQueuedRuns, slot.By)
+	}
+	return fmt.Sprintf("run %q of the same recurring job has not finished (concurrencyPolicy Forbid)", slot.By)
+}
+
+func replacedMessage(by string) string {
+	return fmt.Sprintf("run %q of the same recurring job takes its place (concurrencyPolicy Replace)", by)
+}

@@ -1,0 +1,90 @@
+package job
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/runner/contract"
+)
+
+// Defaults of the API, for objects that were made before their schema had them.
+const (
+	defaultRetryLimit = 10
+	defaultMinDelay   = 15 * time.Second
+	defaultMaxDelay   = 2 * time.Hour
+	defaultFactor     = 2
+)
+
+// longestWait is how far a runner may put off its next attempt: what a tenant's
+// code asks for must not overflow a date.
+const longestWait = 365 * 24 * time.Hour
+
+// afterAttempt decides what follows the attempt that has just ended.
+func afterAttempt(o observed, d *decision, last *v1alpha1.Attempt) {
+	at := last.FinishedAt.Time
+	ended := fmt.Sprintf("attempt %d %s", last.Number, describe(last))
+	switch {
+	case last.Outcome == v1alpha1.OutcomeSucceeded:
+		if o.seen.End != nil {
+			d.status.Result = resultOf(o.seen.End.Message.Result)
+		}
+		finish(d, v1alpha1.StateSucceeded, v1alpha1.ReasonSucceeded, ended, at)
+	case last.Outcome == v1alpha1.OutcomeCancelled || o.job.Spec.Cancelled:
+		finish(d, v1alpha1.StateDeleted, v1alpha1.ReasonCancelled, ended, at)
+	case last.Outcome == v1alpha1.OutcomeReplaced:
+		finish(d, v1alpha1.StateDeleted, v1alpha1.ReasonReplaced, ended, at)
+	case last.Outcome == v1alpha1.OutcomePermanentFailure:
+		finish(d, v1alpha1.StateFailed, permanentReason(last), ended, at)
+	case d.status.RunAttempts > retryLimit(o):
+		finish(d, v1alpha1.StateFailed, v1alpha1.ReasonRetriesExhausted, fmt.Sprintf("%s; no attempt is left after %d", ended, d.status.RunAttempts), at)
+	case last.Number >= maxNumber:
+		finish(d, v1alpha1.StateFailed, v1alpha1.ReasonRetriesExhausted, fmt.Sprintf("%s; the object has used up its %d attempt numbers: create another WorkspaceJob", ended, maxNumber), at)
+	default:
+		next := metav1.NewTime(at.Add(retryDelay(o, d.status.RunAttempts)).Round(time.Second))
+		d.status.NextAttemptAt = &next
+		enter(&d.status, v1alpha1.StateScheduled, v1alpha1.ReasonRetryScheduled, fmt.Sprintf("%s; retry %d of %d is due at %s", ended, d.status.RunAttempts, retryLimit(o), stamp(next.Time)), o.now)
+	}
+}
+
+func permanentReason(last *v1alpha1.Attempt) string {
+	if last.ExitCode != nil && *last.ExitCode == contract.ExitUsage {
+		return v1alpha1.ReasonInvalidArguments
+	}
+	return v1alpha1.ReasonPermanentFailure
+}
+
+func retryLimit(o observed) int32 {
+	if retry := o.template().Retry; retry != nil && retry.Limit != nil {
+		return *retry.Limit
+	}
+	return defaultRetryLimit
+}
+
+// retryDelay returns the delay before the attempt that follows so many failed ones: what
+// the runner asked for, or else minDelay·factor^(failed-1), at most maxDelay.
+func retryDelay(o observed, failed int32) time.Duration {
+	if end := o.seen.End; end != nil && end.ExitCode != nil && *end.ExitCode == contract.ExitLater {
+		if asked, ok := end.Message.Delay(); ok {
+			return min(asked, longestWait)
+		}
+	}
+	low, high, factor := float64(defaultMinDelay), float64(defaultMaxDelay), float64(defaultFactor)
+	if retry := o.template().Retry; retry != nil {
+		if retry.MinDelay != nil {
+			low = float64(retry.MinDelay.Duration)
+		}
+		if retry.MaxDelay != nil {
+			high = float64(retry.MaxDelay.Duration)
+		}
+		if retry.Factor != nil {
+			factor = float64(*retry.Factor)
+		}
+	}
+	// 0 times infinity would be no number.
+	growth := min(math.Pow(factor, float64(failed-1)), math.MaxInt64)
+	return time.Duration(min(low*growth, high))
+}

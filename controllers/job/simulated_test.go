@@ -1,0 +1,237 @@
+package job
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/runnerjob"
+	"github.com/openradius/workspace-jobs/hack/env/world"
+)
+
+// This file is what the others do in the simulation: users, the Job controller, the
+// kubelet, and the judge of what must never happen.
+
+func metaOf(name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: "workspace-acme", Name: name}
+}
+
+// disturb does something to the world, or nothing.
+func (s *simulation) disturb(number int) {
+	jobs := world.All[*v1alpha1.WorkspaceJob](s.w)
+	random := s.w.Rand
+	some := func(percent int) bool { return random.IntN(100) < percent }
+	pick := func() *v1alpha1.WorkspaceJob { return jobs[random.IntN(len(jobs))] }
+	switch action := random.IntN(10); {
+	case action < 3:
+		s.submit(number)
+	case action < 6:
+		s.play()
+	case action == 6:
+		s.w.Collect()
+	case action == 7 && len(jobs) > 0 && some(30):
+		s.w.Remove(pick())
+	case action == 7 && len(jobs) > 0 && some(30):
+		s.w.Change(pick(), func(job client.Object) {
+			spec := &job.(*v1alpha1.WorkspaceJob).Spec //nolint:errcheck,forcetypeassert // it is one
+			spec.Cancelled = true
+		})
+	case action == 8 && some(15):
+		s.limit(int32(1 + random.IntN(4)))
+	case action == 9:
+		s.w.Sleep(time.Duration(random.IntN(3)) * time.Second)
+		for name := range s.later {
+			s.work[name] = true
+		}
+		clear(s.later)
+	}
+}
+
+// submit a WorkspaceJob that is due now.
+func (s *simulation) submit(number int) {
+	name := fmt.Sprintf("job-%03d", number)
+	job := &v1alpha1.WorkspaceJob{ObjectMeta: metaOf(name), Status: v1alpha1.WorkspaceJobStatus{ObservedGeneration: -1}}
+	job.Spec.JobTemplate = template()
+	job.Spec.JobTemplate.Priority = new(int32(s.w.Rand.IntN(3)))
+	switch s.w.Rand.IntN(4) {
+	case 0:
+		job.Spec.ConcurrencyKey = fmt.Sprintf("key-%d", s.w.Rand.IntN(2))
+	case 1:
+		job.Spec.JobTemplate = v1alpha1.JobTemplate{}
+		job.Spec.RecurringJobRef = &v1alpha1.RecurringJobRef{Name: "series-" + string(policies[s.w.Rand.IntN(len(policies))])}
+	}
+	s.stubborn[name] = s.w.Rand.IntN(15) == 0
+	world.Add(s.w, job)
+}
+
+// limit what the workspace processes at once.
+func (s *simulation) limit(n int32) {
+	s.w.Change(world.All[*v1alpha1.Workspace](s.w)[0], func(object client.Object) {
+		if ws, ok := object.(*v1alpha1.Workspace); ok {
+			ws.Spec.Concurrency = &n
+		}
+	})
+	for _, change := range s.w.HearAll("Workspace") {
+		s.wake(s.r.jobsOfWorkspace(s.Context(), change.New))
+	}
+}
+
+// play the Job controller and the kubelet: one thing happens. It reports whether there was
+// one to do.
+func (s *simulation) play() bool {
+	var possible []func()
+	jobs := world.All[*batchv1.Job](s.w)
+	pods := world.All[*corev1.Pod](s.w)
+	for _, job := range jobs {
+		at := slices.IndexFunc(pods, func(pod *corev1.Pod) bool { return metav1.IsControlledBy(pod, job) })
+		switch {
+		case runnerjob.Over(job) != nil:
+		case at < 0 && runnerjob.Suspended(job):
+			possible = append(possible, func() { s.condition(job, batchv1.JobSuspended) })
+		case at < 0:
+			possible = append(possible, func() { s.pod(job) })
+		case pods[at].Status.Phase == corev1.PodSucceeded:
+			possible = append(possible, func() { s.condition(job, batchv1.JobComplete) })
+		case podEnded(pods[at]):
+			possible = append(possible, func() { s.condition(job, batchv1.JobFailed) })
+		}
+	}
+	for _, pod := range pods {
+		switch {
+		case podEnded(pod) && pod.DeletionTimestamp != nil && !s.unfinished(jobs, pod):
+			possible = append(possible, func() { s.w.Remove(pod) })
+		case podEnded(pod):
+		case pod.Status.Phase == corev1.PodPending && pod.DeletionTimestamp == nil:
+			possible = append(possible, func() { s.phase(pod, corev1.PodRunning) })
+		default:
+			possible = append(possible, func() { s.end(pod) })
+		}
+	}
+	if len(possible) == 0 {
+		return false
+	}
+	possible[s.w.Rand.IntN(len(possible))]()
+	return true
+}
+
+// unfinished reports whether the pod's Job has not counted its end.
+func (s *simulation) unfinished(jobs []*batchv1.Job, pod *corev1.Pod) bool {
+	return slices.ContainsFunc(jobs, func(job *batchv1.Job) bool { return metav1.IsControlledBy(pod, job) && runnerjob.Over(job) == nil })
+}
+
+func podEnded(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
+
+func (s *simulation) condition(job *batchv1.Job, kind batchv1.JobConditionType) {
+	s.w.Change(job, func(object client.Object) {
+		if job, ok := object.(*batchv1.Job); ok {
+			job.Status.Conditions = append(job.Status.Conditions, batchv1.JobCondition{
+				Type: kind, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(s.w.Clock.Now()),
+			})
+		}
+	})
+}
+
+func (s *simulation) pod(job *batchv1.Job) {
+	meta := *job.Spec.Template.ObjectMeta.DeepCopy()
+	meta.Namespace, meta.Name = job.Namespace, job.Name+"-pod"
+	meta.Labels[batchv1.JobNameLabel], meta.Labels[batchv1.ControllerUidLabel] = job.Name, string(job.UID)
+	meta.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(job, batchv1.SchemeGroupVersion.WithKind("Job"))}
+	world.Add(s.w, &corev1.Pod{ObjectMeta: meta, Status: corev1.PodStatus{Phase: corev1.PodPending}})
+}
+
+func (s *simulation) phase(pod *corev1.Pod, phase corev1.PodPhase) {
+	s.w.Change(pod, func(object client.Object) {
+		if pod, ok := object.(*corev1.Pod); ok {
+			now := metav1.NewTime(s.w.Clock.Now())
+			pod.Status.Phase = phase
+			state := corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: now}}
+			if phase != corev1.PodRunning {
+				state = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{StartedAt: now, FinishedAt: now}}
+			}
+			if phase == corev1.PodFailed {
+				state.Terminated.ExitCode = 1
+			}
+			pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: v1alpha1.RunnerContainer, State: state}}
+		}
+	})
+}
+
+// end a pod: one in three fails.
+func (s *simulation) end(pod *corev1.Pod) {
+	if s.w.Rand.IntN(3) == 0 {
+		s.phase(pod, corev1.PodFailed)
+		return
+	}
+	s.phase(pod, corev1.PodSucceeded)
+}
+
+// created judges an attempt's Job when the API server has just taken it.
+func (s *simulation) created(object client.Object) {
+	job, ok := object.(*batchv1.Job)
+	if !ok {
+		return
+	}
+	name, attemptKey := job.Labels[v1alpha1.LabelJob], job.Annotations[v1alpha1.AnnotationConcurrencyKey]
+	if id := job.Annotations[v1alpha1.AnnotationJobUID] + "/" + job.Name; s.attempts[id] {
+		s.Errorf("%s runs a second time", job.Name)
+	} else {
+		s.attempts[id] = true
+	}
+	others := s.processing(job)
+	if other, ok := others[name]; ok {
+		s.Errorf("%s starts, and %s has not stopped", job.Name, other)
+	}
+	others[name] = job.Name
+	// The limit that the operator knows; it may not have heard of a lower one.
+	if limit := world.AllCached[*v1alpha1.Workspace](s.w)[0].Limit(); len(others) > int(limit) {
+		s.Errorf("%s starts as number %d, and the limit is %d", job.Name, len(others), limit)
+	}
+	for _, other := range world.All[*batchv1.Job](s.w) {
+		if attemptKey != "" && other.UID != job.UID && others[other.Labels[v1alpha1.LabelJob]] == other.Name && other.Annotations[v1alpha1.AnnotationConcurrencyKey] == attemptKey {
+			s.Errorf("%s starts, and %s with the same key %q is processing", job.Name, other.Name, attemptKey)
+		}
+	}
+	s.judgeSeries(job)
+}
+
+// processing are the names of Jobs that have not finished, or whose pods have not, by
+// WorkspaceJob.
+func (s *simulation) processing(but *batchv1.Job) map[string]string {
+	names := map[string]string{}
+	for _, job := range world.All[*batchv1.Job](s.w) {
+		if job.UID != but.UID && runnerjob.Over(job) == nil {
+			names[job.Labels[v1alpha1.LabelJob]] = job.Name
+		}
+	}
+	for _, pod := range world.All[*corev1.Pod](s.w) {
+		if !podEnded(pod) {
+			names[pod.Labels[v1alpha1.LabelJob]] = pod.Labels[batchv1.JobNameLabel]
+		}
+	}
+	return names
+}
+
+// judgeSeries: no two runs of a series whose policy forbids it.
+func (s *simulation) judgeSeries(job *batchv1.Job) {
+	own, ok := world.Get[*v1alpha1.WorkspaceJob](s.w, client.ObjectKey{Namespace: job.Namespace, Name: job.Labels[v1alpha1.LabelJob]})
+	if !ok || own.Series() == "" || own.Series() == "series-"+string(v1alpha1.PolicyAllow) || own.Status.RunAttempts > 0 {
+		return
+	}
+	for _, other := range world.All[*v1alpha1.WorkspaceJob](s.w) {
+		if other.Name == own.Name || other.Series() != own.Series() || other.Status.State.Final() {
+			continue
+		}
+		_, started := world.Get[*batchv1.Job](s.w, client.ObjectKey{Namespace: job.Namespace, Name: other.AttemptName(other.Status.NextNumber())})
+		if started || other.Status.RunAttempts > 0 {
+			s.Errorf("%s starts, and the run %s of %s is unfinished", job.Name, other.Name, own.Series())
+		}
+	}
+}

@@ -1,0 +1,282 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/admission"
+	"github.com/openradius/workspace-jobs/controllers/continuation"
+	"github.com/openradius/workspace-jobs/controllers/report"
+	"github.com/openradius/workspace-jobs/controllers/runnerjob"
+	"github.com/openradius/workspace-jobs/controllers/workspace"
+	"github.com/openradius/workspace-jobs/hack/env/world"
+)
+
+// TestWhatMustNeverHappen runs the real reconciler and the real queues in a simulated
+// world, in which every watch lags and the operator dies at any write. What must never
+// happen: more at once than the limit, two of a concurrencyKey, two runs of a series whose
+// policy forbids it, an attempt beside another one of its job, an attempt that runs twice,
+// a status that lies; and a job that could run and is forgotten.
+func TestWhatMustNeverHappen(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(200) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			s := simulate(t, seed)
+			for number := range 150 {
+				s.disturb(number)
+				for range s.w.Rand.IntN(4) {
+					s.hear(kinds[s.w.Rand.IntN(len(kinds))])
+				}
+				for range s.w.Rand.IntN(4) {
+					s.step()
+				}
+			}
+			s.comeToRest()
+			s.judge()
+		})
+	}
+}
+
+// kinds that the operator watches and that lag. A Workspace and a recurring job do not.
+var kinds = []string{"WorkspaceJob", "Job", "Pod"}
+
+// simulation of one namespace.
+type simulation struct {
+	*testing.T
+	w *world.World
+	r *Reconciler
+	// work is what to reconcile; later is what comes again by itself, soon.
+	work, later map[string]bool
+	// stubborn jobs are refused by the API server, always.
+	stubborn map[string]bool
+	// attempts are the names of all Jobs that there ever were.
+	attempts map[string]bool
+	// mortal operators die at some writes.
+	mortal bool
+}
+
+func simulate(t *testing.T, seed uint64) *simulation {
+	t.Helper()
+	s := &simulation{
+		T: t, w: world.New(seed, born), stubborn: map[string]bool{}, attempts: map[string]bool{}, mortal: true,
+	}
+	for _, index := range []func(context.Context, client.FieldIndexer) error{admission.Index, continuation.Index, runnerjob.Index, workspace.Index} {
+		if err := index(t.Context(), s.w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ws := readyWorkspace()
+	ws.Generation, ws.Status.Conditions[0].ObservedGeneration = 1, 1
+	ws.Spec.Concurrency = new(int32(3))
+	world.Add(s.w, ws)
+	for _, policy := range policies {
+		world.Add(s.w, &v1alpha1.WorkspaceRecurringJob{
+			ObjectMeta: metaOf("series-" + string(policy)),
+			Spec:       v1alpha1.WorkspaceRecurringJobSpec{ConcurrencyPolicy: policy, Template: template()},
+		})
+	}
+	s.restart()
+	return s
+}
+
+var policies = []v1alpha1.ConcurrencyPolicy{v1alpha1.PolicyForbid, v1alpha1.PolicyAllow, v1alpha1.PolicyReplace, v1alpha1.PolicyQueue}
+
+// template of a job that is tried three times, at once.
+func template() v1alpha1.JobTemplate {
+	job := makeJob().retry(2)
+	job.Spec.Retry.MinDelay.Duration, job.Spec.Retry.MaxDelay.Duration = 0, 0
+	return job.Spec.JobTemplate
+}
+
+// restart the operator as a new process, which reconciles all that its cache has.
+func (s *simulation) restart() {
+	s.w.Restart()
+	s.w.HearAll("Workspace")
+	s.w.HearAll("WorkspaceRecurringJob")
+	c := s.w.Client()
+	c.Dies = func() bool { return s.mortal && s.w.Rand.IntN(50) == 0 }
+	c.Refuse, c.Created = s.refuse, s.created
+	metrics, err := NewMetrics(prometheus.NewRegistry(), c, s.w.Clock)
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.r = New(Options{
+		Client: c, APIReader: s.w.Live(), Reporter: report.New(c, &events.FakeRecorder{}, s.w.Clock), Clock: s.w.Clock, Metrics: metrics,
+		Queues: admission.New(&admission.Cluster{Client: c, APIReader: s.w.Live(), Clock: s.w.Clock}),
+		Limits: Limits{Pending: time.Hour, Parent: time.Hour},
+	})
+	s.work, s.later = map[string]bool{}, map[string]bool{}
+	for _, job := range world.AllCached[*v1alpha1.WorkspaceJob](s.w) {
+		s.work[job.Name] = true
+	}
+	for _, child := range world.AllCached[*batchv1.Job](s.w) {
+		s.wake(jobOfChild(s.Context(), child))
+	}
+}
+
+func (s *simulation) refuse(object client.Object) error {
+	if s.stubborn[object.GetLabels()[v1alpha1.LabelJob]] {
+		return apierrors.NewForbidden(schema.GroupResource{Resource: "jobs"}, object.GetName(), errors.New("exceeded quota"))
+	}
+	return nil
+}
+
+// hear of a change: whoever the real watch wakes is woken.
+func (s *simulation) hear(kind string) bool {
+	change, ok := s.w.Hear(kind)
+	if !ok && len(s.w.Unheard) > 0 {
+		change, s.w.Unheard, ok = s.w.Unheard[0], s.w.Unheard[1:], true
+	}
+	if !ok {
+		return false
+	}
+	s.wakeFor(change)
+	return true
+}
+
+func (s *simulation) wakeFor(change world.Change) {
+	object := change.New
+	if object == nil {
+		object = change.Old
+	}
+	if object == nil {
+		return // It came and went before the cache heard of it.
+	}
+	if change.Kind != "WorkspaceJob" {
+		s.wake(jobOfChild(s.Context(), object))
+		return
+	}
+	s.work[object.GetName()] = true
+	relatives, queue := s.r.onRelatives(), &woken{work: s.work}
+	switch {
+	case change.Old == nil:
+		relatives.Create(s.Context(), event.CreateEvent{Object: change.New}, queue)
+	case change.New == nil:
+		relatives.Delete(s.Context(), event.DeleteEvent{Object: change.Old}, queue)
+	default:
+		relatives.Update(s.Context(), event.UpdateEvent{ObjectOld: change.Old, ObjectNew: change.New}, queue)
+	}
+}
+
+// woken is the part of a work queue that watches use.
+type woken struct {
+	requests
+	work map[string]bool
+}
+
+func (q *woken) Add(request reconcile.Request) { q.work[request.Name] = true }
+
+func (s *simulation) wake(requests []reconcile.Request) {
+	for _, request := range requests {
+		s.work[request.Name] = true
+	}
+}
+
+// step reconciles one job.
+func (s *simulation) step() bool {
+	names := slices.Sorted(maps.Keys(s.work))
+	if len(names) == 0 {
+		return false
+	}
+	name := names[s.w.Rand.IntN(len(names))]
+	delete(s.work, name)
+	s.w.Restless = true
+	result, err := s.r.Reconcile(s.Context(), ctrl.Request{NamespacedName: key(name)})
+	s.w.Restless = false
+	if errors.Is(err, world.ErrDied) {
+		s.restart()
+		return true
+	}
+	if err != nil {
+		s.Errorf("reconcile %s: %v", name, err)
+	}
+	// What waits for longer waits for a change: nothing may be forgotten without one.
+	if result.RequeueAfter > 0 && result.RequeueAfter <= report.Soon {
+		s.later[name] = true
+	}
+	for len(s.r.turns) > 0 {
+		turn := <-s.r.turns
+		s.work[turn.Object.Name] = true
+	}
+	return true
+}
+
+func key(name string) types.NamespacedName {
+	return types.NamespacedName{Namespace: "workspace-acme", Name: name}
+}
+
+// comeToRest lets the operator hear of everything and die no more, and ends what runs.
+func (s *simulation) comeToRest() {
+	s.mortal = false
+	for rounds, moved := 0, true; moved; rounds++ {
+		if rounds > 100_000 {
+			s.Fatal("it does not come to rest")
+		}
+		moved = false
+		for _, kind := range kinds {
+			moved = s.hear(kind) || moved
+		}
+		moved = s.step() || moved
+		if !moved && len(s.later) > 0 {
+			s.w.Sleep(time.Second)
+			maps.Copy(s.work, s.later)
+			clear(s.later)
+			moved = true
+		}
+		moved = moved || s.play() || s.w.Collect()
+	}
+}
+
+// judge what is left.
+func (s *simulation) judge() {
+	for _, job := range world.All[*v1alpha1.WorkspaceJob](s.w) {
+		if !job.Status.State.Final() {
+			if !s.stubborn[job.Name] && !s.behindStubborn(job) {
+				s.Errorf("%s is forgotten: %s, %s", job.Name, job.Status.State, job.Status.Message)
+			}
+			continue
+		}
+		succeeded := false
+		for _, child := range world.All[*batchv1.Job](s.w) {
+			end := runnerjob.Finished(child)
+			succeeded = succeeded || belongs(child, job) && end != nil && end.Type == batchv1.JobComplete
+		}
+		if succeeded != (job.Status.State == v1alpha1.StateSucceeded) {
+			s.Errorf("%s is %s, and an attempt has succeeded: %t", job.Name, job.Status.State, succeeded)
+		}
+	}
+	for _, pod := range world.All[*corev1.Pod](s.w) {
+		if !podEnded(pod) {
+			s.Errorf("pod %s is left running", pod.Name)
+		}
+	}
+}
+
+// behindStubborn reports whether its series waits for a run that can never start.
+func (s *simulation) behindStubborn(job *v1alpha1.WorkspaceJob) bool {
+	for _, other := range world.All[*v1alpha1.WorkspaceJob](s.w) {
+		if job.Series() != "" && other.Series() == job.Series() && s.stubborn[other.Name] && !other.Status.State.Final() {
+			return true
+		}
+	}
+	return false
+}

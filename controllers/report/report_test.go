@@ -1,0 +1,140 @@
+package report
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/env/world"
+)
+
+var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// reporting is a Reporter in a world with one job.
+type reporting struct {
+	*Reporter
+	w      *world.World
+	client *world.Client
+	events chan string
+	job    *v1alpha1.WorkspaceJob
+}
+
+func newReporting(t *testing.T) *reporting {
+	t.Helper()
+	r := &reporting{w: world.New(1, now), events: make(chan string, 10)}
+	r.client = r.w.Client()
+	r.Reporter = New(r.client, &events.FakeRecorder{Events: r.events}, r.w.Clock)
+	r.job = world.Add(r.w, &v1alpha1.WorkspaceJob{ObjectMeta: metav1.ObjectMeta{Namespace: "acme", Name: "job"}})
+	return r
+}
+
+// change to a status that says the text.
+func (r *reporting) change(text string, counted *int) Change {
+	after := r.job.DeepCopy()
+	after.Status.Message = text
+	return Change{
+		Before: r.job, After: after, Count: func() { *counted++ },
+		Events: []Event{{Type: "Normal", Reason: "Told", Note: text}},
+	}
+}
+
+func TestEventsAndMetricsFollowTheStatus(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		prepare func(*reporting)
+		text    string
+		written bool
+	}{
+		"a change":  {func(*reporting) {}, "news", true},
+		"no change": {func(*reporting) {}, "", false},
+		"somebody wrote in between": {func(r *reporting) {
+			r.w.Change(r.job, func(o client.Object) { o.SetLabels(map[string]string{"a": "b"}) })
+		}, "news", false},
+		"the object is gone":            {func(r *reporting) { r.w.Remove(r.job) }, "news", false},
+		"the operator dies before that": {func(r *reporting) { r.client.Dies = func() bool { return true } }, "news", false},
+	} {
+		r, counted := newReporting(t), 0
+		c.prepare(r)
+		err := r.Report(t.Context(), r.change(c.text, &counted))
+		if (err == nil) != (c.written || c.text == "") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if told := len(r.events); (told == 1) != c.written || (counted == 1) != c.written {
+			t.Errorf("%s: %d events, counted %d times", name, told, counted)
+		}
+		if r.Behind(r.job) != c.written {
+			t.Errorf("%s: the job as it was before is believed: %t", name, c.written)
+		}
+	}
+}
+
+func TestNotesAndMessagesAreClipped(t *testing.T) {
+	t.Parallel()
+	r, counted := newReporting(t), 0
+	long := strings.Repeat("é", 5000)
+	change := r.change("news", &counted)
+	change.Events[0].Note = long
+	if err := r.Report(t.Context(), change); err != nil {
+		t.Fatal(err)
+	}
+	if note := <-r.events; len(note) > MaxNote+len("Normal Told ") {
+		t.Errorf("a note of %d bytes", len(note))
+	}
+	var list []metav1.Condition
+	Conditions{List: &list, Generation: 1, Now: now}.Summarize(Finding{Phase: Stalled, Reason: "Why", Message: long})
+	for _, c := range list {
+		if len(c.Message) > MaxMessage {
+			t.Errorf("%s has a message of %d bytes", c.Type, len(c.Message))
+		}
+	}
+}
+
+func TestConditionsFollowThePhase(t *testing.T) {
+	t.Parallel()
+	var list []metav1.Condition
+	for phase, want := range map[Phase]string{
+		Ready:       "True - -",
+		Progressing: "False True -",
+		Stalled:     "False - True",
+	} {
+		Conditions{List: &list, Generation: 3, Now: now}.Summarize(Finding{Phase: phase, Reason: "Why", Message: "so"})
+		var got []string
+		for _, kind := range []string{"Ready", "Reconciling", "Stalled"} {
+			value := "-"
+			if c := meta.FindStatusCondition(list, kind); c != nil {
+				value = string(c.Status)
+				if c.ObservedGeneration != 3 {
+					t.Errorf("%s is about generation %d", kind, c.ObservedGeneration)
+				}
+			}
+			got = append(got, value)
+		}
+		if text := strings.Join(got, " "); text != want {
+			t.Errorf("phase %d: Ready, Reconciling, Stalled are %s, want %s", phase, text, want)
+		}
+	}
+}
+
+func TestErrorsAreSorted(t *testing.T) {
+	t.Parallel()
+	r, counted := newReporting(t), 0
+	r.w.Remove(r.job)
+	gone := r.Report(t.Context(), r.change("news", &counted))
+	if result, err := Result(fmt.Errorf("on the way: %w", gone)); err != nil || result.RequeueAfter != Soon {
+		t.Errorf("an object that is gone: %v, %v", result, err)
+	}
+	if result, err := Result(nil); err != nil || result.RequeueAfter != 0 {
+		t.Errorf("no error: %v, %v", result, err)
+	}
+	if _, err := Result(errors.New("connection refused")); err == nil {
+		t.Error("an error that is worth a retry is swallowed")
+	}
+}
