@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"os"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -34,9 +35,9 @@ func TestJobsCannotReachAnotherTenantsDatabase(t *testing.T) {
 		"extension": `CREATE EXTENSION dblink`,
 		"schema":    `CREATE SCHEMA "border-b"`,
 	} {
-		a.start(a.makeSQL(name, insertEffect, attempt).retries(0))
+		a.start(a.makeSQL(name, insertEffect, attempt).Retries(0, time.Second))
 	}
-	a.start(a.makeSQL("allowed", insertEffect, `SET ROLE "border-a"`, `CREATE TABLE own (n int)`).retries(0))
+	a.start(a.makeSQL("allowed", insertEffect, `SET ROLE "border-a"`, `CREATE TABLE own (n int)`).Retries(0, time.Second))
 	for _, name := range []string{"become", "password", "terminate", "program", "file", "extension", "schema"} {
 		ended := a.waitFinal(name, v1alpha1.StateFailed)
 		wantWords(t, "the message of "+name, ended.Status.Message, "[42501]")

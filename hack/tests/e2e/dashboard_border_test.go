@@ -18,8 +18,8 @@ const hidden = "veiled"
 // tenant.
 func lookOverTheBorder(t *testing.T, d dashboard) {
 	other := newTenantWithEffects(t, hidden)
-	other.start(other.makeSQL(hidden+"-job", insertEffect).key(hidden + "-key"))
-	if err := create(t.Context(), shared.client, other.makeRecurring(hidden+"-recurring", "@yearly", insertEffect)); err != nil {
+	other.start(other.makeSQL(hidden+"-job", insertEffect).ConcurrencyKey(hidden + "-key"))
+	if err := shared.client.Create(t.Context(), other.makeRecurring(hidden+"-recurring", "@yearly", insertEffect)); err != nil {
 		t.Fatal(err)
 	}
 	other.waitFinal(hidden+"-job", v1alpha1.StateSucceeded)

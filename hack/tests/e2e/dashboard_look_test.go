@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
 const longName = "a-long-name-of-a-job-that-is-as-long-as-a-name-may-be-58ch"
@@ -23,13 +24,11 @@ func TestHowPagesLook(t *testing.T) {
 	tn.exec("CREATE TABLE radacct (id bigserial PRIMARY KEY, acctstoptime timestamptz)")
 	tn.exec("INSERT INTO radacct (acctstoptime) SELECT now() - interval '400 days' FROM generate_series(1, 1284)")
 	barrier := tn.closeBarrier()
-	tn.start(tn.makeJob("close-stale-sessions", "data-cleanup").args(map[string]any{"table": "radacct", "column": "acctstoptime", "olderThan": "365d"}))
-	tn.start(tn.makeSQL(longName, "SELECT * FROM radacct_archive_of_the_year_before_last").retries(0).after("close-stale-sessions"))
+	tn.start(tn.makeJob("close-stale-sessions", "data-cleanup").ArgsOf(map[string]any{"table": "radacct", "column": "acctstoptime", "olderThan": "365d"}))
+	tn.start(tn.makeSQL(longName, "SELECT * FROM radacct_archive_of_the_year_before_last").Retries(0, time.Second).After("close-stale-sessions"))
 	tn.start(tn.makeSQL("backfill-2026-02", "SELECT 'begun'", passBarrier))
-	tn.start(tn.makeSQL("report-of-tomorrow", "SELECT 1").delay(24 * time.Hour))
-	retried := tn.makeSQL("report-monthly-7xk2p", "SELECT 1/0").retries(5)
-	retried.Spec.Retry.MinDelay = &v1alpha1.Duration{Duration: time.Hour}
-	tn.start(retried)
+	tn.start(tn.makeSQL("report-of-tomorrow", "SELECT 1").Delay(24 * time.Hour))
+	retried := tn.start(tn.makeSQL("report-monthly-7xk2p", "SELECT 1/0").Retries(5, time.Hour))
 	barrier.waitFor(1)
 	tn.waitFinal(longName, v1alpha1.StateFailed)
 	tn.waitState(retried.Name, v1alpha1.StateScheduled)
@@ -87,7 +86,7 @@ func (tn *tenant) makeHistory() {
 		n := int32((i*37+11)%23) + 3
 		hours = append(hours, v1alpha1.HourCount{Hour: metav1.NewTime(now.Add(-time.Duration(i) * time.Hour)), Succeeded: n, Failed: n / 9})
 	}
-	eventually(tn.t, "the history is there", func(ctx context.Context) error {
+	testenv.Eventually(tn.t, "the history is there", func(ctx context.Context) error {
 		ws, err := tn.get(ctx)
 		if err != nil {
 			return err

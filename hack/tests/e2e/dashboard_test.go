@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -52,9 +53,9 @@ func TestTheDashboardInABrowser(t *testing.T) {
 // watchAJob watches a job from the queue to its end, with its log, without reloading the page.
 func watchAJob(t *testing.T, d dashboard) {
 	barrier := d.tn.closeBarrier()
-	d.tn.start(d.tn.makeSQL("before", passBarrier).key("watched"))
+	d.tn.start(d.tn.makeSQL("before", passBarrier).ConcurrencyKey("watched"))
 	barrier.waitFor(1)
-	d.tn.start(d.tn.makeSQL("watched", "SELECT 'begun'", passBarrier, insertEffect).key("watched"))
+	d.tn.start(d.tn.makeSQL("watched", "SELECT 'begun'", passBarrier, insertEffect).ConcurrencyKey("watched"))
 	b := d.as(t, d.editor)
 	b.Open("/hangfire/dash-own/jobs/watched")
 	b.See(".head .state", "Enqueued")
@@ -84,7 +85,7 @@ func watchAJob(t *testing.T, d dashboard) {
 
 // requeueAFailedJob requeues a failed job once what it needs exists.
 func requeueAFailedJob(t *testing.T, d dashboard) {
-	d.tn.start(d.tn.makeSQL("again", "INSERT INTO made_later DEFAULT VALUES").retries(0))
+	d.tn.start(d.tn.makeSQL("again", "INSERT INTO made_later DEFAULT VALUES").Retries(0, time.Second))
 	d.tn.waitFinal("again", v1alpha1.StateFailed)
 	b := d.as(t, d.editor)
 	b.Open("/hangfire/dash-own/jobs/again")
@@ -101,7 +102,7 @@ func requeueAFailedJob(t *testing.T, d dashboard) {
 
 func deleteMany(t *testing.T, d dashboard) {
 	for i := range 7 {
-		d.tn.start(d.tn.makeSQL(fmt.Sprintf("mass-%d", i), "SELECT 1").key("mass"))
+		d.tn.start(d.tn.makeSQL(fmt.Sprintf("mass-%d", i), "SELECT 1").ConcurrencyKey("mass"))
 	}
 	for i := range 7 {
 		d.tn.waitFinal(fmt.Sprintf("mass-%d", i), v1alpha1.StateSucceeded)
@@ -113,7 +114,7 @@ func deleteMany(t *testing.T, d dashboard) {
 	b.See("[data-selected]", "1 selected")
 	b.Mark()
 	// What is selected stays so when the list is drawn again.
-	d.tn.start(d.tn.makeSQL("mass-7", "SELECT 1").key("mass"))
+	d.tn.start(d.tn.makeSQL("mass-7", "SELECT 1").ConcurrencyKey("mass"))
 	b.See("main", "mass-7")
 	checked := browser.Eval[bool](b, `document.querySelector("#select-mass-3").checked`)
 	if !checked || !b.Marked() {
@@ -127,7 +128,7 @@ func deleteMany(t *testing.T, d dashboard) {
 	picture(b, "confirm")
 	b.Press("button.danger")
 	b.See(".notice", "8 jobs were deleted.")
-	eventually(t, "they are gone", func(ctx context.Context) error {
+	testenv.Eventually(t, "they are gone", func(ctx context.Context) error {
 		for i := range 8 {
 			if _, err := d.tn.job(ctx, fmt.Sprintf("mass-%d", i)); wantNotFound(err) != nil {
 				return fmt.Errorf("mass-%d: %w", i, wantNotFound(err))
@@ -143,7 +144,7 @@ func useARecurringJob(t *testing.T, d dashboard) {
 	d.tn.exec("CREATE TABLE triggered (at timestamptz NOT NULL DEFAULT now())")
 	nightly := d.tn.makeRecurring("nightly-cleanup", "H 2 * * *", "INSERT INTO triggered DEFAULT VALUES")
 	nightly.Spec.TimeZone = "Asia/Kolkata"
-	if err := create(t.Context(), shared.client, nightly); err != nil {
+	if err := shared.client.Create(t.Context(), nightly); err != nil {
 		t.Fatal(err)
 	}
 	b := d.as(t, d.editor)
@@ -187,7 +188,7 @@ func useARecurringJob(t *testing.T, d dashboard) {
 	b.See("main", "Remove the recurring job nightly-cleanup?")
 	b.Press("button.danger")
 	b.See(".notice", "The recurring job was removed.")
-	eventually(t, "it is gone", func(ctx context.Context) error {
+	testenv.Eventually(t, "it is gone", func(ctx context.Context) error {
 		return wantNotFound(shared.client.Get(ctx, keyOf(nightly), &v1alpha1.WorkspaceRecurringJob{}))
 	})
 }
@@ -195,7 +196,7 @@ func useARecurringJob(t *testing.T, d dashboard) {
 // wantCronJob waits until the CronJob has a schedule, and is suspended or not.
 func (tn *tenant) wantCronJob(name, schedule string, suspended bool) {
 	tn.t.Helper()
-	eventually(tn.t, "the CronJob "+name, func(ctx context.Context) error {
+	testenv.Eventually(tn.t, "the CronJob "+name, func(ctx context.Context) error {
 		found, err := shared.clientset.BatchV1().CronJobs(tn.namespace).Get(ctx, name, metav1.GetOptions{})
 		if err == nil && (found.Spec.Schedule != schedule || *found.Spec.Suspend != suspended) {
 			err = fmt.Errorf("it is %q, suspended: %t", found.Spec.Schedule, *found.Spec.Suspend)
@@ -239,8 +240,8 @@ func endASession(t *testing.T, d dashboard) {
 }
 
 func lookAsViewer(t *testing.T, d dashboard) {
-	d.tn.start(d.tn.makeSQL("only-seen", "SELECT 1/0").retries(0))
-	if err := create(t.Context(), shared.client, d.tn.makeRecurring("only-seen", "@yearly", "SELECT 1")); err != nil {
+	d.tn.start(d.tn.makeSQL("only-seen", "SELECT 1/0").Retries(0, time.Second))
+	if err := shared.client.Create(t.Context(), d.tn.makeRecurring("only-seen", "@yearly", "SELECT 1")); err != nil {
 		t.Fatal(err)
 	}
 	d.tn.waitFinal("only-seen", v1alpha1.StateFailed)
@@ -259,7 +260,7 @@ func lookAsViewer(t *testing.T, d dashboard) {
 }
 
 func useTheKeyboard(t *testing.T, d dashboard) {
-	d.tn.start(d.tn.makeSQL("by-keyboard", "SELECT 1").key("keyboard"))
+	d.tn.start(d.tn.makeSQL("by-keyboard", "SELECT 1").ConcurrencyKey("keyboard"))
 	d.tn.waitFinal("by-keyboard", v1alpha1.StateSucceeded)
 	b := d.as(t, d.editor)
 	b.Open("/hangfire/dash-own/jobs?key=keyboard")
@@ -280,7 +281,7 @@ func useTheKeyboard(t *testing.T, d dashboard) {
 		t.Fatalf("the focus is on %q, outline %s", focused, outlined)
 	}
 	// It stays there when the list is drawn again.
-	d.tn.start(d.tn.makeSQL("by-keyboard-2", "SELECT 1").key("keyboard"))
+	d.tn.start(d.tn.makeSQL("by-keyboard-2", "SELECT 1").ConcurrencyKey("keyboard"))
 	b.See("main", "by-keyboard-2")
 	if focused := browser.Eval[string](b, focus); focused != "open-by-keyboard" {
 		t.Errorf("the focus went to %q", focused)
@@ -291,7 +292,7 @@ func useTheKeyboard(t *testing.T, d dashboard) {
 
 // search searches by name, part of a name, handler and key.
 func search(t *testing.T, d dashboard) {
-	d.tn.start(d.tn.makeSQL("searched-for", "SELECT 1").key("search/1"))
+	d.tn.start(d.tn.makeSQL("searched-for", "SELECT 1").ConcurrencyKey("search/1"))
 	d.tn.waitFinal("searched-for", v1alpha1.StateSucceeded)
 	b := d.as(t, d.editor)
 	for _, asked := range []struct{ by, text, heading string }{

@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/env/objects"
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
@@ -33,8 +34,8 @@ const createRadacct = `
 const countClosed = `SELECT count(*) FROM radacct WHERE acctstoptime IS NOT NULL`
 
 // closeSessions returns a job for the examples' handler.
-func (tn *tenant) closeSessions(name, idle string) *jobWrapper {
-	return tn.makeJob(name, "close-sessions").args(map[string]any{"idle": idle})
+func (tn *tenant) closeSessions(name, idle string) *objects.WorkspaceJobBuilder {
+	return tn.makeJob(name, "close-sessions").ArgsOf(map[string]any{"idle": idle})
 }
 
 // wantClosed checks that the job closed the two sessions in one statement.
@@ -206,11 +207,11 @@ func TestPythonExampleNotifiesAReceiver(t *testing.T) {
 		w.Header().Set("Retry-After", "1")
 		w.WriteHeader(answers[len(keys)-1])
 	})
-	tn.start(tn.makeJob("notify", "notify").args(map[string]any{"url": url}))
+	tn.start(tn.makeJob("notify", "notify").ArgsOf(map[string]any{"url": url}))
 	job := tn.waitFinal("notify", v1alpha1.StateSucceeded)
 	wantAttempts(t, job, v1alpha1.OutcomeFailed, v1alpha1.OutcomeSucceeded)
 	wantWords(t, "the attempt's error", job.Status.Attempts[0].Error, "the receiver answered 503")
-	tn.start(tn.makeJob("refused", "notify").args(map[string]any{"url": url}))
+	tn.start(tn.makeJob("refused", "notify").ArgsOf(map[string]any{"url": url}))
 	job = tn.waitFinal("refused", v1alpha1.StateFailed)
 	wantAttempts(t, job, v1alpha1.OutcomePermanentFailure)
 	wantFailure(t, job, contract.ExitPermanent, "the receiver answered 404")

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
 // TestAPipelineAppliesTheSamplesOverAndOver checks that applying the samples again changes
@@ -32,7 +33,7 @@ func TestAPipelineAppliesTheSamplesOverAndOver(t *testing.T) {
 	}
 	apply()
 	var applied map[string]string
-	eventually(t, "the operator has seen all of them", func(ctx context.Context) error {
+	testenv.Eventually(t, "the operator has seen all of them", func(ctx context.Context) error {
 		var err error
 		applied, err = tn.generations(ctx)
 		return err

@@ -48,7 +48,7 @@ func TestCompromisedRunnerSpoilsNoStatus(t *testing.T) {
 			t.Parallel()
 			own := *tn
 			own.t = t
-			own.start(own.makeJob(test.name, "leave").retries(0).args(map[string]any{
+			own.start(own.makeJob(test.name, "leave").Retries(0, time.Second).ArgsOf(map[string]any{
 				"message": []byte(test.message), "times": test.times, "exit": test.exit,
 			}))
 			job := own.waitFinal(test.name, test.want)
@@ -64,7 +64,7 @@ func TestCompromisedRunnerPutsOffNoLongerThanAYear(t *testing.T) {
 	t.Parallel()
 	tn := newIntruder(t, "intruded-later")
 	for name, delay := range map[string]string{"longest": "2562047h", "negative": "-24h", "no-delay": "soon\u001b[2J"} {
-		tn.start(tn.makeJob(name, "leave").retries(1).args(map[string]any{
+		tn.start(tn.makeJob(name, "leave").Retries(1, time.Second).ArgsOf(map[string]any{
 			"message": []byte(`{"retryAfter":"` + delay + `"}`), "exit": contract.ExitLater,
 		}))
 		job := tn.waitJob(name, "has been attempted", func(job *v1alpha1.WorkspaceJob) bool {
@@ -89,7 +89,7 @@ func TestCompromisedRunnerLogsNothingToTheOperator(t *testing.T) {
 	tn := newIntruder(t, "intruded-log")
 	forged := `{"time":"2026-01-01T00:00:00Z","level":"ERROR","msg":"forged","workspace":"bystander"}`
 	log := []byte("\n\xff\xfe not UTF-8\n\x1b[2J\x1b]0;title\x07 escapes\n" + forged + "\n2026-01-01T00:00:00.0Z stdout F forged by the kubelet\nno end")
-	tn.start(tn.makeJob("log", "leave").retries(0).args(map[string]any{
+	tn.start(tn.makeJob("log", "leave").Retries(0, time.Second).ArgsOf(map[string]any{
 		"line": 1 << 20, "log": log, "message": []byte(`{"result":{"rows":1}}`),
 	}))
 	tn.wantClean(tn.waitFinal("log", v1alpha1.StateSucceeded))

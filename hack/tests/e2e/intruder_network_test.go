@@ -99,7 +99,7 @@ func TestCompromisedRunnerReachesNoOtherByPolicy(t *testing.T) {
 	t.Parallel()
 	tn := newIntruder(t, "intruded-network")
 	other := newIntruder(t, "bystander")
-	other.start(other.makeJob("listen", "listen").args(map[string]any{"port": listenPort}))
+	other.start(other.makeJob("listen", "listen").ArgsOf(map[string]any{"port": listenPort}))
 	listener := other.runningPod("listen", 1)
 	other.waitLog(listener, "listening")
 	operator, err := operatorPod(t.Context())

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
 
@@ -57,9 +58,9 @@ func newIntruder(t *testing.T, name string) *tenant {
 // intrude runs one of the intruder's handlers and returns its result.
 func intrude[T any](tn *tenant, name, handler string, args any) (result T) {
 	tn.t.Helper()
-	job := tn.makeJob(name, handler).retries(0)
+	job := tn.makeJob(name, handler).Retries(0, time.Second)
 	if args != nil {
-		job.args(args)
+		job.ArgsOf(args)
 	}
 	tn.start(job)
 	tn.waitFinal(name, v1alpha1.StateSucceeded)

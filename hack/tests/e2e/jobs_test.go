@@ -2,97 +2,39 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/env/objects"
+	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-// jobWrapper builds a WorkspaceJob.
-type jobWrapper struct{ v1alpha1.WorkspaceJob }
-
 // makeJob returns a job of the tenant that is retried once, at once.
-func (tn *tenant) makeJob(name, handler string) *jobWrapper {
-	limit := int32(1)
-	w := &jobWrapper{v1alpha1.WorkspaceJob{
-		ObjectMeta: metav1.ObjectMeta{Namespace: tn.namespace, Name: name},
-		Spec:       v1alpha1.WorkspaceJobSpec{JobTemplate: v1alpha1.JobTemplate{Handler: handler}},
-	}}
-	w.Spec.Retry = &v1alpha1.RetryPolicy{Limit: &limit, MinDelay: &v1alpha1.Duration{Duration: time.Second}}
-	return w
+func (tn *tenant) makeJob(name, handler string) *objects.WorkspaceJobBuilder {
+	return objects.MakeWorkspaceJob(name).In(tn.namespace).Handler(handler).Retries(1, time.Second)
 }
 
 // makeSQL returns a job that runs statements in one transaction.
-func (tn *tenant) makeSQL(name string, statements ...string) *jobWrapper {
-	return tn.makeJob(name, "sql").args(map[string]any{"statements": statements})
+func (tn *tenant) makeSQL(name string, statements ...string) *objects.WorkspaceJobBuilder {
+	return tn.makeJob(name, "sql").ArgsOf(map[string]any{"statements": statements})
 }
-
-func (w *jobWrapper) args(args any) *jobWrapper {
-	raw, err := json.Marshal(args)
-	if err != nil {
-		panic(err)
-	}
-	w.Spec.Args = &apiextensionsv1.JSON{Raw: raw}
-	return w
-}
-
-func (w *jobWrapper) retries(limit int32) *jobWrapper {
-	w.Spec.Retry.Limit = &limit
-	return w
-}
-
-func (w *jobWrapper) timeout(limit time.Duration) *jobWrapper {
-	w.Spec.Timeout = &v1alpha1.Duration{Duration: limit}
-	return w
-}
-
-func (w *jobWrapper) key(key string) *jobWrapper {
-	w.Spec.ConcurrencyKey = key
-	return w
-}
-
-func (w *jobWrapper) delay(delay time.Duration) *jobWrapper {
-	w.Spec.Delay = &v1alpha1.Duration{Duration: delay}
-	return w
-}
-
-func (w *jobWrapper) ttl(ttl time.Duration) *jobWrapper {
-	w.Spec.TTLAfterFinished = &v1alpha1.Duration{Duration: ttl}
-	return w
-}
-
-func (w *jobWrapper) cpu(quantity string) *jobWrapper {
-	w.Spec.Resources = &v1alpha1.Resources{Requests: resources(corev1.ResourceCPU, quantity)}
-	return w
-}
-
-func (w *jobWrapper) obj() *v1alpha1.WorkspaceJob { return &w.WorkspaceJob }
 
 // start creates the job.
-func (tn *tenant) start(w *jobWrapper) *v1alpha1.WorkspaceJob {
+func (tn *tenant) start(b *objects.WorkspaceJobBuilder) *v1alpha1.WorkspaceJob {
 	tn.t.Helper()
-	job := w.obj()
-	if err := create(tn.t.Context(), shared.client, job); err != nil {
+	job := b.Obj()
+	if err := shared.client.Create(tn.t.Context(), job); err != nil {
 		tn.t.Fatal(err)
 	}
 	return job
-}
-
-// create creates an object, and tries again when the API server answers with a conflict, as
-// it may while other objects are counted against the same quota.
-func create(ctx context.Context, c client.Client, object client.Object) error {
-	return retry.RetryOnConflict(retry.DefaultBackoff, func() error { return c.Create(ctx, object) })
 }
 
 func (tn *tenant) job(ctx context.Context, name string) (*v1alpha1.WorkspaceJob, error) {
@@ -104,7 +46,7 @@ func (tn *tenant) job(ctx context.Context, name string) (*v1alpha1.WorkspaceJob,
 func (tn *tenant) waitJob(name, what string, wanted func(*v1alpha1.WorkspaceJob) bool) *v1alpha1.WorkspaceJob {
 	tn.t.Helper()
 	var found *v1alpha1.WorkspaceJob
-	eventually(tn.t, fmt.Sprintf("WorkspaceJob %q: %s", name, what), func(ctx context.Context) error {
+	testenv.Eventually(tn.t, fmt.Sprintf("WorkspaceJob %q: %s", name, what), func(ctx context.Context) error {
 		job, err := tn.job(ctx, name)
 		if err != nil {
 			return err

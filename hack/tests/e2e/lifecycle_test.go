@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/env/testenv"
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
@@ -30,7 +31,7 @@ func TestCancelStopsThePodAndRollsBack(t *testing.T) {
 	barrier.waitFor(0)
 	barrier.lift()
 	tn.wantEffects(0)
-	eventually(t, "the pod has stopped", func(ctx context.Context) error {
+	testenv.Eventually(t, "the pod has stopped", func(ctx context.Context) error {
 		var now corev1.Pod
 		err := shared.client.Get(ctx, keyOf(pod), &now)
 		if apierrors.IsNotFound(err) {
@@ -95,7 +96,8 @@ func TestRequeueRunsOnceMoreForEachTime(t *testing.T) {
 func TestTimeoutEndsTheAttemptAndKeepsItsLog(t *testing.T) {
 	t.Parallel()
 	tn := newTenantWithEffects(t, "timeout")
-	tn.start(tn.makeSQL("slow", insertEffect, "SELECT pg_sleep(3600)").timeout(3 * time.Second).retries(0))
+	// Time enough to get to the statement that lasts, on any machine.
+	tn.start(tn.makeSQL("slow", insertEffect, "SELECT pg_sleep(3600)").Timeout(20*time.Second).Retries(0, time.Second))
 	job := tn.waitFinal("slow", v1alpha1.StateFailed)
 	wantAttempts(t, job, v1alpha1.OutcomeTimedOut)
 	if code := job.Status.Attempts[0].ExitCode; code == nil || *code != contract.ExitTimeout {
@@ -112,8 +114,8 @@ func TestTimeoutEndsTheAttemptAndKeepsItsLog(t *testing.T) {
 func TestTTLAfterFinishedRemovesTheJob(t *testing.T) {
 	t.Parallel()
 	tn := newTenantWithEffects(t, "ttl")
-	tn.start(tn.makeSQL("add", insertEffect).ttl(time.Second))
-	eventually(t, "the job and its Jobs are gone", func(ctx context.Context) error {
+	tn.start(tn.makeSQL("add", insertEffect).TTL(time.Second))
+	testenv.Eventually(t, "the job and its Jobs are gone", func(ctx context.Context) error {
 		job, err := tn.job(ctx, "add")
 		if !apierrors.IsNotFound(err) {
 			return fmt.Errorf("%s: %w", job.Status.State, err)
@@ -131,7 +133,7 @@ func TestDrainedNodeCostsNoAttempt(t *testing.T) {
 	t.Parallel()
 	tn := newTenantWithEffects(t, "drain")
 	barrier := tn.closeBarrier()
-	tn.start(tn.makeSQL("add", insertEffect, passBarrier).retries(0))
+	tn.start(tn.makeSQL("add", insertEffect, passBarrier).Retries(0, time.Second))
 	barrier.waitFor(1)
 	first := tn.runningPod("add", 1)
 	// This is what `kubectl drain` does to each pod of a node.

@@ -46,7 +46,7 @@ func TestOnceInEffectWhenTheRunnerIsKilledBetweenABatchAndTheNext(t *testing.T) 
 	t.Parallel()
 	tn, held := newTenantBehind(t, "killed-after-commit", func(tn *tenant) *proxy { return tn.holdAnswer(statement(insertEffect)) })
 	// This is the first of two transactions, so the run continues after it.
-	tn.start(tn.makeJob("add", "sql").args(map[string]any{"statements": []string{insertEffect, "SELECT 1"}, "transaction": "each"}))
+	tn.start(tn.makeJob("add", "sql").ArgsOf(map[string]any{"statements": []string{insertEffect, "SELECT 1"}, "transaction": "each"}))
 	held.waitHeld(tn)
 	tn.wantEffects(1)
 	signalPod(t, tn.runningPod("add", 1), syscall.SIGKILL)

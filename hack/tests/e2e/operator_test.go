@@ -17,6 +17,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
+	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
 // TestOnceInEffectWhenTheOperatorIsKilledBetweenJobAndStatus is not parallel, since other
@@ -25,7 +26,7 @@ func TestOnceInEffectWhenTheOperatorIsKilledBetweenJobAndStatus(t *testing.T) {
 	tn := newTenantWithEffects(t, "operator-killed")
 	lift := tn.denyStatusWrites("add")
 	tn.start(tn.makeSQL("add", insertEffect))
-	eventually(t, "the attempt's Job is complete", func(ctx context.Context) error {
+	testenv.Eventually(t, "the attempt's Job is complete", func(ctx context.Context) error {
 		jobs, err := tn.batchJobs(ctx, "add")
 		if err != nil {
 			return err
@@ -75,7 +76,7 @@ func killOperator(t *testing.T) {
 	}
 	restarts := pod.Status.ContainerStatuses[0].RestartCount
 	signalPod(t, pod, syscall.SIGKILL)
-	eventually(t, "the operator is back", func(ctx context.Context) error {
+	testenv.Eventually(t, "the operator is back", func(ctx context.Context) error {
 		pod, err := operatorPod(ctx)
 		if err != nil {
 			return err
@@ -140,12 +141,12 @@ func (tn *tenant) denyStatusWrites(name string) (lift func()) {
 	tn.t.Cleanup(lift)
 
 	// The API server enforces a policy some time after its creation.
-	probe := tn.makeSQL(canary, "SELECT 1").delay(1000 * pollLimit).obj()
-	if err := create(tn.t.Context(), shared.client, probe); err != nil {
+	probe := tn.makeSQL(canary, "SELECT 1").Delay(1000 * testenv.PollLimit).Obj()
+	if err := shared.client.Create(tn.t.Context(), probe); err != nil {
 		tn.t.Fatal(err)
 	}
 	operator := asUser(tn.t, operatorUser)
-	eventually(tn.t, "the policy is in force", func(ctx context.Context) error {
+	testenv.Eventually(tn.t, "the policy is in force", func(ctx context.Context) error {
 		patch := client.RawPatch("application/merge-patch+json", []byte(`{"status": {"message": "probe"}}`))
 		err := operator.Status().Patch(ctx, probe.DeepCopy(), patch, client.DryRunAll)
 		if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) {
@@ -165,7 +166,7 @@ func asUser(t *testing.T, user string, groups ...string) client.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return testenv.RetryCreate(c)
 }
 
 // asKubernetes returns a client whose user the admission policies allow to write the

@@ -11,36 +11,30 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// reportLimit is how long it may take until the operator reports a pod that can't start.
-const reportLimit = time.Minute
-
 func TestMissingImageIsTold(t *testing.T) {
 	t.Parallel()
 	tn := newDatabase(t, "no-image")
 	tn.adoptable()
 	tn.giveSecret(tn.url)
-	ws := tn.create(func(ws *v1alpha1.Workspace) { ws.Spec.Runner.Image = "localhost/workspace-jobs/missing:dev" })
+	tn.create(func(ws *v1alpha1.Workspace) { ws.Spec.Runner.Image = "localhost/workspace-jobs/missing:dev" })
 	condition := tn.waitCondition(v1alpha1.ConditionDatabaseReady, func(c metav1.Condition) bool {
 		return c.Reason == v1alpha1.ReasonMigrationPending
 	})
 	wantWords(t, "the condition", condition.Message, "localhost/workspace-jobs/missing:dev", "Image")
-	if took := time.Since(ws.CreationTimestamp.Time); took > reportLimit {
-		t.Errorf("it was reported after %s", took)
-	}
 }
 
 func TestUsedUpQuotaIsTold(t *testing.T) {
 	t.Parallel()
 	// One pod, for the migration. It no longer counts once it has ended.
 	tn := newTenant(t, "no-quota", func(ws *v1alpha1.Workspace) { ws.Spec.Quota = resources(corev1.ResourceRequestsCPU, "100m") })
-	tn.start(tn.makeSQL("big", "SELECT 1").cpu("200m"))
+	tn.start(tn.makeSQL("big", "SELECT 1").Requests(resources(corev1.ResourceCPU, "200m")))
 	tn.wantReported("big", "exceeded quota", "requests.cpu")
 }
 
 func TestPodThatNoNodeTakesIsToldAndFailsTheAttempt(t *testing.T) {
 	t.Parallel()
 	tn := newTenant(t, "no-node", func(ws *v1alpha1.Workspace) { ws.Spec.Quota = resources(corev1.ResourceRequestsCPU, "2k") })
-	tn.start(tn.makeSQL("huge", "SELECT 1").cpu("1k").retries(0))
+	tn.start(tn.makeSQL("huge", "SELECT 1").Requests(resources(corev1.ResourceCPU, "1k")).Retries(0, time.Second))
 	tn.wantReported("huge", "no node takes its pod", "Insufficient cpu")
 
 	job := tn.waitFinal("huge", v1alpha1.StateFailed)
@@ -51,16 +45,13 @@ func TestPodThatNoNodeTakesIsToldAndFailsTheAttempt(t *testing.T) {
 	}
 }
 
-// wantReported checks that the job reports within a minute why its pod does not start.
+// wantReported waits until the job reports why its pod does not start.
 func (tn *tenant) wantReported(name string, words ...string) {
 	tn.t.Helper()
 	job := tn.waitJob(name, "its pod is reported", func(job *v1alpha1.WorkspaceJob) bool {
 		return readyOf(job).Reason == v1alpha1.ReasonPodPending && strings.Contains(job.Status.Message, words[0])
 	})
 	wantWords(tn.t, "the message", job.Status.Message, words...)
-	if took := time.Since(job.CreationTimestamp.Time); took > reportLimit {
-		tn.t.Errorf("it was reported after %s", took)
-	}
 	if job.Status.State != v1alpha1.StateEnqueued {
 		tn.t.Errorf("the state is %s", job.Status.State)
 	}

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
 func resources(name corev1.ResourceName, quantity string) corev1.ResourceList {
@@ -29,7 +30,7 @@ func resources(name corev1.ResourceName, quantity string) corev1.ResourceList {
 func (tn *tenant) runningPod(name string, attempt int) *corev1.Pod {
 	tn.t.Helper()
 	var found *corev1.Pod
-	eventually(tn.t, fmt.Sprintf("a running pod of %q, attempt %d", name, attempt), func(ctx context.Context) error {
+	testenv.Eventually(tn.t, fmt.Sprintf("a running pod of %q, attempt %d", name, attempt), func(ctx context.Context) error {
 		var pods corev1.PodList
 		if err := shared.client.List(ctx, &pods, client.InNamespace(tn.namespace), client.MatchingLabels{
 			v1alpha1.LabelJob: name, v1alpha1.LabelAttempt: strconv.Itoa(attempt),
@@ -109,10 +110,10 @@ func (tn *tenant) twin(pod *corev1.Pod) *corev1.Pod {
 		delete(twin.Labels, label)
 	}
 	twin.Spec.NodeName = ""
-	if err := create(tn.t.Context(), asKubernetes(tn.t), twin); err != nil {
+	if err := asKubernetes(tn.t).Create(tn.t.Context(), twin); err != nil {
 		tn.t.Fatal(err)
 	}
-	eventually(tn.t, "the second pod runs", func(ctx context.Context) error {
+	testenv.Eventually(tn.t, "the second pod runs", func(ctx context.Context) error {
 		if err := shared.client.Get(ctx, client.ObjectKeyFromObject(twin), twin); err != nil {
 			return err
 		}
@@ -127,7 +128,7 @@ func (tn *tenant) twin(pod *corev1.Pod) *corev1.Pod {
 // waitLog waits until a pod's log contains a text.
 func (tn *tenant) waitLog(pod *corev1.Pod, text string) {
 	tn.t.Helper()
-	eventually(tn.t, fmt.Sprintf("pod %q logs %q", pod.Name, text), func(ctx context.Context) error {
+	testenv.Eventually(tn.t, fmt.Sprintf("pod %q logs %q", pod.Name, text), func(ctx context.Context) error {
 		log, err := shared.log(ctx, pod, corev1.PodLogOptions{})
 		if err == nil && !strings.Contains(log, text) {
 			err = fmt.Errorf("its log is:\n%s", log)
@@ -140,7 +141,7 @@ func (tn *tenant) waitLog(pod *corev1.Pod, text string) {
 func (tn *tenant) waitExit(pod *corev1.Pod) int32 {
 	tn.t.Helper()
 	var code int32
-	eventually(tn.t, fmt.Sprintf("pod %q ends", pod.Name), func(ctx context.Context) error {
+	testenv.Eventually(tn.t, fmt.Sprintf("pod %q ends", pod.Name), func(ctx context.Context) error {
 		now := &corev1.Pod{}
 		if err := shared.client.Get(ctx, client.ObjectKeyFromObject(pod), now); err != nil {
 			return err

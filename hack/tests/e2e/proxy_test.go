@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
 // proxy is a proxy between runners and PostgreSQL that delays one COMMIT: the first on a
@@ -69,7 +71,7 @@ func (p *proxy) urlOf(t *testing.T, direct string) string {
 // waitHeld waits until the COMMIT is delayed.
 func (p *proxy) waitHeld(tn *tenant) {
 	tn.t.Helper()
-	eventually(tn.t, "a COMMIT is delayed", func(ctx context.Context) error {
+	testenv.Eventually(tn.t, "a COMMIT is delayed", func(ctx context.Context) error {
 		select {
 		case <-p.held:
 			return nil

@@ -22,21 +22,23 @@ func TestTheQueueHoldsItsLimitWhenItsLeaderIsKilled(t *testing.T) {
 	const jobs, limit = 12, 3
 	tn := newTenant(t, "queue-limit", func(ws *v1alpha1.Workspace) { ws.Spec.Concurrency = new(int32(limit)) })
 	tn.exec(createSpans)
+	// The first jobs stand before it until everything about the waiting ones is seen.
+	barrier := tn.closeBarrier()
 	for i := range jobs {
 		// Every third job has the same key.
 		key := ""
 		if i%3 == 0 {
 			key = "billing"
 		}
-		w := tn.makeSQL(fmt.Sprintf("job-%02d", i),
-			fmt.Sprintf("INSERT INTO spans (key) VALUES ('%s')", key), "SELECT pg_sleep(2)", "UPDATE spans SET ended = clock_timestamp() WHERE ended IS NULL")
-		w.Spec.ConcurrencyKey = key
-		tn.start(w)
+		tn.start(tn.makeSQL(fmt.Sprintf("job-%02d", i),
+			fmt.Sprintf("INSERT INTO spans (key) VALUES ('%s')", key), passBarrier, "SELECT pg_sleep(2)",
+			"UPDATE spans SET ended = clock_timestamp() WHERE ended IS NULL").ConcurrencyKey(key))
 	}
-	tn.waitState("job-01", v1alpha1.StateProcessing)
+	barrier.waitFor(limit)
 	waiting := tn.waitJob("job-11", "it waits", func(job *v1alpha1.WorkspaceJob) bool { return job.Status.Message != "" })
 	wantWords(t, "a waiting job", waiting.Status.Message, "queue workspace_queue-limit", "at most 3 jobs", "before it")
 	killOperator(t)
+	barrier.lift()
 	for i := range jobs {
 		job := tn.waitFinal(fmt.Sprintf("job-%02d", i), v1alpha1.StateSucceeded)
 		wantAttempts(t, job, v1alpha1.OutcomeSucceeded)

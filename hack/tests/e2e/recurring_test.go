@@ -7,10 +7,11 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/env/objects"
+	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
 // failFirst fails at every odd call, since a sequence is not rolled back.
@@ -19,12 +20,8 @@ const failFirst = `DO $$ BEGIN IF nextval('tries') % 2 = 1 THEN RAISE EXCEPTION 
 // makeRecurring returns a recurring job that runs statements in one transaction, and is
 // retried once after two seconds.
 func (tn *tenant) makeRecurring(name, schedule string, statements ...string) *v1alpha1.WorkspaceRecurringJob {
-	job := tn.makeSQL(name, statements...)
-	job.Spec.Retry.MinDelay = &v1alpha1.Duration{Duration: 2 * time.Second}
-	return &v1alpha1.WorkspaceRecurringJob{
-		ObjectMeta: metav1.ObjectMeta{Namespace: tn.namespace, Name: name},
-		Spec:       v1alpha1.WorkspaceRecurringJobSpec{Schedule: schedule, Template: job.Spec.JobTemplate},
-	}
+	template := tn.makeSQL(name, statements...).Retries(1, 2*time.Second).Template()
+	return objects.MakeWorkspaceRecurringJob(name).In(tn.namespace).Schedule(schedule, "").Template(template).Obj()
 }
 
 func (tn *tenant) recurring(name string) *v1alpha1.WorkspaceRecurringJob {
@@ -39,7 +36,7 @@ func (tn *tenant) recurring(name string) *v1alpha1.WorkspaceRecurringJob {
 func (tn *tenant) waitRecurring(name, what string, wanted func(*v1alpha1.WorkspaceRecurringJob) bool) *v1alpha1.WorkspaceRecurringJob {
 	tn.t.Helper()
 	var r *v1alpha1.WorkspaceRecurringJob
-	eventually(tn.t, name+": "+what, func(context.Context) error {
+	testenv.Eventually(tn.t, name+": "+what, func(context.Context) error {
 		r = tn.recurring(name)
 		if !wanted(r) {
 			return fmt.Errorf("it is %+v", r.Status)
@@ -69,7 +66,7 @@ func TestAScheduleOfEveryMinute(t *testing.T) {
 	}
 	r := tn.makeRecurring("heartbeat", "* * * * *", failFirst, insertEffect)
 	r.Spec.History = &v1alpha1.History{Succeeded: new(int32(1))}
-	if err := create(t.Context(), shared.client, r); err != nil {
+	if err := shared.client.Create(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
 	first := tn.waitRecurring("heartbeat", "a run has succeeded", func(r *v1alpha1.WorkspaceRecurringJob) bool { return r.Status.LastSucceededAt != nil }).Status
@@ -95,7 +92,7 @@ func TestAScheduleOfEveryMinute(t *testing.T) {
 		t.Errorf("%d runs were missed and %d skipped", last.MissedRuns, last.SkippedRuns)
 	}
 	tn.wantEffects(runs)
-	eventually(t, "the history is kept to its limit", func(ctx context.Context) error {
+	testenv.Eventually(t, "the history is kept to its limit", func(ctx context.Context) error {
 		if _, err := tn.job(ctx, first.LastRun.Name); !apierrors.IsNotFound(err) {
 			return fmt.Errorf("the oldest run still exists: %w", err)
 		}
@@ -111,20 +108,14 @@ func TestATriggeredRunAndAChain(t *testing.T) {
 		t.Fatal(err)
 	}
 	step := func(name string) string { return fmt.Sprintf("INSERT INTO steps (name) VALUES ('%s')", name) }
-	if err := create(t.Context(), shared.client, tn.makeRecurring("yearly", "@yearly", step("triggered"))); err != nil {
+	if err := shared.client.Create(t.Context(), tn.makeRecurring("yearly", "@yearly", step("triggered"))); err != nil {
 		t.Fatal(err)
 	}
 	before := tn.waitRecurring("yearly", "its schedule is active", func(r *v1alpha1.WorkspaceRecurringJob) bool { return r.Status.NextScheduledAt != nil }).Status
-	tn.start(tn.makeSQL("last", step("last")).after("middle", "trigger"))
-	tn.start(tn.makeSQL("on-failure", step("never")).afterFailure("middle"))
-	tn.start(tn.makeSQL("middle", step("middle")).after("trigger"))
-	trigger := &v1alpha1.WorkspaceJob{
-		ObjectMeta: metav1.ObjectMeta{Namespace: tn.namespace, Name: "trigger"},
-		Spec:       v1alpha1.WorkspaceJobSpec{RecurringJobRef: &v1alpha1.RecurringJobRef{Name: "yearly"}},
-	}
-	if err := create(t.Context(), shared.client, trigger); err != nil {
-		t.Fatal(err)
-	}
+	tn.start(tn.makeSQL("last", step("last")).After("middle", "trigger"))
+	tn.start(tn.makeSQL("on-failure", step("never")).AfterOutcome(v1alpha1.AfterFailed, "middle"))
+	tn.start(tn.makeSQL("middle", step("middle")).After("trigger"))
+	tn.start(objects.MakeWorkspaceJob("trigger").In(tn.namespace).Trigger("yearly"))
 	tn.waitFinal("last", v1alpha1.StateSucceeded)
 	wantWords(t, "the job that waited for a failure", tn.waitFinal("on-failure", v1alpha1.StateDeleted).Status.Message, `"middle" is Succeeded`)
 	var steps string
@@ -138,16 +129,4 @@ func TestATriggeredRunAndAChain(t *testing.T) {
 	if !after.NextScheduledAt.Equal(before.NextScheduledAt) || after.LastScheduledAt != nil {
 		t.Error("the triggered run has moved the schedule")
 	}
-}
-
-func (w *jobWrapper) after(names ...string) *jobWrapper {
-	for _, name := range names {
-		w.Spec.After = append(w.Spec.After, v1alpha1.Parent{Name: name, When: v1alpha1.AfterSucceeded})
-	}
-	return w
-}
-
-func (w *jobWrapper) afterFailure(name string) *jobWrapper {
-	w.Spec.After = append(w.Spec.After, v1alpha1.Parent{Name: name, When: v1alpha1.AfterFailed})
-	return w
 }

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -51,7 +50,7 @@ func TestArgumentsThatDoNotFitAreRefused(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			job := tn.makeJob(test.name, test.handler)
 			if test.args != nil {
-				job.args(test.args)
+				job.ArgsOf(test.args)
 			}
 			tn.start(job)
 			ended := tn.waitFinal(test.name, v1alpha1.StateFailed)
@@ -75,9 +74,7 @@ func TestArgumentsOverTheLimitAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	job := tn.makeJob("large", "sql")
-	job.Spec.Args = &apiextensionsv1.JSON{Raw: large}
-	tn.start(job)
+	tn.start(tn.makeJob("large", "sql").Args(string(large)))
 	ended := tn.waitFinal("large", v1alpha1.StateFailed)
 	wantWords(t, "the message", ended.Status.Message, strconv.Itoa(len(large)), "64 KiB")
 	tn.wantNothingRun("large")
@@ -102,7 +99,7 @@ func TestAPIServerRefusesWhatCannotBe(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			job := tn.makeSQL(test.name, "SELECT 1").obj()
+			job := tn.makeSQL(test.name, "SELECT 1").Obj()
 			test.spoil(&job.Spec)
 			err := shared.client.Create(t.Context(), job)
 			if err == nil {
@@ -121,7 +118,7 @@ func TestImmutableFieldTellsWhatToDoInstead(t *testing.T) {
 		"args":    func(spec *v1alpha1.WorkspaceJobSpec) { spec.Args.Raw = []byte(`{"statements": ["SELECT 2"]}`) },
 		"timeout": func(spec *v1alpha1.WorkspaceJobSpec) { spec.Timeout = &v1alpha1.Duration{Duration: time.Hour} },
 	} {
-		job := tn.start(tn.makeSQL("fixed-"+name, insertEffect).delay(time.Hour))
+		job := tn.start(tn.makeSQL("fixed-"+name, insertEffect).Delay(time.Hour))
 		before := job.DeepCopy()
 		change(&job.Spec)
 		err := shared.client.Patch(t.Context(), job, client.MergeFrom(before))

@@ -21,6 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
 // withAccount makes a ServiceAccount in the workspace's namespace an editor.
@@ -246,7 +247,7 @@ func TestHangfiresRoutes(t *testing.T) {
 	if status, text := c.ask(http.MethodDelete, "/api/jobs/recurring/daily-sync", ""); status != http.StatusNoContent {
 		t.Errorf("recurring/daily-sync: %d %s", status, text)
 	}
-	eventually(t, "the recurring job is gone", func(ctx context.Context) error {
+	testenv.Eventually(t, "the recurring job is gone", func(ctx context.Context) error {
 		return wantNotFound(shared.client.Get(ctx, keyOf(&v1alpha1.WorkspaceRecurringJob{ObjectMeta: metav1.ObjectMeta{Namespace: tn.namespace, Name: "daily-sync"}}), &v1alpha1.WorkspaceRecurringJob{}))
 	})
 }

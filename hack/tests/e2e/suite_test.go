@@ -38,7 +38,7 @@ const (
 	operatorUser      = "system:serviceaccount:" + operatorNamespace + ":" + operatorName
 	// pendingLimit is the operator's --pending-limit: long enough for a pod on a busy
 	// machine, and short enough for a test to wait for.
-	pendingLimit = "60s"
+	pendingLimit = "150s"
 )
 
 // suite is the cluster, the database server and the operator.
@@ -166,9 +166,11 @@ func (s *suite) connect(ctx context.Context) error {
 	if err := errors.Join(clientgoscheme.AddToScheme(s.scheme), v1alpha1.AddToScheme(s.scheme)); err != nil {
 		return err
 	}
-	if s.client, err = client.New(s.config, client.Options{Scheme: s.scheme}); err != nil {
+	live, err := client.New(s.config, client.Options{Scheme: s.scheme})
+	if err != nil {
 		return err
 	}
+	s.client = testenv.RetryCreate(live)
 	s.clientset, err = kubernetes.NewForConfig(s.config)
 	return err
 }

@@ -9,12 +9,13 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/env/objects"
+	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
 const (
@@ -95,7 +96,7 @@ func (tn *tenant) giveSecret(url string) {
 func (tn *tenant) giveSecretData(data map[string]string) {
 	tn.t.Helper()
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: tn.namespace, Name: secretName}, StringData: data}
-	eventually(tn.t, "a Secret in namespace "+tn.namespace, func(ctx context.Context) error {
+	testenv.Eventually(tn.t, "a Secret in namespace "+tn.namespace, func(ctx context.Context) error {
 		return shared.client.Create(ctx, secret.DeepCopy())
 	})
 }
@@ -104,16 +105,7 @@ func (tn *tenant) giveSecretData(data map[string]string) {
 // passwords, printed if the test has failed, and removed.
 func (tn *tenant) create(options ...func(*v1alpha1.Workspace)) *v1alpha1.Workspace {
 	tn.t.Helper()
-	ws := &v1alpha1.Workspace{
-		ObjectMeta: metav1.ObjectMeta{Name: tn.name},
-		Spec: v1alpha1.WorkspaceSpec{
-			Database: v1alpha1.Database{
-				SecretRef: v1alpha1.SecretKeyRef{Name: secretName},
-				Egress:    egressToHost(),
-			},
-			Runner: v1alpha1.Runner{Image: runnerImage},
-		},
-	}
+	ws := objects.MakeWorkspace(tn.name).Image(runnerImage).With(func(ws *v1alpha1.Workspace) { ws.Spec.Database.Egress = egressToHost() }).Obj()
 	for _, option := range options {
 		option(ws)
 	}
@@ -132,9 +124,7 @@ func (tn *tenant) create(options ...func(*v1alpha1.Workspace)) *v1alpha1.Workspa
 }
 
 func egressToHost() []v1alpha1.EgressRule {
-	return []v1alpha1.EgressRule{{
-		To: []networkingv1.NetworkPolicyPeer{{IPBlock: &networkingv1.IPBlock{CIDR: shared.host + "/32"}}},
-	}}
+	return []v1alpha1.EgressRule{objects.EgressTo(shared.host + "/32")}
 }
 
 // remove deletes an object without waiting until it is gone.
@@ -159,7 +149,7 @@ func (tn *tenant) waitReady() {
 func (tn *tenant) waitCondition(kind string, wanted func(metav1.Condition) bool) metav1.Condition {
 	tn.t.Helper()
 	var found metav1.Condition
-	eventually(tn.t, fmt.Sprintf("Workspace %q: condition %s", tn.name, kind), func(ctx context.Context) error {
+	testenv.Eventually(tn.t, fmt.Sprintf("Workspace %q: condition %s", tn.name, kind), func(ctx context.Context) error {
 		ws, err := tn.get(ctx)
 		if err != nil {
 			return err
@@ -195,7 +185,7 @@ func (tn *tenant) count(sql string, args ...any) int {
 // waitRow waits until a query returns true.
 func (tn *tenant) waitRow(what, sql string, args ...any) {
 	tn.t.Helper()
-	eventually(tn.t, what, func(ctx context.Context) error {
+	testenv.Eventually(tn.t, what, func(ctx context.Context) error {
 		var yes bool
 		if err := tn.db.QueryRow(ctx, sql, args...).Scan(&yes); err != nil {
 			return err

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
 const (
@@ -39,7 +40,7 @@ func TestCleanupTouchesItsOwnTenantOnly(t *testing.T) {
 		tn.exec(createSessions)
 		tn.exec(fillSessions)
 	}
-	acme.start(acme.makeJob("cleanup", "data-cleanup").args(map[string]any{
+	acme.start(acme.makeJob("cleanup", "data-cleanup").ArgsOf(map[string]any{
 		"table": "sessions", "column": "ended", "olderThan": "365d", "batchSize": 100,
 	}))
 
@@ -61,7 +62,7 @@ func TestCleanupTouchesItsOwnTenantOnly(t *testing.T) {
 		`NAMESPACE +NAME +HANDLER +STATE +ATTEMPTS +STARTED +FINISHED +AGE`,
 		`workspace-acme-own +cleanup +data-cleanup +Succeeded +1 +\d+[ms]\S* +\d+[ms]\S* +\d+[ms]`)
 	// The counts of jobs may be ten seconds old.
-	eventually(t, "kubectl get workspaces", func(context.Context) error {
+	testenv.Eventually(t, "kubectl get workspaces", func(context.Context) error {
 		return matchLines(acme.kubectl("get", "workspaces"),
 			`NAME +NAMESPACE +READY +DATABASE +ENQUEUED +PROCESSING +FAILED +AGE`,
 			`acme-own +workspace-acme-own +True +DatabaseReady +0 +0 +0 +\d+[ms]`,
@@ -78,7 +79,7 @@ func TestReportIsStoredOnceForItsPeriod(t *testing.T) {
 	tn.exec(`INSERT INTO hangfire.report_queries (name, query)
 		VALUES ('numbers', 'SELECT n AS number, $1::timestamptz AS since FROM generate_series(1, 3) AS n')`)
 	for _, name := range []string{"report", "same-report"} {
-		tn.start(tn.makeJob(name, "report").args(map[string]any{"id": "numbers", "period": "2026-01"}))
+		tn.start(tn.makeJob(name, "report").ArgsOf(map[string]any{"id": "numbers", "period": "2026-01"}))
 		tn.waitFinal(name, v1alpha1.StateSucceeded)
 	}
 	if got := tn.count(`SELECT count(*) FROM hangfire.reports WHERE id = 'numbers' AND row_count = 3 AND csv LIKE 'number,since%'`); got != 1 {
@@ -90,7 +91,7 @@ func TestSyncThatFailsTwiceTellsOfEachAttempt(t *testing.T) {
 	t.Parallel()
 	tn := newTenant(t, "sync")
 	tn.exec(`CREATE TABLE prices (plan text PRIMARY KEY, cents integer)`)
-	tn.start(tn.makeJob("sync-prices", "external-sync").retries(5).args(map[string]any{
+	tn.start(tn.makeJob("sync-prices", "external-sync").Retries(5, time.Second).ArgsOf(map[string]any{
 		"url": startSource(t, 2), "items": "items", "table": "prices", "key": []string{"plan"},
 		"columns": map[string]string{"plan": "plan", "cents": "cents"},
 	}))
@@ -130,7 +131,7 @@ func TestDelayedJobRunsNotBeforeItsTime(t *testing.T) {
 	t.Parallel()
 	const delay = 10 * time.Second
 	tn := newTenantWithEffects(t, "delayed")
-	tn.start(tn.makeSQL("later", insertEffect).delay(delay))
+	tn.start(tn.makeSQL("later", insertEffect).Delay(delay))
 	waiting := tn.waitState("later", v1alpha1.StateScheduled)
 	due := waiting.CreationTimestamp.Add(delay)
 	if next := waiting.Status.NextAttemptAt; next == nil || !next.Time.Equal(due) {

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
 const (
@@ -47,7 +48,7 @@ func TestDriftIsPutBack(t *testing.T) {
 	if err := kubernetes.Update(t.Context(), policy); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the NetworkPolicy is restored", func(ctx context.Context) error {
+	testenv.Eventually(t, "the NetworkPolicy is restored", func(ctx context.Context) error {
 		if err := shared.client.Get(ctx, keyOf(policy), policy); err != nil {
 			return err
 		}
@@ -61,7 +62,7 @@ func TestDriftIsPutBack(t *testing.T) {
 	if err := kubernetes.Delete(t.Context(), binding); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the RoleBinding is restored", func(ctx context.Context) error {
+	testenv.Eventually(t, "the RoleBinding is put back", func(ctx context.Context) error {
 		if err := shared.client.Get(ctx, keyOf(binding), binding); err != nil {
 			return err
 		}
@@ -80,7 +81,7 @@ func TestDriftIsPutBack(t *testing.T) {
 	if err := shared.client.Patch(t.Context(), ws, members); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "nobody is an editor anymore", func(ctx context.Context) error {
+	testenv.Eventually(t, "nobody is an editor any more", func(ctx context.Context) error {
 		return wantNotFound(shared.client.Get(ctx, keyOf(binding), binding))
 	})
 }
@@ -93,8 +94,8 @@ func TestEditorIsKeptToJobsOfTheOwnWorkspace(t *testing.T) {
 	other.giveSecret(other.url)
 	eve := asUser(t, "eve")
 
-	job := own.makeSQL("add", insertEffect).obj()
-	if err := create(t.Context(), eve, job); err != nil {
+	job := own.makeSQL("add", insertEffect).Obj()
+	if err := eve.Create(t.Context(), job); err != nil {
 		t.Fatalf("an editor can't create a job: %v", err)
 	}
 	own.waitFinal("add", v1alpha1.StateSucceeded)
@@ -111,7 +112,7 @@ func TestEditorIsKeptToJobsOfTheOwnWorkspace(t *testing.T) {
 		"create a RoleBinding":    eve.Create(t.Context(), &rbacv1.RoleBinding{ObjectMeta: meta(own), RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"}}),
 		"write a job's status":    eve.Status().Patch(t.Context(), job, client.RawPatch("application/merge-patch+json", []byte(`{"status":{"message":"eve was here"}}`))),
 		"change the Workspace":    eve.Patch(t.Context(), &v1alpha1.Workspace{ObjectMeta: metav1.ObjectMeta{Name: own.name}}, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"members":[]}}`))),
-		"create a job elsewhere":  eve.Create(t.Context(), other.makeSQL("eves", "SELECT 1").obj()),
+		"create a job elsewhere":  eve.Create(t.Context(), other.makeSQL("eves", "SELECT 1").Obj()),
 		"read the jobs elsewhere": eve.List(t.Context(), &v1alpha1.WorkspaceJobList{}, client.InNamespace(other.namespace)),
 	} {
 		if !apierrors.IsForbidden(err) {
@@ -135,10 +136,10 @@ func TestDeletionRemovesAMadeNamespaceAndKeepsAnAdoptedOne(t *testing.T) {
 	}
 
 	namespace := &corev1.Namespace{}
-	eventually(t, "the namespace that the operator created is gone", func(ctx context.Context) error {
+	testenv.Eventually(t, "the made namespace is gone", func(ctx context.Context) error {
 		return wantNotFound(shared.client.Get(ctx, client.ObjectKey{Name: made.namespace}, namespace))
 	})
-	eventually(t, "the operator's objects in the adopted namespace are gone", func(ctx context.Context) error {
+	testenv.Eventually(t, "what the operator made in the adopted namespace is gone", func(ctx context.Context) error {
 		policy := client.ObjectKey{Namespace: adopted.namespace, Name: runnerPolicy}
 		return wantNotFound(shared.client.Get(ctx, policy, &networkingv1.NetworkPolicy{}))
 	})
