@@ -256,7 +256,7 @@ func TestWhatPostgreSQLShowsOfOtherTenants(t *testing.T) {
 		"their sessions, by name":      {`SELECT application_name FROM pg_stat_activity WHERE usename = 'ben'`, "bens-session"},
 		"but not what they do":         {`SELECT DISTINCT query FROM pg_stat_activity WHERE usename = 'ben'`, "<insufficient privilege>"},
 		"or where they come from":      {`SELECT coalesce(client_addr::text, state, 'nothing') FROM pg_stat_activity WHERE usename = 'ben'`, "nothing"},
-		"only what oneself does":       {`SELECT (query LIKE '%pg_stat_activity%')::text FROM pg_stat_activity WHERE pid = pg_backend_pid()`, "true"},
+		"own statements":               {`SELECT (query LIKE '%pg_stat_activity%')::text FROM pg_stat_activity WHERE pid = pg_backend_pid()`, "true"},
 		"who is a member of whom":      {`SELECT roleid::regrole::text FROM pg_auth_members WHERE member = 'ben'::regrole`, "bens_team"},
 		"what they lock, by number":    {`SELECT DISTINCT mode FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE datname = 'ben' AND mode LIKE 'Access%'`, "AccessExclusiveLock"},
 		"databases' numbers":           {`SELECT (xact_commit >= 0)::text FROM pg_stat_database WHERE datname = 'ben'`, "true"},

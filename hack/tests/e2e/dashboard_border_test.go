@@ -27,7 +27,7 @@ func lookOverTheBorder(t *testing.T, d dashboard) {
 	b := d.as(t, d.editor)
 	for _, path := range []string{"", "/jobs", "/jobs?key=" + hidden + "-key", "/recurring", "/retries", "/pods", "/jobs/" + hidden + "-job", "/recurring/" + hidden + "-recurring"} {
 		b.Open("/hangfire/dash-own" + path)
-		if tells(b.HTML(), path) {
+		if mentions(b.HTML(), path) {
 			t.Errorf("the page %s shows the other tenant:\n%s", path, b.HTML())
 		}
 	}
@@ -43,13 +43,13 @@ func lookOverTheBorder(t *testing.T, d dashboard) {
 	c := caller{t, d.url, d.editor}
 	c.refusedOverTheBorder()
 	d.streamsStayOnTheirSide(c, other)
-	if status, text := c.ask(http.MethodGet, "/api/workspaces", ""); status != http.StatusOK || tells(text, "") {
+	if status, text := c.ask(http.MethodGet, "/api/workspaces", ""); status != http.StatusOK || mentions(text, "") {
 		t.Errorf("the list of workspaces: %d %s", status, text)
 	}
 }
 
-// tells reports whether a text has a name of the other tenant that was not in the request.
-func tells(text, asked string) bool {
+// mentions reports whether a text has a name of the other tenant that was not in the request.
+func mentions(text, asked string) bool {
 	_, name, _ := strings.Cut(asked, hidden)
 	return strings.Contains(strings.ReplaceAll(text, hidden+name, ""), hidden)
 }
@@ -103,7 +103,7 @@ func (d dashboard) streamsStayOnTheirSide(c caller, other *tenant) {
 	for lines.Scan() && !strings.Contains(lines.Text(), `"name":"told-last"`) {
 		continue
 	}
-	if told := text.String(); !strings.Contains(told, "told-last") || tells(told, "") {
-		d.tn.t.Errorf("the stream of events was\n%s", told)
+	if events := text.String(); !strings.Contains(events, "told-last") || mentions(events, "") {
+		d.tn.t.Errorf("the stream of events was\n%s", events)
 	}
 }

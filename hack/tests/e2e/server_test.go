@@ -199,12 +199,12 @@ func (c caller) logEvents(path, after string) []string {
 		headers = append(headers, "Last-Event-ID", after)
 	}
 	status, text := c.ask(http.MethodGet, path, "", headers...)
-	told, ended := strings.CutSuffix(text, "event: end\ndata: {\"reason\":\"the log is at its end\"}\n\n")
+	lines, ended := strings.CutSuffix(text, "event: end\ndata: {\"reason\":\"the log is at its end\"}\n\n")
 	if status != http.StatusOK || !ended {
 		c.t.Fatalf("GET %s: %d %s", path, status, text)
 	}
 	var events []string
-	for event := range strings.SplitSeq(strings.TrimSuffix(told, "\n\n"), "\n\n") {
+	for event := range strings.SplitSeq(strings.TrimSuffix(lines, "\n\n"), "\n\n") {
 		events = append(events, strings.TrimPrefix(event, "event: log\n"))
 	}
 	return events

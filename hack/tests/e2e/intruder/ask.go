@@ -36,9 +36,9 @@ func ask(ctx context.Context, job *runner.Job[askArgs]) error {
 	if err != nil {
 		return err
 	}
-	told := map[string]string{}
+	answers := map[string]string{}
 	for name, statement := range job.Args.Statements {
-		told[name] = query(ctx, own.String(), statement)
+		answers[name] = query(ctx, own.String(), statement)
 	}
 	for name, login := range job.Args.Logins {
 		other := *own
@@ -49,9 +49,9 @@ func ask(ctx context.Context, job *runner.Job[askArgs]) error {
 		if login.Database != "" {
 			other.Path = "/" + login.Database
 		}
-		told[name] = query(ctx, other.String(), `SELECT current_user::text`)
+		answers[name] = query(ctx, other.String(), `SELECT current_user::text`)
 	}
-	return job.SetResult(told)
+	return job.SetResult(answers)
 }
 
 func query(ctx context.Context, server, statement string) string {
@@ -65,16 +65,16 @@ func query(ctx context.Context, server, statement string) string {
 		return state(err)
 	}
 	defer rows.Close()
-	told := "done"
+	answer := "done"
 	for first := true; rows.Next(); first = false {
 		if values, err := rows.Values(); err == nil && first && len(values) > 0 {
-			told = fmt.Sprint(values[0])
+			answer = fmt.Sprint(values[0])
 		}
 	}
 	if err := rows.Err(); err != nil {
 		return state(err)
 	}
-	return told
+	return answer
 }
 
 func state(err error) string {

@@ -89,11 +89,11 @@ func (t target) request(ctx context.Context) string {
 	if err != nil {
 		return trouble(err)
 	}
-	told := fmt.Sprintf("HTTP %d", answer.StatusCode)
+	text := fmt.Sprintf("HTTP %d", answer.StatusCode)
 	if t.Find != "" && bytes.Contains(body, []byte(t.Find)) {
-		told += " with " + t.Find
+		text += " with " + t.Find
 	}
-	return told
+	return text
 }
 
 // trouble returns a word for why a connection failed.

@@ -12,8 +12,8 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/objects"
 )
 
-// ours returns the metadata of an object that the operator manages.
-func ours(namespace, name string) metav1.ObjectMeta {
+// managed returns the metadata of an object that the operator manages.
+func managed(namespace, name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}}
 }
 
@@ -64,13 +64,13 @@ func pod(namespace, name string) *corev1.Pod {
 	spec := job(namespace).Spec.Template.Spec
 	// The ServiceAccount may not exist yet.
 	spec.ServiceAccountName = ""
-	return &corev1.Pod{ObjectMeta: ours(namespace, name), Spec: spec}
+	return &corev1.Pod{ObjectMeta: managed(namespace, name), Spec: spec}
 }
 
 func cronJob(namespace string, changes ...func(*jobParts)) *batchv1.CronJob {
 	made := job(namespace, changes...)
 	return &batchv1.CronJob{
-		ObjectMeta: ours(namespace, "any"),
+		ObjectMeta: managed(namespace, "any"),
 		Spec: batchv1.CronJobSpec{
 			Schedule: "0 0 1 1 *", JobTemplate: batchv1.JobTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: made.Labels}, Spec: made.Spec},
 		},
@@ -78,19 +78,19 @@ func cronJob(namespace string, changes ...func(*jobParts)) *batchv1.CronJob {
 }
 
 func account(namespace, name string) *corev1.ServiceAccount {
-	return &corev1.ServiceAccount{ObjectMeta: ours(namespace, name), AutomountServiceAccountToken: new(false)}
+	return &corev1.ServiceAccount{ObjectMeta: managed(namespace, name), AutomountServiceAccountToken: new(false)}
 }
 
 func roleBinding(namespace, name, role string) *rbacv1.RoleBinding {
 	return &rbacv1.RoleBinding{
-		ObjectMeta: ours(namespace, name),
+		ObjectMeta: managed(namespace, name),
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
 		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: "ana"}},
 	}
 }
 
 func networkPolicy(namespace, name string, spec networkingv1.NetworkPolicySpec) *networkingv1.NetworkPolicy {
-	return &networkingv1.NetworkPolicy{ObjectMeta: ours(namespace, name), Spec: spec}
+	return &networkingv1.NetworkPolicy{ObjectMeta: managed(namespace, name), Spec: spec}
 }
 
 func denyAll() networkingv1.NetworkPolicySpec {

@@ -31,7 +31,7 @@ func TestNobodyElseWritesWhatTheOperatorKeeps(t *testing.T) {
 	fences := []client.Object{
 		account(home, "runner"), roleBinding(home, "workspace-jobs-viewer", "workspace-jobs-viewer"),
 		networkPolicy(home, "workspace-jobs-default-deny", denyAll()), networkPolicy(home, "workspace-jobs-runner", egress()),
-		&corev1.ResourceQuota{ObjectMeta: ours(home, "workspace-jobs")}, &corev1.LimitRange{ObjectMeta: ours(home, "workspace-jobs")},
+		&corev1.ResourceQuota{ObjectMeta: managed(home, "workspace-jobs")}, &corev1.LimitRange{ObjectMeta: managed(home, "workspace-jobs")},
 	}
 	const words = "change the Workspace kept or its jobs instead"
 	for _, fence := range fences {

@@ -192,14 +192,14 @@ func TestTheOperatorWritesOnlyItsOwnFences(t *testing.T) {
 	c.accepted("members' rights", create(roleBinding(home, "workspace-jobs-editor", "workspace-jobs-editor")))
 	c.accepted("the policy that denies", create(networkPolicy(home, "workspace-jobs-default-deny", denyAll())))
 	c.accepted("the runners' egress", create(networkPolicy(home, "workspace-jobs-runner", egress())))
-	c.accepted("a quota", create(&corev1.ResourceQuota{ObjectMeta: ours(home, "workspace-jobs")}))
-	c.accepted("a LimitRange", create(&corev1.LimitRange{ObjectMeta: ours(home, "workspace-jobs")}))
+	c.accepted("a quota", create(&corev1.ResourceQuota{ObjectMeta: managed(home, "workspace-jobs")}))
+	c.accepted("a LimitRange", create(&corev1.LimitRange{ObjectMeta: managed(home, "workspace-jobs")}))
 
 	for what, object := range map[string]client.Object{
 		"a ServiceAccount": account(elsewhere, "runner"),
 		"a RoleBinding":    roleBinding(elsewhere, "workspace-jobs-editor", "workspace-jobs-editor"),
 		"a NetworkPolicy":  networkPolicy("kube-system", "workspace-jobs-runner", egress()),
-		"a quota":          &corev1.ResourceQuota{ObjectMeta: ours("default", "workspace-jobs")},
+		"a quota":          &corev1.ResourceQuota{ObjectMeta: managed("default", "workspace-jobs")},
 		"a WorkspaceJob":   &v1alpha1.WorkspaceJob{ObjectMeta: metav1.ObjectMeta{Namespace: elsewhere, Name: "any"}, Spec: v1alpha1.WorkspaceJobSpec{JobTemplate: v1alpha1.JobTemplate{Handler: "sql"}}},
 	} {
 		c.refused(what+" outside of workspaces", operatorFences, "has no label jobs.openradius.io/workspace", create(object))
