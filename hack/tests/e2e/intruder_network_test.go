@@ -93,8 +93,8 @@ func noAnswer(answer string) bool {
 }
 
 // TestCompromisedRunnerReachesNoOtherByPolicy computes which connections the NetworkPolicies
-// allow, as the documentation of Kubernetes defines it. The network plugin of
-// hack/env/cluster does not enforce them, so what it lets through is only logged.
+// allow, as the documentation of Kubernetes defines it. The tests' cluster has a network
+// plugin that does not enforce them, so what it lets through is only logged.
 func TestCompromisedRunnerReachesNoOtherByPolicy(t *testing.T) {
 	t.Parallel()
 	tn := newIntruder(t, "intruded-network")
