@@ -182,3 +182,24 @@ func strictIfOurs(t *testing.T, path string, document []byte) int {
 	}
 	return 1
 }
+
+var named = regexp.MustCompile("`((?:api|controllers|runner|config|hack|docs)/[\\w./-]*)`")
+
+// TestContributingNamesFiles checks that the files and folders that docs/contributing.md
+// names exist.
+func TestContributingNamesFiles(t *testing.T) {
+	t.Parallel()
+	text := string(read(t, filepath.Join(root, "docs/contributing.md")))
+	for _, found := range named.FindAllStringSubmatch(text, -1) {
+		if _, err := os.Stat(filepath.Join(root, found[1])); err != nil {
+			t.Errorf("docs/contributing.md: %v", err)
+		}
+	}
+	_, walk, _ := strings.Cut(text, "### One job, from apply to Succeeded")
+	walk, _, _ = strings.Cut(walk, "\n## ")
+	for _, found := range regexp.MustCompile("`([a-z]+\\.go)`").FindAllStringSubmatch(walk, -1) {
+		if _, err := os.Stat(filepath.Join(root, "controllers/job", found[1])); err != nil {
+			t.Errorf("docs/contributing.md: %v", err)
+		}
+	}
+}
