@@ -74,8 +74,8 @@ func TestFieldsAreIndependent(t *testing.T) {
 
 func seedOf(n int) string { return fmt.Sprintf("workspace-%d/job-%d", n%100, n) }
 
-// TestAgreesWithKubernetes: whatever is taken, at random, Kubernetes' library takes
-// as well, and gives the same times.
+// TestAgreesWithKubernetes checks at random that Kubernetes' library accepts what Parse accepts, and
+// computes the same times.
 func TestAgreesWithKubernetes(t *testing.T) {
 	t.Parallel()
 	const runs = 3000

@@ -217,7 +217,7 @@ type RetryPolicy struct {
 	Factor *int32 `json:"factor,omitempty"`
 }
 
-// Resources of a runner's container: cpu, memory and ephemeral-storage.
+// Resources are those of a runner's container: cpu, memory and ephemeral-storage.
 //
 // The rules call quantity() only on texts without a minus: parsing "1e-9999999999" takes
 // minutes, in the API server and in the operator.

@@ -16,7 +16,7 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// enabled are the actions that Argo CD offers, by name; those in grey are false.
+// enabled returns the actions that Argo CD offers, by name; disabled ones are false.
 func enabled(t *testing.T, vm lua.VM, u *unstructured.Unstructured) map[string]bool {
 	t.Helper()
 	scripts, err := vm.GetResourceActionDiscovery(u)
@@ -40,7 +40,7 @@ func enabled(t *testing.T, vm lua.VM, u *unstructured.Unstructured) map[string]b
 	return names
 }
 
-// act runs an action; what it returns decodes strictly into a kind of ours.
+// act runs an action, and decodes its result strictly into one of our kinds.
 func act(t *testing.T, vm lua.VM, u *unstructured.Unstructured, name string) ([]lua.ImpactedResource, error) {
 	t.Helper()
 	definition, err := vm.GetResourceAction(u, name)
@@ -65,7 +65,7 @@ func act(t *testing.T, vm lua.VM, u *unstructured.Unstructured, name string) ([]
 		case "WorkspaceRecurringJob":
 			into = &v1alpha1.WorkspaceRecurringJob{}
 		default:
-			t.Fatalf("%q is no kind of ours", kind)
+			t.Fatalf("%q is not one of our kinds", kind)
 		}
 		if err := yaml.UnmarshalStrict(document, into, yaml.DisallowUnknownFields); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -74,8 +74,8 @@ func act(t *testing.T, vm lua.VM, u *unstructured.Unstructured, name string) ([]
 	return impacted, nil
 }
 
-// patch is what Argo CD sends to the API server after an action: the difference
-// between the live object and the one that the action returned.
+// patch returns what Argo CD sends to the API server after an action: the difference between the
+// live object and the one that the action returned.
 func patch(t *testing.T, vm lua.VM, u *unstructured.Unstructured, name string) string {
 	t.Helper()
 	impacted, err := act(t, vm, u, name)
@@ -179,12 +179,12 @@ func TestTrigger(t *testing.T) {
 		t.Errorf("the run is\n%s, want\n%s", got, want)
 	}
 	if spec := fmt.Sprint(impacted[0].UnstructuredObj.Object["spec"]); spec != "map[recurringJobRef:map[name:"+r.Name+"]]" {
-		t.Errorf("its spec says more than which recurring job it runs: %s", spec)
+		t.Errorf("its spec has more than the name of its recurring job: %s", spec)
 	}
 }
 
-// TestPatches: an action changes what it is there for, and nothing else of an object
-// that has empty objects and lists, fractions and the API server's bookkeeping.
+// TestPatches checks that an action changes only what it should in an object that has empty
+// objects and lists, fractions and the API server's bookkeeping.
 func TestPatches(t *testing.T) {
 	t.Parallel()
 	vm := engine(t)
@@ -219,7 +219,7 @@ func TestPatches(t *testing.T) {
 	}
 }
 
-// embellish adds all that a way through Lua and back could change.
+// embellish adds everything that Lua might change on the way there and back.
 func embellish(t *testing.T, u *unstructured.Unstructured) {
 	t.Helper()
 	u.SetManagedFields([]metav1.ManagedFieldsEntry{{
@@ -241,7 +241,7 @@ func embellish(t *testing.T, u *unstructured.Unstructured) {
 	}
 }
 
-// set decodes a value as clients of the API server do.
+// set decodes a value as the API server's clients do.
 func set(t *testing.T, u *unstructured.Unstructured, value string, path ...string) {
 	t.Helper()
 	var wrapped unstructured.Unstructured

@@ -17,8 +17,8 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// engine is Argo CD's, with the customizations of the ConfigMap that is applied: its
-// standard libraries are shut, as they are for a ConfigMap's scripts.
+// engine returns Argo CD's engine with the customizations of our ConfigMap. Its standard libraries
+// are off, as they are for scripts in a ConfigMap.
 func engine(t *testing.T) lua.VM {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(folder, output))
@@ -41,14 +41,14 @@ func engine(t *testing.T) lua.VM {
 		case "actions":
 			override.Actions = value
 		default:
-			t.Fatalf("%s: %q is nothing that Argo CD knows", key, what)
+			t.Fatalf("%s: Argo CD does not know %q", key, what)
 		}
 		overrides[kind] = override
 	}
 	return lua.VM{ResourceOverrides: overrides}
 }
 
-// live is the object as Argo CD gets it from a cluster: whole numbers are int64.
+// live returns the object as Argo CD reads it from a cluster: whole numbers are int64.
 func live(t *testing.T, object any) *unstructured.Unstructured {
 	t.Helper()
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
@@ -60,8 +60,8 @@ func live(t *testing.T, object any) *unstructured.Unstructured {
 	return u
 }
 
-// health is what Argo CD says of the object, and its message.
-func health(t *testing.T, vm lua.VM, u *unstructured.Unstructured) (verdict, message string) {
+// health returns what Argo CD says about the object, and its message.
+func health(t *testing.T, vm lua.VM, u *unstructured.Unstructured) (status, message string) {
 	t.Helper()
 	script, libraries, err := vm.GetHealthScript(u)
 	if err != nil {
@@ -77,7 +77,7 @@ func health(t *testing.T, vm lua.VM, u *unstructured.Unstructured) (verdict, mes
 	return string(result.Status), result.Message
 }
 
-// kstatus is what kstatus, by which Flux and kubectl plugins judge, says of it.
+// kstatus returns what kstatus, which Flux and kubectl plugins use, says about the object.
 func kstatus(t *testing.T, u *unstructured.Unstructured) status.Status {
 	t.Helper()
 	result, err := status.Compute(u)

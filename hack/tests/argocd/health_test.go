@@ -21,22 +21,22 @@ const (
 	failed     = status.FailedStatus
 )
 
-// same is Argo CD's word for what kstatus says.
+// same maps what kstatus says to Argo CD's words.
 var same = map[status.Status]string{current: healthy, inProgress: progressing, failed: degraded}
 
 const said = "what the operator says"
 
-// verdicts are what both say of an object that the operator has seen.
-type verdicts struct {
+// expected is what both say about an object that the operator has seen.
+type expected struct {
 	object  any
 	health  string
 	message string
 	kstatus status.Status
-	// why Argo CD is told otherwise than kstatus tells.
+	// why Argo CD says something other than kstatus.
 	why string
 }
 
-// condition with a message of its own, so that a test sees which one is shown.
+// condition returns a condition with its own message, so that a test sees which one is shown.
 func condition(kind string, value metav1.ConditionStatus, reason, message string) metav1.Condition {
 	return metav1.Condition{
 		Type: kind, Status: value, Reason: reason, Message: message,
@@ -48,7 +48,7 @@ func meta() metav1.ObjectMeta {
 	return metav1.ObjectMeta{Name: "nightly", Namespace: "workspace-acme", UID: "7b0c", Generation: 3}
 }
 
-func check(t *testing.T, table map[string]verdicts) {
+func check(t *testing.T, table map[string]expected) {
 	t.Helper()
 	vm := engine(t)
 	for name, want := range table {
@@ -59,8 +59,8 @@ func check(t *testing.T, table map[string]verdicts) {
 			if got != want.health || message != want.message {
 				t.Errorf("Argo CD: %s (%s), want %s (%s)", got, message, want.health, want.message)
 			}
-			if verdict := kstatus(t, u); verdict != want.kstatus {
-				t.Errorf("kstatus: %s, want %s", verdict, want.kstatus)
+			if got := kstatus(t, u); got != want.kstatus {
+				t.Errorf("kstatus: %s, want %s", got, want.kstatus)
 			}
 			if differs := same[want.kstatus] != want.health; differs != (want.why != "") {
 				t.Errorf("%s and %s differ: %t, but the reason given is %q", want.kstatus, want.health, differs, want.why)
@@ -69,14 +69,14 @@ func check(t *testing.T, table map[string]verdicts) {
 			if got, message := health(t, vm, u); got != progressing || message == said {
 				t.Errorf("after a change that the operator has not seen: %s (%s)", got, message)
 			}
-			if verdict := kstatus(t, u); verdict != inProgress {
-				t.Errorf("kstatus after such a change: %s", verdict)
+			if got := kstatus(t, u); got != inProgress {
+				t.Errorf("kstatus after such a change: %s", got)
 			}
 		})
 	}
 }
 
-// job in a state, with the conditions that the operator sets in it.
+// job returns a job in a state, with the conditions that the operator sets in that state.
 func job(state v1alpha1.JobState, reason string, stalled bool) *v1alpha1.WorkspaceJob {
 	ready, succeeded := metav1.ConditionFalse, metav1.ConditionUnknown
 	abnormal := v1alpha1.ConditionReconciling
@@ -111,7 +111,7 @@ func TestJobHealth(t *testing.T) {
 		chain  = "its parents may wait for days; while they are at work, they are Progressing"
 		paused = "somebody paused the workspace"
 	)
-	table := map[string]verdicts{}
+	table := map[string]expected{}
 	states := map[v1alpha1.JobState]bool{}
 	for _, row := range []struct {
 		state   v1alpha1.JobState
@@ -155,7 +155,7 @@ func TestJobHealth(t *testing.T) {
 		if row.state == v1alpha1.StateDeleted {
 			message = "Deleted: " + said
 		}
-		table[string(row.state)+" "+row.reason] = verdicts{job(row.state, row.reason, row.stalled), row.health, message, row.kstatus, row.why}
+		table[string(row.state)+" "+row.reason] = expected{job(row.state, row.reason, row.stalled), row.health, message, row.kstatus, row.why}
 		states[row.state] = true
 	}
 	for _, state := range v1alpha1.JobStates() {
@@ -173,7 +173,7 @@ func recurring(suspend bool, conditions ...metav1.Condition) *v1alpha1.Workspace
 	return r
 }
 
-// failing is r after so many failed runs.
+// failing returns r after this many failed runs.
 func failing(r *v1alpha1.WorkspaceRecurringJob, runs int32) *v1alpha1.WorkspaceRecurringJob {
 	r.Status.ConsecutiveFailures = runs
 	return r
@@ -183,25 +183,25 @@ func TestRecurringJobHealth(t *testing.T) {
 	t.Parallel()
 	const (
 		paused = "it is paused on purpose"
-		fails  = "kstatus tells of the schedule only; an operator wants to see that its runs fail"
+		fails  = "kstatus covers only the schedule; the application should show that its runs fail"
 		ran    = "failed runs since the last success: 2; how the last run ended"
 	)
 	lastRun := func(value metav1.ConditionStatus, reason string) metav1.Condition {
 		return condition(v1alpha1.ConditionLastRunSucceeded, value, reason, "how the last run ended")
 	}
-	inPlace := condition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonScheduleActive, said)
+	active := condition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonScheduleActive, said)
 	pausedReady := condition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonSuspended, said)
 	noRun, succeeded := lastRun(metav1.ConditionUnknown, v1alpha1.ReasonNoRunYet), lastRun(metav1.ConditionTrue, v1alpha1.ReasonRunSucceeded)
 	runFailed, runDeleted := lastRun(metav1.ConditionFalse, v1alpha1.ReasonRunFailed), lastRun(metav1.ConditionFalse, v1alpha1.ReasonRunDeleted)
-	table := map[string]verdicts{
-		"no run yet":               {recurring(false, inPlace, noRun), healthy, said, current, ""},
-		"last run succeeded":       {recurring(false, inPlace, succeeded), healthy, said, current, ""},
-		"last run failed":          {failing(recurring(false, inPlace, runFailed), 2), degraded, ran, current, fails},
-		"last run cancelled":       {recurring(false, inPlace, runDeleted), healthy, said, current, ""},
-		"cancelled after failures": {failing(recurring(false, inPlace, runDeleted), 2), degraded, ran, current, fails},
+	table := map[string]expected{
+		"no run yet":               {recurring(false, active, noRun), healthy, said, current, ""},
+		"last run succeeded":       {recurring(false, active, succeeded), healthy, said, current, ""},
+		"last run failed":          {failing(recurring(false, active, runFailed), 2), degraded, ran, current, fails},
+		"last run cancelled":       {recurring(false, active, runDeleted), healthy, said, current, ""},
+		"cancelled after failures": {failing(recurring(false, active, runDeleted), 2), degraded, ran, current, fails},
 		"suspended":                {recurring(true, pausedReady, succeeded), suspended, said, current, paused},
 		"suspended after failures": {failing(recurring(true, pausedReady, runFailed), 2), suspended, said, current, paused},
-		"not in place": {recurring(false, noRun,
+		"not active yet": {recurring(false, noRun,
 			condition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonWorkspaceNotReady, said),
 		), progressing, said, inProgress, ""},
 		"being set up": {recurring(false, noRun,
@@ -217,8 +217,8 @@ func TestRecurringJobHealth(t *testing.T) {
 			condition(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, said), succeeded,
 			condition(v1alpha1.ConditionStalled, metav1.ConditionTrue, reason, said),
 		}
-		table[reason] = verdicts{recurring(false, stalled...), degraded, said, failed, ""}
-		table[reason+" suspended"] = verdicts{recurring(true, stalled...), degraded, said, failed, ""}
+		table[reason] = expected{recurring(false, stalled...), degraded, said, failed, ""}
+		table[reason+" suspended"] = expected{recurring(true, stalled...), degraded, said, failed, ""}
 	}
 	check(t, table)
 }
@@ -236,7 +236,7 @@ func TestWorkspaceHealth(t *testing.T) {
 	t.Parallel()
 	const paused = "its queue is paused on purpose"
 	ready := condition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady, said)
-	table := map[string]verdicts{
+	table := map[string]expected{
 		"ready": {workspace(false, ready), healthy, said, current, ""},
 		"ready, and the API server fails": {workspace(false, ready,
 			condition(v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonReconcileError, "the error"),
@@ -250,7 +250,7 @@ func TestWorkspaceHealth(t *testing.T) {
 		v1alpha1.ReasonNamespaceTerminating, v1alpha1.ReasonQuotaPending, v1alpha1.ReasonMigrating,
 		v1alpha1.ReasonMigrationPending, v1alpha1.ReasonMigrationFailed, v1alpha1.ReasonReconcileError,
 	} {
-		table[reason] = verdicts{workspace(false,
+		table[reason] = expected{workspace(false,
 			condition(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, said),
 			condition(v1alpha1.ConditionReconciling, metav1.ConditionTrue, reason, said),
 		), progressing, said, inProgress, ""}
@@ -258,7 +258,7 @@ func TestWorkspaceHealth(t *testing.T) {
 	for _, reason := range []string{
 		v1alpha1.ReasonNamespaceTaken, v1alpha1.ReasonNameTaken, v1alpha1.ReasonInvalidSpec, v1alpha1.ReasonDatabaseRefused,
 	} {
-		table[reason] = verdicts{workspace(true,
+		table[reason] = expected{workspace(true,
 			condition(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, said),
 			condition(v1alpha1.ConditionStalled, metav1.ConditionTrue, reason, said),
 		), degraded, said, failed, ""}
@@ -266,7 +266,7 @@ func TestWorkspaceHealth(t *testing.T) {
 	check(t, table)
 }
 
-// TestHealthBeforeTheOperator: nothing has been written yet but the schema's default.
+// TestHealthBeforeTheOperator covers objects with no status but the schema's default.
 func TestHealthBeforeTheOperator(t *testing.T) {
 	t.Parallel()
 	vm := engine(t)
@@ -278,8 +278,8 @@ func TestHealthBeforeTheOperator(t *testing.T) {
 		if got, message := health(t, vm, u); got != progressing || message == "" {
 			t.Errorf("%s: %s (%s)", u.GetKind(), got, message)
 		}
-		if verdict := kstatus(t, u); verdict != inProgress {
-			t.Errorf("%s: kstatus says %s", u.GetKind(), verdict)
+		if got := kstatus(t, u); got != inProgress {
+			t.Errorf("%s: kstatus says %s", u.GetKind(), got)
 		}
 		delete(u.Object, "status")
 		u.SetGeneration(0)

@@ -1,6 +1,6 @@
-// Command argocd makes config/argocd/argocd-cm.yaml of the Lua files beside it, or
-// checks that it is made of them. Kustomize can't: Argo CD wants all actions of a
-// kind in one key, as YAML that holds the files.
+// Command argocd generates config/argocd/argocd-cm.yaml from the Lua files beside it, or checks
+// that it is up to date. Kustomize can't do that: Argo CD expects all actions of a kind in one
+// key, as YAML that contains the files.
 //
 //	go -C hack/tests/argocd run . [-update]
 package main
@@ -18,11 +18,11 @@ import (
 )
 
 const (
-	// folder of the Lua files and of what is made of them, seen from this module.
+	// folder is where the Lua files and the generated file are, relative to this module.
 	folder = "../../../config/argocd"
 	group  = "jobs.openradius.io"
 	output = "argocd-cm.yaml"
-	header = "# Made of the Lua files beside it by `make generate`.\n"
+	header = "# Generated from the Lua files beside it by `make generate`.\n"
 )
 
 func main() {
@@ -60,7 +60,7 @@ type configMap struct {
 	Data       map[string]string `json:"data"`
 }
 
-// actions as Argo CD reads them from a key resource.customizations.actions.*.
+// actions is what Argo CD reads from a key resource.customizations.actions.*.
 type actions struct {
 	Discovery   string       `json:"discovery.lua"`
 	Definitions []definition `json:"definitions"`
@@ -71,7 +71,7 @@ type definition struct {
 	Action string `json:"action.lua"`
 }
 
-// render makes the ConfigMap of files, which are laid out as Argo CD's own
+// render generates the ConfigMap from files that are laid out like Argo CD's own
 // resource_customizations: <group>/<kind>/health.lua, actions/discovery.lua and
 // actions/<name>/action.lua.
 func render(files fs.FS) ([]byte, error) {

@@ -10,8 +10,8 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// TestWhatLuaWouldChange: an action refuses an object that it could not give back as
-// it was.
+// TestWhatLuaWouldChange checks that an action fails for an object that it could not return
+// unchanged.
 func TestWhatLuaWouldChange(t *testing.T) {
 	t.Parallel()
 	vm := engine(t)
@@ -25,7 +25,7 @@ func TestWhatLuaWouldChange(t *testing.T) {
 		{recurring(false), "spec.template.args", values, "pause resume"},
 		{job("Failed", "RetriesExhausted", false), "spec.args", values, "requeue cancel"},
 		{job("Failed", "RetriesExhausted", false), "status.template.args", values, "requeue cancel"},
-		// To anywhere.
+		// An egress rule that allows everything.
 		{workspace(false), "spec.network.egress", []string{`[{}]`}, "pause resume"},
 	} {
 		for _, value := range row.values {
@@ -40,13 +40,13 @@ func TestWhatLuaWouldChange(t *testing.T) {
 	}
 }
 
-// TestRequeueByClock: a requeueAt that is not after the job's end would do nothing.
+// TestRequeueByClock checks that requeueAt is after the job's end: otherwise it has no effect.
 func TestRequeueByClock(t *testing.T) {
 	t.Parallel()
 	vm := engine(t)
 	const again = "try again in a moment"
 	for name, row := range map[string]struct {
-		// ended is how long ago; nil: it has not.
+		// ended is how long ago the job ended; nil: it has not.
 		ended *time.Duration
 		want  string
 	}{
@@ -68,7 +68,8 @@ func TestRequeueByClock(t *testing.T) {
 	}
 }
 
-// TestRequeueInTheSecondOfTheEnd: the job runs again only if it finished before.
+// TestRequeueInTheSecondOfTheEnd checks that a job can't be requeued in the second of its end: it
+// has to have finished before requeueAt.
 func TestRequeueInTheSecondOfTheEnd(t *testing.T) {
 	t.Parallel()
 	vm := engine(t)

@@ -7,17 +7,17 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 )
 
-// change is a live object that somebody changes. All times are UTC, in June 2026.
+// change is a case with changes of a live object. All times are UTC, in June 2026.
 type change struct {
 	what, schedule string
 	steps          []step
-	// until is when one stops looking.
+	// until is when the case ends.
 	until time.Time
-	// tells is a reason that the controller must give in an event.
+	// tells is the reason of an event that the controller must record.
 	tells string
 }
 
-// step is what somebody does to the object, and when.
+// step is a change of the object, and its time.
 type step struct {
 	at   time.Time
 	does string
@@ -94,7 +94,7 @@ func toSchedule(schedule string) func(*live) {
 	return func(l *live) { l.edit(schedule, l.zone) }
 }
 
-// edit is what the operator does when spec.schedule or spec.timeZone are changed.
+// edit does what the operator does when spec.schedule or spec.timeZone changes.
 func (l *live) edit(schedule, zone string) {
 	l.schedule, l.zone, l.since = schedule, zone, time.Now()
 	l.change(func(spec *batchv1.CronJobSpec) { spec.Schedule, spec.TimeZone = schedule, &zone })
@@ -136,7 +136,7 @@ func comeBack(l *live) {
 	l.startController()
 }
 
-// run tells what happens to the object, a line for each step and each Job.
+// run returns what happens to the object, with a line for each step and each Job.
 func (c *change) run(t *testing.T) []line {
 	var lines []line
 	inCluster(t, june(1, 0, 0), func(cluster *cluster) {
@@ -154,7 +154,7 @@ func (c *change) run(t *testing.T) []line {
 		l.until(c.until)
 		l.catchUp()
 		if c.tells != "" && l.told(c.tells) != 1 {
-			t.Errorf("the event %s is told %d times: %q", c.tells, l.told(c.tells), l.events)
+			t.Errorf("the event %s is recorded %d times: %q", c.tells, l.told(c.tells), l.events)
 		}
 		lines = l.lines
 	})

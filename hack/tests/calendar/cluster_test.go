@@ -26,23 +26,22 @@ const (
 	name      = "nightly"
 )
 
-// tick is a Job that the CronJob controller made.
+// tick is a Job that the CronJob controller created.
 type tick struct {
-	// due is the time that it was made for, made the time that it was made.
+	// due is the time that the Job is for, made the time at which it was created.
 	due, made time.Time
 }
 
-// settling is more than what the controller takes until it begins: it looks every
-// 100 ms whether its caches are full.
+// settling is longer than the controller needs to start: it checks every 100 ms whether its caches
+// are synced.
 const settling = time.Second
 
-// cluster is Kubernetes' CronJob controller, one CronJob and a clock that jumps.
+// cluster has Kubernetes' CronJob controller, one CronJob and a clock that jumps.
 //
-// It lives in a bubble of testing/synctest, where the clock moves on to the next
-// timer whenever everybody waits. A real API server can't be in there: it is another
-// process, with another clock, and no machine's clock can be set to another year for a
-// test. So client-go's own fake client stands in for it; all that the controller
-// wants of it is that objects are kept, numbered and watched.
+// It lives in a bubble of testing/synctest, where the clock jumps to the next timer whenever all
+// goroutines wait. A real API server can't be in there: it is another process with another clock,
+// and a test can't set a machine's clock to another year. So client-go's own fake client takes its
+// place; all that the controller needs from it is that objects are stored, numbered and watched.
 type cluster struct {
 	t      *testing.T
 	client *fake.Clientset
@@ -51,7 +50,7 @@ type cluster struct {
 	stop   func()
 }
 
-// inCluster runs a case in a bubble of its own, with the clock at start.
+// inCluster runs a case in its own bubble, with the clock at start.
 func inCluster(t *testing.T, start time.Time, run func(*cluster)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -64,8 +63,8 @@ func inCluster(t *testing.T, start time.Time, run func(*cluster)) {
 	})
 }
 
-// number does what the API server does beside keeping an object, and takes down what
-// is made.
+// number does what the API server does besides storing an object, and records the Jobs that are
+// created.
 func (c *cluster) number(action clienttesting.Action) (bool, runtime.Object, error) {
 	switch object := action.(clienttesting.CreateAction).GetObject().(type) {
 	case *batchv1.CronJob:
@@ -85,8 +84,8 @@ func (c *cluster) number(action clienttesting.Action) (bool, runtime.Object, err
 	return false, nil, nil
 }
 
-// startController starts the controller as kube-controller-manager does, and returns
-// once it has looked at everything.
+// startController starts the controller as kube-controller-manager does, and returns once it has
+// processed everything.
 func (c *cluster) startController() {
 	ctx, cancel := context.WithCancel(klog.NewContext(c.t.Context(), klog.Logger{}))
 	factory := informers.NewSharedInformerFactory(c.client, 0)
@@ -108,13 +107,13 @@ func (c *cluster) startController() {
 	c.until(time.Now().Add(settling))
 }
 
-// until lets time pass until it is t, and then until nobody has anything left to do.
+// until lets time pass until t, and then waits until no goroutine has anything left to do.
 func (c *cluster) until(t time.Time) {
 	<-time.After(time.Until(t))
 	synctest.Wait()
 }
 
-// create makes the CronJob as the operator does.
+// create creates the CronJob as the operator does.
 func (c *cluster) create(schedule, timeZone string) {
 	c.t.Helper()
 	object := &batchv1.CronJob{
@@ -144,7 +143,7 @@ func (c *cluster) change(edit func(*batchv1.CronJobSpec)) {
 	synctest.Wait()
 }
 
-// touch does what a run's progress does to the CronJob: one of its Jobs changes.
+// touch changes one of the CronJob's Jobs, as a run's progress does.
 func (c *cluster) touch() {
 	c.t.Helper()
 	jobs, err := c.client.BatchV1().Jobs(namespace).List(c.t.Context(), metav1.ListOptions{})
@@ -160,7 +159,7 @@ func (c *cluster) touch() {
 	synctest.Wait()
 }
 
-// told is how often the controller has told of a reason in an event.
+// told returns how many events with a reason the controller has recorded.
 func (c *cluster) told(reason string) int {
 	return len(slices.DeleteFunc(slices.Clone(c.events), func(r string) bool { return !strings.EqualFold(r, reason) }))
 }

@@ -7,32 +7,31 @@ import (
 	"github.com/openradius/workspace-jobs/api/schedule"
 )
 
-// live is an object while it is changed, and what is expected of it.
+// live is an object that is changed, and what is expected of it.
 type live struct {
 	*cluster
 	schedule, zone  string
 	deadline        time.Duration
 	suspended, down bool
-	// since is when schedule or time zone were last changed, resumed when the object,
-	// or the control plane, last came back.
+	// since is when the schedule or the time zone last changed, resumed when the object or the
+	// control plane last resumed.
 	since, resumed time.Time
-	// counted is what the CronJob counts from: the time of its last Job, or its
-	// creation.
+	// counted is what the CronJob counts from: the time of its last Job, or of its own creation.
 	counted time.Time
-	// next is what nextScheduledAt says; zero while suspended.
+	// next is nextScheduledAt; zero while suspended.
 	next  time.Time
 	seen  int
 	lines []line
 }
 
-// line is what happens at a time, and what nextScheduledAt says then.
+// line is what happens at a time, and nextScheduledAt at that time.
 type line struct {
 	at   time.Time
 	does string
 	next time.Time
 }
 
-// look makes nextScheduledAt what the operator would make it now.
+// look sets nextScheduledAt to what the operator would set it to now.
 func (l *live) look() {
 	l.next = time.Time{}
 	if !l.suspended {
@@ -53,7 +52,7 @@ func (l *live) tell(at time.Time, does string) {
 	l.lines = append(l.lines, line{at: at, does: does, next: l.next})
 }
 
-// catchUp judges the Jobs that the CronJob has made since one last looked.
+// catchUp judges the Jobs that the CronJob has created since the last call.
 func (l *live) catchUp() {
 	l.t.Helper()
 	for ; l.seen < len(l.ticks); l.seen++ {
@@ -64,12 +63,12 @@ func (l *live) catchUp() {
 		l.tell(tick.made, fmt.Sprintf("**a Job for %s**%s", clock(tick.due), verdict))
 	}
 	if !l.suspended && !l.down && time.Since(l.next) > time.Second {
-		l.t.Errorf("nextScheduledAt has said %v, and nothing has come", l.next)
+		l.t.Errorf("nextScheduledAt was %v, but no Job was created", l.next)
 	}
 }
 
-// judge says what a Job is: on time as nextScheduledAt has said, not due, or late. A
-// late one must be the newest that was missed, and within the deadline.
+// judge says whether a Job is on time, as nextScheduledAt said, or not due, or late. A late one must
+// be for the latest missed time, and within the deadline.
 func (l *live) judge(tick tick) string {
 	l.t.Helper()
 	late := tick.made.Sub(tick.due)
@@ -78,18 +77,18 @@ func (l *live) judge(tick tick) string {
 	}
 	if late < time.Second {
 		if !tick.due.Equal(l.next) {
-			l.t.Errorf("a Job for %v, and nextScheduledAt has said %v", tick.due, l.next)
+			l.t.Errorf("a Job for %v, but nextScheduledAt was %v", tick.due, l.next)
 		}
 		return ""
 	}
 	if tick.made.Sub(l.resumed) > time.Second {
-		l.t.Errorf("a Job for %v is made at %v, and nothing had just come back", tick.due, tick.made)
+		l.t.Errorf("a Job for %v was created at %v, but nothing had just resumed", tick.due, tick.made)
 	}
 	if newer := l.read().Next(tick.due); !newer.After(tick.made) {
-		l.t.Errorf("a Job for %v, and %v was missed as well", tick.due, newer)
+		l.t.Errorf("a Job for %v, but %v was missed as well", tick.due, newer)
 	}
 	if l.deadline > 0 && late > l.deadline {
-		l.t.Errorf("a Job for %v is made at %v, after the deadline", tick.due, tick.made)
+		l.t.Errorf("a Job for %v was created at %v, after the deadline", tick.due, tick.made)
 	}
 	return fmt.Sprintf(", %s late: the newest one missed", shortly(late.Round(time.Minute)))
 }

@@ -15,12 +15,12 @@ import (
 
 const page = "../../../docs/schedules.md"
 
-// TestCalendar runs all cases, and compares what it finds with the page. UPDATE=1
-// writes the page instead.
+// TestCalendar runs all cases and compares the results with the page. UPDATE=1 writes the page
+// instead.
 func TestCalendar(t *testing.T) {
 	found := map[string]string{"steady": steadyTable(t), "changes": changesTable(t)}
 	if t.Failed() || found["steady"] == "" || found["changes"] == "" {
-		return // -run has left out cases, if none has failed
+		return // if none failed, -run left out cases
 	}
 	text, err := os.ReadFile(page)
 	if err != nil {
@@ -40,7 +40,7 @@ func TestCalendar(t *testing.T) {
 		return
 	}
 	if os.Getenv("UPDATE") == "" {
-		t.Fatalf("the page differs from what is found; `UPDATE=1 go -C hack/tests/calendar test` writes it (-page +found):\n%s", cmp.Diff(string(text), fresh))
+		t.Fatalf("the page differs from the results; `UPDATE=1 go -C hack/tests/calendar test` writes it (-page +results):\n%s", cmp.Diff(string(text), fresh))
 	}
 	if err := os.WriteFile(page, []byte(fresh), 0o644); err != nil {
 		t.Fatal(err)
@@ -105,7 +105,7 @@ func timeline(lines []line) string {
 	return rows.String()
 }
 
-// numbers is what H stands for, if there is one.
+// numbers returns the schedule with a number for each H, if it has any.
 func numbers(t *testing.T, expression string) string {
 	t.Helper()
 	s, err := schedule.Parse(expression, utc, namespace+"/"+name)
@@ -120,7 +120,7 @@ func numbers(t *testing.T, expression string) string {
 
 func clock(t time.Time) string { return t.UTC().Format("2 Jan 15:04") }
 
-// shortly: 1h and 30m, not 1h0m0s and 30m0s.
+// shortly formats a duration as 1h or 30m, not 1h0m0s or 30m0s.
 func shortly(d time.Duration) string {
 	text := strings.TrimSuffix(d.String(), "0s")
 	if strings.HasSuffix(text, "h0m") {
@@ -129,7 +129,7 @@ func shortly(d time.Duration) string {
 	return text
 }
 
-// list is times in words, in a zone: days with the same times share a line.
+// list formats times in a zone: days with the same times share a line.
 func list(t *testing.T, times []time.Time, zone string) string {
 	t.Helper()
 	location, err := time.LoadLocation(zone)
@@ -168,7 +168,7 @@ func byDay(times []time.Time, location *time.Location) [][]time.Time {
 	return all
 }
 
-// dateList: 29 Mar, 30 Mar 2026.
+// dateList formats dates, as in: 29 Mar, 30 Mar 2026.
 func dateList(dates []time.Time) string {
 	var text []string
 	for i, d := range dates {
@@ -181,7 +181,7 @@ func dateList(dates []time.Time) string {
 	return strings.Join(text, ", ")
 }
 
-// clockList: 00:00, 01:00 (+01:00), 03:00 (+02:00).
+// clockList formats times of day, as in: 00:00, 01:00 (+01:00), 03:00 (+02:00).
 func clockList(times []time.Time) string {
 	var text []string
 	for i, t := range times {

@@ -9,18 +9,18 @@ import (
 	"github.com/openradius/workspace-jobs/api/schedule"
 )
 
-// steady is a schedule that nobody touches. Where the law of daylight saving time
-// matters, its dates are past ones: of days to come, the law may still change.
+// steady is a case with a schedule that does not change. Where daylight saving time matters, the
+// dates are in the past: the law may still change for the future.
 type steady struct {
 	schedule, zone string
-	// from is when the CronJob is made, watched how long it is looked at.
+	// from is when the CronJob is created, watched how long the case runs.
 	from    time.Time
 	watched time.Duration
-	// says is what one should know of it.
+	// says explains the case to readers of the page.
 	says string
 }
 
-// group is cases with something in common.
+// group is a group of cases with something in common.
 type group struct {
 	what     string
 	steadies []steady
@@ -75,7 +75,7 @@ var groups = []group{
 	}},
 }
 
-// run finds when the CronJob fires, and that nextScheduledAt has always said so.
+// run returns when the CronJob fires, and checks that nextScheduledAt always said so.
 func (c *steady) run(t *testing.T) []time.Time {
 	s, err := schedule.Parse(c.schedule, c.zone, namespace+"/"+name)
 	if err != nil {
@@ -88,7 +88,7 @@ func (c *steady) run(t *testing.T) []time.Time {
 		cluster.until(end)
 		for _, tick := range cluster.ticks {
 			if late := tick.made.Sub(tick.due); late < 0 || late > time.Second {
-				t.Errorf("the Job for %v is made at %v", tick.due, tick.made)
+				t.Errorf("the Job for %v was created at %v", tick.due, tick.made)
 			}
 			does = append(does, tick.due.UTC())
 		}
@@ -104,11 +104,10 @@ func (c *steady) run(t *testing.T) []time.Time {
 	return does
 }
 
-// moments is how often a case asks what nextScheduledAt says.
+// moments is how often a case checks nextScheduledAt.
 const moments = 1000
 
-// saysAlways: at whatever moment one asks, nextScheduledAt is when the CronJob fires
-// next.
+// saysAlways checks that at any moment, nextScheduledAt is when the CronJob fires next.
 func (c *steady) saysAlways(t *testing.T, s *schedule.Schedule, created time.Time, does []time.Time) {
 	t.Helper()
 	last, next := created, 0
@@ -119,10 +118,10 @@ func (c *steady) saysAlways(t *testing.T, s *schedule.Schedule, created time.Tim
 		}
 		says := s.Upcoming(last, now)
 		if next < len(does) && !says.Equal(does[next]) {
-			t.Fatalf("at %v, nextScheduledAt says %v, and the CronJob fires at %v", now, says, does[next])
+			t.Fatalf("at %v, nextScheduledAt is %v, but the CronJob fires at %v", now, says, does[next])
 		}
 		if next == len(does) && says.Before(c.from.Add(c.watched)) {
-			t.Fatalf("at %v, nextScheduledAt says %v, and the CronJob does not fire then", now, says)
+			t.Fatalf("at %v, nextScheduledAt is %v, but the CronJob does not fire then", now, says)
 		}
 	}
 }

@@ -32,7 +32,7 @@ func TestReasonsAreDocumented(t *testing.T) {
 	}
 }
 
-// constants are the values of a file's string constants whose names have the prefix.
+// constants returns the values of a file's string constants whose names have the prefix.
 func constants(t *testing.T, path, prefix string) []string {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, path), nil, parser.SkipObjectResolution)
@@ -80,14 +80,14 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// linkedPages are all pages in Markdown, also those for contributors only.
+// linkedPages returns all Markdown pages, including those for contributors only.
 func linkedPages(t *testing.T) []string {
 	t.Helper()
 	all := pages(t)
 	for _, pattern := range []string{".github/*.md", "docs/decisions/*.md", "hack/env/*/README.md"} {
 		found, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil || len(found) == 0 {
-			t.Errorf("no page is called %s: %v", pattern, err)
+			t.Errorf("no page matches %s: %v", pattern, err)
 		}
 		all = append(all, found...)
 	}
@@ -128,7 +128,7 @@ func TestEveryPageIsListed(t *testing.T) {
 	}
 }
 
-// sections are the names by which links know a page's headings.
+// sections returns the anchors of a page's headings.
 func sections(page string) []string {
 	var all []string
 	for _, found := range heading.FindAllStringSubmatch(page, -1) {

@@ -1,5 +1,5 @@
-// Package manifests holds tests of what people apply to a cluster: the samples, the
-// tenants' roles and PROJECT fit the API.
+// Package manifests holds tests of what users apply to a cluster: that the samples, the tenants'
+// roles and PROJECT fit the API.
 package manifests
 
 import (
@@ -22,7 +22,8 @@ import (
 
 const root = "../../.."
 
-// TestTenantRoles: a tenant writes jobs, recurring or not, and nothing else, and reads no Secret.
+// TestTenantRoles checks that a tenant can write jobs and recurring jobs, nothing else, and can't
+// read Secrets.
 func TestTenantRoles(t *testing.T) {
 	t.Parallel()
 	readVerbs := []string{"get", "list", "watch"}
@@ -43,12 +44,12 @@ func TestTenantRoles(t *testing.T) {
 				}
 				for _, verb := range rule.Verbs {
 					if !slices.Contains(allowed, verb) {
-						t.Errorf("may %s %v", verb, rule.Resources)
+						t.Errorf("it may %s %v", verb, rule.Resources)
 					}
 				}
 				for _, resource := range slices.Concat(rule.Resources, rule.APIGroups) {
 					if resource == "*" || resource == "secrets" || strings.HasSuffix(resource, "/status") {
-						t.Errorf("has a rule for %q", resource)
+						t.Errorf("it has a rule for %q", resource)
 					}
 				}
 			}
@@ -56,7 +57,7 @@ func TestTenantRoles(t *testing.T) {
 	}
 }
 
-// TestProject: PROJECT, which is kept by hand, lists the kinds that have a CRD.
+// TestProject checks that PROJECT, which is maintained by hand, lists the kinds that have a CRD.
 func TestProject(t *testing.T) {
 	t.Parallel()
 	var project struct {

@@ -22,8 +22,8 @@ type right struct{ where, what, names, verb string }
 
 var quoted = regexp.MustCompile("`([^`]+)`")
 
-// TestEveryRightIsExplained: docs/security.md tells of each right of the operator why it
-// has it, and of none that it has not.
+// TestEveryRightIsExplained checks that docs/security.md explains each right of the operator, and
+// none that the operator does not have.
 func TestEveryRightIsExplained(t *testing.T) {
 	t.Parallel()
 	granted, explained := grantedRights(t), explainedRights(t)
@@ -34,12 +34,12 @@ func TestEveryRightIsExplained(t *testing.T) {
 	}
 	for r := range explained {
 		if !granted[r] {
-			t.Errorf("docs/security.md explains a right that the operator has not: to %s %s%s %s", r.verb, r.what, r.names, r.where)
+			t.Errorf("docs/security.md explains a right that the operator does not have: to %s %s%s %s", r.verb, r.what, r.names, r.where)
 		}
 	}
 }
 
-// TestNoRightIsTooWide whatever is explained.
+// TestNoRightIsTooWide checks the operator's rights, however well they are explained.
 func TestNoRightIsTooWide(t *testing.T) {
 	t.Parallel()
 	for r := range grantedRights(t) {
@@ -63,7 +63,7 @@ func TestNoRightIsTooWide(t *testing.T) {
 	}
 }
 
-// TestTheServerHasOneRight: whatever else it does, it does with its callers' tokens.
+// TestTheServerHasOneRight checks that the server does everything else with its callers' tokens.
 func TestTheServerHasOneRight(t *testing.T) {
 	t.Parallel()
 	want := map[right]bool{
@@ -79,7 +79,7 @@ func grantedRights(t *testing.T) map[right]bool {
 	return rightsOf(t, operatorName)
 }
 
-// rightsOf are those of all roles that config/default binds to the account.
+// rightsOf returns the rights of all roles that config/default binds to the account.
 func rightsOf(t *testing.T, account string) map[right]bool {
 	t.Helper()
 	roles := map[string][]rbacv1.PolicyRule{}
@@ -167,7 +167,7 @@ func explainedRights(t *testing.T) map[right]bool {
 			}
 		}
 		if len(strings.TrimSpace(cells[4])) < len("schedules") {
-			t.Errorf("no reason is given: %s", line)
+			t.Errorf("it gives no reason: %s", line)
 		}
 	}
 	return explained

@@ -12,7 +12,7 @@ import (
 	v1alpha1 "github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// TestSamplesAreStrict: no sample has a field that its kind lacks, or sets a status.
+// TestSamplesAreStrict checks that no sample has an unknown field or a status.
 func TestSamplesAreStrict(t *testing.T) {
 	t.Parallel()
 	count := 0
@@ -22,7 +22,7 @@ func TestSamplesAreStrict(t *testing.T) {
 			continue
 		}
 		if strictIfOurs(t, path, document) == 0 {
-			t.Errorf("%s: %s is no kind of ours", path, kind)
+			t.Errorf("%s: %s is not one of our kinds", path, kind)
 			continue
 		}
 		sample := sampleOf(t, path, document)
@@ -39,7 +39,7 @@ func TestSamplesAreStrict(t *testing.T) {
 	}
 }
 
-// sample is what a job, recurring or not, and a Workspace have in common.
+// sample has the fields that jobs, recurring jobs and Workspaces have in common.
 type sample struct {
 	Kind     string
 	Metadata struct{ Name, Namespace string }
@@ -58,8 +58,8 @@ func sampleOf(t *testing.T, path string, document []byte) sample {
 	return s
 }
 
-// TestSamplesFitTogether: all of them can be applied to one cluster, and what one
-// refers to is another one.
+// TestSamplesFitTogether checks that all samples can be applied to one cluster, and that they
+// refer only to one another.
 func TestSamplesFitTogether(t *testing.T) {
 	t.Parallel()
 	places := map[string]string{}
@@ -84,16 +84,16 @@ func TestSamplesFitTogether(t *testing.T) {
 	for from, all := range references {
 		for _, to := range all {
 			if places[to] == "" {
-				t.Errorf("%s refers to %s, which is no sample", from, to)
+				t.Errorf("%s refers to %s, which is not a sample", from, to)
 			}
 		}
 	}
 	if len(references) < 2 {
-		t.Error("no sample shows a chain, or none a triggered run")
+		t.Error("no sample shows a chain, or no sample shows a triggered run")
 	}
 }
 
-// TestSamplesAreListed: a sample that no kustomization names would never be applied.
+// TestSamplesAreListed checks that a kustomization names each sample, so that it is applied.
 func TestSamplesAreListed(t *testing.T) {
 	t.Parallel()
 	folders, err := filepath.Glob(filepath.Join(root, "config/samples/*"))
@@ -101,7 +101,7 @@ func TestSamplesAreListed(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(folders) < 6 {
-		t.Errorf("only %q are found", folders)
+		t.Errorf("found only %q", folders)
 	}
 	for _, folder := range folders {
 		var listed struct{ Resources []string }
@@ -125,7 +125,7 @@ func TestSamplesAreListed(t *testing.T) {
 	}
 }
 
-// TestSamplesAreExplained: each file begins with a comment that says what it is for.
+// TestSamplesAreExplained checks that each file begins with a comment that says what it is for.
 func TestSamplesAreExplained(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob(filepath.Join(root, "config/samples/*/*.yaml"))
@@ -134,7 +134,7 @@ func TestSamplesAreExplained(t *testing.T) {
 	}
 	for _, file := range files {
 		if filepath.Base(file) != "kustomization.yaml" && !strings.HasPrefix(string(read(t, file)), "# ") {
-			t.Errorf("%s begins without a comment", file)
+			t.Errorf("%s does not begin with a comment", file)
 		}
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/openradius/workspace-jobs/api/rest"
 )
 
-// pages are what people read: README.md, docs and the examples' own.
+// pages returns the pages that users read: README.md, docs and those of the examples.
 func pages(t *testing.T) []string {
 	t.Helper()
 	all := []string{filepath.Join(root, "README.md")}
@@ -27,7 +27,7 @@ func pages(t *testing.T) []string {
 			t.Fatal(err)
 		}
 		if len(found) == 0 {
-			t.Errorf("no page is called %s", pattern)
+			t.Errorf("no page matches %s", pattern)
 		}
 		all = append(all, found...)
 	}
@@ -40,7 +40,7 @@ var (
 	goTop     = regexp.MustCompile(`(?m)^(func|type|var|const|import) `)
 )
 
-// imports are what snippets use by these names without saying where it comes from.
+// imports maps names that snippets use without an import to their packages.
 var imports = map[string]string{
 	"context": "context", "fmt": "fmt", "time": "time", "errors": "errors",
 	"rest":     "k8s.io/client-go/rest",
@@ -53,8 +53,8 @@ var imports = map[string]string{
 	"pgx":      "github.com/jackc/pgx/v5",
 }
 
-// TestGoSnippetsCompile: Go in a page is Go, against the packages as they are. Statements
-// may use what given names, and leave variables unused.
+// TestGoSnippetsCompile compiles the Go in all pages against our packages. Statements can use
+// the names in given, and leave variables unused.
 func TestGoSnippetsCompile(t *testing.T) {
 	t.Parallel()
 	module := t.TempDir()
@@ -71,7 +71,7 @@ func TestGoSnippetsCompile(t *testing.T) {
 		}
 	}
 	if count < 10 {
-		t.Errorf("only %d snippets are found", count)
+		t.Errorf("found only %d snippets", count)
 	}
 	cmd := exec.CommandContext(t.Context(), "go", "build", "-mod=mod", "-gcflags=-e", "-o", os.DevNull, "./...")
 	cmd.Dir = module
@@ -90,8 +90,8 @@ func TestGoSnippetsCompile(t *testing.T) {
 	}
 }
 
-// TestProgramsAreTheExamples: a whole program in a page is one of docs/examples, and the
-// end-to-end tests run those.
+// TestProgramsAreTheExamples checks that each whole program in a page is one of docs/examples,
+// which the end-to-end tests run.
 func TestProgramsAreTheExamples(t *testing.T) {
 	t.Parallel()
 	paths, err := filepath.Glob(filepath.Join(root, "docs/examples/*/main.go"))
@@ -108,7 +108,7 @@ func TestProgramsAreTheExamples(t *testing.T) {
 				continue
 			}
 			if _, known := examples[found[1]]; !known {
-				t.Errorf("%s: the program is no main.go of docs/examples, letter by letter:\n%s", page, found[1])
+				t.Errorf("%s: the program is not, letter by letter, a main.go of docs/examples:\n%s", page, found[1])
 			}
 			examples[found[1]] = true
 		}
@@ -120,14 +120,14 @@ func TestProgramsAreTheExamples(t *testing.T) {
 	}
 }
 
-// given is what a page's text has introduced before its statements.
+// given declares what a page's text introduces before its statements.
 const given = `
 type args struct{ Table string }
 
 func statements(ctx context.Context, config *rest.Config, acme *client.Workspace, args args) error {
 `
 
-// program makes a file of a snippet: a program, declarations, or statements.
+// program turns a snippet into a file: a program, declarations, or statements.
 func program(snippet string) string {
 	if goPackage.MatchString(snippet) {
 		return snippet
@@ -173,7 +173,7 @@ var (
 	goRun    = regexp.MustCompile(`go run (\./[a-z/-]+)`)
 )
 
-// TestCommandsExist: what a page tells to make is a target, and to run a program.
+// TestCommandsExist checks that the targets and programs in the pages' commands exist.
 func TestCommandsExist(t *testing.T) {
 	t.Parallel()
 	var targets []string
@@ -193,21 +193,21 @@ func TestCommandsExist(t *testing.T) {
 		}
 		for _, found := range goRun.FindAllStringSubmatch(text, -1) {
 			if programs, err := filepath.Glob(filepath.Join(root, found[1], "main.go")); err != nil || len(programs) == 0 {
-				t.Errorf("%s: %s is no program", page, found[1])
+				t.Errorf("%s: %s is not a program", page, found[1])
 			}
 		}
 	}
 	if count < 10 {
-		t.Errorf("only %d commands are found", count)
+		t.Errorf("found only %d commands", count)
 	}
 }
 
-// route is one in code, as `POST /api/jobs/cleanup`; … stands for a workspace's.
+// route matches a route in code, such as `POST /api/jobs/cleanup`; … stands for a workspace's path.
 var route = regexp.MustCompile("`(GET|POST|PUT|DELETE) ((?:/api|…)/[^`? ]+)")
 
 var apiLine = regexp.MustCompile(`(?m)\bapi (GET|POST|PUT|DELETE) (/\S+?)(?:\?\S*)?(?: -N)?(?: -d '([^'\n]*)')?$`)
 
-// TestRESTLinesFit: a line with api METHOD PATH is a route, and its body what that takes.
+// TestRESTLinesFit checks that a line with api METHOD PATH is a route, and that its body fits it.
 func TestRESTLinesFit(t *testing.T) {
 	t.Parallel()
 	var described struct {
@@ -240,13 +240,13 @@ func TestRESTLinesFit(t *testing.T) {
 		}
 	}
 	if count < 10 {
-		t.Errorf("only %d lines are found", count)
+		t.Errorf("found only %d lines", count)
 	}
 }
 
 var parameter = regexp.MustCompile(`\\\{[^/]*\\\}`)
 
-// has reports whether a route is described that the path may be of.
+// has reports whether the document describes a route that matches the path.
 func has(described map[string]map[string]any, method, path string) bool {
 	for template, methods := range described {
 		pattern := parameter.ReplaceAllString(regexp.QuoteMeta(template), "[^/]+")

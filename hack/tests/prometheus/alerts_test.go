@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/prometheus/model/rulefmt"
 )
 
-// scene is what Prometheus has scraped, and for which labels the alert fires then.
+// scene is what Prometheus has scraped, and the labels for which the alert fires.
 type scene struct {
 	series []string
 	minute int
@@ -47,14 +47,15 @@ func scenesOf(alert string) map[string]scene {
 	return nil
 }
 
-// TestScenesAreOfAlerts: a scene of an alert that was renamed would test nothing.
+// TestScenesAreOfAlerts checks that each scene belongs to an alert: that of a renamed one would
+// test nothing.
 func TestScenesAreOfAlerts(t *testing.T) {
 	t.Parallel()
 	rules := alerts(t)
 	for _, of := range []map[string]map[string]scene{operatorScenes, queueScenes, failureScenes, scheduleScenes} {
 		for name := range of {
 			if !slices.ContainsFunc(rules, func(rule rulefmt.Rule) bool { return rule.Alert == name }) {
-				t.Errorf("no alert is called %s", name)
+				t.Errorf("there is no alert %s", name)
 			}
 		}
 	}

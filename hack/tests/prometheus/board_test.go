@@ -44,12 +44,12 @@ func readBoard(t *testing.T) board {
 	return b
 }
 
-// TestTheBoardIsGrafanas: Grafana's own types take the board, and know its every field.
+// TestTheBoardIsGrafanas checks that Grafana's own types accept the board and know all its fields.
 func TestTheBoardIsGrafanas(t *testing.T) {
 	t.Parallel()
 	plugins.RegisterDefaultPlugins()
-	var d dashboard.Dashboard //nolint:staticcheck // the newer schema is none that sidecars and imports take everywhere
-	// Without a fault it returns an empty list of them, which is no nil error.
+	var d dashboard.Dashboard //nolint:staticcheck // not all sidecars and imports accept the newer schema yet
+	// If nothing is wrong, it returns an empty list of errors, which is not a nil error.
 	if err := d.UnmarshalJSONStrict(read(t, boardPath)); err != nil && err.Error() != "" {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestTheBoardIsGrafanas(t *testing.T) {
 	}
 }
 
-// asked puts values in place of the board's variables, as Grafana does.
+// asked replaces the board's variables with values, as Grafana does.
 var asked = strings.NewReplacer("$__rate_interval", "5m", "$__range", "6h", "$queue", ".*")
 
 func TestTheBoardNamesWhatExists(t *testing.T) {
@@ -69,7 +69,7 @@ func TestTheBoardNamesWhatExists(t *testing.T) {
 			c := newChecker(e)
 			expr := asked.Replace(target.Expr)
 			if strings.Contains(expr, "$") {
-				t.Errorf("%s: %s has a variable that the board has not", p.Title, expr)
+				t.Errorf("%s: %s has a variable that the board does not have", p.Title, expr)
 			}
 			c.named(legendLabel, target.LegendFormat, c.check(expr))
 			for _, fault := range c.faults {
@@ -79,15 +79,15 @@ func TestTheBoardNamesWhatExists(t *testing.T) {
 	}
 }
 
-// TestTheBoardIsWhole: panels don't cover each other, and all ask the data source that
-// was chosen.
+// TestTheBoardIsWhole checks that panels don't overlap, and that all query the selected data
+// source.
 func TestTheBoardIsWhole(t *testing.T) {
 	t.Parallel()
 	b := readBoard(t)
 	ids, taken := map[int]bool{}, map[string]string{}
 	for _, p := range b.Panels {
 		if ids[p.ID] || p.ID == 0 || p.Title == "" {
-			t.Errorf("panel %d %q needs an id of its own and a title", p.ID, p.Title)
+			t.Errorf("panel %d %q needs a unique id and a title", p.ID, p.Title)
 		}
 		ids[p.ID] = true
 		if p.GridPos.X+p.GridPos.W > 24 {
@@ -97,7 +97,7 @@ func TestTheBoardIsWhole(t *testing.T) {
 			for y := range p.GridPos.H {
 				cell := fmt.Sprint(p.GridPos.X+x, " ", p.GridPos.Y+y)
 				if other, ok := taken[cell]; ok {
-					t.Fatalf("%s covers %s", p.Title, other)
+					t.Fatalf("%s overlaps %s", p.Title, other)
 				}
 				taken[cell] = p.Title
 			}
@@ -125,8 +125,8 @@ func TestTheBoardIsWhole(t *testing.T) {
 	}
 }
 
-// TestEveryMetricIsUsed: a metric that neither an alert nor the board looks at is one
-// that nobody sees, and one that the page does not explain is one that nobody uses.
+// TestEveryMetricIsUsed checks that an alert or the board uses each metric, and that the page
+// explains it.
 func TestEveryMetricIsUsed(t *testing.T) {
 	t.Parallel()
 	e := all(t)
@@ -145,7 +145,7 @@ func TestEveryMetricIsUsed(t *testing.T) {
 			continue
 		}
 		if !c.used[name] {
-			t.Errorf("no alert and no panel asks for %s", name)
+			t.Errorf("no alert and no panel uses %s", name)
 		}
 		if !strings.Contains(page, "`"+strings.TrimSuffix(name, "_bucket")+"`") {
 			t.Errorf("docs/monitoring.md does not explain %s", name)
@@ -155,7 +155,7 @@ func TestEveryMetricIsUsed(t *testing.T) {
 		_, series := e[name]
 		_, histogram := e[name+"_bucket"]
 		if !series && !histogram {
-			t.Errorf("docs/monitoring.md tells of %s, which does not exist", name)
+			t.Errorf("docs/monitoring.md mentions %s, which does not exist", name)
 		}
 	}
 }

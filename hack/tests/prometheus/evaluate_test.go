@@ -20,13 +20,13 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 )
 
-// scrapeInterval of the series that the tests make, and of the alerts' evaluation.
+// scrapeInterval is the interval of the tests' series and of the alerts' evaluation.
 const scrapeInterval = time.Minute
 
 var engine = promql.NewEngine(promql.EngineOpts{MaxSamples: 100_000, Timeout: time.Minute, Parser: promQL})
 
-// series that the engine reads; written as promtool's unit tests write them, with the
-// first sample at time 0.
+// series are what the engine reads, in the notation of promtool's unit tests. The first sample is
+// at time 0.
 type series []storage.Series
 
 func parseSeries(t *testing.T, lines []string) series {
@@ -48,7 +48,7 @@ func parseSeries(t *testing.T, lines []string) series {
 	return all
 }
 
-// sample is a number at a time in milliseconds.
+// sample is a value at a time in milliseconds.
 type sample struct {
 	at    int64
 	value float64
@@ -62,7 +62,7 @@ func (s sample) FH() *histogram.FloatHistogram { return nil }
 func (s sample) Type() chunkenc.ValueType      { return chunkenc.ValFloat }
 func (s sample) Copy() chunks.Sample           { return s }
 
-// Querier makes series a storage.Queryable.
+// Querier implements storage.Queryable.
 func (s series) Querier(_, _ int64) (storage.Querier, error) {
 	return &storage.MockQuerier{SelectMockFunction: func(_ bool, _ *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
 		selected := &selection{}
@@ -76,7 +76,7 @@ func (s series) Querier(_, _ int64) (storage.Querier, error) {
 	}}, nil
 }
 
-// selection is a storage.SeriesSet.
+// selection implements storage.SeriesSet.
 type selection struct {
 	left []storage.Series
 	at   storage.Series
@@ -93,7 +93,7 @@ func (s *selection) At() storage.Series                { return s.at }
 func (s *selection) Err() error                        { return nil }
 func (s *selection) Warnings() annotations.Annotations { return nil }
 
-// query returns the values of the expression's results by their labels.
+// query returns the values of an expression's results, by their labels.
 func (s series) query(t *testing.T, expr string, at time.Time) map[string]promql.Sample {
 	t.Helper()
 	query, err := engine.NewInstantQuery(context.Background(), s, nil, expr, at)
@@ -112,8 +112,8 @@ func (s series) query(t *testing.T, expr string, at time.Time) map[string]promql
 	return results
 }
 
-// firing tells for which labels the alert fires: its expression has had a result for
-// them at each evaluation of its "for".
+// firing returns the labels for which the alert fires: its expression has had a result for them at
+// each evaluation within its "for".
 func (s series) firing(t *testing.T, rule *rulefmt.Rule, minute int) []string {
 	t.Helper()
 	at := time.Unix(0, 0).Add(time.Duration(minute) * scrapeInterval)
@@ -133,7 +133,7 @@ func (s series) firing(t *testing.T, rule *rulefmt.Rule, minute int) []string {
 	return slices.Sorted(maps.Keys(firing))
 }
 
-// expand fails on an annotation that Prometheus could not fill in.
+// expand fails the test for an annotation that Prometheus could not expand.
 func expand(t *testing.T, text string, s promql.Sample, at time.Time) {
 	t.Helper()
 	data := template.AlertTemplateData(s.Metric.Map(), nil, "", s)

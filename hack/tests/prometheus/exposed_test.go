@@ -1,7 +1,6 @@
-// Package prometheus holds tests of config/prometheus: its expressions parse, name only
-// metrics and labels that exist, and each alert fires when it should and not else. It
-// is a module of its own, for Prometheus' and Grafana's code is nothing that the product
-// needs.
+// Package prometheus holds tests of config/prometheus: its expressions parse and use only metrics
+// and labels that exist, and each alert fires when it should and only then. It is a separate
+// module because the product does not need Prometheus' and Grafana's code.
 package prometheus
 
 import (
@@ -35,7 +34,7 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/recurring"
 )
 
-// exposed has the labels of each series that the operator exposes, by name.
+// exposed holds the labels of each series that the operator exposes, by name.
 type exposed map[string][]string
 
 func (e exposed) add(name string, kind dto.MetricType, labels ...string) {
@@ -49,7 +48,7 @@ func (e exposed) add(name string, kind dto.MetricType, labels ...string) {
 
 var desc = regexp.MustCompile(`^Desc\{fqName: "([^"]+)".*variableLabels: \{([^}]*)\}\}$`)
 
-// Register makes exposed a prometheus.Registerer, which needs no series to know a name.
+// Register implements prometheus.Registerer, which learns names without any series.
 func (e exposed) Register(c prometheus.Collector) error {
 	descs := make(chan *prometheus.Desc, 100)
 	c.Describe(descs)
@@ -71,7 +70,7 @@ func (e exposed) Register(c prometheus.Collector) error {
 func (e exposed) MustRegister(...prometheus.Collector) { panic("not for this test") }
 func (e exposed) Unregister(prometheus.Collector) bool { return false }
 
-// ours are the operator's own metrics.
+// ours returns the operator's own metrics.
 func ours(t *testing.T) exposed {
 	t.Helper()
 	e := exposed{}
@@ -82,18 +81,17 @@ func ours(t *testing.T) exposed {
 		t.Fatal(err)
 	}
 	if len(e) < 10 {
-		t.Fatalf("only %v are exposed", e)
+		t.Fatalf("it exposes only %v", e)
 	}
 	return e
 }
 
-// all are ours, and those that come with controller-runtime, client-go, Go and
-// Prometheus itself.
+// all returns our metrics, and those of controller-runtime, client-go, Go and Prometheus itself.
 func all(t *testing.T) exposed {
 	t.Helper()
 	e := ours(t)
 	e.add("up", dto.MetricType_GAUGE)
-	families, err := theirs()
+	families, err := exercise()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,9 +105,8 @@ func all(t *testing.T) exposed {
 	return e
 }
 
-// theirs lets a controller, a leader's election and a client do their work once, after
-// which their series exist.
-var theirs = sync.OnceValues(func() ([]*dto.MetricFamily, error) {
+// exercise runs a controller, a leader election and a client once, so that their series exist.
+var exercise = sync.OnceValues(func() ([]*dto.MetricFamily, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := errors.Join(reconcileOnce(ctx, cancel), standForElection(), askOnce()); err != nil {
@@ -155,7 +152,7 @@ func askOnce() error {
 		return err
 	}
 	if err := client.Get().AbsPath("/").Do(context.Background()).Error(); err == nil {
-		return errors.New("the server knows a page that it should not")
+		return errors.New("the server has a page that it should not have")
 	}
 	return nil
 }

@@ -16,11 +16,11 @@ import (
 
 var promQL = parser.NewParser(parser.Options{})
 
-// targetLabels are those that Prometheus gives to every series of config/prometheus'
+// targetLabels are the labels that Prometheus adds to every series of config/prometheus'
 // ServiceMonitor.
 var targetLabels = []string{"job", "instance", "namespace", "service", "endpoint", "pod", "container"}
 
-// values that a label of ours can have.
+// values are those that our labels can have.
 var values = map[string][]string{
 	"job": {"workspace-jobs"},
 	"state": func() (states []string) {
@@ -36,10 +36,10 @@ var values = map[string][]string{
 	},
 }
 
-// checker follows the labels through an expression.
+// checker tracks the labels through an expression.
 type checker struct {
 	exposed exposed
-	// used are the names of the series that were asked for.
+	// used holds the names of the series that were selected.
 	used   map[string]bool
 	faults []string
 }
@@ -50,7 +50,7 @@ func (c *checker) fault(format string, args ...any) {
 	c.faults = append(c.faults, fmt.Sprintf(format, args...))
 }
 
-// check parses the expression and returns the labels that its result may have.
+// check parses an expression and returns the labels that its result can have.
 func (c *checker) check(expr string) []string {
 	parsed, err := promQL.ParseExpr(expr)
 	if err != nil {
@@ -108,7 +108,7 @@ func (c *checker) selected(e *parser.VectorSelector) []string {
 	return known
 }
 
-// matched faults a value that the label never has: "failed" for "Failed".
+// matched reports a value that the label never has, such as "failed" for "Failed".
 func (c *checker) matched(m *labels.Matcher) {
 	for _, value := range strings.Split(m.Value, "|") {
 		if possible, ok := values[m.Name]; ok && !slices.Contains(possible, value) {
@@ -157,7 +157,7 @@ var (
 	legendLabel = regexp.MustCompile(`\{\{\s*(\w+)\s*\}\}`)
 )
 
-// named faults labels in a text that the expression's result has not.
+// named reports labels in a text that the expression's result does not have.
 func (c *checker) named(pattern *regexp.Regexp, text string, has []string) {
 	for _, found := range pattern.FindAllStringSubmatch(text, -1) {
 		if !slices.Contains(has, found[1]) {

@@ -31,7 +31,7 @@ func read(t *testing.T, path string) []byte {
 	return text
 }
 
-// strict decodes an object as the API server does: a field's case matters.
+// strict decodes an object as the API server does: the case of field names matters.
 func strict(t *testing.T, path string, into any) {
 	t.Helper()
 	text, err := yaml.YAMLToJSON(read(t, path))
@@ -44,7 +44,7 @@ func strict(t *testing.T, path string, into any) {
 	}
 }
 
-// alerts reads the PrometheusRule as its operator and as Prometheus do.
+// alerts reads the PrometheusRule as the Prometheus operator and Prometheus do.
 func alerts(t *testing.T) []rulefmt.Rule {
 	t.Helper()
 	const path = "config/prometheus/prometheusrule.yaml"
@@ -66,7 +66,7 @@ func alerts(t *testing.T) []rulefmt.Rule {
 		rules = append(rules, group.Rules...)
 	}
 	if t.Failed() || len(rules) == 0 {
-		t.Fatalf("%s has %d rules that Prometheus takes", path, len(rules))
+		t.Fatalf("%s has %d rules that Prometheus accepts", path, len(rules))
 	}
 	return rules
 }
@@ -86,8 +86,7 @@ func TestAlertsNameWhatExists(t *testing.T) {
 	}
 }
 
-// TestAlertsLeadToHelp: whoever is woken by an alert is told what it means and what
-// to do.
+// TestAlertsLeadToHelp checks that the pages say what each alert means and what to do.
 func TestAlertsLeadToHelp(t *testing.T) {
 	t.Parallel()
 	operations, monitoring := string(read(t, "docs/operations.md")), string(read(t, "docs/monitoring.md"))
@@ -107,13 +106,13 @@ func TestAlertsLeadToHelp(t *testing.T) {
 			t.Errorf("docs/operations.md has no section %s", rule.Alert)
 		}
 		if !strings.Contains(monitoring, "`"+rule.Alert+"`") {
-			t.Errorf("docs/monitoring.md does not tell of %s", rule.Alert)
+			t.Errorf("docs/monitoring.md does not mention %s", rule.Alert)
 		}
 	}
 }
 
-// TestTheServiceMonitorFindsTheService: a selector that matches nothing is no error to
-// anybody.
+// TestTheServiceMonitorFindsTheService checks the selector, because nothing reports one that
+// matches nothing.
 func TestTheServiceMonitorFindsTheService(t *testing.T) {
 	t.Parallel()
 	var monitor monitoringv1.ServiceMonitor
@@ -121,15 +120,15 @@ func TestTheServiceMonitorFindsTheService(t *testing.T) {
 	var service corev1.Service
 	strict(t, "config/manager/service.yaml", &service)
 	if monitor.Namespace != service.Namespace {
-		t.Errorf("it looks in %q, the Service is in %q", monitor.Namespace, service.Namespace)
+		t.Errorf("it selects from %q, the Service is in %q", monitor.Namespace, service.Namespace)
 	}
 	for name, value := range monitor.Spec.Selector.MatchLabels {
 		if service.Labels[name] != value {
-			t.Errorf("it wants %s=%q, the Service has %q", name, value, service.Labels[name])
+			t.Errorf("it selects %s=%q, the Service has %q", name, value, service.Labels[name])
 		}
 	}
 	if got := service.Labels[monitor.Spec.JobLabel]; got != "workspace-jobs" {
-		t.Errorf("job is %q, the alerts ask for workspace-jobs", got)
+		t.Errorf("job is %q, but the alerts select workspace-jobs", got)
 	}
 	for _, endpoint := range monitor.Spec.Endpoints {
 		named := func(port corev1.ServicePort) bool { return port.Name == endpoint.Port }

@@ -24,7 +24,7 @@ func attempts(outcome, values string) string {
 	return `workspace_jobs_attempts_total{queue="workspace_acme", outcome="` + outcome + `"} ` + values
 }
 
-// born are the scenes of an alert that fires for a single event within an hour.
+// born returns the scenes of an alert that fires for a single event within an hour.
 func born(counter func(values string) string) map[string]scene {
 	return map[string]scene{
 		"the first ever":     {[]string{counter("_x100 1x40")}, 120, []string{acme}},
@@ -32,7 +32,7 @@ func born(counter func(values string) string) map[string]scene {
 		"the first of a pod": {[]string{podOf("a", counter("7x100")), podOf("b", counter("_x105 1x40"))}, 120, []string{acme}},
 		"hours before":       {[]string{counter("_x10 1x300")}, 200, nil},
 		"none":               {[]string{attempts("Succeeded", "0+1x300")}, 200, nil},
-		// An hour after the gap the series must not look like a new one.
+		// An hour after the gap, the series must not look new.
 		"Prometheus was away": {[]string{counter("1x100 _x20 1x200")}, 172, nil},
 	}
 }
@@ -68,7 +68,8 @@ func skipped(values string) string {
 	return `workspace_jobs_skipped_runs_total` + acme + ` ` + values
 }
 
-// late has how many runs were at most 300 s, at most 900 s and however late.
+// late returns a histogram with the number of runs at most 300 s late, at most 900 s late, and in
+// all.
 func late(in300, in900, all string) []string {
 	var lines []string
 	for le, values := range map[string]string{"300.0": in300, "900.0": in900, "+Inf": all} {
