@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# Runs every fuzz target of the repository for $FUZZTIME, one after the other, as Go
-# takes no more at a time. What one finds is in its package's testdata/fuzz, and from
-# then on `go test` runs it too.
+# Runs every fuzz target of the repository for $FUZZTIME, one after the other, because Go runs only
+# one at a time. Inputs that fail are written to the package's testdata/fuzz, and `go test` runs them
+# from then on.
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
-# GUIDED is empty where all that a package needs should not be built once more, to be
-# guided by what an input covers: a few thousand inputs find little more with it.
+# If GUIDED is empty, packages are not built again with coverage to guide the fuzzing: for a few
+# thousand inputs that makes little difference.
 guided=(${GUIDED:+-fuzz=.})
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 found=$(go env GOCACHE)/fuzz
 failed=0
 
-# Targets are looked for in the files: test binaries would have to be built and run
-# to list theirs, and some start a database or an API server first.
+# Targets are searched for in the files: to list them, test binaries would have to be built and run,
+# and some start a database or an API server first.
 folders=$(git ls-files --cached --others --exclude-standard -- '*_test.go' |
 	xargs grep --files-with-matches '^func Fuzz' | xargs -n 1 dirname | sort -u)
 for folder in $folders; do
@@ -27,13 +27,13 @@ for folder in $folders; do
 		continue
 	fi
 	for target in $targets; do
-		# Time must not decide how much is tried: inputs are minimized by count too.
+		# Inputs are minimized by count, so that how much is tried does not depend on time.
 		if (cd "$folder" && "$scratch/test" -test.run='^$' -test.fuzz="^$target\$" -test.fuzztime="$FUZZTIME" \
 			-test.fuzzminimizetime=100x -test.fuzzcachedir="$found/$package" -test.timeout=0) > "$scratch/output" 2>&1; then
 			echo "  $target: $(grep '^fuzz: elapsed' "$scratch/output" | tail -n 1 | cut -d' ' -f3-)"
 		else
 			cat "$scratch/output"
-			echo "fuzz: $target of $package failed: commit the file in $folder/testdata/fuzz with what mends it" >&2
+			echo "fuzz: $target of $package failed: commit the file in $folder/testdata/fuzz with the fix" >&2
 			failed=1
 		fi
 	done

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What `make verify` checks. It changes no file of the repository and prints every
-# finding, each with what mends it, before it fails.
+# Runs the checks of `make verify`. It changes no file of the repository. It prints every fault, and
+# how to fix it, before it fails.
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
@@ -8,7 +8,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 failed=0
 
-# fault says what is wrong and goes on.
+# fault reports what is wrong; the checks continue.
 fault() {
 	echo "verify: $*" >&2
 	failed=1
@@ -22,7 +22,7 @@ mkdir -p "$scratch/object" "$scratch/crd" "$scratch/rbac"
 "$CONTROLLER_GEN" crd paths=./api/... output:crd:dir="$scratch/crd"
 "$CONTROLLER_GEN" rbac:roleName=workspace-jobs-manager,fileName=manager-role.yaml \
 	paths=./controllers/... output:rbac:dir="$scratch/rbac"
-# current FRESH CHECKED-IN: are these folders' generated files the same?
+# current FRESH CHECKED-IN compares the generated files in two folders.
 current() {
 	local file
 	for file in "$1"/*; do
@@ -37,10 +37,10 @@ mkdir -p "$scratch/docs"
 go run ./api/rest/openapi > "$scratch/docs/openapi.yaml"
 go run ./hack/tools/reference > "$scratch/docs/reference.md"
 current "$scratch/docs" docs
-go -C hack/tests/argocd run . || fault "config/argocd is not made of its Lua files"
+go -C hack/tests/argocd run . || fault "config/argocd is not generated from its Lua files: run \`make generate\`"
 for file in config/crd/bases/*; do
 	[[ -e $scratch/crd/$(basename "$file") ]] ||
-		fault "$file belongs to no type any more: remove it"
+		fault "$file belongs to no type: remove it"
 done
 
 step "go.mod and go.sum"
@@ -74,4 +74,4 @@ if ((failed)); then
 	echo "verify: failed" >&2
 	exit 1
 fi
-echo "verify: all is well"
+echo "verify: ok"

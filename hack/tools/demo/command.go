@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// title begins a part of the demo.
+// title starts a part of the demo.
 func (d *demo) title(format string, args ...any) {
 	fmt.Fprintf(d.out, "\n== %s (%s)\n", fmt.Sprintf(format, args...), time.Since(d.started).Round(time.Second))
 }
@@ -20,12 +20,12 @@ func (d *demo) say(format string, args ...any) {
 	fmt.Fprintf(d.out, "   "+format+"\n", args...)
 }
 
-// show runs a command and lets its output be seen, after the command itself.
+// show prints a command and runs it, with its output visible.
 func (d *demo) show(ctx context.Context, name string, args ...string) error {
 	fmt.Fprintf(d.out, "$ %s %s\n", name, strings.Join(quoted(args), " "))
 	command := exec.CommandContext(ctx, name, args...)
 	command.Dir = d.root
-	// The samples name the images as the Makefile does by itself.
+	// The samples use the Makefile's default names of the images.
 	command.Env = append(os.Environ(), "REGISTRY=localhost/workspace-jobs", "TAG=dev", "MAKEFLAGS=")
 	command.Stdout, command.Stderr = d.out, d.out
 	if err := command.Run(); err != nil {
@@ -34,7 +34,7 @@ func (d *demo) show(ctx context.Context, name string, args ...string) error {
 	return nil
 }
 
-// quiet runs a command whose output matters only to the demo.
+// quiet runs a command and returns its output without showing it.
 func (d *demo) quiet(ctx context.Context, stdin, name string, args ...string) (string, error) {
 	command := exec.CommandContext(ctx, name, args...)
 	command.Dir = d.root
@@ -50,12 +50,12 @@ func (d *demo) quiet(ctx context.Context, stdin, name string, args ...string) (s
 
 const tool = "bin/cluster"
 
-// kubectlArgs is what stands before kubectl's own arguments.
+// kubectlArgs returns the command line of the cluster's kubectl with these arguments.
 func kubectlArgs(args ...string) []string {
 	return append([]string{"kubectl", "--name", clusterName}, args...)
 }
 
-// kubectl shows a command of kubectl and what it prints.
+// kubectl shows a kubectl command and its output.
 func (d *demo) kubectl(ctx context.Context, args ...string) error {
 	return d.show(ctx, tool, kubectlArgs(args...)...)
 }

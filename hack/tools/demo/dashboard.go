@@ -21,17 +21,17 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// serverPort is the node's, where the demo serves REST and dashboard.
+// serverPort is the port of the node at which the demo serves the REST API and the dashboard.
 const serverPort = 30500
 
-// The accounts that one signs in as: an editor of acme's, and one who may do everything.
+// The accounts to sign in with: an editor of acme, and an admin of the platform.
 const (
 	editorAccount = "editor"
 	adminAccount  = "platform-admin"
 )
 
-// serveDashboard does what docs/install.md tells who wants to serve it to others: a
-// certificate, a session key, and an overlay with the component config/server/tls.
+// serveDashboard serves the dashboard as docs/install.md describes: with a certificate, a session
+// key, and an overlay with the component config/server/tls.
 func (d *demo) serveDashboard(ctx context.Context) error {
 	d.title("REST API and dashboard: config/server/tls")
 	node, err := d.quiet(ctx, "", tool, kubectlArgs("get", "nodes", "-o", "jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}")...)
@@ -96,7 +96,7 @@ subjects:
 	return nil
 }
 
-// selfSigned is a certificate for the node's address, in PEM. A browser warns of it.
+// selfSigned returns a certificate for the node's address, in PEM. Browsers warn about it.
 func selfSigned(node string) (certificate, key string, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -119,7 +119,7 @@ func selfSigned(node string) (certificate, key string, err error) {
 		string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: encoded})), nil
 }
 
-// askServer shows that acme's editor is answered of acme, and not of globex.
+// askServer shows that acme's editor can read acme's jobs, and not globex's.
 func (d *demo) askServer(ctx context.Context) error {
 	token, err := d.quiet(ctx, "", tool, kubectlArgs("-n", "workspace-acme", "create", "token", editorAccount)...)
 	if err != nil {
@@ -129,7 +129,7 @@ func (d *demo) askServer(ctx context.Context) error {
 		path := "/api/workspaces/" + tenant + "/jobs?limit=1"
 		var status int
 		err := wait.PollUntilContextTimeout(ctx, time.Second, time.Minute, true, func(ctx context.Context) (bool, error) {
-			// The node may still send a connection to the pod that was replaced.
+			// The node may still send a connection to the replaced pod.
 			var err error
 			status, err = d.ask(ctx, path, token)
 			return err == nil, nil
@@ -169,9 +169,9 @@ func (d *demo) ask(ctx context.Context, path, token string) (status int, err err
 	return answer.StatusCode, nil
 }
 
-// sayHowToSignIn is the end of the demo.
+// sayHowToSignIn ends the demo with how to sign in.
 func (d *demo) sayHowToSignIn() {
-	d.say("Dashboard:      https://%s/hangfire (its certificate is the demo's own: the browser warns)", d.server)
+	d.say("Dashboard:      https://%s/hangfire (the browser warns about its self-signed certificate)", d.server)
 	d.say("  sign in as acme's editor with: bin/cluster kubectl --name demo -n workspace-acme create token %s", editorAccount)
 	d.say("  as a platform admin with:      bin/cluster kubectl --name demo -n workspace-jobs-system create token %s", adminAccount)
 }

@@ -29,7 +29,7 @@ var (
 	snapshotSQL string
 )
 
-// snapshot is what the demo compares of a tenant's accounting table.
+// snapshot is the part of a tenant's accounting table that the demo compares.
 type snapshot struct {
 	sessions, old, open int64
 	checksum            string // of all rows with all columns
@@ -40,7 +40,7 @@ func (s snapshot) String() string {
 		s.sessions, s.old, s.open, s.checksum[max(0, len(s.checksum)-8):])
 }
 
-// startDatabases makes the PostgreSQL server anew, so that every run begins the same.
+// startDatabases recreates the PostgreSQL server, so that every run starts from the same state.
 func (d *demo) startDatabases(ctx context.Context) error {
 	d.title("One PostgreSQL server, a database and a role for each tenant")
 	if err := stopDatabase(ctx); err != nil {
@@ -49,7 +49,7 @@ func (d *demo) startDatabases(ctx context.Context) error {
 	server, err := postgres.Up(ctx, postgres.Options{
 		Dir:    databaseDir,
 		Listen: []string{d.host},
-		// The node's addresses and its pods'.
+		// The addresses of the node and of its pods.
 		Allow: []string{"198.18.0.0/15", "10.244.0.0/16"},
 	})
 	if err != nil {
@@ -86,7 +86,7 @@ func stopDatabase(ctx context.Context) error {
 	return errors.Join(postgres.Down(ctx, databaseDir), os.RemoveAll(databaseDir))
 }
 
-// proveApart fails if a tenant's role gets into another tenant's database.
+// proveApart fails if a tenant's role can connect to another tenant's database.
 func (d *demo) proveApart(ctx context.Context) error {
 	for _, tenant := range tenants {
 		for _, other := range tenants {
@@ -112,7 +112,7 @@ func (d *demo) proveApart(ctx context.Context) error {
 	return nil
 }
 
-// fill writes the sessions of all tenants at once.
+// fill writes the sessions of all tenants concurrently.
 func (d *demo) fill(ctx context.Context) error {
 	work, ctx := errgroup.WithContext(ctx)
 	for _, tenant := range tenants {
@@ -147,7 +147,7 @@ func (d *demo) snapshots(ctx context.Context) (map[string]snapshot, error) {
 	return all, nil
 }
 
-// with lends a connection to the tenant's database, as the tenant's own role.
+// with calls a function with a connection to the tenant's database, as the tenant's own role.
 func (d *demo) with(ctx context.Context, tenant string, use func(*pgx.Conn) error) error {
 	conn, err := pgx.Connect(ctx, d.urls[tenant])
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 
 const (
 	clusterName = "demo"
-	// databaseDir is outside of the repository: the server runs as another user, who may
-	// not be let through to a home folder.
+	// databaseDir is outside of the repository: the server runs as another user, who may have no
+	// access to a home folder.
 	databaseDir = "/var/lib/workspace-jobs-demo"
 )
 
@@ -45,7 +45,7 @@ type demo struct {
 func (d *demo) up(ctx context.Context) error {
 	phases := []func(context.Context) error{
 		d.startCluster, d.installOperator, d.removeSamples, d.startDatabases, d.startSource,
-		d.applyWorkspaces, d.applySchedule, d.applyJobs, d.watchJobs, d.showObjects, d.watchSchedule, d.showDatabases, d.serveDashboard, d.verdict,
+		d.applyWorkspaces, d.applySchedule, d.applyJobs, d.watchJobs, d.showObjects, d.watchSchedule, d.showDatabases, d.serveDashboard, d.check,
 	}
 	for _, phase := range phases {
 		if err := phase(ctx); err != nil {
@@ -82,7 +82,7 @@ func (d *demo) startCluster(ctx context.Context) error {
 	return d.kubectl(ctx, "get", "nodes", "-o", "wide")
 }
 
-// installOperator does what a user does: images, then make deploy.
+// installOperator installs the operator as a user does: images, then make deploy.
 func (d *demo) installOperator(ctx context.Context) error {
 	d.title("The operator")
 	if err := d.show(ctx, "make", "images"); err != nil {
@@ -102,14 +102,14 @@ func (d *demo) installOperator(ctx context.Context) error {
 	if earlier == "" {
 		return nil
 	}
-	d.say("It was there already: it is restarted with the image that has just been loaded.")
+	d.say("It was installed already: it is restarted with the image that was just loaded.")
 	if err := d.kubectl(ctx, "-n", "workspace-jobs-system", "rollout", "restart", "deployment/workspace-jobs-manager", "deployment/workspace-jobs-server"); err != nil {
 		return err
 	}
 	return d.kubectl(ctx, "-n", "workspace-jobs-system", "rollout", "status", "deployment/workspace-jobs-manager", "--timeout=3m")
 }
 
-// removeSamples makes a second run begin where the first one did.
+// removeSamples lets another run start from the same state as the first.
 func (d *demo) removeSamples(ctx context.Context) error {
 	left, err := d.quiet(ctx, "", tool, kubectlArgs("get", "workspaces", "-o", "name")...)
 	if err != nil || left == "" {
@@ -149,7 +149,7 @@ func (d *demo) applyWorkspaces(ctx context.Context) error {
 	if err := d.kubectl(ctx, "get", "workspaces"); err != nil {
 		return err
 	}
-	d.say("An engineer of acme's may make jobs in acme, and none in globex:")
+	d.say("An engineer of acme can create jobs in acme, and not in globex:")
 	for _, tenant := range tenants {
 		// `kubectl auth can-i` exits with 1 for a no.
 		answer, err := d.quiet(ctx, "", "sh", "-c", tool+" kubectl --name "+clusterName+
@@ -162,8 +162,8 @@ func (d *demo) applyWorkspaces(ctx context.Context) error {
 	return nil
 }
 
-// giveSecret puts the tenant's database URL into its namespace. It goes by standard input,
-// so that no process list shows it.
+// giveSecret puts the tenant's database URL into its namespace. It is passed on standard input, so
+// that no process list shows it.
 func (d *demo) giveSecret(ctx context.Context, tenant string) error {
 	namespace := "workspace-" + tenant
 	if err := d.kubectl(ctx, "wait", "namespace/"+namespace, "--for=create", "--timeout=1m"); err != nil {
@@ -194,7 +194,7 @@ func (d *demo) applyJobs(ctx context.Context) error {
 	return err
 }
 
-// explain tells where to look when the demo has failed.
+// explain says where to look when the demo has failed.
 func (d *demo) explain(err error) {
 	if errors.Is(err, context.Canceled) {
 		return

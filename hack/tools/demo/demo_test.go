@@ -131,7 +131,7 @@ func TestVerdict(t *testing.T) {
 	} {
 		d := good()
 		spoil(d)
-		err := d.verdict(t.Context())
+		err := d.check(t.Context())
 		if name == "" && err != nil || name != "" && (err == nil || !strings.Contains(err.Error(), name)) {
 			t.Errorf("%q: %v", name, err)
 		}

@@ -17,7 +17,7 @@ import (
 
 const usage = "usage: demo up|down, in the root of the repository, after `make cluster-tool`"
 
-// longest bounds a demo, also the first one on a slow machine, which builds a Kubernetes.
+// longest bounds a demo, even the first one on a slow machine, which builds Kubernetes.
 const longest = 2 * time.Hour
 
 func main() {
@@ -53,5 +53,5 @@ func run(ctx context.Context, args []string) error {
 	}
 }
 
-// clusterTool is the command that runs the cluster.
+// clusterTool is the path of the cluster tool.
 func (d *demo) clusterTool() string { return filepath.Join(d.root, "bin", "cluster") }

@@ -6,8 +6,8 @@ import (
 	"path/filepath"
 )
 
-// The samples name a database server and a billing system that are not here. An overlay
-// puts the demo's own in their place, as a user's would.
+// overlay patches the samples. They name a database server and a billing system that don't exist
+// here; the overlay replaces them with the demo's own, as a user's would.
 func (d *demo) overlay() string { return filepath.Join(d.root, "dist", "demo") }
 
 func (d *demo) overlayName(part string) string { return filepath.Join("dist", "demo", part) }

@@ -16,13 +16,13 @@ import (
 var heartbeat string
 
 const (
-	// runsTake bounds how long two runs of an every-minute schedule may take.
+	// runsTake bounds how long two runs of a schedule of every minute may take.
 	runsTake     = 4 * time.Minute
 	heartbeatKey = "jobs.openradius.io/recurring-job=heartbeat"
 	beatsSQL     = `SELECT to_char(beat_at, 'HH24:MI:SS') AS beat FROM heartbeats ORDER BY beat_at`
 )
 
-// applySchedule comes before the jobs, so that its first run is due while they run.
+// applySchedule runs before the jobs are applied, so that its first run is due while they run.
 func (d *demo) applySchedule(ctx context.Context) error {
 	d.title("A recurring job, due each minute: hack/tools/demo/heartbeat.yaml")
 	said, err := d.quiet(ctx, heartbeat, tool, kubectlArgs("apply", "-f", "-")...)
@@ -30,7 +30,7 @@ func (d *demo) applySchedule(ctx context.Context) error {
 	return err
 }
 
-// watchSchedule waits for two runs, and shows what is left of them.
+// watchSchedule waits for two runs, and shows which are kept.
 func (d *demo) watchSchedule(ctx context.Context) error {
 	d.title("What its schedule does: two runs, each at its second attempt")
 	first, err := d.nextRun(ctx, "")
@@ -45,7 +45,7 @@ func (d *demo) watchSchedule(ctx context.Context) error {
 	if err := d.kubectl(ctx, "wait", "--for=delete", "workspacejob/"+first.Name, "-n", first.Namespace, "--timeout=1m"); err != nil {
 		return err
 	}
-	d.say("That was the history's limit: of the runs that succeeded it keeps one.")
+	d.say("The history's limit has deleted the older one: it keeps one run that succeeded.")
 	for _, command := range [][]string{
 		{"get", "wrj,cronjobs,wj,jobs", "-n", "workspace-acme", "-l", heartbeatKey},
 		{"get", "wrj", "-A"},
@@ -58,7 +58,7 @@ func (d *demo) watchSchedule(ctx context.Context) error {
 	return d.table(ctx, "acme", beatsSQL)
 }
 
-// nextRun waits until a run other than the one named has succeeded, and tells of it.
+// nextRun waits until a run other than the named one has succeeded, and shows it.
 func (d *demo) nextRun(ctx context.Context, after string) (*v1alpha1.WorkspaceJob, error) {
 	var recurring v1alpha1.WorkspaceRecurringJob
 	err := wait.PollUntilContextTimeout(ctx, time.Second, runsTake, true, func(ctx context.Context) (bool, error) {

@@ -22,7 +22,7 @@ const (
 	pricesSQL = `SELECT count(*) AS prices, min(cents) AS lowest, max(cents) AS highest FROM prices`
 )
 
-// showObjects shows what a user sees of jobs that have ended.
+// showObjects shows what a user sees of finished jobs.
 func (d *demo) showObjects(ctx context.Context) error {
 	d.title("What is left to see: objects")
 	commands := [][]string{
@@ -70,9 +70,8 @@ func (d *demo) showDatabases(ctx context.Context) error {
 	return nil
 }
 
-// verdict fails unless the jobs, which have all Succeeded, did what they should and
-// nothing else.
-func (d *demo) verdict(_ context.Context) error {
+// check fails unless the jobs, which have all Succeeded, did what they should and nothing else.
+func (d *demo) check(_ context.Context) error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	before, after := d.before["acme"], d.after["acme"]

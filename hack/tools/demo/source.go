@@ -12,15 +12,15 @@ import (
 	"time"
 )
 
-// source stands for a billing system: plans in pages, and prices that it has only from
-// the third time it is asked.
+// source plays a billing system: it serves plans in pages, and prices only from the third request
+// on.
 type source struct {
 	listener net.Listener
 	port     int
 	refusals atomic.Int32
 }
 
-// refusals of /prices before it answers.
+// refusals is how many requests to /prices fail before one succeeds.
 const refusals = 2
 
 func (d *demo) startSource(ctx context.Context) error {
@@ -32,7 +32,7 @@ func (d *demo) startSource(ctx context.Context) error {
 	}
 	address, ok := listener.Addr().(*net.TCPAddr)
 	if !ok {
-		return fmt.Errorf("%s is no TCP address", listener.Addr())
+		return fmt.Errorf("%s is not a TCP address", listener.Addr())
 	}
 	d.source = &source{listener: listener, port: address.Port}
 	mux := http.NewServeMux()
@@ -67,7 +67,7 @@ type speed struct {
 	Up   int `json:"up"`
 }
 
-// plans answers with a page, and where the next one is.
+// plans serves a page, with the URL of the next one.
 func (s *source) plans(w http.ResponseWriter, r *http.Request) {
 	page, err := strconv.Atoi(r.URL.Query().Get("page"))
 	if err != nil || page < 1 {
@@ -110,6 +110,6 @@ func (s *source) prices(w http.ResponseWriter, _ *http.Request) {
 
 func respond(w http.ResponseWriter, answer any) {
 	w.Header().Set("Content-Type", "application/json")
-	// A client that has gone is told nothing.
+	// A client that is gone needs no answer.
 	_ = json.NewEncoder(w).Encode(answer)
 }

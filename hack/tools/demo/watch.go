@@ -29,7 +29,7 @@ func (d *demo) columns(lines [][]string) {
 	}
 }
 
-// watchJobs prints each change of a job's state, until all have ended.
+// watchJobs prints each change of a job's state until all jobs have ended.
 func (d *demo) watchJobs(ctx context.Context) error {
 	d.title("What happens to them, as kubectl get wj -A --watch sees it")
 	ctx, cancel := context.WithTimeout(ctx, jobsTake)
@@ -41,7 +41,7 @@ func (d *demo) watchJobs(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Only this process is asked to stop, so that kubectl below it isn't left behind.
+	// Only this process gets the signal, so that it can stop its kubectl.
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
 	if err := command.Start(); err != nil {
 		return err
@@ -51,7 +51,7 @@ func (d *demo) watchJobs(ctx context.Context) error {
 	err = d.follow(changes, d.seen)
 	late := ctx.Err()
 	cancel()
-	// It was interrupted, and says so.
+	// It exits with an error because it was interrupted.
 	_ = command.Wait()
 	if err != nil {
 		return errors.Join(late, fmt.Errorf("not all jobs have ended: %w: %s", err, &complaint))
@@ -59,7 +59,7 @@ func (d *demo) watchJobs(ctx context.Context) error {
 	return d.allSucceeded()
 }
 
-// allSucceeded fails with what each job that did not succeed says.
+// allSucceeded fails with the message of each job that did not succeed.
 func (d *demo) allSucceeded() error {
 	var faults []error
 	for key, job := range d.seen {
@@ -89,7 +89,7 @@ func (d *demo) follow(changes *json.Decoder, seen map[string]*v1alpha1.Workspace
 	}
 }
 
-// changeOf is what is new of a job; empty if nothing that matters is.
+// changeOf returns what changed in a job; empty if nothing relevant did.
 func changeOf(old, now *v1alpha1.WorkspaceJob) string {
 	var before v1alpha1.WorkspaceJobStatus
 	if old != nil {
