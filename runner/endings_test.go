@@ -58,7 +58,7 @@ func TestDeafHandlers(t *testing.T) {
 		if got := interrupted.answer().Error; !strings.Contains(got, "the handler had not returned 300ms later") {
 			t.Errorf("error %q", got)
 		}
-		timedOut := db.start(t, attempt{job: job, number: 2, handler: handler, env: map[string]string{contract.EnvTimeout: "3s"}})
+		timedOut := db.start(t, attempt{job: job, number: 2, handler: handler, env: map[string]string{contract.EnvTimeout: "10s"}})
 		timedOut.wantExit(contract.ExitTimeout)
 		timedOut.waitFor(`"deaf"`)
 	}

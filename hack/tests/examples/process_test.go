@@ -26,7 +26,7 @@ const (
 	python  = "/usr/bin/python3" // Debian's, which has Debian's psycopg
 	example = "../../../docs/examples/runner-python"
 	// patience bounds every wait of a test.
-	patience = 60 * time.Second
+	patience = 3 * time.Minute
 	// password must not appear in what a process writes.
 	password = `hunter2/"tricky"&<word>ž`
 )
