@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -15,7 +14,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/go-logr/logr"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -24,22 +22,19 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	jobs "github.com/openradius/workspace-jobs/api/client"
 
 	"github.com/openradius/workspace-jobs/api/auth"
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/env/objects"
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
 var shared = testenv.Shared{Options: testenv.Options{ControllerManager: true}}
 
-func TestMain(m *testing.M) {
-	ctrl.SetLogger(logr.FromSlogHandler(slog.DiscardHandler))
-	os.Exit(shared.Run(m))
-}
+func TestMain(m *testing.M) { os.Exit(shared.Run(m)) }
 
 // lab is a cluster with the workspaces acme and globex, and one that has no namespace yet.
 type lab struct {
@@ -90,21 +85,14 @@ func open(t *testing.T, env *testenv.Env) lab {
 
 func makeWorkspace(t *testing.T, env *testenv.Env, name string) {
 	t.Helper()
-	ws := &v1alpha1.Workspace{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: v1alpha1.WorkspaceSpec{
-			Database: v1alpha1.Database{SecretRef: v1alpha1.SecretKeyRef{Name: "database"}, Egress: []v1alpha1.EgressRule{{}}},
-			Runner:   v1alpha1.Runner{Image: "registry.example.net/runner:1"},
-		},
-	}
+	ws := objects.MakeWorkspace(name).Obj()
 	if err := env.Client.Create(t.Context(), ws); err != nil {
 		t.Fatal(err)
 	}
 	if name == "coming" {
 		return
 	}
-	ws.Status.Namespace = ws.NamespaceName()
-	if err := env.Client.Status().Update(t.Context(), ws); err != nil {
+	if err := env.Hold(t.Context(), ws); err != nil {
 		t.Fatal(err)
 	}
 	if err := env.Client.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ws.NamespaceName()}}); err != nil {

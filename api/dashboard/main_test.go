@@ -17,11 +17,9 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/go-logr/logr"
 	"golang.org/x/net/html"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/openradius/workspace-jobs/api/auth"
 	"github.com/openradius/workspace-jobs/api/client"
@@ -33,7 +31,6 @@ import (
 var shared = testenv.Shared{Options: testenv.Options{ControllerManager: true, Policies: true}}
 
 func TestMain(m *testing.M) {
-	ctrl.SetLogger(logr.FromSlogHandler(slog.DiscardHandler))
 	os.Exit(shared.Run(m, func() {
 		if opened.stop != nil {
 			opened.stop()

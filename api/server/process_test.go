@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -16,23 +14,20 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/go-logr/logr"
 	appsv1 "k8s.io/api/apps/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/yaml"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/env/child"
+	"github.com/openradius/workspace-jobs/hack/env/ports"
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
 var shared = testenv.Shared{Options: testenv.Options{SimulatedNode: true}}
 
-func TestMain(m *testing.M) {
-	ctrl.SetLogger(logr.FromSlogHandler(slog.DiscardHandler))
-	os.Exit(shared.Run(m))
-}
+func TestMain(m *testing.M) { os.Exit(shared.Run(m)) }
 
 // process is the server as it is deployed: its own process, rights and memory.
 type process struct {
@@ -63,21 +58,26 @@ func startProcess(t *testing.T, env *testenv.Env, workspace string, args ...stri
 		t.Fatal(err)
 	}
 	deployed := deployment(t).Spec.Template.Spec.Containers[0]
-	ports := freePorts(t, 3)
-	p := &process{workspace: workspace, url: "http://" + ports[0], metrics: "http://" + ports[1] + "/metrics", probes: "http://" + ports[2], limit: deployed.Resources.Limits.Memory().Value()}
+	addresses := [3]string{}
+	for i := range addresses {
+		if addresses[i], err = ports.Address(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := &process{workspace: workspace, url: "http://" + addresses[0], metrics: "http://" + addresses[1] + "/metrics", probes: "http://" + addresses[2], limit: deployed.Resources.Limits.Memory().Value()}
 	log, err := os.Create(filepath.Join(scratch, "log"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	args = append(args, "--bind-address="+ports[0], "--metrics-bind-address="+ports[1], "--health-probe-bind-address="+ports[2], "--log-level=ERROR")
+	args = append(args, "--bind-address="+addresses[0], "--metrics-bind-address="+addresses[1], "--health-probe-bind-address="+addresses[2], "--log-level=ERROR")
 	p.command = exec.Command(binary, args...)
 	p.command.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
 	for _, variable := range deployed.Env {
 		p.command.Env = append(p.command.Env, variable.Name+"="+variable.Value)
 	}
 	p.command.Stdout, p.command.Stderr = log, log
-	p.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	p.command.SysProcAttr = child.EndsWithParent(syscall.SIGKILL)
 	if err := p.command.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -116,20 +116,6 @@ func deployment(t *testing.T) *appsv1.Deployment {
 		t.Fatal(err)
 	}
 	return deployed
-}
-
-func freePorts(t *testing.T, n int) []string {
-	t.Helper()
-	addresses := make([]string, n)
-	for i := range n {
-		listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer listener.Close()
-		addresses[i] = listener.Addr().String()
-	}
-	return addresses
 }
 
 func (p *process) ready(ctx context.Context) error {

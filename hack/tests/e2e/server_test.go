@@ -21,6 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/env/child"
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
@@ -60,7 +61,7 @@ func (tn *tenant) token(account string) string {
 func forward(t *testing.T) string {
 	t.Helper()
 	command := exec.Command(shared.tool, "kubectl", "--name", clusterName, "-n", operatorNamespace, "port-forward", "deployment/workspace-jobs-server", ":5000")
-	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	command.SysProcAttr = child.EndsWithParent(syscall.SIGKILL)
 	output, err := command.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
