@@ -12,22 +12,21 @@ import (
 // slotRetry is how soon it is checked again whether what keeps a slot has gone.
 const slotRetry = time.Second
 
-// queueing is where a job is in its workspace's queue.
+// queueing is where a job is in its workspace's queue; 0 while the queue was not told in
+// this reconcile.
 type queueing int
 
 const (
-	// unknown: the queue was not told anything in this reconcile.
-	unknown queueing = iota
-	// outside: it wants no slot.
-	outside
-	// waiting: it wants a slot for its next attempt, or has one.
+	// outside jobs want no slot.
+	outside queueing = iota + 1
+	// waiting jobs want a slot for their next attempt, or have one.
 	waiting
-	// running: its attempt is under way.
+	// running jobs have an attempt under way.
 	running
 )
 
 func (q queueing) String() string {
-	return [...]string{"unknown", "outside", "waiting", "running"}[q]
+	return [...]string{"", "outside", "waiting", "running"}[q]
 }
 
 // entryOf is how the job asks for a slot.

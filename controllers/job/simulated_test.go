@@ -38,9 +38,10 @@ func (s *simulation) disturb(number int) {
 	case action == 7 && len(jobs) > 0 && some(30):
 		s.w.Remove(pick())
 	case action == 7 && len(jobs) > 0 && some(30):
-		s.w.Change(pick(), func(job client.Object) {
-			spec := &job.(*v1alpha1.WorkspaceJob).Spec //nolint:errcheck,forcetypeassert // it is one
-			spec.Cancelled = true
+		s.w.Change(pick(), func(object client.Object) {
+			if job, ok := object.(*v1alpha1.WorkspaceJob); ok {
+				job.Spec.Cancelled = true
+			}
 		})
 	case action == 8 && some(15):
 		s.limit(int32(1 + random.IntN(4)))

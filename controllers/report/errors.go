@@ -50,11 +50,11 @@ type Refusal struct {
 type RefusalKind int
 
 const (
-	// Forbidden by a quota or an admission policy.
+	// Forbidden means by a quota or an admission policy.
 	Forbidden RefusalKind = iota
-	// Invalid, or too large.
+	// Invalid means that the object breaks a rule of its schema, or is too large.
 	Invalid
-	// NameTaken by another owner's object.
+	// NameTaken means that another owner's object has the name.
 	NameTaken
 	// NamespaceTerminating means that the namespace is being deleted.
 	NamespaceTerminating

@@ -62,7 +62,8 @@ type record struct {
 // same.
 func New(seed uint64, begin time.Time) *World {
 	return &World{
-		Rand: rand.New(rand.NewPCG(seed, seed)), Clock: clocktesting.NewFakePassiveClock(begin),
+		Rand:   rand.New(rand.NewPCG(seed, seed)), //nolint:gosec // it must be repeatable
+		Clock:  clocktesting.NewFakePassiveClock(begin),
 		tables: map[string]*table{}, indexes: map[string]client.IndexerFunc{},
 	}
 }
