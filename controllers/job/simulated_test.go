@@ -27,7 +27,8 @@ func (s *simulation) disturb(number int) {
 	jobs := world.All[*v1alpha1.WorkspaceJob](s.w)
 	random := s.w.Rand
 	some := func(percent int) bool { return random.IntN(100) < percent }
-	pick := func() *v1alpha1.WorkspaceJob { return jobs[random.IntN(len(jobs))] }
+	// One of the newest: what happens to a job that has just been started is the hard part.
+	pick := func() *v1alpha1.WorkspaceJob { return jobs[len(jobs)-1-random.IntN(min(len(jobs), 6))] }
 	switch action := random.IntN(10); {
 	case action < 3:
 		s.submit(number)
@@ -35,9 +36,9 @@ func (s *simulation) disturb(number int) {
 		s.play()
 	case action == 6:
 		s.w.Collect()
-	case action == 7 && len(jobs) > 0 && some(30):
+	case action == 7 && len(jobs) > 0 && some(40):
 		s.w.Remove(pick())
-	case action == 7 && len(jobs) > 0 && some(30):
+	case action == 7 && len(jobs) > 0:
 		s.w.Change(pick(), func(object client.Object) {
 			if job, ok := object.(*v1alpha1.WorkspaceJob); ok {
 				job.Spec.Cancelled = true
