@@ -41,9 +41,9 @@ func podOf(pod, line string) string { return strings.Replace(line, "{", `{pod="`
 
 var scheduleScenes = map[string]map[string]scene{
 	"WorkspaceJobsRecurringJobFailing": {
-		"two fail":     {[]string{failing("0x10 2x20")}, 20, []string{acme}},
-		"none fails":   {[]string{failing("0x30")}, 20, nil},
-		"it is mended": {[]string{failing("2x18 0x10")}, 20, nil},
+		"two fail":    {[]string{failing("0x10 2x20")}, 20, []string{acme}},
+		"none fails":  {[]string{failing("0x30")}, 20, nil},
+		"it is fixed": {[]string{failing("2x18 0x10")}, 20, nil},
 	},
 	"WorkspaceJobsRunsMissed": born(func(values string) string { return `workspace_jobs_missed_runs_total` + acme + ` ` + values }),
 	"WorkspaceJobsRunsSkipped": {
