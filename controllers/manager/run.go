@@ -107,10 +107,11 @@ func addRecurring(mgr ctrl.Manager) error {
 	if err != nil {
 		return fmt.Errorf("register the metrics: %w", err)
 	}
-	schedules := &recurring.Reconciler{
-		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder(v1alpha1.ManagedBy),
-		Clock: clock.RealClock{}, Metrics: measured,
-	}
+	schedules := recurring.New(recurring.Options{
+		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(),
+		Reporter: report.New(mgr.GetClient(), mgr.GetEventRecorder(v1alpha1.ManagedBy), clock.RealClock{}),
+		Clock:    clock.RealClock{}, Metrics: measured,
+	})
 	if err := schedules.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the WorkspaceRecurringJob controller: %w", err)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// noon is when the tests' recurring job was made; it is due each hour.
+// noon is when the tests' recurring job was created; it is due each hour.
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // at is so many minutes after noon.
@@ -23,7 +23,7 @@ func when(minutes int) *metav1.Time { return new(metav1.NewTime(at(minutes))) }
 // scene is a recurring job with all that there is of it.
 type scene struct{ observed }
 
-// hourly has a CronJob as the operator made it at noon.
+// hourly has a CronJob as the operator applied it at noon.
 func hourly() *scene {
 	s := &scene{observed{
 		now: at(0),
@@ -37,16 +37,29 @@ func hourly() *scene {
 		},
 		workspace: &v1alpha1.Workspace{ObjectMeta: metav1.ObjectMeta{Name: "acme"}, Status: v1alpha1.WorkspaceStatus{Namespace: "workspace-acme"}},
 	}}
-	s.cronJob = decide(s.observed).apply
-	s.cronJob.UID = "uid-cronjob"
+	s.cronJob = s.decide().apply
+	s.cronJob.UID, s.cronJob.CreationTimestamp = "uid-cronjob", *when(0)
 	return s
+}
+
+// decide clears up all doubts first: the API server has what was observed.
+func (s *scene) decide() decision {
+	o := s.observed
+	for range maxRounds {
+		d := decide(o)
+		if !d.doubts.any() {
+			return d
+		}
+		o.verified.note(d.doubts)
+	}
+	panic("a decision's doubts do not end")
 }
 
 func (s *scene) at(minutes int) *scene { s.now = at(minutes); return s }
 
 func (s *scene) deadline(d time.Duration) *scene {
 	s.recurring.Spec.StartingDeadline = &v1alpha1.Duration{Duration: d}
-	s.cronJob = decide(s.observed).apply
+	s.cronJob = s.decide().apply
 	return s
 }
 
@@ -57,7 +70,7 @@ func (s *scene) status(change func(*v1alpha1.WorkspaceRecurringJobStatus)) *scen
 
 func runName(minutes int) string { return fmt.Sprintf("daily-%d", at(minutes).Unix()/60) }
 
-// tick is the Job that Kubernetes makes for a time.
+// tick is the Job that Kubernetes creates for a time.
 func (s *scene) tick(minutes int) *scene {
 	annotations := map[string]string{
 		batchv1.CronJobScheduledTimestampAnnotation: at(minutes).Format(time.RFC3339),
@@ -81,7 +94,7 @@ func (s *scene) started() *scene {
 
 // run is the WorkspaceJob of a time's tick.
 func (s *scene) run(minutes int, state v1alpha1.JobState, reason string) *scene {
-	run := runOf(s.recurring, occasion{at: at(minutes), name: runName(minutes), tick: &batchv1.Job{}})
+	run := runOf(s.recurring, occurrence{at: at(minutes), name: runName(minutes), tick: &batchv1.Job{}})
 	run.UID = types.UID(run.Name)
 	run.CreationTimestamp = *when(min(minutes, int(s.now.Sub(noon).Minutes())))
 	run.Status.State = state
@@ -93,20 +106,20 @@ func (s *scene) run(minutes int, state v1alpha1.JobState, reason string) *scene 
 	return s
 }
 
-// acted is the scene once the runs that were due were made.
+// acted is the scene once the runs that were due are created.
 func (s *scene) acted(d decision) *scene {
 	next := *s
 	next.runs = slices.Clone(s.runs)
-	for _, run := range d.adopt {
+	for _, run := range d.create {
 		run.UID, run.CreationTimestamp = types.UID(run.Name), metav1.NewTime(s.now)
 		next.runs = append(next.runs, run)
 	}
 	return &next
 }
 
-// told is the scene once the status was written and what is no longer needed
+// written is the scene once the status is written and what it no longer needs is
 // removed.
-func (s *scene) told(d decision) *scene {
+func (s *scene) written(d decision) *scene {
 	next := *s
 	next.recurring = s.recurring.DeepCopy()
 	next.recurring.Status = d.status

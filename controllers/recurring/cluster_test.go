@@ -110,13 +110,13 @@ func TestWhatIsNotDueRunsNot(t *testing.T) {
 		spec.StartingDeadline = &v1alpha1.Duration{Duration: time.Minute}
 	})
 	c.waitFor("daily", v1alpha1.ReasonScheduleActive)
-	// Before the schedule was made: Kubernetes fires so when a schedule changes.
+	// Before the schedule was created: Kubernetes fires so when a schedule changes.
 	early := c.fire("daily", time.Now().Add(-time.Hour))
 	c.gone(early)
 	if s := c.get("daily").Status; s.MissedRuns != 0 || s.LastScheduledAt != nil {
-		t.Errorf("a time before the schedule was made is told: %+v", s)
+		t.Errorf("a time before the schedule was created is reported: %+v", s)
 	}
-	// Somebody else's WorkspaceJob has the name.
+	// Another owner's WorkspaceJob has the name.
 	due := time.Now().Add(time.Minute)
 	name := fmt.Sprintf("daily-%d", due.Unix()/60)
 	c.create(&v1alpha1.WorkspaceJob{
@@ -127,7 +127,7 @@ func TestWhatIsNotDueRunsNot(t *testing.T) {
 	c.gone(taken)
 	s := c.waitUntil("daily", "it is missed", func(r *v1alpha1.WorkspaceRecurringJob) bool { return r.Status.MissedRuns == 1 }).Status
 	if s.LastScheduledAt != nil || c.run(name).Spec.Handler != "report" {
-		t.Errorf("somebody else's job was taken over: %+v", s)
+		t.Errorf("another owner's job was adopted: %+v", s)
 	}
 }
 
@@ -152,7 +152,7 @@ func TestTheCronJobIsKept(t *testing.T) {
 	c.change("daily", func(spec *v1alpha1.WorkspaceRecurringJobSpec) { spec.Suspend = true })
 	r := c.waitFor("daily", v1alpha1.ReasonSuspended)
 	if !*c.cronJob("daily").Spec.Suspend || r.Status.NextScheduledAt != nil {
-		t.Error("a suspended schedule goes on")
+		t.Error("a suspended schedule still runs")
 	}
 	c.change("daily", func(spec *v1alpha1.WorkspaceRecurringJobSpec) {
 		spec.Suspend, spec.Schedule, spec.StartingDeadline = false, "61 * * * *", &v1alpha1.Duration{Duration: time.Hour}
@@ -200,7 +200,7 @@ func TestNothingIsWrittenWhenNothingChanges(t *testing.T) {
 	}
 }
 
-func TestSomebodyElsesCronJobIsNeverTouched(t *testing.T) {
+func TestAnotherOwnersCronJobIsNeverTouched(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "stranger")
 	foreign := &batchv1.CronJob{

@@ -1,8 +1,6 @@
 package recurring
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -16,16 +14,17 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/report"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 )
 
-// annotationApplied is a hash of what the operator wanted when it wrote the CronJob:
-// a field that it wants no more shows only there.
+// annotationApplied is a hash of what the operator wanted when it wrote the CronJob. A
+// field that it no longer wants shows only there.
 const annotationApplied = v1alpha1.Group + "/applied"
 
-// build makes the CronJob. Its Jobs are made suspended, and Kubernetes removes none
-// of them: the operator starts each when its run has a place in the queue, and
-// removes it once it has read how it ended.
+// build returns the CronJob that is wanted. Its Jobs are created suspended, and
+// Kubernetes removes none of them: the operator starts each when its run has a slot in
+// the queue, and removes it once it has read how it ended.
 func build(o observed, kept *plan) *batchv1.CronJob {
 	spec := o.recurring.Spec
 	cronJob := &batchv1.CronJob{
@@ -48,7 +47,7 @@ func build(o observed, kept *plan) *batchv1.CronJob {
 	if deadline := spec.StartingDeadline; deadline != nil {
 		cronJob.Spec.StartingDeadlineSeconds = new(int64(math.Ceil(deadline.Seconds())))
 	}
-	cronJob.Annotations = map[string]string{annotationApplied: hashOf(cronJob)}
+	cronJob.Annotations = map[string]string{annotationApplied: report.Hash(cronJob)}
 	cronJob.Annotations[v1alpha1.AnnotationScheduleSince] = since(o, cronJob, v1alpha1.AnnotationScheduleSince, sameSchedule)
 	cronJob.Annotations[v1alpha1.AnnotationRunningSince] = since(o, cronJob, v1alpha1.AnnotationRunningSince, sameSuspend)
 	cronJob.Spec.JobTemplate.Annotations[v1alpha1.AnnotationScheduleSince] = cronJob.Annotations[v1alpha1.AnnotationScheduleSince]
@@ -79,7 +78,7 @@ func jobTemplate(o observed) batchv1.JobTemplateSpec {
 	}
 }
 
-// templateText is the template as JSON. What was read as JSON can be written so.
+// templateText is the template as JSON. What was read as JSON can be written as JSON.
 func templateText(recurring *v1alpha1.WorkspaceRecurringJob) string {
 	text, err := json.Marshal(recurring.Spec.Template)
 	if err != nil {
@@ -88,17 +87,8 @@ func templateText(recurring *v1alpha1.WorkspaceRecurringJob) string {
 	return string(text)
 }
 
-func hashOf(cronJob *batchv1.CronJob) string {
-	text, err := json.Marshal(cronJob)
-	if err != nil {
-		return ""
-	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:8])
-}
-
-// since keeps a time that the live CronJob has while it is the same in a respect,
-// and is now otherwise.
+// since keeps a time that the observed CronJob is annotated with while the two are the
+// same in a respect. Otherwise it is now.
 func since(o observed, wanted *batchv1.CronJob, annotation string, same func(a, b *batchv1.CronJob) bool) string {
 	if o.cronJob != nil && same(wanted, o.cronJob) {
 		if !annotatedTime(o.cronJob, annotation).IsZero() {
@@ -113,16 +103,17 @@ func sameSchedule(a, b *batchv1.CronJob) bool {
 	return a.Spec.Schedule == b.Spec.Schedule && equality.Semantic.DeepEqual(a.Spec.TimeZone, b.Spec.TimeZone)
 }
 
-// sameSuspend: the time at which a schedule was resumed is kept while it runs.
+// sameSuspend reports whether the time at which the schedule was resumed stays: it does
+// while the schedule runs.
 func sameSuspend(a, b *batchv1.CronJob) bool { return suspended(a) || !suspended(b) }
 
 func suspended(cronJob *batchv1.CronJob) bool {
 	return cronJob.Spec.Suspend != nil && *cronJob.Spec.Suspend
 }
 
-// settled: live is as wanted. The hash tells of changes to what is wanted, the
-// comparison of changes by others; what Kubernetes fills in is neither.
-func settled(wanted, live *batchv1.CronJob) bool {
+// upToDate reports whether live is as wanted. The hash shows changes to what is wanted,
+// the comparison shows changes by others; what Kubernetes fills in is neither.
+func upToDate(wanted, live *batchv1.CronJob) bool {
 	if live == nil || live.Annotations[annotationApplied] != wanted.Annotations[annotationApplied] {
 		return false
 	}
@@ -131,7 +122,7 @@ func settled(wanted, live *batchv1.CronJob) bool {
 		equality.Semantic.DeepDerivative(wanted.Annotations, live.Annotations)
 }
 
-// configOf is what the operator applies: it leaves out what is not its to say.
+// configOf returns what the operator applies, without the fields that it does not own.
 func configOf(cronJob *batchv1.CronJob) (*unstructured.Unstructured, error) {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(cronJob)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
-	"github.com/openradius/workspace-jobs/controllers/conditions"
+	"github.com/openradius/workspace-jobs/controllers/report"
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
@@ -26,7 +26,7 @@ func TestDecideAboutTheCronJob(t *testing.T) {
 		// "": nothing is applied.
 		applied string
 		reason  string
-		verdict status.Status
+		kstatus status.Status
 	}{
 		"as it should be":        {func(*scene) {}, "", "ScheduleActive", status.CurrentStatus},
 		"another schedule":       {func(s *scene) { s.recurring.Spec.Schedule = "30 * * * *" }, "30 * * * * Etc/UTC false 12:30 12:00", "ScheduleActive", status.CurrentStatus},
@@ -34,7 +34,7 @@ func TestDecideAboutTheCronJob(t *testing.T) {
 		"another template":       {func(s *scene) { s.recurring.Spec.Template.Handler = "report" }, "0 * * * * Etc/UTC false 12:00 12:00", "ScheduleActive", status.CurrentStatus},
 		"suspended":              {func(s *scene) { s.recurring.Spec.Suspend = true }, "0 * * * * Etc/UTC true 12:00 12:00", "Suspended", status.CurrentStatus},
 		"resumed":                {func(s *scene) { s.cronJob.Spec.Suspend = new(true) }, "0 * * * * Etc/UTC false 12:00 12:30", "ScheduleActive", status.CurrentStatus},
-		"edited by somebody":     {func(s *scene) { s.cronJob.Spec.Schedule = "* * * * *" }, "0 * * * * Etc/UTC false 12:30 12:00", "ScheduleActive", status.CurrentStatus},
+		"edited by a person":     {func(s *scene) { s.cronJob.Spec.Schedule = "* * * * *" }, "0 * * * * Etc/UTC false 12:30 12:00", "ScheduleActive", status.CurrentStatus},
 		"its jobs not suspended": {func(s *scene) { s.cronJob.Spec.JobTemplate.Spec.Suspend = new(false) }, "0 * * * * Etc/UTC false 12:00 12:00", "ScheduleActive", status.CurrentStatus},
 		"no deadline any more":   {func(s *scene) { s.deadline(time.Hour); s.recurring.Spec.StartingDeadline = nil }, "0 * * * * Etc/UTC false 12:00 12:00", "ScheduleActive", status.CurrentStatus},
 		"gone":                   {func(s *scene) { s.cronJob = nil }, "0 * * * * Etc/UTC false 12:30 12:30", "ScheduleActive", status.CurrentStatus},
@@ -51,29 +51,29 @@ func TestDecideAboutTheCronJob(t *testing.T) {
 		"a bad schedule from the start": {
 			func(s *scene) { s.recurring.Spec.Schedule, s.cronJob = "every day", nil }, "", "InvalidSchedule", status.FailedStatus,
 		},
-		"somebody else's CronJob": {
+		"another owner's CronJob": {
 			func(s *scene) { s.foreign, s.cronJob = s.cronJob, nil }, "", "NameTaken", status.FailedStatus,
 		},
 		"arguments that no run could take": {func(s *scene) {
 			s.recurring.Spec.Template.Args = &apiextensionsv1.JSON{Raw: []byte(`{"a":"` + strings.Repeat("x", 64<<10) + `"}`)}
 		}, "", "InvalidArguments", status.FailedStatus},
-		"no workspace":            {func(s *scene) { s.workspace = nil }, "halted", "NotInWorkspace", status.FailedStatus},
-		"no workspace yet":        {func(s *scene) { s.coming, s.workspace = s.workspace, nil }, "halted", "WorkspaceNotReady", status.InProgressStatus},
-		"a workspace that goes":   {func(s *scene) { s.workspace.DeletionTimestamp = when(29) }, "halted", "WorkspaceNotReady", status.InProgressStatus},
+		"no workspace":            {func(s *scene) { s.workspace = nil }, "suspended", "NotInWorkspace", status.FailedStatus},
+		"no workspace yet":        {func(s *scene) { s.coming, s.workspace = s.workspace, nil }, "suspended", "WorkspaceNotReady", status.InProgressStatus},
+		"a workspace that goes":   {func(s *scene) { s.workspace.DeletionTimestamp = when(29) }, "suspended", "WorkspaceNotReady", status.InProgressStatus},
 		"no workspace, suspended": {func(s *scene) { s.workspace, s.cronJob.Spec.Suspend = nil, new(true) }, "", "NotInWorkspace", status.FailedStatus},
 		"a CronJob that the API server refuses": {
 			func(s *scene) {
-				s.refusals = map[string]refusal{theCronJob: {message: "no", stalled: true, after: time.Minute}}
+				s.cronJobRefused = &report.Refusal{Kind: report.Invalid, Message: "no"}
 			}, "", "CronJobRefused", status.FailedStatus,
 		},
 		"a CronJob that the API server refuses to suspend as a whole": {
 			func(s *scene) {
 				s.recurring.Spec.Suspend = true
-				s.refuse(theCronJob, refusal{message: "no", stalled: true, after: time.Minute})
-			}, "halted", "CronJobRefused", status.FailedStatus,
+				s.cronJobRefused = &report.Refusal{Kind: report.Invalid, Message: "no"}
+			}, "suspended", "CronJobRefused", status.FailedStatus,
 		},
 		"a run that the API server refuses for now": {
-			func(s *scene) { s.refusals = map[string]refusal{"daily-1": {message: "quota", after: time.Minute}} }, "", "JobRefused", status.InProgressStatus,
+			func(s *scene) { s.refuse("daily-1", report.Refusal{Kind: report.Forbidden, Message: "quota"}) }, "", "JobRefused", status.InProgressStatus,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -83,10 +83,10 @@ func TestDecideAboutTheCronJob(t *testing.T) {
 			if got := testenv.Verdict(t, s.recurring); got != status.InProgressStatus {
 				t.Errorf("before the operator has seen it: %s", got)
 			}
-			d := decide(s.observed)
+			d := s.decide()
 			applied := ""
-			if d.halt != nil {
-				applied = "halted"
+			if d.suspend != nil {
+				applied = "suspended"
 			}
 			if d.apply != nil {
 				suspended := "false"
@@ -98,16 +98,16 @@ func TestDecideAboutTheCronJob(t *testing.T) {
 			if applied != c.applied {
 				t.Errorf("applied %q, want %q", applied, c.applied)
 			}
-			if got := conditions.Reason(d.status.Conditions); got != c.reason {
+			if got := report.Reason(d.status.Conditions); got != c.reason {
 				t.Errorf("reason %s, want %s", got, c.reason)
 			}
 			s.recurring.Status = d.status
-			if got := testenv.Verdict(t, s.recurring); got != c.verdict {
-				t.Errorf("kstatus says %s, want %s", got, c.verdict)
+			if got := testenv.Verdict(t, s.recurring); got != c.kstatus {
+				t.Errorf("kstatus says %s, want %s", got, c.kstatus)
 			}
 			if d.apply != nil {
 				s.cronJob = d.apply
-				if again := decide(s.at(31).observed); again.apply != nil {
+				if again := s.at(31).decide(); again.apply != nil {
 					t.Errorf("it is applied again: %s", cmp.Diff(s.cronJob, again.apply))
 				}
 			}
@@ -121,8 +121,8 @@ func TestATimeJustBeforeAChangeWasNotDue(t *testing.T) {
 	s := hourly().at(30)
 	s.now = s.now.Add(time.Millisecond)
 	s.recurring.Spec.Schedule = "30 * * * *"
-	s.cronJob = decide(s.observed).apply
-	if d := decide(s.tick(30).observed); len(d.adopt) > 0 || len(d.removeTicks) != 1 || d.status.MissedRuns > 0 {
+	s.cronJob = s.decide().apply
+	if d := s.tick(30).decide(); len(d.create) > 0 || len(d.removeTicks) != 1 || d.status.MissedRuns > 0 {
 		t.Errorf("the run of the time before the change: %+v", outlineOf(d))
 	}
 }

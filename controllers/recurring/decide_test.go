@@ -10,7 +10,7 @@ import (
 
 // outline is what a case expects of a decision.
 type outline struct {
-	Adopt, Ticks, Runs   string
+	Create, Ticks, Runs  string
 	Last, LastMissed     string
 	Missed, Skipped      int64
 	Failures             int32
@@ -30,9 +30,9 @@ func outlineOf(d decision) outline {
 		Skipped: d.status.SkippedRuns, Failures: d.status.ConsecutiveFailures, Active: minutes(d.status.Active),
 		LastSuccess: clock(d.status.LastSucceededAt),
 	}
-	var adopt, ticks, runs []string
-	for _, run := range d.adopt {
-		adopt = append(adopt, run.Name)
+	var create, ticks, runs []string
+	for _, run := range d.create {
+		create = append(create, run.Name)
 	}
 	for _, tick := range d.removeTicks {
 		ticks = append(ticks, tick.Name)
@@ -40,7 +40,7 @@ func outlineOf(d decision) outline {
 	for _, run := range d.removeRuns {
 		runs = append(runs, run.Name)
 	}
-	o.Adopt, o.Ticks, o.Runs = minutes(adopt), minutes(ticks), minutes(runs)
+	o.Create, o.Ticks, o.Runs = minutes(create), minutes(ticks), minutes(runs)
 	if last := d.status.LastRun; last != nil {
 		o.LastRun = minutes([]string{last.Name}) + " " + string(last.State)
 	}
@@ -60,23 +60,23 @@ func minutes(names []string) string {
 	return strings.Join(times, " ")
 }
 
-// onlyOnce: once a decision was carried out, another look decides on nothing more;
+// onlyOnce checks that once a decision was carried out, another one counts nothing more,
 // wherever the operator died in between.
 func onlyOnce(t *testing.T, s *scene) {
 	t.Helper()
 	counted := func(d decision) outline {
 		o := outlineOf(d)
-		o.Adopt, o.Ticks, o.Runs = "", "", ""
+		o.Create, o.Ticks, o.Runs = "", "", ""
 		return o
 	}
-	first := decide(s.observed)
-	made := s.acted(first)
-	second := decide(made.observed)
+	first := s.decide()
+	acted := s.acted(first)
+	second := acted.decide()
 	if diff := cmp.Diff(counted(first), counted(second)); diff != "" {
-		t.Errorf("once the runs are made (-before +after):\n%s", diff)
+		t.Errorf("once the runs are created (-before +after):\n%s", diff)
 	}
-	third := outlineOf(decide(made.told(second).observed))
+	third := outlineOf(acted.written(second).decide())
 	if diff := cmp.Diff(counted(first), third); diff != "" {
-		t.Errorf("once it is told (-before +after):\n%s", diff)
+		t.Errorf("once the status is written (-before +after):\n%s", diff)
 	}
 }

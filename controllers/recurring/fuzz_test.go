@@ -56,7 +56,7 @@ func FuzzTemplate(f *testing.F) {
 }
 
 // FuzzScheduledAt: a tenant may write anything into its run's annotation; a time to
-// come, or one that is another run's, makes no occasion.
+// come, or one that is another run's, makes no occurrence.
 func FuzzScheduledAt(f *testing.F) {
 	f.Add(noon.Format(time.RFC3339), runName(0))
 	f.Add("9999-12-31T23:59:59.999999999+23:59", "daily-4223371679")
@@ -66,7 +66,7 @@ func FuzzScheduledAt(f *testing.F) {
 		s := hourly().run(0, v1alpha1.StateEnqueued, "")
 		run := &s.runs[0]
 		run.Name, run.Annotations = name, map[string]string{v1alpha1.AnnotationScheduledAt: at}
-		for _, c := range occasionsOf(s.observed) {
+		for _, c := range occurrencesOf(s.observed) {
 			if c.at.After(s.now.Add(skew)) || c.name != name || tickName(s.recurring, c.at) != name {
 				t.Errorf("annotated %q, %q is due at %s", at, name, c.at)
 			}
@@ -74,11 +74,11 @@ func FuzzScheduledAt(f *testing.F) {
 		if attempt := run.AttemptName(1); attempt != name && attempt != name+"-1" {
 			t.Errorf("the attempt of %q is %q", name, attempt)
 		}
-		decide(s.observed)
+		s.decide()
 	})
 }
 
-// FuzzTick: whatever a tick's annotations say, its run is one that can be made.
+// FuzzTick: whatever a tick's annotations say, its run is one that can be created.
 func FuzzTick(f *testing.F) {
 	f.Add(`{"handler":"sql","args":{}}`, noon.Format(time.RFC3339), "")
 	f.Add(`{"handler":""}`, "", "soon")
@@ -91,7 +91,7 @@ func FuzzTick(f *testing.F) {
 		s.ticks[0].Annotations = map[string]string{
 			v1alpha1.AnnotationTemplate: template, v1alpha1.AnnotationScheduledAt: at, v1alpha1.AnnotationScheduleSince: since,
 		}
-		for _, run := range decide(s.observed).adopt {
+		for _, run := range s.decide().create {
 			if run.Spec.Handler == "" || run.Namespace != s.recurring.Namespace || !metav1.IsControlledBy(&run, s.recurring) {
 				t.Errorf("%+v", run)
 			}

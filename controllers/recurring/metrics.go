@@ -6,13 +6,13 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// Metrics of the recurring jobs of all queues. Labels name queues, never single
-// objects.
+// Metrics are those of the recurring jobs of all queues. Labels name queues, never
+// single objects.
 type Metrics struct {
 	missed, skipped *prometheus.CounterVec
 }
 
-// NewMetrics registers the metrics.
+// NewMetrics returns the metrics, registered with registry.
 func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 	m := &Metrics{
 		missed: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -30,11 +30,12 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 	return m, nil
 }
 
-func (m *Metrics) count(ws *v1alpha1.Workspace, missed, skipped int64) {
+// count what happened between two statuses of a recurring job.
+func (m *Metrics) count(ws *v1alpha1.Workspace, before, after *v1alpha1.WorkspaceRecurringJobStatus) {
 	if ws == nil {
 		return
 	}
 	queue := v1alpha1.QueueName(ws.Name)
-	m.missed.WithLabelValues(queue).Add(float64(max(0, missed)))
-	m.skipped.WithLabelValues(queue).Add(float64(max(0, skipped)))
+	m.missed.WithLabelValues(queue).Add(float64(max(0, after.MissedRuns-before.MissedRuns)))
+	m.skipped.WithLabelValues(queue).Add(float64(max(0, after.SkippedRuns-before.SkippedRuns)))
 }

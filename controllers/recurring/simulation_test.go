@@ -1,211 +1,228 @@
 package recurring
 
 import (
+	"context"
+	"errors"
 	"fmt"
-	"maps"
-	"math/rand/v2"
-	"slices"
 	"testing"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	batchv1 "k8s.io/api/batch/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/types"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/admission"
+	"github.com/openradius/workspace-jobs/controllers/continuation"
+	"github.com/openradius/workspace-jobs/controllers/report"
+	"github.com/openradius/workspace-jobs/controllers/runnerjob"
+	"github.com/openradius/workspace-jobs/controllers/workspace"
+	"github.com/openradius/workspace-jobs/hack/env/world"
 )
 
-// moment is what the API server holds at one time.
-type moment struct {
-	recurring *v1alpha1.WorkspaceRecurringJob
-	ticks     map[string]batchv1.Job
-	runs      map[string]v1alpha1.WorkspaceJob
-}
-
-// world is an API server with its past, and caches that each lag behind as they
-// like, but never go back.
-type world struct {
-	*rand.Rand
-	scene   *scene
-	past    []moment
-	lags    [3]int
-	created map[string]int
-	skipped int64
-	missed  int64
-	pending int64 // hours without a tick since the last one
-}
-
-func newWorld(seed uint64) *world {
-	s := hourly()
-	s.recurring.Spec.History = &v1alpha1.History{Succeeded: new(int32(1)), Failed: new(int32(0))}
-	return &world{
-		Rand: rand.New(rand.NewPCG(seed, 1)), scene: s, created: map[string]int{},
-		past: []moment{{recurring: s.recurring, ticks: map[string]batchv1.Job{}, runs: map[string]v1alpha1.WorkspaceJob{}}},
-	}
-}
-
-// now is the newest moment; change makes another.
-func (w *world) now() *moment { return &w.past[len(w.past)-1] }
-
-func (w *world) change(change func(m *moment)) {
-	last := w.now()
-	next := moment{recurring: last.recurring.DeepCopy(), ticks: maps.Clone(last.ticks), runs: maps.Clone(last.runs)}
-	change(&next)
-	w.past = append(w.past, next)
-}
-
-// hour: Kubernetes makes its Job, or misses to.
-func (w *world) hour(n int) {
-	w.scene.at(60 * n)
-	if w.IntN(5) == 0 {
-		w.pending++
-		return
-	}
-	w.missed, w.pending = w.missed+w.pending, 0
-	made := *w.scene
-	made.ticks = nil
-	tick := made.tick(60 * n).ticks[0]
-	tick.UID = types.UID(tick.Name)
-	w.change(func(m *moment) { m.ticks[tick.Name] = tick })
-}
-
-// play the job controller: some run starts, ends or is skipped.
-func (w *world) play() {
-	for _, name := range slices.Sorted(maps.Keys(w.now().runs)) {
-		run := w.now().runs[name]
-		if run.Status.State.Final() || w.IntN(2) == 0 {
-			continue
-		}
-		ends := []v1alpha1.JobState{v1alpha1.StateSucceeded, v1alpha1.StateFailed, v1alpha1.StateDeleted}
-		s := *w.scene
-		s.runs = nil
-		due, _ := run.ScheduledAt()
-		ended := s.run(int(due.Sub(noon).Minutes()), ends[w.IntN(3)], v1alpha1.ReasonSkipped).runs[0]
-		ended.Status.FinishedAt = when(int(w.scene.now.Sub(noon).Minutes()))
-		if w.change(func(m *moment) { m.runs[name] = ended }); ended.Status.State == v1alpha1.StateDeleted {
-			w.skipped++
-			w.change(func(m *moment) { delete(m.ticks, name) })
-			continue
-		}
-		w.change(func(m *moment) {
-			tick := m.ticks[name]
-			tick = *tick.DeepCopy()
-			tick.Annotations[v1alpha1.AnnotationJobUID], tick.Spec.Suspend = name, new(false)
-			m.ticks[name] = tick
-		})
-	}
-}
-
-// view is what the caches show, each with its own lag.
-func (w *world) view(lag bool) observed {
-	for i := range w.lags {
-		newest := len(w.past) - 1
-		if lag {
-			newest = w.lags[i] + w.IntN(newest-w.lags[i]+1)
-		}
-		w.lags[i] = newest
-	}
-	o := w.scene.observed
-	o.recurring = w.past[w.lags[0]].recurring
-	o.ticks = slices.Collect(maps.Values(w.past[w.lags[1]].ticks))
-	o.runs = slices.Collect(maps.Values(w.past[w.lags[2]].runs))
-	if anyDue(o) {
-		o.recurring = w.now().recurring
-	}
-	for _, name := range doubtful(o) {
-		if run, ok := w.now().runs[name]; ok {
-			o.runs = append(o.runs, unheard(run))
-		}
-	}
-	if decide(o).status.MissedRuns > o.recurring.Status.MissedRuns {
-		for name, run := range w.now().runs {
-			if !slices.ContainsFunc(o.runs, func(seen v1alpha1.WorkspaceJob) bool { return seen.Name == name }) {
-				o.runs = append(o.runs, unheard(run))
-			}
-		}
-	}
-	return o
-}
-
-// look is Reconcile by an operator that dies where it is told to.
-func (w *world) look(lag bool, dies func() bool) {
-	o := w.view(lag)
-	d := decide(o)
-	for d.acts() {
-		for _, run := range d.adopt {
-			if dies() {
-				return
-			}
-			if _, exists := w.now().runs[run.Name]; !exists {
-				w.created[run.Name]++
-				run.UID = types.UID(run.Name)
-				w.change(func(m *moment) { m.runs[run.Name] = run })
-			}
-			o.runs = append(o.runs, unheard(w.now().runs[run.Name]))
-		}
-		d = decide(o)
-	}
-	if !equality.Semantic.DeepEqual(o.recurring.Status, d.status) {
-		conflict := o.recurring.ResourceVersion != w.now().recurring.ResourceVersion
-		if dies() || conflict {
-			return
-		}
-		w.change(func(m *moment) {
-			m.recurring.Status = d.status
-			m.recurring.ResourceVersion += "+"
-		})
-	}
-	for _, run := range d.removeRuns {
-		if dies() {
-			return
-		}
-		w.change(func(m *moment) { delete(m.runs, run.Name) })
-	}
-	for _, tick := range d.removeTicks {
-		if dies() {
-			return
-		}
-		if live, ok := w.now().ticks[tick.Name]; ok && waiting(&live) == waiting(&tick) {
-			w.change(func(m *moment) { delete(m.ticks, tick.Name) })
-		}
-	}
-}
-
-// TestNoRunIsLostOrDoubled whatever Kubernetes misses, wherever the operator dies,
-// and however its caches lag.
+// TestNoRunIsLostOrDoubled runs the real reconciler in a simulated world, in which
+// Kubernetes misses times, others take names, a quota is full at times, the operator dies
+// at any write, and every watch lags.
 func TestNoRunIsLostOrDoubled(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(500) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(seed)
-			ticks := map[string]bool{}
-			for n := 1; n <= 10; n++ {
-				w.hour(n)
-				for name := range w.now().ticks {
-					ticks[name] = true
-				}
-				for range w.IntN(6) {
-					w.look(true, func() bool { return w.IntN(4) == 0 })
-					w.play()
+			s := simulate(t, seed)
+			for range 10 {
+				s.hour()
+				for range s.w.Rand.IntN(8) {
+					s.hear()
+					s.reconcile()
+					s.play()
 				}
 			}
-			for range 20 {
-				w.look(false, func() bool { return false })
-				w.play()
-			}
-			for name := range ticks {
-				if n := w.created[name]; n != 1 {
-					t.Errorf("%s ran %d times", minutes([]string{name}), n)
-				}
-			}
-			s := w.now().recurring.Status
-			if len(w.created) != len(ticks) || s.MissedRuns != w.missed || s.SkippedRuns != w.skipped || len(s.Active) > 0 {
-				t.Errorf("%d ticks, %d runs, %d missed, %d skipped; the status is %+v", len(ticks), len(w.created), w.missed, w.skipped, s)
-			}
-			if left := w.now(); len(left.runs) > 2 || len(left.ticks) > 2 {
-				t.Errorf("%d runs and %d Jobs are left", len(left.runs), len(left.ticks))
-			}
-			w.look(false, func() bool { t.Error("an idle operator writes"); return true })
+			s.comeToRest()
+			s.judge()
 		})
 	}
+}
+
+// kinds that lag.
+var kinds = []string{"WorkspaceRecurringJob", "WorkspaceJob", "Job"}
+
+// simulation of one recurring job, which is due each hour.
+type simulation struct {
+	*testing.T
+	w *world.World
+	r *Reconciler
+	// dies says whether the operator dies at a write, full whether a quota refuses a run.
+	dies, full func() bool
+	// ticks that Kubernetes has created and whose names are free, and how often the run of
+	// each was.
+	ticks, created map[string]int
+	// strangers are other owners' WorkspaceJobs that have the name of a tick's run.
+	strangers int
+	// pending are the hours without a tick since the last one; with the next one they
+	// are missed.
+	pending, missed, skipped int64
+}
+
+func simulate(t *testing.T, seed uint64) *simulation {
+	t.Helper()
+	s := &simulation{T: t, w: world.New(seed, noon), ticks: map[string]int{}, created: map[string]int{}}
+	s.w.Restless = true
+	s.dies = func() bool { return s.w.Rand.IntN(8) == 0 }
+	s.full = func() bool { return s.w.Rand.IntN(6) == 0 }
+	for _, index := range []func(context.Context, client.FieldIndexer) error{admission.Index, continuation.Index, runnerjob.Index, workspace.Index} {
+		if err := index(t.Context(), s.w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	scene := hourly()
+	world.Add(s.w, scene.workspace)
+	scene.recurring.Spec.History = &v1alpha1.History{Succeeded: new(int32(1)), Failed: new(int32(0))}
+	scene.recurring = world.Add(s.w, scene.recurring)
+	scene.cronJob = nil
+	world.Add(s.w, scene.decide().apply)
+	for _, kind := range append(kinds, "Workspace", "CronJob") {
+		s.w.HearAll(kind)
+	}
+	s.restart()
+	return s
+}
+
+// restart the operator as a new process.
+func (s *simulation) restart() {
+	c := s.w.Client()
+	c.Dies = func() bool { return s.dies() }
+	c.Created = func(object client.Object) { s.created[object.GetName()]++ }
+	c.Refuse = func(object client.Object) error {
+		if s.full() {
+			return apierrors.NewForbidden(schema.GroupResource{Resource: "workspacejobs"}, object.GetName(), errors.New("exceeded quota"))
+		}
+		return nil
+	}
+	metrics, err := NewMetrics(prometheus.NewRegistry())
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.r = New(Options{
+		Client: c, APIReader: s.w.Live(), Reporter: report.New(c, &events.FakeRecorder{}, s.w.Clock), Clock: s.w.Clock, Metrics: metrics,
+	})
+}
+
+// hour begins: Kubernetes creates its Job, or misses to.
+func (s *simulation) hour() {
+	next := s.w.Clock.Now().Truncate(time.Hour).Add(time.Hour)
+	s.w.Clock.SetTime(next)
+	if s.w.Rand.IntN(5) == 0 {
+		s.pending++
+		return
+	}
+	s.missed, s.pending = s.missed+s.pending, 0
+	tick := tickOf(s.cronJob(), next)
+	if s.w.Rand.IntN(10) == 0 {
+		s.strangers++
+		s.missed++
+		world.Add(s.w, &v1alpha1.WorkspaceJob{ObjectMeta: metav1.ObjectMeta{Namespace: tick.Namespace, Name: tick.Name}})
+	} else {
+		s.ticks[tick.Name]++
+	}
+	world.Add(s.w, tick)
+}
+
+// hear lets the cache hear of some changes of each kind.
+func (s *simulation) hear() {
+	for _, kind := range kinds {
+		for range s.w.Rand.IntN(4) {
+			s.w.Hear(kind)
+		}
+	}
+}
+
+func (s *simulation) reconcile() {
+	s.w.Sleep(time.Duration(s.w.Rand.IntN(4)) * time.Second)
+	// An error is retried by what comes next.
+	if _, err := s.r.Reconcile(s.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(s.recurring())}); err != nil {
+		s.restart()
+	}
+	for _, run := range world.All[*v1alpha1.WorkspaceJob](s.w) {
+		_, exists := world.Get[*batchv1.Job](s.w, client.ObjectKeyFromObject(run))
+		if metav1.GetControllerOf(run) != nil && run.Status.State != v1alpha1.StateDeleted && !exists {
+			s.Errorf("the Job of %s is gone, and with it the log", run.Name)
+		}
+	}
+}
+
+func (s *simulation) recurring() *v1alpha1.WorkspaceRecurringJob {
+	return world.All[*v1alpha1.WorkspaceRecurringJob](s.w)[0]
+}
+
+func (s *simulation) cronJob() *batchv1.CronJob { return world.All[*batchv1.CronJob](s.w)[0] }
+
+// play the job controller: some runs start and end, or are skipped.
+func (s *simulation) play() {
+	for _, run := range world.All[*v1alpha1.WorkspaceJob](s.w) {
+		if metav1.GetControllerOf(run) == nil || run.Status.State.Final() || s.w.Rand.IntN(2) == 0 {
+			continue
+		}
+		states := []v1alpha1.JobState{v1alpha1.StateSucceeded, v1alpha1.StateFailed, v1alpha1.StateDeleted}
+		state := states[s.w.Rand.IntN(len(states))]
+		tick, exists := world.Get[*batchv1.Job](s.w, client.ObjectKeyFromObject(run))
+		switch {
+		case !exists:
+		case state == v1alpha1.StateDeleted:
+			s.skipped++
+			s.w.Remove(tick)
+		default:
+			s.w.Change(tick, func(tick client.Object) { start(tick, run) })
+		}
+		s.w.Change(run, func(run client.Object) { s.end(run, state) })
+	}
+}
+
+// start a tick for its run.
+func start(object client.Object, run *v1alpha1.WorkspaceJob) {
+	if tick, ok := object.(*batchv1.Job); ok {
+		tick.Annotations[v1alpha1.AnnotationJobUID], tick.Spec.Suspend = string(run.UID), new(false)
+	}
+}
+
+func (s *simulation) end(object client.Object, state v1alpha1.JobState) {
+	if run, ok := object.(*v1alpha1.WorkspaceJob); ok {
+		run.Status.State, run.Status.FinishedAt = state, new(metav1.NewTime(s.w.Clock.Now()))
+		run.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Reason: v1alpha1.ReasonSkipped}}
+	}
+}
+
+// comeToRest lets the operator live and hear of everything.
+func (s *simulation) comeToRest() {
+	never := func() bool { return false }
+	s.w.Restless, s.dies, s.full = false, never, never
+	s.restart()
+	for range 20 {
+		for _, kind := range kinds {
+			s.w.HearAll(kind)
+		}
+		s.reconcile()
+		s.play()
+	}
+}
+
+func (s *simulation) judge() {
+	for name := range s.ticks {
+		if n := s.created[name]; n != 1 {
+			s.Errorf("%s ran %d times", minutes([]string{name}), n)
+		}
+	}
+	status := s.recurring().Status
+	if len(s.created) != len(s.ticks) || status.MissedRuns != s.missed || status.SkippedRuns != s.skipped || len(status.Active) > 0 {
+		s.Errorf("%d ticks, %d runs, %d missed, %d skipped; the status is %+v", len(s.ticks), len(s.created), s.missed, s.skipped, status)
+	}
+	if runs, ticks := world.All[*v1alpha1.WorkspaceJob](s.w), world.All[*batchv1.Job](s.w); len(runs) > 2+s.strangers || len(ticks) > 2 {
+		s.Errorf("%d runs and %d Jobs are left", len(runs), len(ticks))
+	}
+	s.dies = func() bool { s.Error("an idle operator writes"); return true }
+	s.reconcile()
 }

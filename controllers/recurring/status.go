@@ -1,51 +1,110 @@
 package recurring
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/openradius/workspace-jobs/api/schedule"
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
-	"github.com/openradius/workspace-jobs/controllers/conditions"
+	"github.com/openradius/workspace-jobs/controllers/report"
+	"github.com/openradius/workspace-jobs/controllers/workspace"
+	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
-func ready(o observed, d *decision, reason, message string) {
-	setConditions(o, d, metav1.ConditionTrue, "", reason, message)
-}
+// foreignRetry is how often a name that another owner's CronJob has is tried again.
+const foreignRetry = time.Minute
 
-// stall: nothing goes on until somebody mends what the message says.
-func stall(o observed, d *decision, reason, message string) {
-	setConditions(o, d, metav1.ConditionFalse, v1alpha1.ConditionStalled, reason, message)
-}
-
-// progress: the operator tries again by itself.
-func progress(o observed, d *decision, reason, message string) {
-	setConditions(o, d, metav1.ConditionFalse, v1alpha1.ConditionReconciling, reason, message)
-}
-
-func setConditions(o observed, d *decision, is metav1.ConditionStatus, abnormal, reason, message string) {
-	set := func(kind string, value metav1.ConditionStatus, reason, message string) {
-		meta.SetStatusCondition(&d.status.Conditions, metav1.Condition{
-			Type: kind, Status: value, Reason: reason, Message: conditions.Clip(message, conditions.MaxMessage),
-			ObservedGeneration: d.status.ObservedGeneration, LastTransitionTime: metav1.NewTime(o.now),
-		})
+// conclude sets the conditions. After an error, those that say how the spec is followed
+// stay as they were: the retry will know.
+func conclude(o observed, d *decision, invalid error) {
+	c := report.Conditions{List: &d.status.Conditions, Generation: o.recurring.Generation, Now: o.now}
+	if o.failed == nil {
+		d.status.ObservedGeneration = o.recurring.Generation
+		c.Summarize(finding(o, d, invalid))
 	}
-	set(v1alpha1.ConditionReady, is, reason, message)
-	for _, kind := range []string{v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled} {
-		if kind == abnormal {
-			set(kind, metav1.ConditionTrue, reason, message)
+	status, reason, message := lastRunSucceeded(d.status.LastRun)
+	c.Set(v1alpha1.ConditionLastRunSucceeded, status, reason, message)
+}
+
+// finding is how the recurring job stands.
+func finding(o observed, d *decision, invalid error) report.Finding {
+	zone := new(schedule.TimeZoneError)
+	switch {
+	case o.coming != nil:
+		return progressing(v1alpha1.ReasonWorkspaceNotReady, "workspace %q does not have the namespace yet", o.coming.Name)
+	case o.workspace == nil:
+		return stalled(v1alpha1.ReasonNotInWorkspace, "namespace %q belongs to no Workspace: create the recurring job in a workspace's namespace (kubectl get workspaces), or have a cluster admin make this one a workspace's", o.recurring.Namespace)
+	case !o.workspace.DeletionTimestamp.IsZero():
+		return progressing(v1alpha1.ReasonWorkspaceNotReady, "%s", workspace.Obstacle(o.workspace))
+	case o.foreign != nil:
+		d.requeue(foreignRetry)
+		return stalled(v1alpha1.ReasonNameTaken, "a CronJob named %q exists already and does not belong to this recurring job: have a cluster admin delete it, or create the recurring job under another name", o.foreign.Name)
+	case errors.As(invalid, &zone):
+		return stalled(v1alpha1.ReasonInvalidTimeZone, "%s%s", invalid, inForce(o))
+	case invalid != nil:
+		return stalled(v1alpha1.ReasonInvalidSchedule, "%s%s", invalid, inForce(o))
+	case tooLarge(o):
+		return stalled(v1alpha1.ReasonInvalidArguments, "template.args are %d bytes of JSON; at most %d (64 KiB) are allowed: put the data into the database and pass a key to it", len(o.recurring.Spec.Template.Args.Raw), contract.MaxArgs)
+	case o.cronJobRefused != nil:
+		d.requeue(o.cronJobRefused.RetryAfter())
+		return stalled(v1alpha1.ReasonCronJobRefused, "the API server refuses the CronJob; fix what it says in the recurring job or in its Workspace: %s", o.cronJobRefused.Message)
+	default:
+		return findingOfRuns(o, d)
+	}
+}
+
+func findingOfRuns(o observed, d *decision) report.Finding {
+	for name, refusal := range o.refusals {
+		if refusal.Kind == report.NameTaken {
 			continue
 		}
-		meta.RemoveStatusCondition(&d.status.Conditions, kind)
+		d.requeue(refusal.RetryAfter())
+		f := progressing(v1alpha1.ReasonJobRefused, "run %q can't be created; it is tried again: %s", name, refusal.Message)
+		if refusal.Stalled() {
+			f.Phase = report.Stalled
+		}
+		return f
 	}
-	value, why, text := lastRun(d.status.LastRun)
-	set(v1alpha1.ConditionLastRunSucceeded, value, why, text)
+	if d.crowded {
+		return progressing(v1alpha1.ReasonJobRefused, "%d runs are unfinished; those that are due are created when there are fewer", maxActive)
+	}
+	if o.recurring.Spec.Suspend {
+		return report.Finding{Reason: v1alpha1.ReasonSuspended, Message: "spec.suspend is set: no run becomes due"}
+	}
+	return report.Finding{
+		Reason:  v1alpha1.ReasonScheduleActive,
+		Message: fmt.Sprintf("Kubernetes keeps the schedule %q in time zone %s", d.status.Schedule, o.recurring.Spec.TimeZone),
+	}
 }
 
-func lastRun(last *v1alpha1.LastRun) (value metav1.ConditionStatus, reason, message string) {
+// stalled is for what a person has to change.
+func stalled(reason, format string, values ...any) report.Finding {
+	return report.Finding{Phase: report.Stalled, Reason: reason, Message: fmt.Sprintf(format, values...)}
+}
+
+// progressing is for what the operator tries again by itself.
+func progressing(reason, format string, values ...any) report.Finding {
+	return report.Finding{Phase: report.Progressing, Reason: reason, Message: fmt.Sprintf(format, values...)}
+}
+
+// tooLarge reports whether the arguments are too large for any run to start.
+func tooLarge(o observed) bool {
+	args := o.recurring.Spec.Template.Args
+	return args != nil && len(args.Raw) > contract.MaxArgs
+}
+
+// inForce adds to the message about an invalid schedule which one is kept.
+func inForce(o observed) string {
+	if keptBy(o.cronJob) == nil {
+		return ""
+	}
+	return fmt.Sprintf("; until it is fixed, the previous schedule stays in force: %q", o.cronJob.Spec.Schedule)
+}
+
+func lastRunSucceeded(last *v1alpha1.LastRun) (status metav1.ConditionStatus, reason, message string) {
 	if last == nil {
 		return metav1.ConditionUnknown, v1alpha1.ReasonNoRunYet, "no run has ended"
 	}
@@ -58,37 +117,4 @@ func lastRun(last *v1alpha1.LastRun) (value metav1.ConditionStatus, reason, mess
 	default:
 		return metav1.ConditionFalse, v1alpha1.ReasonRunDeleted, message
 	}
-}
-
-// notice is an event.
-type notice struct{ kind, reason, note string }
-
-// eventsOf tells what is worth an event between a status and the one decided on.
-func eventsOf(before *v1alpha1.WorkspaceRecurringJobStatus, d decision) []notice {
-	var events []notice
-	warn := func(reason, note string) {
-		events = append(events, notice{corev1.EventTypeWarning, reason, conditions.Clip(note, conditions.MaxNote)})
-	}
-	for _, name := range d.taken {
-		warn(v1alpha1.ReasonNameTaken, fmt.Sprintf("run %q is missed: a WorkspaceJob of that name exists and is not this recurring job's", name))
-	}
-	if n := d.status.MissedRuns - before.MissedRuns; n > 0 {
-		note := fmt.Sprintf("%d missed, the latest was due at %s", n, d.status.LastMissedAt.UTC().Format(time.RFC3339))
-		for _, name := range d.byHand {
-			note += fmt.Sprintf("; Job %q was started by hand, around the queue: trigger runs with recurringJobRef instead", name)
-		}
-		warn(v1alpha1.ReasonRunMissed, note)
-	}
-	for _, name := range d.skipped {
-		warn(v1alpha1.ReasonRunSkipped, fmt.Sprintf("run %q was not started: an earlier run had not finished", name))
-	}
-	was, is := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionReady), meta.FindStatusCondition(d.status.Conditions, v1alpha1.ConditionReady)
-	switch {
-	case is == nil || was != nil && was.Reason == is.Reason:
-	case is.Status != metav1.ConditionTrue:
-		warn(is.Reason, is.Message)
-	case was != nil:
-		events = append(events, notice{corev1.EventTypeNormal, is.Reason, conditions.Clip(is.Message, conditions.MaxNote)})
-	}
-	return events
 }

@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/report"
 )
 
 func TestEvents(t *testing.T) {
@@ -21,24 +22,24 @@ func TestEvents(t *testing.T) {
 	for name, c := range map[string]struct {
 		before v1alpha1.WorkspaceRecurringJobStatus
 		d      decision
-		want   []notice
+		want   []report.Event
 	}{
-		"made":         {v1alpha1.WorkspaceRecurringJobStatus{}, decision{status: active}, nil},
-		"made wrong":   {v1alpha1.WorkspaceRecurringJobStatus{}, decision{status: wrong}, []notice{{"Warning", "InvalidSchedule", "the message"}}},
-		"still wrong":  {wrong, decision{status: wrong}, nil},
-		"mended":       {wrong, decision{status: active}, []notice{{"Normal", "ScheduleActive", "the message"}}},
-		"missed":       {active, decision{status: missed}, []notice{{"Warning", "RunMissed", "2 missed, the latest was due at 2026-03-01T13:00:00Z"}}},
-		"told already": {missed, decision{status: missed}, nil},
-		"by hand": {active, decision{status: missed, byHand: []string{"daily-1"}}, []notice{{
-			"Warning", "RunMissed", `2 missed, the latest was due at 2026-03-01T13:00:00Z; Job "daily-1" was started by hand, around the queue: trigger runs with recurringJobRef instead`,
+		"created":          {v1alpha1.WorkspaceRecurringJobStatus{}, decision{status: active}, nil},
+		"created wrong":    {v1alpha1.WorkspaceRecurringJobStatus{}, decision{status: wrong}, []report.Event{{Type: "Warning", Reason: "InvalidSchedule", Note: "the message"}}},
+		"still wrong":      {wrong, decision{status: wrong}, nil},
+		"fixed":            {wrong, decision{status: active}, []report.Event{{Type: "Normal", Reason: "ScheduleActive", Note: "the message"}}},
+		"missed":           {active, decision{status: missed}, []report.Event{{Type: "Warning", Reason: "RunMissed", Note: "2 missed, the latest was due at 2026-03-01T13:00:00Z"}}},
+		"reported already": {missed, decision{status: missed}, nil},
+		"by hand": {active, decision{status: missed, startedManually: []string{"daily-1"}}, []report.Event{{
+			Type: "Warning", Reason: "RunMissed", Note: `2 missed, the latest was due at 2026-03-01T13:00:00Z; Job "daily-1" was started by hand, around the queue: trigger runs with recurringJobRef instead`,
 		}}},
-		"skipped": {active, decision{status: active, skipped: []string{"daily-1"}}, []notice{{
-			"Warning", "RunSkipped", `run "daily-1" was not started: an earlier run had not finished`,
+		"skipped": {active, decision{status: active, skipped: []string{"daily-1"}}, []report.Event{{
+			Type: "Warning", Reason: "RunSkipped", Note: `run "daily-1" was not started: an earlier run had not finished`,
 		}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if diff := cmp.Diff(c.want, eventsOf(&c.before, c.d), cmp.AllowUnexported(notice{})); diff != "" {
+			if diff := cmp.Diff(c.want, eventsOf(&c.before, c.d)); diff != "" {
 				t.Errorf("events (-want +got):\n%s", diff)
 			}
 		})

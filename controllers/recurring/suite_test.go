@@ -18,8 +18,8 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/admission"
-	"github.com/openradius/workspace-jobs/controllers/conditions"
 	"github.com/openradius/workspace-jobs/controllers/continuation"
+	"github.com/openradius/workspace-jobs/controllers/report"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/controllers/workspace"
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
@@ -48,10 +48,11 @@ func setUp(ctx context.Context, mgr ctrl.Manager) error {
 			return err
 		}
 	}
-	operator.reconciler = &Reconciler{
-		Client: testenv.DyingClient(mgr.GetClient()), APIReader: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("workspace-jobs"),
+	c := testenv.DyingClient(mgr.GetClient())
+	operator.reconciler = New(Options{
+		Client: c, APIReader: mgr.GetAPIReader(), Reporter: report.New(c, mgr.GetEventRecorder("workspace-jobs"), clock.RealClock{}),
 		Clock: clock.RealClock{}, Metrics: metrics,
-	}
+	})
 	return operator.reconciler.SetupWithManager(mgr)
 }
 
@@ -107,7 +108,7 @@ func (c *clusterT) create(object client.Object) {
 	})
 }
 
-// yearly makes a recurring job that does not become due while the tests run.
+// yearly creates a recurring job that does not become due while the tests run.
 func (c *clusterT) yearly(name string, change func(*v1alpha1.WorkspaceRecurringJobSpec)) {
 	c.Helper()
 	r := &v1alpha1.WorkspaceRecurringJob{
@@ -139,11 +140,11 @@ func (c *clusterT) get(name string) *v1alpha1.WorkspaceRecurringJob {
 	return r
 }
 
-// waitFor waits until the operator has seen the recurring job and given the reason.
+// waitFor waits until the operator has reported the reason.
 func (c *clusterT) waitFor(name, reason string) *v1alpha1.WorkspaceRecurringJob {
 	c.Helper()
 	return c.waitUntil(name, reason, func(r *v1alpha1.WorkspaceRecurringJob) bool {
-		return conditions.Reason(r.Status.Conditions) == reason && r.Status.ObservedGeneration == r.Generation
+		return report.Reason(r.Status.Conditions) == reason && r.Status.ObservedGeneration == r.Generation
 	})
 }
 
@@ -169,7 +170,7 @@ func (c *clusterT) cronJob(name string) *batchv1.CronJob {
 	return cronJob
 }
 
-// fire makes the Job that Kubernetes would make for a time.
+// fire makes the Job that Kubernetes would create for a time.
 func (c *clusterT) fire(name string, at time.Time) *batchv1.Job {
 	c.Helper()
 	job := tickOf(c.cronJob(name), at)

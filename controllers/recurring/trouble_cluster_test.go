@@ -7,19 +7,15 @@ import (
 	"testing"
 	"time"
 
-	admissionv1 "k8s.io/api/admissionregistration/v1"
 	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
-	"github.com/openradius/workspace-jobs/controllers/conditions"
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
@@ -34,25 +30,25 @@ func (l *laggingClient) List(ctx context.Context, list client.ObjectList, option
 }
 
 // TestALaggingCacheLosesNoRun has the reconciler see, again and again, none of the
-// runs that it has made.
+// runs that it has created.
 func TestALaggingCacheLosesNoRun(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "lagging")
 	c.yearly("daily", nil)
 	c.waitFor("daily", v1alpha1.ReasonScheduleActive)
 	tick := c.fire("daily", soon(0))
-	told := c.waitUntil("daily", "its run is active", func(r *v1alpha1.WorkspaceRecurringJob) bool { return len(r.Status.Active) == 1 })
+	active := c.waitUntil("daily", "its run is active", func(r *v1alpha1.WorkspaceRecurringJob) bool { return len(r.Status.Active) == 1 })
 	lagging := *operator.reconciler
 	lagging.Client = &laggingClient{operator.reconciler.Client}
 	for range 5 {
 		// An error is as good as a conflict here; what counts is what is left.
-		_, _ = lagging.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(told)})
+		_, _ = lagging.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(active)})
 	}
 	if err := c.Get(t.Context(), client.ObjectKeyFromObject(tick), tick); err != nil || !tick.DeletionTimestamp.IsZero() {
 		t.Errorf("the Job of a run that waits: %v, deleted %v", err, tick.DeletionTimestamp)
 	}
-	if now := c.get("daily"); !equality.Semantic.DeepEqual(now.Status, told.Status) {
-		t.Errorf("a stale look changed the status to %+v", now.Status)
+	if now := c.get("daily"); !equality.Semantic.DeepEqual(now.Status, active.Status) {
+		t.Errorf("a stale cache changed the status to %+v", now.Status)
 	}
 	c.end(tick.Name, v1alpha1.StateFailed, "Ended")
 	c.waitUntil("daily", "its run is accounted", func(r *v1alpha1.WorkspaceRecurringJob) bool {
@@ -60,8 +56,8 @@ func TestALaggingCacheLosesNoRun(t *testing.T) {
 	})
 }
 
-// TestAStartedJobIsNotTakenForALeftover: the cache shows it as it was before.
-func TestAStartedJobIsNotTakenForALeftover(t *testing.T) {
+// TestAStartedJobIsNotRemovedAsALeftover has the cache show it as it was before.
+func TestAStartedJobIsNotRemovedAsALeftover(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "started")
 	c.yearly("daily", nil)
@@ -81,8 +77,8 @@ func TestAStartedJobIsNotTakenForALeftover(t *testing.T) {
 	}
 }
 
-// TestWhatIsWrongIsToldOnce is of events and metrics, for which the operator lives.
-func TestWhatIsWrongIsToldOnce(t *testing.T) {
+// TestWhatIsWrongIsReportedOnce is of events and metrics, for which the operator lives.
+func TestWhatIsWrongIsReportedOnce(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, testenv.HealthyNamespace)
 	c.yearly("daily", nil)
@@ -92,7 +88,7 @@ func TestWhatIsWrongIsToldOnce(t *testing.T) {
 	c.change("daily", func(spec *v1alpha1.WorkspaceRecurringJobSpec) { spec.TimeZone = "Europe/Berlin" })
 	c.waitFor("daily", v1alpha1.ReasonScheduleActive)
 
-	// Somebody else has the first run's name; the second run is not held up by it.
+	// Another owner has the first run's name; the second run is not held up by it.
 	c.create(&v1alpha1.WorkspaceJob{
 		ObjectMeta: metav1.ObjectMeta{Name: tickName(c.get("daily"), soon(0)), Namespace: c.namespace},
 		Spec:       v1alpha1.WorkspaceJobSpec{JobTemplate: v1alpha1.JobTemplate{Handler: "report"}},
@@ -100,13 +96,13 @@ func TestWhatIsWrongIsToldOnce(t *testing.T) {
 	taken, second := c.fire("daily", soon(0)), c.fire("daily", soon(1))
 	c.gone(taken)
 	c.end(second.Name, v1alpha1.StateDeleted, v1alpha1.ReasonSkipped)
-	s := c.waitUntil("daily", "all is told", func(r *v1alpha1.WorkspaceRecurringJob) bool {
+	s := c.waitUntil("daily", "all is reported", func(r *v1alpha1.WorkspaceRecurringJob) bool {
 		return r.Status.SkippedRuns == 1 && len(r.Status.Active) == 0
 	})
 	if s.Status.MissedRuns != 1 || s.Status.LastRun != nil {
 		t.Errorf("its status is %+v", s.Status)
 	}
-	c.toldBy(s, map[string]string{
+	c.events(s, map[string]string{
 		"InvalidTimeZone": `"Mars/Olympus"`, "ScheduleActive": "Europe/Berlin", "RunMissed": "1 missed",
 		"NameTaken": taken.Name, "RunSkipped": second.Name,
 	})
@@ -126,10 +122,10 @@ func TestWhatIsWrongIsToldOnce(t *testing.T) {
 	}
 }
 
-// toldBy waits for the events of the recurring job, by reason, and what each says.
-func (c *clusterT) toldBy(r *v1alpha1.WorkspaceRecurringJob, want map[string]string) {
+// events waits for the events of the recurring job, by reason, and what each says.
+func (c *clusterT) events(r *v1alpha1.WorkspaceRecurringJob, want map[string]string) {
 	c.Helper()
-	testenv.Eventually(c, "events tell", func(ctx context.Context) error {
+	testenv.Eventually(c, "its events", func(ctx context.Context) error {
 		var events eventsv1.EventList
 		if err := c.List(ctx, &events, client.InNamespace(c.namespace)); err != nil {
 			return err
@@ -140,7 +136,7 @@ func (c *clusterT) toldBy(r *v1alpha1.WorkspaceRecurringJob, want map[string]str
 				got[e.Reason] += e.Note
 			}
 			if e.Series != nil {
-				return fmt.Errorf("%s is told %d times", e.Reason, e.Series.Count)
+				return fmt.Errorf("%s is reported %d times", e.Reason, e.Series.Count)
 			}
 		}
 		for reason, part := range want {
@@ -152,114 +148,15 @@ func (c *clusterT) toldBy(r *v1alpha1.WorkspaceRecurringJob, want map[string]str
 	})
 }
 
-// soon is a full minute from now on: the schedule of these tests, made now, may have
+// soon is a full minute from now on: the schedule of these tests, created now, may have
 // been due then.
 func soon(minutes int) time.Time {
 	return time.Now().Truncate(time.Minute).Add(time.Duration(minutes+1) * time.Minute)
 }
 
-func TestARefusedRunIsNotLost(t *testing.T) {
-	t.Parallel()
-	c := inWorkspace(t, "refused-run")
-	c.yearly("daily", nil)
-	c.waitFor("daily", v1alpha1.ReasonScheduleActive)
-	quota := &corev1.ResourceQuota{
-		ObjectMeta: metav1.ObjectMeta{Name: "none", Namespace: c.namespace},
-		Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"count/workspacejobs." + v1alpha1.Group: resource.MustParse("0")}},
-	}
-	c.create(quota)
-	probe := &v1alpha1.WorkspaceJob{
-		ObjectMeta: metav1.ObjectMeta{Name: "probe", Namespace: c.namespace},
-		Spec:       v1alpha1.WorkspaceJobSpec{JobTemplate: v1alpha1.JobTemplate{Handler: "sql"}},
-	}
-	testenv.Eventually(t, "the quota holds", func(ctx context.Context) error {
-		if err := c.Create(ctx, probe.DeepCopy(), client.DryRunAll); !apierrors.IsForbidden(err) {
-			return fmt.Errorf("a WorkspaceJob is answered with: %w", err)
-		}
-		return nil
-	})
-	first, second := c.fire("daily", soon(0)), c.fire("daily", soon(1))
-	r := c.waitFor("daily", v1alpha1.ReasonJobRefused)
-	if message := r.Status.Conditions[0].Message; !strings.Contains(message, first.Name) || !strings.Contains(message, "quota") {
-		t.Errorf("it says %q", message)
-	}
-	if r.Status.LastScheduledAt != nil || r.Status.MissedRuns != 0 {
-		t.Errorf("what is refused is told: %+v", r.Status)
-	}
-	if err := c.Delete(t.Context(), quota); err != nil {
-		t.Fatal(err)
-	}
-	c.run(first.Name)
-	c.run(second.Name)
-	r = c.waitFor("daily", v1alpha1.ReasonScheduleActive)
-	if len(r.Status.Active) != 2 || r.Status.MissedRuns != 0 {
-		t.Errorf("its status is %+v", r.Status)
-	}
-}
-
-// TestARefusedCronJobKeepsNoRunBack: and spec.suspend is obeyed as far as possible.
-func TestARefusedCronJobKeepsNoRunBack(t *testing.T) {
-	t.Parallel()
-	c := inWorkspace(t, "refused-cronjob")
-	c.yearly("daily", nil)
-	c.waitFor("daily", v1alpha1.ReasonScheduleActive)
-	c.refuse("object.spec.jobTemplate.spec.template.spec.containers[0].env.all(e, !has(e.value) || e.value != 'report')")
-	c.change("daily", func(spec *v1alpha1.WorkspaceRecurringJobSpec) { spec.Template.Handler = "report" })
-	c.waitFor("daily", v1alpha1.ReasonCronJobRefused)
-	tick := c.fire("daily", soon(0))
-	if run := c.run(tick.Name); run.Spec.Handler != "sql" {
-		t.Errorf("it runs %q, not what the schedule said when it fired", run.Spec.Handler)
-	}
-	r := c.waitUntil("daily", "its run is told", func(r *v1alpha1.WorkspaceRecurringJob) bool { return len(r.Status.Active) == 1 })
-	if r.Status.NextScheduledAt == nil {
-		t.Error("the schedule that goes on is not told")
-	}
-	c.change("daily", func(spec *v1alpha1.WorkspaceRecurringJobSpec) { spec.Suspend = true })
-	r = c.waitUntil("daily", "it is suspended", func(r *v1alpha1.WorkspaceRecurringJob) bool { return r.Status.NextScheduledAt == nil })
-	if !*c.cronJob("daily").Spec.Suspend || conditions.Reason(r.Status.Conditions) != v1alpha1.ReasonCronJobRefused {
-		t.Errorf("its status is %+v", r.Status)
-	}
-}
-
-// refuse has the API server find CronJobs of the namespace invalid that do not keep
-// a rule, as a cluster's own policies may.
-func (c *clusterT) refuse(rule string) {
-	c.Helper()
-	invalid := metav1.StatusReasonInvalid
-	policy := &admissionv1.ValidatingAdmissionPolicy{
-		ObjectMeta: metav1.ObjectMeta{Name: c.namespace},
-		Spec: admissionv1.ValidatingAdmissionPolicySpec{
-			MatchConstraints: &admissionv1.MatchResources{
-				NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: c.namespace}},
-				ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{
-					Operations: []admissionv1.OperationType{admissionv1.Create, admissionv1.Update},
-					Rule:       admissionv1.Rule{APIGroups: []string{"batch"}, APIVersions: []string{"v1"}, Resources: []string{"cronjobs"}},
-				}}},
-			},
-			Validations: []admissionv1.Validation{{Expression: rule, Message: "no", Reason: &invalid}},
-		},
-	}
-	c.create(policy)
-	c.create(&admissionv1.ValidatingAdmissionPolicyBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: c.namespace},
-		Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{
-			PolicyName: policy.Name, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny},
-		},
-	})
-	testenv.Eventually(c, "the policy holds", func(ctx context.Context) error {
-		bad := c.cronJob("daily")
-		before := bad.DeepCopy()
-		bad.Spec.JobTemplate.Spec.Template.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "A", Value: "report"}}
-		if err := c.Patch(ctx, bad, client.MergeFrom(before), client.DryRunAll); !apierrors.IsInvalid(err) {
-			return fmt.Errorf("a CronJob is answered with: %w", err)
-		}
-		return nil
-	})
-}
-
-// TestAScheduleWithoutAWorkspaceIsHalted and goes on when there is one again; what
+// TestAScheduleWithoutAWorkspaceIsSuspended and runs again when there is one again; what
 // would have been due meanwhile was not.
-func TestAScheduleWithoutAWorkspaceIsHalted(t *testing.T) {
+func TestAScheduleWithoutAWorkspaceIsSuspended(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "evicted")
 	c.yearly("daily", nil)
@@ -268,14 +165,14 @@ func TestAScheduleWithoutAWorkspaceIsHalted(t *testing.T) {
 	c.hold("")
 	r := c.waitFor("daily", v1alpha1.ReasonWorkspaceNotReady)
 	if now := c.cronJob("daily"); !*now.Spec.Suspend || now.Spec.Schedule != "0 0 29 2 *" || r.Status.NextScheduledAt != nil {
-		t.Errorf("it goes on: %+v", now.Spec)
+		t.Errorf("it still runs: %+v", now.Spec)
 	}
 	tick := c.fire("daily", soon(0))
 	c.hold(c.namespace)
 	r = c.waitFor("daily", v1alpha1.ReasonScheduleActive)
 	now := c.cronJob("daily")
 	if *now.Spec.Suspend || now.Annotations[v1alpha1.AnnotationScheduleSince] != since || r.Status.NextScheduledAt == nil {
-		t.Errorf("it does not go on as before: %+v", now)
+		t.Errorf("it does not run as before: %+v", now)
 	}
 	if c.run(tick.Name); c.get("daily").Status.MissedRuns != 0 {
 		t.Error("a run was missed")
@@ -336,7 +233,7 @@ func TestMissedRunsAreCounted(t *testing.T) {
 	// Four years go by.
 	due := r.Status.NextScheduledAt.UTC().AddDate(3, 0, 0)
 	c.run(c.fire("daily", due).Name)
-	s := c.waitUntil("daily", "it is told", func(r *v1alpha1.WorkspaceRecurringJob) bool { return r.Status.LastScheduledAt != nil }).Status
+	s := c.waitUntil("daily", "it is reported", func(r *v1alpha1.WorkspaceRecurringJob) bool { return r.Status.LastScheduledAt != nil }).Status
 	if !s.LastScheduledAt.Time.Equal(due) || !s.LastMissedAt.Time.Equal(due.AddDate(-1, 0, 0)) || s.MissedRuns != 3 {
 		t.Errorf("missed %d, the last at %v; the last run at %v of %v", s.MissedRuns, s.LastMissedAt, s.LastScheduledAt, due)
 	}

@@ -25,7 +25,7 @@ const workers = 8
 
 // SetupWithManager has the manager call r for everything that bears on a
 // WorkspaceRecurringJob. The indexes of admission, continuation, runnerjob and
-// workspace must be in place.
+// workspace must be in the cache.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("workspacerecurringjob").
@@ -38,11 +38,12 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Complete(r)
 }
 
-// labelled goes by a label: a hint of whom to wake, nothing that is trusted.
+// labelled goes by a label, which is a hint of what to reconcile and nothing to trust.
 func labelled(_ context.Context, object client.Object) []reconcile.Request {
 	return named(object.GetNamespace(), object.GetLabels()[v1alpha1.LabelRecurringJob])
 }
 
+// seriesOf returns the recurring job that a WorkspaceJob is a run of.
 func seriesOf(_ context.Context, object client.Object) []reconcile.Request {
 	job, ok := object.(*v1alpha1.WorkspaceJob)
 	if !ok {
@@ -58,7 +59,8 @@ func named(namespace, name string) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: namespace, Name: name}}}
 }
 
-// ofWorkspace are its recurring jobs: what their pods need may have changed.
+// ofWorkspace returns the workspace's recurring jobs: what their pods need may have
+// changed.
 func (r *Reconciler) ofWorkspace(ctx context.Context, object client.Object) []reconcile.Request {
 	ws, ok := object.(*v1alpha1.Workspace)
 	if !ok {
@@ -76,8 +78,8 @@ func (r *Reconciler) ofWorkspace(ctx context.Context, object client.Object) []re
 	return requests
 }
 
-// edits lets through what somebody changes of a CronJob, and not what Kubernetes
-// notes in its status whenever a Job comes or goes.
+// edits lets through what somebody changes in a CronJob, and not what Kubernetes writes
+// into its status whenever a Job comes or goes.
 func edits() predicate.Predicate {
 	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}, predicate.AnnotationChangedPredicate{}, predicate.Funcs{
 		UpdateFunc: func(e event.UpdateEvent) bool {
@@ -86,12 +88,13 @@ func edits() predicate.Predicate {
 	})
 }
 
-// comesOrGoes: how a Job goes on is its WorkspaceJob's business.
+// comesOrGoes lets through that a Job is created or deleted. What becomes of it in
+// between is its WorkspaceJob's business.
 func comesOrGoes() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(event.UpdateEvent) bool { return false }}
 }
 
-// ends lets through when a run comes, goes, ends or begins anew.
+// ends lets through that a run is created, is deleted, ends or begins again.
 func ends() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*v1alpha1.WorkspaceJob)

@@ -19,7 +19,7 @@ func TestDecideAboutRuns(t *testing.T) {
 			s.ConsecutiveFailures = 2
 		}
 	}
-	told := func(minutes int) func(*v1alpha1.WorkspaceRecurringJobStatus) {
+	lastAt := func(minutes int) func(*v1alpha1.WorkspaceRecurringJobStatus) {
 		return func(s *v1alpha1.WorkspaceRecurringJobStatus) { s.LastScheduledAt = when(minutes) }
 	}
 	triggered := func(s *scene) *scene {
@@ -49,13 +49,13 @@ func TestDecideAboutRuns(t *testing.T) {
 		"a run that was skipped is no last run": {
 			hourly().at(62).run(60, "Deleted", "Skipped").status(active(60)), outline{Last: "13:00", Skipped: 1, Failures: 2},
 		},
-		"a run that came and ended between two looks": {
+		"a run that came and ended between two reconciles": {
 			hourly().at(62).tick(60).started().run(60, "Failed", "PermanentFailure"), outline{Last: "13:00", LastRun: "13:00 Failed", Failures: 1},
 		},
-		"a triggered run that came and ended between two looks": {
+		"a triggered run that came and ended between two reconciles": {
 			triggered(hourly().at(62).run(60, "Failed", "InvalidArguments")), outline{LastRun: "13:00 Failed", Failures: 1},
 		},
-		"a triggered run that ended before the last that is told of": {
+		"a triggered run that ended before status.lastRun": {
 			triggered(hourly().at(300).run(60, "Failed", "RetriesExhausted").status(func(s *v1alpha1.WorkspaceRecurringJobStatus) {
 				s.LastRun = &v1alpha1.LastRun{Name: runName(120), State: "Failed", FinishedAt: *when(121)}
 			})), outline{LastRun: "14:00 Failed"},
@@ -73,26 +73,26 @@ func TestDecideAboutRuns(t *testing.T) {
 				return s
 			}(), outline{Last: "13:00", LastRun: "13:00 Deleted", Failures: 2},
 		},
-		"what was told before is not told again": {hourly().at(62).run(60, "Failed", "RetriesExhausted").status(told(60)), outline{Last: "13:00"}},
+		"what was reported before is not reported again": {hourly().at(62).run(60, "Failed", "RetriesExhausted").status(lastAt(60)), outline{Last: "13:00"}},
 		"in the order of their ends": {
 			hourly().at(300).run(120, "Failed", "RetriesExhausted").run(60, "Succeeded", "Succeeded").status(active(60, 120)),
 			outline{Last: "14:00", LastRun: "14:00 Failed", LastSuccess: "13:01", Failures: 1},
 		},
 		"the oldest go": {
-			keep(hourly(), 1, 2).at(400).run(60, "Succeeded", "").run(120, "Succeeded", "").run(180, "Failed", "").run(240, "Failed", "").run(300, "Failed", "").status(told(300)),
+			keep(hourly(), 1, 2).at(400).run(60, "Succeeded", "").run(120, "Succeeded", "").run(180, "Failed", "").run(240, "Failed", "").run(300, "Failed", "").status(lastAt(300)),
 			outline{Last: "17:00", Runs: "15:00 13:00"},
 		},
 		"runs that were Deleted have the limit of those that Succeeded": {
-			keep(hourly(), 1, 0).at(400).run(60, "Deleted", "Skipped").run(120, "Deleted", "Skipped").run(180, "Succeeded", "").status(told(300)),
+			keep(hourly(), 1, 0).at(400).run(60, "Deleted", "Skipped").run(120, "Deleted", "Skipped").run(180, "Succeeded", "").status(lastAt(300)),
 			outline{Last: "17:00", Runs: "13:00"},
 		},
 		"an unfinished run is no history": {
-			keep(hourly(), 0, 0).at(400).run(60, "Scheduled", "").status(told(60)), outline{Last: "13:00", Active: "13:00"},
+			keep(hourly(), 0, 0).at(400).run(60, "Scheduled", "").status(lastAt(60)), outline{Last: "13:00", Active: "13:00"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if diff := cmp.Diff(c.want, outlineOf(decide(c.s.observed))); diff != "" {
+			if diff := cmp.Diff(c.want, outlineOf(c.s.decide())); diff != "" {
 				t.Errorf("decide (-want +got):\n%s", diff)
 			}
 			onlyOnce(t, c.s)

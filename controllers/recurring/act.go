@@ -1,0 +1,125 @@
+package recurring
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	batchv1 "k8s.io/api/batch/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/adopt"
+	"github.com/openradius/workspace-jobs/controllers/report"
+)
+
+// act does the first thing that the decision wants done before the status can be
+// reported, and adds the API server's answer to what was observed. A refusal is an
+// answer; an error is worth a retry.
+func (r *Reconciler) act(ctx context.Context, o *observed, d decision) error {
+	switch {
+	case d.doubts.any():
+		return r.verify(ctx, o, d.doubts)
+	case d.apply != nil:
+		return r.apply(ctx, o, d.apply)
+	case d.suspend != nil:
+		return r.suspend(ctx, o, d.suspend)
+	default:
+		return r.create(ctx, o, d.create)
+	}
+}
+
+// apply the CronJob: the one that was observed, or a new one.
+func (r *Reconciler) apply(ctx context.Context, o *observed, cronJob *batchv1.CronJob) error {
+	config, err := configOf(cronJob)
+	if err != nil {
+		return err
+	}
+	options := []client.ApplyOption{client.FieldOwner(v1alpha1.ManagedBy)}
+	if cronJob.UID != "" {
+		// Without it, a CronJob that another owner has created meanwhile is a conflict.
+		options = append(options, client.ForceOwnership)
+	}
+	err = r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(config), options...)
+	if refusal := report.RefusalOf(err); refusal != nil {
+		o.cronJobRefused = refusal
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("apply CronJob %q: %w", cronJob.Name, err)
+	}
+	applied := &batchv1.CronJob{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(config.Object, applied); err != nil {
+		return fmt.Errorf("read CronJob %q: %w", cronJob.Name, err)
+	}
+	o.cronJob, o.cronJobDone = applied, true
+	return nil
+}
+
+// suspend the CronJob and change nothing else of it. It is the last resort: if the API
+// server refuses this as well, nothing more can be done about the CronJob.
+func (r *Reconciler) suspend(ctx context.Context, o *observed, cronJob *batchv1.CronJob) error {
+	changed := cronJob.DeepCopy()
+	changed.Spec.Suspend = new(true)
+	patch := client.MergeFromWithOptions(cronJob, client.MergeFromWithOptimisticLock{})
+	err := r.Client.Patch(ctx, changed, patch, client.FieldOwner(v1alpha1.ManagedBy))
+	if refusal := report.RefusalOf(err); refusal != nil {
+		o.cronJobRefused, o.cronJobDone = refusal, true
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("suspend CronJob %q: %w", cronJob.Name, err)
+	}
+	o.cronJob, o.cronJobDone = changed, true
+	return nil
+}
+
+// create the WorkspaceJobs of runs that are due, in this order: one that is refused
+// holds up those behind it. A name that another owner's object has does not.
+func (r *Reconciler) create(ctx context.Context, o *observed, runs []v1alpha1.WorkspaceJob) error {
+	owns := func(run *v1alpha1.WorkspaceJob) bool { return metav1.IsControlledBy(run, o.recurring) }
+	for i := range runs {
+		name := runs[i].Name
+		answer, err := adopt.Create(ctx, r.Client, r.APIReader, runs[i].DeepCopy(), owns)
+		switch {
+		case err != nil:
+			return err
+		case answer.Refusal != nil:
+			o.refuse(name, *answer.Refusal)
+			return nil
+		case answer.Stranger != nil:
+			o.refuse(name, report.Refusal{Kind: report.NameTaken})
+			o.verified.note(doubts{runs: []string{name}})
+		default:
+			o.runs = append(o.runs, unseen(*answer.Object))
+		}
+	}
+	return nil
+}
+
+// remove what the status, which is written now, no longer needs. It is removed only as
+// it was observed: a finished run may have been requeued since, and a tick started.
+func (r *Reconciler) remove(ctx context.Context, d decision) error {
+	var faults []error
+	for i := range d.removeRuns {
+		run := &d.removeRuns[i]
+		err := r.Client.Delete(ctx, run, client.Preconditions{UID: &run.UID, ResourceVersion: &run.ResourceVersion})
+		if client.IgnoreNotFound(err) != nil {
+			faults = append(faults, fmt.Errorf("delete WorkspaceJob %q: %w", run.Name, err))
+		}
+	}
+	for i := range d.removeTicks {
+		tick := &d.removeTicks[i]
+		observed := client.Preconditions{UID: &tick.UID}
+		if unstarted(tick) {
+			observed.ResourceVersion = &tick.ResourceVersion
+		}
+		err := r.Client.Delete(ctx, tick, observed, client.PropagationPolicy(metav1.DeletePropagationBackground))
+		if client.IgnoreNotFound(err) != nil {
+			faults = append(faults, fmt.Errorf("delete Job %q: %w", tick.Name, err))
+		}
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,111 @@
+package recurring
+
+import (
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+// doubts are what a decision rests on and only the cache says, which may lag. They are
+// cleared up before anything is written.
+type doubts struct {
+	// recurring is set if the recurring job itself must be read live.
+	recurring bool
+	// runs must be read live by their names.
+	runs []string
+	// allRuns is set if all runs must be listed live.
+	allRuns bool
+}
+
+func (d doubts) any() bool { return d.recurring || len(d.runs) > 0 || d.allRuns }
+
+// verbs are what has to be read, for the log.
+func (d doubts) verbs() []string {
+	var verbs []string
+	if d.recurring {
+		verbs = append(verbs, "read the recurring job live")
+	}
+	for _, name := range d.runs {
+		verbs = append(verbs, "read run "+name+" live")
+	}
+	if d.allRuns {
+		verbs = append(verbs, "list all runs live")
+	}
+	return verbs
+}
+
+// verified is what the API server itself was asked about.
+type verified struct {
+	recurring, allRuns bool
+	runs               []string
+}
+
+func (v *verified) note(in doubts) {
+	v.recurring = v.recurring || in.recurring
+	v.allRuns = v.allRuns || in.allRuns
+	v.runs = append(v.runs, in.runs...)
+}
+
+// doubtsOf returns the first doubt about a decision, because what clears it up may clear
+// up the others too.
+func doubtsOf(o observed, d *decision) doubts {
+	// A status that lags may not report a run yet that was created, ended and removed:
+	// it would be created a second time.
+	if len(d.create) > 0 && !o.verified.recurring {
+		return doubts{recurring: true}
+	}
+	if missing := missingRuns(o, d); len(missing) > 0 {
+		return doubts{runs: missing}
+	}
+	if d.status.MissedRuns > o.recurring.Status.MissedRuns && !o.verified.allRuns {
+		return doubts{allRuns: true}
+	}
+	return doubts{}
+}
+
+// missingRuns are names of runs that were not seen and whose absence has consequences:
+// the status calls them unfinished, or their Jobs would be removed.
+func missingRuns(o observed, d *decision) []string {
+	seen := map[string]bool{}
+	for i := range o.runs {
+		seen[o.runs[i].Name] = true
+	}
+	for _, name := range o.verified.runs {
+		seen[name] = true
+	}
+	names := slices.Clone(o.recurring.Status.Active)
+	for i := range d.removeTicks {
+		names = append(names, d.removeTicks[i].Name)
+	}
+	var missing []string
+	for _, name := range names {
+		if !seen[name] {
+			seen[name] = true
+			missing = append(missing, name)
+		}
+	}
+	return missing
+}
+
+// found adds a run that the API server has and the cache may not show.
+func (o *observed) found(run *v1alpha1.WorkspaceJob) {
+	known := slices.ContainsFunc(o.runs, func(seen v1alpha1.WorkspaceJob) bool { return seen.Name == run.Name })
+	if !known && isRunOf(o.recurring, run) {
+		o.runs = append(o.runs, unseen(*run))
+	}
+}
+
+// unseen returns a run that the cache does not show yet, as it began. Counted now, how it
+// ended would be counted again when the cache first shows it unfinished and then ended.
+func unseen(run v1alpha1.WorkspaceJob) v1alpha1.WorkspaceJob {
+	run.Status = v1alpha1.WorkspaceJobStatus{}
+	return run
+}
+
+// isRunOf reports whether the run is one of this recurring job, and not of an earlier
+// one of its name.
+func isRunOf(recurring *v1alpha1.WorkspaceRecurringJob, run *v1alpha1.WorkspaceJob) bool {
+	return run.Series() == recurring.Name && (run.Spec.RecurringJobRef != nil || metav1.IsControlledBy(run, recurring))
+}
