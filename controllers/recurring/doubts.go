@@ -56,8 +56,8 @@ func doubtsOf(o observed, d *decision) doubts {
 	if len(d.create) > 0 && !o.verified.recurring {
 		return doubts{recurring: true}
 	}
-	if missing := missingRuns(o, d); len(missing) > 0 {
-		return doubts{runs: missing}
+	if doubtful := doubtfulRuns(o, d); len(doubtful) > 0 {
+		return doubts{runs: doubtful}
 	}
 	if d.status.MissedRuns > o.recurring.Status.MissedRuns && !o.verified.allRuns {
 		return doubts{allRuns: true}
@@ -65,12 +65,14 @@ func doubtsOf(o observed, d *decision) doubts {
 	return doubts{}
 }
 
-// missingRuns are names of runs that were not seen and whose absence has consequences:
-// the status calls them unfinished, or their Jobs would be removed.
-func missingRuns(o observed, d *decision) []string {
+// doubtfulRuns are names of runs that must be read live: those that are missing although
+// the status calls them unfinished or their Jobs would be removed, and those that look
+// unfinished although a status has counted their ends. The cache of an operator that has
+// just started may be older than that status.
+func doubtfulRuns(o observed, d *decision) []string {
 	seen := map[string]bool{}
 	for i := range o.runs {
-		seen[o.runs[i].Name] = true
+		seen[o.runs[i].Name] = ended(&o.runs[i]) || !counted(o, &o.runs[i])
 	}
 	for _, name := range o.verified.runs {
 		seen[name] = true
@@ -79,22 +81,44 @@ func missingRuns(o observed, d *decision) []string {
 	for i := range d.removeTicks {
 		names = append(names, d.removeTicks[i].Name)
 	}
-	var missing []string
+	for i := range o.runs {
+		names = append(names, o.runs[i].Name)
+	}
+	var doubtful []string
 	for _, name := range names {
 		if !seen[name] {
 			seen[name] = true
-			missing = append(missing, name)
+			doubtful = append(doubtful, name)
 		}
 	}
-	return missing
+	return doubtful
 }
 
-// found adds a run that the API server has and the cache may not show.
+// counted reports whether the status has counted the run's end. A run that was requeued
+// since is unfinished all the same.
+func counted(o observed, run *v1alpha1.WorkspaceJob) bool {
+	at, scheduled := run.ScheduledAt()
+	return scheduled && !at.After(reportedUntil(&o.recurring.Status)) && !slices.Contains(o.recurring.Status.Active, run.Name)
+}
+
+// found adds a run that the API server has and the cache does not show, or replaces one
+// that the cache shows as it was before its end was counted.
 func (o *observed) found(run *v1alpha1.WorkspaceJob) {
-	known := slices.ContainsFunc(o.runs, func(seen v1alpha1.WorkspaceJob) bool { return seen.Name == run.Name })
-	if !known && isRunOf(o.recurring, run) {
+	at := slices.IndexFunc(o.runs, func(seen v1alpha1.WorkspaceJob) bool { return seen.Name == run.Name })
+	switch counted := counted(*o, run); {
+	case !isRunOf(o.recurring, run):
+	case at >= 0 && counted:
+		o.runs[at] = *run
+	case at < 0 && counted:
+		o.runs = append(o.runs, *run)
+	case at < 0:
 		o.runs = append(o.runs, unseen(*run))
 	}
+}
+
+// gone takes out a run that only the cache still shows.
+func (o *observed) gone(name string) {
+	o.runs = slices.DeleteFunc(o.runs, func(seen v1alpha1.WorkspaceJob) bool { return seen.Name == name })
 }
 
 // unseen returns a run that the cache does not show yet, as it began. Counted now, how it

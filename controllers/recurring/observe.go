@@ -121,11 +121,13 @@ func (r *Reconciler) verify(ctx context.Context, o *observed, in doubts) error {
 	for _, name := range in.runs {
 		run := &v1alpha1.WorkspaceJob{}
 		err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: o.recurring.Namespace, Name: name}, run)
-		if client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("read WorkspaceJob %q: %w", name, err)
-		}
-		if err == nil {
+		switch {
+		case err == nil:
 			o.found(run)
+		case apierrors.IsNotFound(err):
+			o.gone(name)
+		default:
+			return fmt.Errorf("read WorkspaceJob %q: %w", name, err)
 		}
 	}
 	if in.allRuns {

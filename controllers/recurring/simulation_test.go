@@ -94,6 +94,9 @@ func simulate(t *testing.T, seed uint64) *simulation {
 
 // restart the operator as a new process.
 func (s *simulation) restart() {
+	s.w.Restart()
+	s.w.HearAll("Workspace")
+	s.w.HearAll("CronJob")
 	c := s.w.Client()
 	c.Dies = func() bool { return s.dies() }
 	c.Created = func(object client.Object) { s.created[object.GetName()]++ }
