@@ -30,3 +30,11 @@ func WithoutExamples() bool {
 	}
 	return true
 }
+
+// Few returns how many of n random worlds a simulation visits: a tenth in a quick run.
+func Few(n int) int {
+	if testing.Short() {
+		return n / 10
+	}
+	return n
+}
