@@ -42,7 +42,7 @@ func TestOutcomeOf(t *testing.T) {
 
 func TestRetryDelayNeverOverflows(t *testing.T) {
 	t.Parallel()
-	o := observed{job: makeJob().obj()}
+	o := observed{job: makeJob().Obj()}
 	for failed := int32(1); failed < 200; failed++ {
 		delay := retryDelay(o, failed)
 		if delay < defaultMinDelay || delay > defaultMaxDelay {
@@ -50,7 +50,7 @@ func TestRetryDelayNeverOverflows(t *testing.T) {
 		}
 	}
 	asked := exited(contract.ExitLater, 1, contract.Message{RetryAfter: time.Duration(math.MaxInt64).String()})
-	if delay := retryDelay(observed{job: makeJob().obj(), seen: asked}, 1); delay != longestWait {
+	if delay := retryDelay(observed{job: makeJob().Obj(), seen: asked}, 1); delay != longestWait {
 		t.Errorf("a runner may put itself off by %s", delay)
 	}
 }
@@ -90,7 +90,7 @@ func TestNamesFit(t *testing.T) {
 
 func TestBuildKeepsSecretsFromArguments(t *testing.T) {
 	t.Parallel()
-	job := makeJob().args(`{"a":"$(DATABASE_URL) $$(X) $1"}`).obj()
+	job := makeJob().Args(`{"a":"$(DATABASE_URL) $$(X) $1"}`).Obj()
 	env := build(readyWorkspace(), job, v1alpha1.Attempt{Number: 3, Run: 2, Job: "nightly-3"}).Spec.Template.Spec.Containers[0].Env
 	values := map[string]corev1.EnvVar{}
 	for _, e := range env {
@@ -112,7 +112,7 @@ func TestBuildKeepsSecretsFromArguments(t *testing.T) {
 func TestEventsTellEachFailedAttempt(t *testing.T) {
 	t.Parallel()
 	o := observed{
-		job: makeJob().retry(1).started(1, 1, 0).failed(5).started(1, 2, 15).obj(), child: makeChild(2, 1),
+		job: makeJob().Retries(1, 10*time.Second).Backoff(3, time.Minute).Attempt(1, 1, at(0)).Failed(at(5)).Attempt(1, 2, at(15)).Obj(), child: makeChild(2, 1),
 		seen: exited(1, 20, contract.Message{Error: "boom"}), now: at(21), workspace: readyWorkspace(), limits: Limits{Pending: time.Hour},
 	}
 	d := decided(o)
@@ -137,7 +137,7 @@ func TestEventsTellEachFailedAttempt(t *testing.T) {
 func TestASuccessAtOnceHasNoEventButIsMeasured(t *testing.T) {
 	t.Parallel()
 	o := observed{
-		job: makeJob().started(1, 1, 0).obj(), child: makeChild(1, 1), seen: succeeded(5, "1"),
+		job: makeJob().Attempt(1, 1, at(0)).Obj(), child: makeChild(1, 1), seen: succeeded(5, "1"),
 		now: at(6), workspace: readyWorkspace(), limits: Limits{Pending: time.Hour},
 	}
 	d := decided(o)

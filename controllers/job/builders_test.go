@@ -6,12 +6,12 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/admission"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
+	"github.com/openradius/workspace-jobs/hack/env/objects"
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
@@ -22,83 +22,35 @@ func at(seconds int) time.Time { return born.Add(time.Duration(seconds) * time.S
 
 func when(seconds int) *metav1.Time { return new(metav1.NewTime(at(seconds))) }
 
-type jobMaker struct{ v1alpha1.WorkspaceJob }
-
 // makeJob is a job that nothing has happened to: created at born, to run now.
-func makeJob() *jobMaker {
-	return &jobMaker{v1alpha1.WorkspaceJob{
-		ObjectMeta: metav1.ObjectMeta{
-			Name: "nightly", Namespace: "workspace-acme", UID: "uid-1", Generation: 1, CreationTimestamp: metav1.NewTime(born),
-		},
-		Spec:   v1alpha1.WorkspaceJobSpec{JobTemplate: v1alpha1.JobTemplate{Handler: "sql"}},
-		Status: v1alpha1.WorkspaceJobStatus{ObservedGeneration: -1},
-	}}
+func makeJob() *objects.WorkspaceJobBuilder {
+	return objects.MakeWorkspaceJob("nightly").In("workspace-acme").UID("uid-1").Generation(1).Created(born).
+		With(func(job *v1alpha1.WorkspaceJob) { job.Status.ObservedGeneration = -1 })
 }
 
-func (m *jobMaker) delay(d time.Duration) *jobMaker {
-	m.Spec.Delay = &v1alpha1.Duration{Duration: d}
-	return m
-}
-func (m *jobMaker) runAt(seconds int) *jobMaker     { m.Spec.RunAt = when(seconds); return m }
-func (m *jobMaker) cancelled() *jobMaker            { m.Spec.Cancelled = true; return m }
-func (m *jobMaker) requeueAt(seconds int) *jobMaker { m.Spec.RequeueAt = when(seconds); return m }
-
-// requeueWithin the second, as a person's clock has it.
-func (m *jobMaker) requeueWithin(second int) *jobMaker {
-	m.Spec.RequeueAt = new(metav1.NewTime(at(second).Add(84 * time.Millisecond)))
-	return m
-}
-func (m *jobMaker) args(raw string) *jobMaker {
-	m.Spec.Args = &apiextensionsv1.JSON{Raw: []byte(raw)}
-	return m
-}
-func (m *jobMaker) ttl(d time.Duration) *jobMaker {
-	m.Spec.TTLAfterFinished = &v1alpha1.Duration{Duration: d}
-	return m
-}
-func (m *jobMaker) retry(limit int32) *jobMaker {
-	m.Spec.Retry = &v1alpha1.RetryPolicy{
-		Limit: new(limit), MinDelay: &v1alpha1.Duration{Duration: 10 * time.Second},
-		MaxDelay: &v1alpha1.Duration{Duration: time.Minute}, Factor: new(int32(3)),
+// scheduled makes a job a run that a schedule made, due some seconds after born.
+func scheduled(seconds int) func(*v1alpha1.WorkspaceJob) {
+	return func(job *v1alpha1.WorkspaceJob) {
+		job.OwnerReferences = []metav1.OwnerReference{{
+			APIVersion: v1alpha1.GroupVersion.String(), Kind: "WorkspaceRecurringJob", Name: "daily", UID: "uid-daily", Controller: new(true),
+		}}
+		job.Annotations = map[string]string{v1alpha1.AnnotationScheduledAt: stamp(at(seconds))}
 	}
-	return m
 }
 
-// started has attempt `number` of run `run` under way since `seconds`.
-func (m *jobMaker) started(run, number int32, seconds int) *jobMaker {
-	m.Status.Run = run
-	m.Status.RunAttempts++
-	m.Status.State = v1alpha1.StateEnqueued
-	m.Status.EnqueuedAt = when(seconds)
-	m.Status.Attempts = append(m.Status.Attempts, v1alpha1.Attempt{
-		Number: number, Run: run, Job: "nightly-" + strconv.Itoa(int(number)), JobUID: "job-uid", CreatedAt: *when(seconds),
-	})
-	return m
+// enqueued puts a job into its queue.
+func enqueued(seconds int) func(*v1alpha1.WorkspaceJob) {
+	return func(job *v1alpha1.WorkspaceJob) {
+		job.Status.Run, job.Status.EnqueuedAt, job.Status.State = 1, when(seconds), v1alpha1.StateEnqueued
+	}
 }
 
-// failed ends the attempt under way.
-func (m *jobMaker) failed(seconds int) *jobMaker {
-	last := &m.Status.Attempts[len(m.Status.Attempts)-1]
-	end(last, v1alpha1.OutcomeFailed, "boom", at(seconds))
-	last.ExitCode = new(int32(1))
-	return m
+// requeued begins a new run of a job.
+func requeued(seconds int) func(*v1alpha1.WorkspaceJob) {
+	return func(job *v1alpha1.WorkspaceJob) {
+		job.Status.Run, job.Status.RunAttempts, job.Status.EnqueuedAt = job.Status.Run+1, 0, when(seconds)
+	}
 }
-
-func (m *jobMaker) outcome(outcome v1alpha1.AttemptOutcome, text string) *jobMaker {
-	last := &m.Status.Attempts[len(m.Status.Attempts)-1]
-	last.Outcome, last.Error = outcome, text
-	return m
-}
-
-func (m *jobMaker) finished(state v1alpha1.JobState, seconds int) *jobMaker {
-	m.Status.State = state
-	m.Status.Run = max(m.Status.Run, 1)
-	m.Status.FinishedAt = when(seconds)
-	return m
-}
-
-func (m *jobMaker) nextAt(seconds int) *jobMaker { m.Status.NextAttemptAt = when(seconds); return m }
-func (m *jobMaker) obj() *v1alpha1.WorkspaceJob  { return m.DeepCopy() }
 
 func readyWorkspace() *v1alpha1.Workspace {
 	return &v1alpha1.Workspace{

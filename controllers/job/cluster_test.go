@@ -162,7 +162,7 @@ func TestArgsOverTheLimitNeverRun(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "args-over-the-limit")
 	c.submit("nightly", func(spec *v1alpha1.WorkspaceJobSpec) {
-		spec.Args = makeJob().args(fmt.Sprintf(`{"a":%q}`, strings.Repeat("x", contract.MaxArgs))).Spec.Args
+		spec.Args = makeJob().Args(fmt.Sprintf(`{"a":%q}`, strings.Repeat("x", contract.MaxArgs))).Template().Args
 	})
 	c.waitFor("nightly", v1alpha1.StateFailed, v1alpha1.ReasonInvalidArguments)
 	if n := c.jobs(); n != 0 {

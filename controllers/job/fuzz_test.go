@@ -29,11 +29,8 @@ func FuzzRetryDelay(f *testing.F) {
 		if low < 0 || low > year || high < 0 || high > year || factor < 1 || factor > 10 || failed < 1 {
 			return // the CRD refuses it
 		}
-		job := makeJob().retry(100)
-		job.Spec.Retry.MinDelay = &v1alpha1.Duration{Duration: time.Duration(low)}
-		job.Spec.Retry.MaxDelay = &v1alpha1.Duration{Duration: time.Duration(high)}
-		job.Spec.Retry.Factor = &factor
-		o := observed{job: job.obj()}
+		job := makeJob().Retries(100, time.Duration(low)).Backoff(factor, time.Duration(high))
+		o := observed{job: job.Obj()}
 		const rounded = time.Microsecond // by floating-point numbers
 		if delay := retryDelay(o, failed); delay < time.Duration(min(low, high))-rounded || delay > time.Duration(high)+rounded {
 			t.Errorf("after %d failures: %s", failed, delay)

@@ -20,21 +20,21 @@ func TestKstatusVerdicts(t *testing.T) {
 		state v1alpha1.JobState
 		want  status.Status
 	}{
-		"scheduled":        {observed{job: makeJob().delay(time.Hour).obj()}, "Scheduled", status.InProgressStatus},
-		"enqueued":         {observed{job: makeJob().obj()}, "Enqueued", status.InProgressStatus},
-		"stalled":          {observed{job: makeJob().obj(), foreign: "it is taken"}, "Enqueued", status.FailedStatus},
-		"processing":       {observed{job: makeJob().started(1, 1, 0).obj(), child: makeChild(1, 1), seen: running}, "Processing", status.InProgressStatus},
-		"being cancelled":  {observed{job: makeJob().started(1, 1, 0).cancelled().obj(), child: makeChild(1, 1), seen: running}, "Processing", status.InProgressStatus},
-		"between attempts": {observed{job: makeJob().started(1, 1, 0).obj(), child: makeChild(1, 1), seen: exited(1, 5, contract.Message{})}, "Scheduled", status.InProgressStatus},
-		"succeeded":        {observed{job: makeJob().started(1, 1, 0).obj(), child: makeChild(1, 1), seen: succeeded(5, "1")}, "Succeeded", status.CurrentStatus},
-		"failed":           {observed{job: makeJob().retry(0).started(1, 1, 0).obj(), child: makeChild(1, 1), seen: exited(1, 5, contract.Message{})}, "Failed", status.FailedStatus},
-		"awaiting":         {observed{job: makeJob().after("a", "").obj(), parents: []parent{unfinished("a")}}, "Awaiting", status.InProgressStatus},
-		"parent missing":   {observed{job: makeJob().after("a", "").obj(), parents: []parent{absent("a")}}, "Awaiting", status.InProgressStatus},
-		"parent cycle":     {observed{job: makeJob().after("a", "").obj(), parents: []parent{unfinished("a")}, cycle: []string{"a"}}, "Awaiting", status.FailedStatus},
-		"chain broken":     {observed{job: makeJob().after("a", "").obj(), parents: []parent{ended1("a", "", "Failed", 3)}}, "Deleted", status.CurrentStatus},
-		"nothing to run":   {observed{job: makeJob().triggers("daily").obj()}, "Enqueued", status.FailedStatus},
-		"replaced":         {observed{job: makeJob().obj(), replacedBy: "newer"}, "Deleted", status.CurrentStatus},
-		"cancelled":        {observed{job: makeJob().cancelled().obj()}, "Deleted", status.CurrentStatus},
+		"scheduled":        {observed{job: makeJob().Delay(time.Hour).Obj()}, "Scheduled", status.InProgressStatus},
+		"enqueued":         {observed{job: makeJob().Obj()}, "Enqueued", status.InProgressStatus},
+		"stalled":          {observed{job: makeJob().Obj(), foreign: "it is taken"}, "Enqueued", status.FailedStatus},
+		"processing":       {observed{job: makeJob().Attempt(1, 1, at(0)).Obj(), child: makeChild(1, 1), seen: running}, "Processing", status.InProgressStatus},
+		"being cancelled":  {observed{job: makeJob().Attempt(1, 1, at(0)).Cancelled().Obj(), child: makeChild(1, 1), seen: running}, "Processing", status.InProgressStatus},
+		"between attempts": {observed{job: makeJob().Attempt(1, 1, at(0)).Obj(), child: makeChild(1, 1), seen: exited(1, 5, contract.Message{})}, "Scheduled", status.InProgressStatus},
+		"succeeded":        {observed{job: makeJob().Attempt(1, 1, at(0)).Obj(), child: makeChild(1, 1), seen: succeeded(5, "1")}, "Succeeded", status.CurrentStatus},
+		"failed":           {observed{job: makeJob().Retries(0, 10*time.Second).Backoff(3, time.Minute).Attempt(1, 1, at(0)).Obj(), child: makeChild(1, 1), seen: exited(1, 5, contract.Message{})}, "Failed", status.FailedStatus},
+		"awaiting":         {observed{job: makeJob().AfterOutcome("", "a").Obj(), parents: []parent{unfinished("a")}}, "Awaiting", status.InProgressStatus},
+		"parent missing":   {observed{job: makeJob().AfterOutcome("", "a").Obj(), parents: []parent{absent("a")}}, "Awaiting", status.InProgressStatus},
+		"parent cycle":     {observed{job: makeJob().AfterOutcome("", "a").Obj(), parents: []parent{unfinished("a")}, cycle: []string{"a"}}, "Awaiting", status.FailedStatus},
+		"chain broken":     {observed{job: makeJob().AfterOutcome("", "a").Obj(), parents: []parent{ended1("a", "", "Failed", 3)}}, "Deleted", status.CurrentStatus},
+		"nothing to run":   {observed{job: makeJob().Trigger("daily").Obj()}, "Enqueued", status.FailedStatus},
+		"replaced":         {observed{job: makeJob().Obj(), replacedBy: "newer"}, "Deleted", status.CurrentStatus},
+		"cancelled":        {observed{job: makeJob().Cancelled().Obj()}, "Deleted", status.CurrentStatus},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/env/objects"
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
@@ -39,7 +40,7 @@ func TestLateness(t *testing.T) {
 		"a run of no schedule":      {before: none, after: begun(1, 7)},
 		"somebody's nonsense":       {due: "soon", before: none, after: begun(1, 7)},
 	} {
-		job := makeJob().scheduled(0).obj()
+		job := makeJob().With(scheduled(0)).Obj()
 		job.Annotations = map[string]string{v1alpha1.AnnotationScheduledAt: c.due}
 		if diff := cmp.Diff(c.want, measuresOf(job, c.before, c.after), cmp.AllowUnexported(measure{})); diff != "" {
 			t.Errorf("%s: measures (-want +got):\n%s", name, diff)
@@ -50,37 +51,25 @@ func TestLateness(t *testing.T) {
 func TestWaited(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		job  *jobMaker
+		job  *objects.WorkspaceJobBuilder
 		want int
 	}{
 		"nobody has looked at it":     {makeJob(), 0},
-		"processing":                  {makeJob().started(1, 1, 10).state(v1alpha1.StateProcessing), 0},
-		"between two attempts":        {makeJob().started(1, 1, 10).failed(20).state(v1alpha1.StateScheduled).nextAt(70), 0},
-		"in the queue":                {makeJob().enqueued(10), 90},
-		"its time came before that":   {makeJob().enqueued(10).nextAt(9), 90},
-		"its pod does not start":      {makeJob().started(1, 1, 10), 90},
-		"its retry is in the queue":   {makeJob().started(1, 1, 10).failed(20).nextAt(70), 30},
-		"and its time was cleared":    {makeJob().started(1, 1, 10).failed(20), 80},
-		"its retry's pod":             {makeJob().started(1, 1, 10).failed(20).started(1, 2, 75).enqueued(10), 25},
-		"a new run is in the queue":   {makeJob().started(1, 1, 10).failed(20).requeued(60), 40},
-		"by a clock that goes behind": {makeJob().enqueued(110), 0},
+		"processing":                  {makeJob().Attempt(1, 1, at(10)).State(v1alpha1.StateProcessing), 0},
+		"between two attempts":        {makeJob().Attempt(1, 1, at(10)).Failed(at(20)).State(v1alpha1.StateScheduled).NextAttempt(at(70)), 0},
+		"in the queue":                {makeJob().With(enqueued(10)), 90},
+		"its time came before that":   {makeJob().With(enqueued(10)).NextAttempt(at(9)), 90},
+		"its pod does not start":      {makeJob().Attempt(1, 1, at(10)), 90},
+		"its retry is in the queue":   {makeJob().Attempt(1, 1, at(10)).Failed(at(20)).NextAttempt(at(70)), 30},
+		"and its time was cleared":    {makeJob().Attempt(1, 1, at(10)).Failed(at(20)), 80},
+		"its retry's pod":             {makeJob().Attempt(1, 1, at(10)).Failed(at(20)).Attempt(1, 2, at(75)).With(enqueued(10)), 25},
+		"a new run is in the queue":   {makeJob().Attempt(1, 1, at(10)).Failed(at(20)).With(requeued(60)), 40},
+		"by a clock that goes behind": {makeJob().With(enqueued(110)), 0},
 	} {
-		if got := waited(at(100), &c.job.Status); got != time.Duration(c.want)*time.Second {
+		if got := waited(at(100), &c.job.Obj().Status); got != time.Duration(c.want)*time.Second {
 			t.Errorf("%s: waited %s, want %d s", name, got, c.want)
 		}
 	}
-}
-
-func (m *jobMaker) state(state v1alpha1.JobState) *jobMaker { m.Status.State = state; return m }
-
-func (m *jobMaker) enqueued(seconds int) *jobMaker {
-	m.Status.Run, m.Status.EnqueuedAt = 1, when(seconds)
-	return m.state(v1alpha1.StateEnqueued)
-}
-
-func (m *jobMaker) requeued(seconds int) *jobMaker {
-	m.Status.Run, m.Status.RunAttempts, m.Status.EnqueuedAt = m.Status.Run+1, 0, when(seconds)
-	return m
 }
 
 func TestLoads(t *testing.T) {
@@ -90,11 +79,11 @@ func TestLoads(t *testing.T) {
 	// It wants acme's namespace, and so has none.
 	taken.Name, taken.Spec.Namespace, taken.Status.Namespace = "taken", "workspace-acme", ""
 	empty.Name, empty.Status.Namespace, empty.Spec.Suspend = "empty", "workspace-empty", true
-	elsewhere := makeJob().enqueued(1).obj()
+	elsewhere := makeJob().With(enqueued(1)).Obj()
 	elsewhere.Namespace = "default"
 	jobs := []v1alpha1.WorkspaceJob{
-		*makeJob().enqueued(40).obj(), *makeJob().enqueued(30).obj(), *makeJob().enqueued(50).obj(),
-		*makeJob().finished(v1alpha1.StateFailed, 20).obj(), *elsewhere,
+		*makeJob().With(enqueued(40)).Obj(), *makeJob().With(enqueued(30)).Obj(), *makeJob().With(enqueued(50)).Obj(),
+		*makeJob().Finished(v1alpha1.StateFailed, at(20)).Obj(), *elsewhere,
 	}
 	recurring := []v1alpha1.WorkspaceRecurringJob{*makeRecurring("workspace-acme", 0), *makeRecurring("workspace-acme", 4), *makeRecurring("default", 1)}
 	want := []load{

@@ -7,7 +7,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/admission"
@@ -15,26 +14,6 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
-
-func (m *jobMaker) after(name string, on v1alpha1.ParentOutcome) *jobMaker {
-	m.Spec.After = append(m.Spec.After, v1alpha1.Parent{Name: name, When: on})
-	return m
-}
-
-func (m *jobMaker) triggers(name string) *jobMaker {
-	m.Spec.Handler = ""
-	m.Spec.RecurringJobRef = &v1alpha1.RecurringJobRef{Name: name}
-	return m
-}
-
-// scheduled makes it a run that a schedule made, due some seconds after born.
-func (m *jobMaker) scheduled(seconds int) *jobMaker {
-	m.OwnerReferences = []metav1.OwnerReference{{
-		APIVersion: v1alpha1.GroupVersion.String(), Kind: "WorkspaceRecurringJob", Name: "daily", UID: "uid-daily", Controller: new(true),
-	}}
-	m.Annotations = map[string]string{v1alpha1.AnnotationScheduledAt: stamp(at(seconds))}
-	return m
-}
 
 func ended1(name string, on v1alpha1.ParentOutcome, state v1alpha1.JobState, seconds int) parent {
 	return parent{Parent: v1alpha1.Parent{Name: name, When: on}, found: true, state: state, finishedAt: when(seconds)}
@@ -51,13 +30,13 @@ func TestDecideAboutRelatives(t *testing.T) {
 	daily := &v1alpha1.WorkspaceRecurringJob{Spec: v1alpha1.WorkspaceRecurringJobSpec{
 		Template: v1alpha1.JobTemplate{Handler: "report", Retry: &v1alpha1.RetryPolicy{Limit: new(int32(0))}},
 	}}
-	resolved := makeJob().triggers("daily").obj()
+	resolved := makeJob().Trigger("daily").Obj()
 	resolved.Status.Template = daily.Spec.Template.DeepCopy()
-	exhausted := makeJob().triggers("daily").started(1, 1, 0).obj()
+	exhausted := makeJob().Trigger("daily").Attempt(1, 1, at(0)).Obj()
 	exhausted.Status.Template = daily.Spec.Template.DeepCopy()
-	seen := makeJob().after("a", "").after("b", "").obj()
+	seen := makeJob().AfterOutcome("", "a").AfterOutcome("", "b").Obj()
 	seen.Status.Parents = []v1alpha1.ParentStatus{{Name: "a", State: "Succeeded", FinishedAt: *when(3)}}
-	begun := makeJob().after("a", "").obj()
+	begun := makeJob().AfterOutcome("", "a").Obj()
 	begun.Status.EnqueuedAt = when(3)
 
 	cases := map[string]struct {
@@ -65,35 +44,35 @@ func TestDecideAboutRelatives(t *testing.T) {
 		want outline
 	}{
 		"a parent that has not finished is waited for": {
-			observed{job: makeJob().after("a", "").obj(), parents: []parent{unfinished("a")}},
+			observed{job: makeJob().AfterOutcome("", "a").Obj(), parents: []parent{unfinished("a")}},
 			outline{State: "Awaiting", Reason: "AwaitingParents"},
 		},
 		"a parent that has succeeded": {
-			observed{job: makeJob().after("a", "").obj(), parents: []parent{ended1("a", "", "Succeeded", 3)}, now: at(4)},
+			observed{job: makeJob().AfterOutcome("", "a").Obj(), parents: []parent{ended1("a", "", "Succeeded", 3)}, now: at(4)},
 			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: podRecheck, Attempts: 1},
 		},
 		"all parents are waited for": {
-			observed{job: makeJob().after("a", "").after("b", "").obj(), parents: []parent{ended1("a", "", "Succeeded", 3), unfinished("b")}},
+			observed{job: makeJob().AfterOutcome("", "a").AfterOutcome("", "b").Obj(), parents: []parent{ended1("a", "", "Succeeded", 3), unfinished("b")}},
 			outline{State: "Awaiting", Reason: "AwaitingParents"},
 		},
 		"a parent that failed ends the chain": {
-			observed{job: makeJob().after("a", "").after("b", "").obj(), parents: []parent{unfinished("b"), ended1("a", "", "Failed", 3)}},
+			observed{job: makeJob().AfterOutcome("", "a").AfterOutcome("", "b").Obj(), parents: []parent{unfinished("b"), ended1("a", "", "Failed", 3)}},
 			outline{State: "Deleted", Reason: "ParentEnded"},
 		},
 		"on Failed runs after a failure": {
-			observed{job: makeJob().after("a", "Failed").obj(), parents: []parent{ended1("a", "Failed", "Failed", 3)}, now: at(4)},
+			observed{job: makeJob().AfterOutcome("Failed", "a").Obj(), parents: []parent{ended1("a", "Failed", "Failed", 3)}, now: at(4)},
 			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: podRecheck, Attempts: 1},
 		},
 		"on Failed does not run after a success": {
-			observed{job: makeJob().after("a", "Failed").obj(), parents: []parent{ended1("a", "Failed", "Succeeded", 3)}},
+			observed{job: makeJob().AfterOutcome("Failed", "a").Obj(), parents: []parent{ended1("a", "Failed", "Succeeded", 3)}},
 			outline{State: "Deleted", Reason: "ParentEnded"},
 		},
 		"on Deleted": {
-			observed{job: makeJob().after("a", "Deleted").obj(), parents: []parent{ended1("a", "Deleted", "Deleted", 3)}, now: at(4)},
+			observed{job: makeJob().AfterOutcome("Deleted", "a").Obj(), parents: []parent{ended1("a", "Deleted", "Deleted", 3)}, now: at(4)},
 			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: podRecheck, Attempts: 1},
 		},
 		"on Finished takes any end": {
-			observed{job: makeJob().after("a", "Finished").obj(), parents: []parent{ended1("a", "Finished", "Deleted", 3)}, now: at(4)},
+			observed{job: makeJob().AfterOutcome("Finished", "a").Obj(), parents: []parent{ended1("a", "Finished", "Deleted", 3)}, now: at(4)},
 			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: podRecheck, Attempts: 1},
 		},
 		"what a parent does after its end was seen no longer matters": {
@@ -105,35 +84,35 @@ func TestDecideAboutRelatives(t *testing.T) {
 			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: podRecheck, Attempts: 1},
 		},
 		"a parent that is missing may still come": {
-			observed{job: makeJob().after("a", "").obj(), parents: []parent{absent("a")}, now: at(600)},
+			observed{job: makeJob().AfterOutcome("", "a").Obj(), parents: []parent{absent("a")}, now: at(600)},
 			outline{State: "Awaiting", Reason: "ParentMissing", After: 50 * time.Minute},
 		},
 		"a parent that did not come within the limit": {
-			observed{job: makeJob().after("a", "").obj(), parents: []parent{absent("a")}, now: at(3600)},
+			observed{job: makeJob().AfterOutcome("", "a").Obj(), parents: []parent{absent("a")}, now: at(3600)},
 			outline{State: "Deleted", Reason: "ParentMissing"},
 		},
 		"a cycle": {
-			observed{job: makeJob().after("a", "").obj(), parents: []parent{unfinished("a")}, cycle: []string{"nightly", "a", "nightly"}},
+			observed{job: makeJob().AfterOutcome("", "a").Obj(), parents: []parent{unfinished("a")}, cycle: []string{"nightly", "a", "nightly"}},
 			outline{State: "Awaiting", Reason: "ParentCycle"},
 		},
 		"a delay counts from the last parent's end": {
-			observed{job: makeJob().after("a", "").delay(time.Minute).obj(), parents: []parent{ended1("a", "", "Succeeded", 30)}, now: at(40)},
+			observed{job: makeJob().AfterOutcome("", "a").Delay(time.Minute).Obj(), parents: []parent{ended1("a", "", "Succeeded", 30)}, now: at(40)},
 			outline{State: "Scheduled", Reason: "Scheduled", After: 50 * time.Second, Next: "12:01:30"},
 		},
 		"a continuation that is cancelled": {
-			observed{job: makeJob().after("a", "").cancelled().obj(), parents: []parent{unfinished("a")}},
+			observed{job: makeJob().AfterOutcome("", "a").Cancelled().Obj(), parents: []parent{unfinished("a")}},
 			outline{State: "Deleted", Reason: "Cancelled"},
 		},
 		"a requeued continuation runs whatever its parents do": {
-			observed{job: makeJob().after("a", "").finished("Deleted", 5).requeueAt(7).obj(), parents: []parent{ended1("a", "", "Failed", 3)}, now: at(10)},
+			observed{job: makeJob().AfterOutcome("", "a").Finished("Deleted", at(5)).RequeueAt(at(7)).Obj(), parents: []parent{ended1("a", "", "Failed", 3)}, now: at(10)},
 			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: podRecheck, Attempts: 1},
 		},
 		"a recurring job that is not there yet": {
-			observed{job: makeJob().triggers("daily").obj()},
+			observed{job: makeJob().Trigger("daily").Obj()},
 			outline{State: "Enqueued", Reason: "RecurringJobNotFound"},
 		},
 		"a triggered run writes down what it runs before it starts": {
-			observed{job: makeJob().triggers("daily").obj(), recurring: daily},
+			observed{job: makeJob().Trigger("daily").Obj(), recurring: daily},
 			outline{State: "Enqueued", Reason: "Enqueued"},
 		},
 		"a triggered run starts": {
@@ -145,31 +124,31 @@ func TestDecideAboutRelatives(t *testing.T) {
 			outline{State: "Failed", Reason: "RetriesExhausted", Attempts: 1},
 		},
 		"replaced before it started": {
-			observed{job: makeJob().obj(), replacedBy: "newer"},
+			observed{job: makeJob().Obj(), replacedBy: "newer"},
 			outline{State: "Deleted", Reason: "Replaced"},
 		},
 		"replaced between two attempts": {
-			observed{job: makeJob().retry(3).started(1, 1, 0).failed(5).nextAt(15).obj(), replacedBy: "newer", now: at(10)},
+			observed{job: makeJob().Retries(3, 10*time.Second).Backoff(3, time.Minute).Attempt(1, 1, at(0)).Failed(at(5)).NextAttempt(at(15)).Obj(), replacedBy: "newer", now: at(10)},
 			outline{State: "Deleted", Reason: "Replaced", Attempts: 1},
 		},
 		"replaced while it runs: its Job is stopped first": {
-			observed{job: makeJob().started(1, 1, 0).obj(), child: makeChild(1, 1), seen: runnerjob.Observation{StartedAt: when(2)}, replacedBy: "newer"},
+			observed{job: makeJob().Attempt(1, 1, at(0)).Obj(), child: makeChild(1, 1), seen: runnerjob.Observation{StartedAt: when(2)}, replacedBy: "newer"},
 			outline{State: "Processing", Reason: "Cancelling", Stop: "nightly-1", Attempts: 1},
 		},
 		"replaced, and its runner exited with 143": {
-			observed{job: makeJob().started(1, 1, 0).outcome("Replaced", "").obj(), child: makeChild(1, 1), seen: exited(143, 9, contract.Message{}), replacedBy: "newer"},
+			observed{job: makeJob().Attempt(1, 1, at(0)).Outcome("Replaced", "").Obj(), child: makeChild(1, 1), seen: exited(143, 9, contract.Message{}), replacedBy: "newer"},
 			outline{State: "Deleted", Reason: "Replaced", Attempts: 1},
 		},
 		"replaced too late: it had committed": {
-			observed{job: makeJob().started(1, 1, 0).outcome("Replaced", "").obj(), child: makeChild(1, 1), seen: succeeded(5, "1"), replacedBy: "newer"},
+			observed{job: makeJob().Attempt(1, 1, at(0)).Outcome("Replaced", "").Obj(), child: makeChild(1, 1), seen: succeeded(5, "1"), replacedBy: "newer"},
 			outline{State: "Succeeded", Reason: "Succeeded", Attempts: 1},
 		},
 		"a scheduled run's first Job is its schedule's": {
-			observed{job: makeJob().scheduled(-5).obj(), tick: suspendedChild(1)},
+			observed{job: makeJob().With(scheduled(-5)).Obj(), tick: suspendedChild(1)},
 			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly", After: podRecheck, Attempts: 1},
 		},
 		"a scheduled run's second Job is its own": {
-			observed{job: makeJob().scheduled(-5).retry(3).started(1, 1, 0).failed(5).nextAt(15).obj(), now: at(15)},
+			observed{job: makeJob().With(scheduled(-5)).Retries(3, 10*time.Second).Backoff(3, time.Minute).Attempt(1, 1, at(0)).Failed(at(5)).NextAttempt(at(15)).Obj(), now: at(15)},
 			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-2", After: podRecheck, Attempts: 2},
 		},
 	}
@@ -208,14 +187,14 @@ func TestWhenARunBecameDue(t *testing.T) {
 		status *v1alpha1.WorkspaceJobStatus
 		want   time.Time
 	}{
-		"at its creation":               {makeJob().obj(), parents(), at(0)},
-		"after its delay":               {makeJob().delay(time.Minute).obj(), parents(), at(60)},
-		"at runAt":                      {makeJob().runAt(90).obj(), parents(), at(90)},
-		"when its last parent ended":    {makeJob().obj(), parents(20, 50, 30), at(50)},
-		"not before runAt":              {makeJob().runAt(90).obj(), parents(50), at(90)},
-		"when its schedule said":        {makeJob().scheduled(-5).obj(), parents(), at(-5)},
-		"not after its own creation":    {makeJob().scheduled(1000).obj(), parents(), at(0)},
-		"when it was asked to run anew": {makeJob().runAt(90).requeueAt(500).obj(), &v1alpha1.WorkspaceJobStatus{Run: 2}, at(500)},
+		"at its creation":               {makeJob().Obj(), parents(), at(0)},
+		"after its delay":               {makeJob().Delay(time.Minute).Obj(), parents(), at(60)},
+		"at runAt":                      {makeJob().RunAt(at(90)).Obj(), parents(), at(90)},
+		"when its last parent ended":    {makeJob().Obj(), parents(20, 50, 30), at(50)},
+		"not before runAt":              {makeJob().RunAt(at(90)).Obj(), parents(50), at(90)},
+		"when its schedule said":        {makeJob().With(scheduled(-5)).Obj(), parents(), at(-5)},
+		"not after its own creation":    {makeJob().With(scheduled(1000)).Obj(), parents(), at(0)},
+		"when it was asked to run anew": {makeJob().RunAt(at(90)).RequeueAt(at(500)).Obj(), &v1alpha1.WorkspaceJobStatus{Run: 2}, at(500)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -238,15 +217,15 @@ func TestRetention(t *testing.T) {
 		o    observed
 		want outline
 	}{
-		"without retention it stays":            {observed{job: makeJob().finished("Succeeded", 0).obj(), workspace: readyWorkspace()}, outline{State: "Succeeded"}},
-		"the workspace's, not over":             {observed{job: makeJob().finished("Succeeded", 0).obj(), workspace: keeps(day, nil), now: at(3600)}, outline{State: "Succeeded", After: 23 * time.Hour}},
-		"the workspace's, over":                 {observed{job: makeJob().finished("Succeeded", 0).obj(), workspace: keeps(day, nil), now: at(86400)}, outline{State: "Succeeded", Remove: true}},
-		"Deleted goes with Succeeded":           {observed{job: makeJob().finished("Deleted", 0).obj(), workspace: keeps(day, nil), now: at(86400)}, outline{State: "Deleted", Remove: true}},
-		"Failed has its own":                    {observed{job: makeJob().finished("Failed", 0).obj(), workspace: keeps(day, nil), now: at(86400)}, outline{State: "Failed"}},
-		"Failed, over":                          {observed{job: makeJob().finished("Failed", 0).obj(), workspace: keeps(nil, day), now: at(86400)}, outline{State: "Failed", Remove: true}},
-		"its own TTL wins":                      {observed{job: makeJob().finished("Succeeded", 0).ttl(48 * time.Hour).obj(), workspace: keeps(day, nil), now: at(86400)}, outline{State: "Succeeded", After: 24 * time.Hour}},
-		"one that a continuation has not seen":  {observed{job: makeJob().finished("Succeeded", 0).ttl(0).obj(), workspace: readyWorkspace(), awaited: true}, outline{State: "Succeeded", After: awaitedRecheck}},
-		"one that will be requeued is not over": {observed{job: makeJob().finished("Succeeded", 0).ttl(0).requeueAt(60).obj(), workspace: readyWorkspace()}, outline{State: "Succeeded", After: time.Minute}},
+		"without retention it stays":            {observed{job: makeJob().Finished("Succeeded", at(0)).Obj(), workspace: readyWorkspace()}, outline{State: "Succeeded"}},
+		"the workspace's, not over":             {observed{job: makeJob().Finished("Succeeded", at(0)).Obj(), workspace: keeps(day, nil), now: at(3600)}, outline{State: "Succeeded", After: 23 * time.Hour}},
+		"the workspace's, over":                 {observed{job: makeJob().Finished("Succeeded", at(0)).Obj(), workspace: keeps(day, nil), now: at(86400)}, outline{State: "Succeeded", Remove: true}},
+		"Deleted goes with Succeeded":           {observed{job: makeJob().Finished("Deleted", at(0)).Obj(), workspace: keeps(day, nil), now: at(86400)}, outline{State: "Deleted", Remove: true}},
+		"Failed has its own":                    {observed{job: makeJob().Finished("Failed", at(0)).Obj(), workspace: keeps(day, nil), now: at(86400)}, outline{State: "Failed"}},
+		"Failed, over":                          {observed{job: makeJob().Finished("Failed", at(0)).Obj(), workspace: keeps(nil, day), now: at(86400)}, outline{State: "Failed", Remove: true}},
+		"its own TTL wins":                      {observed{job: makeJob().Finished("Succeeded", at(0)).TTL(48 * time.Hour).Obj(), workspace: keeps(day, nil), now: at(86400)}, outline{State: "Succeeded", After: 24 * time.Hour}},
+		"one that a continuation has not seen":  {observed{job: makeJob().Finished("Succeeded", at(0)).TTL(0).Obj(), workspace: readyWorkspace(), awaited: true}, outline{State: "Succeeded", After: awaitedRecheck}},
+		"one that will be requeued is not over": {observed{job: makeJob().Finished("Succeeded", at(0)).TTL(0).RequeueAt(at(60)).Obj(), workspace: readyWorkspace()}, outline{State: "Succeeded", After: time.Minute}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -272,8 +251,8 @@ func TestJobsAndLogsGoAfterTheirTime(t *testing.T) {
 	t.Parallel()
 	ws := readyWorkspace()
 	ws.Spec.Retention = &v1alpha1.Retention{Pods: &v1alpha1.Duration{Duration: time.Hour}}
-	told := makeJob().retry(3).started(1, 1, 0).failed(5).nextAt(7200).obj()
-	untold := makeJob().started(1, 1, 0).obj()
+	told := makeJob().Retries(3, 10*time.Second).Backoff(3, time.Minute).Attempt(1, 1, at(0)).Failed(at(5)).NextAttempt(at(7200)).Obj()
+	untold := makeJob().Attempt(1, 1, at(0)).Obj()
 	other := told.DeepCopy()
 	other.Status.Attempts[0].JobUID = "another"
 	for name, c := range map[string]struct {
@@ -285,8 +264,8 @@ func TestJobsAndLogsGoAfterTheirTime(t *testing.T) {
 		"its end is not in the status yet":  {observed{job: untold, child: makeChild(1, 1), ended: []batchv1.Job{finishedChild(1, 5)}, now: at(9999)}, 0},
 		"the status tells of another one":   {observed{job: other, ended: []batchv1.Job{finishedChild(1, 5)}, now: at(9999)}, 0},
 		"it never had a pod":                {observed{job: told, ended: []batchv1.Job{*suspendedChild(1)}, now: at(3605)}, 1},
-		"a schedule's Job that never ran":   {observed{job: makeJob().scheduled(0).finished("Deleted", 5).obj(), tick: suspendedChild(1), now: at(6)}, 1},
-		"a schedule's Job that waits stays": {observed{job: makeJob().scheduled(0).obj(), tick: suspendedChild(1), now: at(6)}, 0},
+		"a schedule's Job that never ran":   {observed{job: makeJob().With(scheduled(0)).Finished("Deleted", at(5)).Obj(), tick: suspendedChild(1), now: at(6)}, 1},
+		"a schedule's Job that waits stays": {observed{job: makeJob().With(scheduled(0)).Obj(), tick: suspendedChild(1), now: at(6)}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -301,7 +280,7 @@ func TestJobsAndLogsGoAfterTheirTime(t *testing.T) {
 
 func TestAWaitingJobIsWrittenSparingly(t *testing.T) {
 	t.Parallel()
-	o := observed{job: makeJob().obj(), workspace: readyWorkspace(), now: at(1), limits: Limits{Pending: time.Minute}, queue: waiting}
+	o := observed{job: makeJob().Obj(), workspace: readyWorkspace(), now: at(1), limits: Limits{Pending: time.Minute}, queue: waiting}
 	answered := func(answer admission.Answer) v1alpha1.WorkspaceJobStatus {
 		o.slot = &answer
 		d := decide(o)
@@ -332,8 +311,7 @@ func TestAWaitingJobIsWrittenSparingly(t *testing.T) {
 // not hide that the attempt before it has failed.
 func TestTheEndOfAnAttemptIsReportedWhateverTheQueueSays(t *testing.T) {
 	t.Parallel()
-	job := makeJob().retry(3).started(1, 1, 0)
-	job.Spec.Retry.MinDelay.Duration = 0
+	job := makeJob().Retries(3, 0).Backoff(3, time.Minute).Attempt(1, 1, at(0))
 	for name, answer := range map[string]*admission.Answer{
 		"it was not asked":    nil,
 		"it can't say":        {Unchanged: true, After: time.Second},
@@ -341,7 +319,7 @@ func TestTheEndOfAnAttemptIsReportedWhateverTheQueueSays(t *testing.T) {
 		"the queue has moved": {Reason: v1alpha1.ReasonQueued, Before: 3},
 	} {
 		o := observed{
-			job: job.obj(), child: makeChild(1, 1), seen: exited(1, 5, contract.Message{Error: "boom"}),
+			job: job.Obj(), child: makeChild(1, 1), seen: exited(1, 5, contract.Message{Error: "boom"}),
 			now: at(9), workspace: readyWorkspace(), limits: Limits{Pending: time.Minute}, queue: waiting, slot: answer,
 		}
 		if d := decide(o); d.status.UnderWay() != nil || d.status.State != v1alpha1.StateEnqueued {
@@ -358,7 +336,7 @@ func TestARefusedJobGivesItsSlotBack(t *testing.T) {
 		report.NamespaceTerminating: {State: "Enqueued", Reason: "WorkspaceNotReady", After: 15 * time.Second},
 	} {
 		o := observed{
-			job: makeJob().obj(), workspace: readyWorkspace(), now: at(1), limits: Limits{Pending: time.Minute},
+			job: makeJob().Obj(), workspace: readyWorkspace(), now: at(1), limits: Limits{Pending: time.Minute},
 			queue: waiting, slot: &admission.Answer{Admitted: true}, refusal: &report.Refusal{Kind: kind, Message: "no"},
 		}
 		d := decide(o)

@@ -103,9 +103,7 @@ var policies = []v1alpha1.ConcurrencyPolicy{v1alpha1.PolicyForbid, v1alpha1.Poli
 
 // template of a job that is tried three times, at once.
 func template() v1alpha1.JobTemplate {
-	job := makeJob().retry(2)
-	job.Spec.Retry.MinDelay.Duration, job.Spec.Retry.MaxDelay.Duration = 0, 0
-	return job.Spec.JobTemplate
+	return makeJob().Retries(2, 0).Backoff(3, 0).Template()
 }
 
 // restart the operator as a new process, which reconciles all that its cache has.

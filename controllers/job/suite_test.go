@@ -22,12 +22,13 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/report"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/controllers/workspace"
+	"github.com/openradius/workspace-jobs/hack/env/objects"
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-// testPendingLimit is short, so that the test of it needn't wait for minutes; the
-// other tests' pods start at once.
-const testPendingLimit = 20 * time.Second
+// testPendingLimit is short, so that the test of it needn't wait for minutes, and longer
+// than the other tests' pods wait on a busy machine until the test starts them.
+const testPendingLimit = time.Minute
 
 // testParentLimit is short too.
 const testParentLimit = 10 * time.Second
@@ -95,23 +96,9 @@ func inWorkspace(t *testing.T, namespace string) *clusterT {
 // it.
 func (c *clusterT) hold() *v1alpha1.Workspace {
 	c.Helper()
-	ws := &v1alpha1.Workspace{
-		ObjectMeta: metav1.ObjectMeta{Name: c.namespace},
-		Spec: v1alpha1.WorkspaceSpec{
-			Namespace: c.namespace,
-			Database: v1alpha1.Database{
-				SecretRef: v1alpha1.SecretKeyRef{Name: "database"}, Egress: []v1alpha1.EgressRule{{}},
-			},
-			Runner: v1alpha1.Runner{Image: "localhost/runner:none"},
-		},
-	}
+	ws := objects.MakeWorkspace(c.namespace).Namespace(c.namespace).Obj()
 	c.create(ws)
-	before := ws.DeepCopy()
-	ws.Status = v1alpha1.WorkspaceStatus{ObservedGeneration: ws.Generation, Namespace: c.namespace, Conditions: []metav1.Condition{{
-		Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonReady,
-		ObservedGeneration: ws.Generation, LastTransitionTime: metav1.Now(),
-	}}}
-	if err := c.Status().Patch(c.Context(), ws, client.MergeFrom(before)); err != nil {
+	if err := c.env.Hold(c.Context(), ws); err != nil {
 		c.Fatal(err)
 	}
 	return ws
@@ -119,25 +106,15 @@ func (c *clusterT) hold() *v1alpha1.Workspace {
 
 func (c *clusterT) create(object client.Object) {
 	c.Helper()
-	if err := c.Create(c.Context(), object); err != nil {
-		c.Fatalf("create %T %q: %v", object, object.GetName(), err)
-	}
-	c.Cleanup(func() {
-		if err := client.IgnoreNotFound(c.Delete(context.Background(), object)); err != nil {
-			c.Errorf("clean up %T %q: %v", object, object.GetName(), err)
-		}
-	})
+	testenv.CreateFor(c, c.Client, object)
 }
 
 // submit creates a WorkspaceJob that is tried again after a tenth of a second.
 func (c *clusterT) submit(name string, change func(*v1alpha1.WorkspaceJobSpec)) {
 	c.Helper()
-	job := &v1alpha1.WorkspaceJob{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: c.namespace},
-		Spec: v1alpha1.WorkspaceJobSpec{JobTemplate: v1alpha1.JobTemplate{Handler: "sql", Retry: &v1alpha1.RetryPolicy{
-			MinDelay: &v1alpha1.Duration{Duration: 100 * time.Millisecond},
-		}}},
-	}
+	job := objects.MakeWorkspaceJob(name).In(c.namespace).With(func(job *v1alpha1.WorkspaceJob) {
+		job.Spec.Retry = &v1alpha1.RetryPolicy{MinDelay: &v1alpha1.Duration{Duration: 100 * time.Millisecond}}
+	}).Obj()
 	if change != nil {
 		change(&job.Spec)
 	}

@@ -181,6 +181,20 @@ func (b *WorkspaceJobBuilder) Ended(outcome v1alpha1.AttemptOutcome, text string
 	return b
 }
 
+// Failed ends the newest attempt, whose runner exited with code 1 and said "boom".
+func (b *WorkspaceJobBuilder) Failed(at time.Time) *WorkspaceJobBuilder {
+	b.Ended(v1alpha1.OutcomeFailed, "boom", at)
+	b.job.Status.Attempts[len(b.job.Status.Attempts)-1].ExitCode = new(int32(1))
+	return b
+}
+
+// Outcome changes how the newest attempt ended.
+func (b *WorkspaceJobBuilder) Outcome(outcome v1alpha1.AttemptOutcome, text string) *WorkspaceJobBuilder {
+	last := &b.job.Status.Attempts[len(b.job.Status.Attempts)-1]
+	last.Outcome, last.Error = outcome, text
+	return b
+}
+
 // NextAttempt sets when the next attempt is due.
 func (b *WorkspaceJobBuilder) NextAttempt(at time.Time) *WorkspaceJobBuilder {
 	b.job.Status.NextAttemptAt = new(metav1.NewTime(at))
