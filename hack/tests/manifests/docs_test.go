@@ -203,3 +203,28 @@ func TestContributingNamesFiles(t *testing.T) {
 		}
 	}
 }
+
+// TestPictures checks that each picture in docs/images is small, and shown by a page in both
+// color schemes.
+func TestPictures(t *testing.T) {
+	t.Parallel()
+	var text strings.Builder
+	for _, page := range pages(t) {
+		text.Write(read(t, page))
+	}
+	pictures, err := filepath.Glob(filepath.Join(root, "docs/images/*"))
+	if err != nil || len(pictures) == 0 {
+		t.Fatalf("docs/images has no pictures: %v", err)
+	}
+	for _, picture := range pictures {
+		if size := len(read(t, picture)); size > 100<<10 {
+			t.Errorf("%s has %d bytes: make screenshots writes smaller ones", picture, size)
+		}
+		name := strings.NewReplacer("-light.png", "", "-dark.png", "").Replace(filepath.Base(picture))
+		for _, scheme := range []string{"light", "dark"} {
+			if !strings.Contains(text.String(), "images/"+name+"-"+scheme+".png") {
+				t.Errorf("no page shows images/%s-%s.png", name, scheme)
+			}
+		}
+	}
+}
