@@ -34,6 +34,12 @@ type Counter struct {
 	interval time.Duration
 }
 
+// withoutCounts is the status without what the Counter writes.
+func withoutCounts(status v1alpha1.WorkspaceStatus) v1alpha1.WorkspaceStatus {
+	status.Jobs, status.History = nil, nil
+	return status
+}
+
 // NewCounter returns a Counter that writes at most every ten seconds.
 func NewCounter(c client.Client, clock clock.PassiveClock) *Counter {
 	return &Counter{client: c, clock: clock, interval: countInterval}

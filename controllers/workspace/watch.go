@@ -26,8 +26,8 @@ import (
 // workers is how many Workspaces are reconciled at once.
 const workers = 4
 
-// SetupWithManager has the manager call r for everything that bears on a
-// Workspace, including what somebody else does to its children.
+// SetupWithManager has the manager call r for everything that bears on a Workspace,
+// including what others do to its children. The index of runnerjob must be in place.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("workspace").
@@ -44,34 +44,34 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Complete(r)
 }
 
-// CacheByObject is what the manager's cache has to hold for this package: of a
-// cluster's namespaces only those of workspaces, of all else only the operator's
-// own objects. Their managed fields must be kept: they tell drift.
+// CacheByObject returns what the manager's cache has to hold for the operator: of a
+// cluster's namespaces only those of workspaces, of everything else only the operator's own
+// objects. Their managed fields are kept, because they show drift.
 func CacheByObject() (map[client.Object]cache.ByObject, error) {
 	claimed, err := labels.NewRequirement(v1alpha1.LabelWorkspace, selection.Exists, nil)
 	if err != nil {
 		return nil, err
 	}
 	whole := func(object any) (any, error) { return object, nil }
-	ours := cache.ByObject{
+	own := cache.ByObject{
 		Label:     labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}),
 		Transform: whole,
 	}
 	return map[client.Object]cache.ByObject{
 		&corev1.Namespace{}:           {Label: labels.NewSelector().Add(*claimed), Transform: whole},
-		&corev1.ServiceAccount{}:      ours,
-		&corev1.ResourceQuota{}:       ours,
-		&corev1.LimitRange{}:          ours,
-		&networkingv1.NetworkPolicy{}: ours,
-		&rbacv1.RoleBinding{}:         ours,
-		&batchv1.CronJob{}:            {Label: ours.Label},
-		&batchv1.Job{}:                {Label: ours.Label},
-		&corev1.Pod{}:                 {Label: ours.Label},
+		&corev1.ServiceAccount{}:      own,
+		&corev1.ResourceQuota{}:       own,
+		&corev1.LimitRange{}:          own,
+		&networkingv1.NetworkPolicy{}: own,
+		&rbacv1.RoleBinding{}:         own,
+		&batchv1.CronJob{}:            {Label: own.Label},
+		&batchv1.Job{}:                {Label: own.Label},
+		&corev1.Pod{}:                 {Label: own.Label},
 	}, nil
 }
 
-// labelledWorkspace goes by a label: a hint of whom to wake, nothing that is
-// trusted.
+// labelledWorkspace reads a label, which is only a hint which Workspace to wake: nothing
+// trusts it.
 func labelledWorkspace(_ context.Context, object client.Object) []reconcile.Request {
 	name := object.GetLabels()[v1alpha1.LabelWorkspace]
 	if name == "" {
@@ -80,9 +80,8 @@ func labelledWorkspace(_ context.Context, object client.Object) []reconcile.Requ
 	return []reconcile.Request{{NamespacedName: client.ObjectKey{Name: name}}}
 }
 
-// exceptCounts leaves out what the counter writes. The status otherwise comes
-// through, also the reconciler's own: so a decision that was made on a stale one
-// is made again.
+// exceptCounts leaves out what the counter writes. All else in the status wakes the
+// reconciler, so that an edit is undone.
 func exceptCounts() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*v1alpha1.Workspace)
@@ -90,14 +89,13 @@ func exceptCounts() predicate.Predicate {
 		if !ok || !also {
 			return false
 		}
-		was, is := before.Status, after.Status
-		was.Jobs, is.Jobs = nil, nil
-		return before.Generation != after.Generation || !equality.Semantic.DeepEqual(was, is)
+		return before.Generation != after.Generation ||
+			!equality.Semantic.DeepEqual(withoutCounts(before.Status), withoutCounts(after.Status))
 	}}
 }
 
-// exceptUsage leaves out the counts, which change with every pod that comes and
-// goes. What is counted at all comes through.
+// exceptUsage leaves out a quota's counts, which change with every pod that comes and goes.
+// That something is counted at all comes through.
 func exceptUsage() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*corev1.ResourceQuota)
