@@ -40,7 +40,7 @@ func run(ctx context.Context, opts options) error {
 	if err != nil {
 		return fmt.Errorf("find the cluster: %w", err)
 	}
-	// The API server's own priority and fairness limits us; a limit in the client
+	// The API server's priority and fairness limits the operator. A limit in the client
 	// would only let one tenant's burst delay another's job.
 	config.QPS = -1
 	cached, err := cacheOptions()
@@ -77,9 +77,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, opts options) error {
 			return fmt.Errorf("set up the cache: %w", err)
 		}
 	}
-	workspaces := &workspace.Reconciler{
-		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder(v1alpha1.ManagedBy), Clock: clock.RealClock{},
-	}
+	workspaces := workspace.New(mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder(v1alpha1.ManagedBy), clock.RealClock{})
 	if err := workspaces.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the Workspace controller: %w", err)
 	}
@@ -118,8 +116,8 @@ func addRecurring(mgr ctrl.Manager) error {
 	return nil
 }
 
-// cacheOptions keep of the kinds that others make too only what is the operator's
-// business, and of pods only what tells how they are.
+// cacheOptions returns a cache that holds, of the kinds that others create too, only what
+// the operator needs, and of pods only their metadata and status.
 func cacheOptions() (cache.Options, error) {
 	byObject, err := workspace.CacheByObject()
 	if err != nil {

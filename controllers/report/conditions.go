@@ -29,6 +29,18 @@ const (
 	Stalled
 )
 
+// String is the phase's name.
+func (p Phase) String() string {
+	switch p {
+	case Ready:
+		return "Ready"
+	case Progressing:
+		return "Progressing"
+	default:
+		return "Stalled"
+	}
+}
+
 // Finding is what the conditions say about an object.
 type Finding struct {
 	Phase Phase

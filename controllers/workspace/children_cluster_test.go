@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/report"
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
@@ -34,11 +35,11 @@ func (c *clusterT) settles(ws *v1alpha1.Workspace, ch child, unlike types.UID) {
 		if err != nil {
 			return err
 		}
-		settled, err := ch.settled(object)
-		if err == nil && (!settled || !controls(ws, object) || object.GetUID() == unlike) {
+		settled := ch.settled(object)
+		if !settled || !controls(ws, object) || object.GetUID() == unlike {
 			return fmt.Errorf("settled %v, owners %v, UID %s", settled, object.GetOwnerReferences(), object.GetUID())
 		}
-		return err
+		return nil
 	})
 }
 
@@ -62,7 +63,7 @@ func TestDeletedChildrenComeBack(t *testing.T) {
 	}
 }
 
-func TestEditedChildrenAreMended(t *testing.T) {
+func TestEditsOfChildrenAreUndone(t *testing.T) {
 	t.Parallel()
 	c := cluster(t)
 	ws := c.ready(MakeWorkspace("edited").Member(v1alpha1.RoleEditor, "erik").Obj())
@@ -117,12 +118,12 @@ func TestEditedChildrenAreMended(t *testing.T) {
 				t.Fatalf("%s of %s has not changed", name, ch.key())
 			}
 			c.settles(ws, ch, "")
-			mended, err := c.live(ws, ch)
+			undone, err := c.live(ws, ch)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !equality.Semantic.DeepEqual(specOf(good), specOf(mended)) {
-				t.Errorf("%s of %s: %s", name, ch.key(), cmp.Diff(specOf(good), specOf(mended)))
+			if !equality.Semantic.DeepEqual(specOf(good), specOf(undone)) {
+				t.Errorf("%s of %s: %s", name, ch.key(), cmp.Diff(specOf(good), specOf(undone)))
 			}
 		}
 	}
@@ -224,7 +225,20 @@ func TestQuotaFollowsTheSpec(t *testing.T) {
 	hard(defaultQuota())
 }
 
-func TestWhatKubernetesRefusesIsTold(t *testing.T) {
+// TestALongRefusalIsClipped: the API server quotes what it refuses, and the status and the
+// event that report it have their limits.
+func TestALongRefusalIsClipped(t *testing.T) {
+	t.Parallel()
+	c := cluster(t)
+	c.create(MakeWorkspace("long").DatabaseEgress("not-a-network-" + strings.Repeat("x", 40_000)).Obj())
+	ws := c.waitFor("long", v1alpha1.ConditionStalled, "True InvalidSpec")
+	if said := message(ws, v1alpha1.ConditionStalled); len(said) > report.MaxMessage || !strings.HasSuffix(said, "x…") {
+		t.Errorf("%d bytes: %s", len(said), said)
+	}
+	c.tells("long", v1alpha1.ReasonInvalidSpec)
+}
+
+func TestWhatKubernetesRefusesIsReported(t *testing.T) {
 	t.Parallel()
 	c := cluster(t)
 	c.create(MakeWorkspace("invalid").DatabaseEgress("not-a-network").Obj())

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -24,9 +25,9 @@ import (
 // countInterval is how old status.jobs may be, and so how often it is written.
 const countInterval = 10 * time.Second
 
-// Counter keeps status.jobs of Workspaces. It is apart from [Reconciler], for it
-// is woken by every job and has one thing to say. All that it reads comes from the
-// manager's cache.
+// Counter keeps status.jobs and status.history of Workspaces. It is a reconciler of its own
+// because every job wakes it, and it writes these two fields only. All that it reads comes
+// from the manager's cache.
 type Counter struct {
 	client client.Client
 	clock  clock.PassiveClock
@@ -45,7 +46,7 @@ func NewCounter(c client.Client, clock clock.PassiveClock) *Counter {
 	return &Counter{client: c, clock: clock, interval: countInterval}
 }
 
-// SetupWithManager has the manager call c after jobs have changed their state.
+// SetupWithManager has the manager call c after a job's state has changed.
 func (c *Counter) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("workspace-counts").
@@ -57,11 +58,11 @@ func (c *Counter) SetupWithManager(mgr ctrl.Manager) error {
 // queue of Workspaces to count.
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
-// onJobs puts a Workspace off by the interval. What is waiting already keeps its
-// time, so a busy queue is counted once in an interval, and a quiet one never.
+// onJobs wakes c an interval later. A Workspace that is waiting already keeps its time, so a
+// busy one is counted once in an interval, and a quiet one never.
 func (c *Counter) onJobs() handler.EventHandler {
 	later := func(ctx context.Context, job client.Object, q queue) {
-		// The label is a hint of whom to wake; Reconcile checks it.
+		// The label is only a hint which Workspace to wake; Reconcile checks it.
 		ns := &corev1.Namespace{}
 		if err := c.client.Get(ctx, client.ObjectKey{Name: job.GetNamespace()}, ns); err != nil {
 			return
@@ -83,7 +84,7 @@ func (c *Counter) onJobs() handler.EventHandler {
 	}
 }
 
-// onWorkspaces wakes c when a Workspace has got its namespace, or lost it.
+// onWorkspaces wakes c when a Workspace gets its namespace, or loses it.
 func (c *Counter) onWorkspaces() handler.EventHandler {
 	now := func(ws client.Object, q queue) {
 		q.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(ws)})
@@ -110,11 +111,11 @@ func (c *Counter) Reconcile(ctx context.Context, request reconcile.Request) (rec
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	if equalCounts(ws.Status.Jobs, counts) && slices.EqualFunc(ws.Status.History, history, sameHour) {
+	if equality.Semantic.DeepEqual(ws.Status.Jobs, counts) && equality.Semantic.DeepEqual(ws.Status.History, history) {
 		return reconcile.Result{}, nil
 	}
-	// Without a resourceVersion and with these fields alone, the patch can't get in
-	// the way of the other reconciler's.
+	// Without a resourceVersion and with these fields alone: the other reconciler may
+	// write at the same time.
 	patch, err := json.Marshal(map[string]any{"status": map[string]any{"jobs": counts, "history": history}})
 	if err != nil {
 		return reconcile.Result{}, err
@@ -129,16 +130,16 @@ func (c *Counter) count(ctx context.Context, ws *v1alpha1.Workspace) (*v1alpha1.
 		return nil, nil, nil
 	}
 	var jobs v1alpha1.WorkspaceJobList
-	// The jobs are only looked at: copying ten thousand of them is waste.
+	// The jobs are only read: copying ten thousand of them is waste.
 	if err := c.client.List(ctx, &jobs, client.InNamespace(ws.Status.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, nil, fmt.Errorf("list the jobs of workspace %q: %w", ws.Name, err)
 	}
 	return countsOf(jobs.Items), historyOf(ws.Status.History, jobs.Items, c.clock.Now()), nil
 }
 
-// countsOf counts by state. A job that the operator hasn't looked at yet has none
-// and isn't counted: so the numbers are those of `kubectl get workspacejobs
-// --field-selector status.state=…`.
+// countsOf counts by state. A job that the operator has not reconciled yet has no state and
+// is not counted, so the numbers are those of `kubectl get workspacejobs --field-selector
+// status.state=…`.
 func countsOf(jobs []v1alpha1.WorkspaceJob) *v1alpha1.JobCounts {
 	by := map[v1alpha1.JobState]int32{}
 	for i := range jobs {
@@ -158,8 +159,8 @@ func countsOf(jobs []v1alpha1.WorkspaceJob) *v1alpha1.JobCounts {
 // historyDays is how far back status.history goes.
 const historyDays = 7
 
-// historyOf counts the jobs that finished in each hour. What was counted before and is
-// more stays: the jobs have been deleted since. So counting twice changes nothing.
+// historyOf counts the jobs that finished in each hour. A higher count from before stays:
+// jobs have been deleted since. Counting twice changes nothing.
 func historyOf(before []v1alpha1.HourCount, jobs []v1alpha1.WorkspaceJob, now time.Time) []v1alpha1.HourCount {
 	oldest := now.Add(-historyDays * 24 * time.Hour).Truncate(time.Hour)
 	hours := map[int64]v1alpha1.HourCount{}
@@ -178,10 +179,10 @@ func historyOf(before []v1alpha1.HourCount, jobs []v1alpha1.WorkspaceJob, now ti
 		}
 		hours[hour.Unix()] = counted
 	}
-	for _, told := range before {
-		counted := hours[told.Hour.Unix()]
-		hours[told.Hour.Unix()] = v1alpha1.HourCount{
-			Hour: told.Hour, Succeeded: max(told.Succeeded, counted.Succeeded), Failed: max(told.Failed, counted.Failed),
+	for _, was := range before {
+		counted := hours[was.Hour.Unix()]
+		hours[was.Hour.Unix()] = v1alpha1.HourCount{
+			Hour: was.Hour, Succeeded: max(was.Succeeded, counted.Succeeded), Failed: max(was.Failed, counted.Failed),
 		}
 	}
 	var history []v1alpha1.HourCount
@@ -193,15 +194,4 @@ func historyOf(before []v1alpha1.HourCount, jobs []v1alpha1.WorkspaceJob, now ti
 	}
 	slices.SortFunc(history, func(a, b v1alpha1.HourCount) int { return a.Hour.Compare(b.Hour.Time) })
 	return history
-}
-
-func sameHour(a, b v1alpha1.HourCount) bool {
-	return a.Hour.Equal(&b.Hour) && a.Succeeded == b.Succeeded && a.Failed == b.Failed
-}
-
-func equalCounts(a, b *v1alpha1.JobCounts) bool {
-	if a == nil || b == nil {
-		return a == b
-	}
-	return *a == *b
 }

@@ -1,183 +1,228 @@
 package workspace
 
 import (
+	"slices"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/report"
 )
 
-const (
-	// strangerLook is how often somebody else's object is looked at that is in the
-	// way: the cache doesn't hold it, so its end wakes nobody.
-	strangerLook = time.Minute
-	// quotaPatience is how long Kubernetes may take to count for a new quota.
-	quotaPatience = 10 * time.Second
-	// terminatingLook is the same for a namespace on its way out.
-	terminatingLook = 5 * time.Second
-)
-
-// observed is all that decide may know.
+// observed is all that decide may know: what was read, and what the API server has
+// answered since.
 type observed struct {
+	now       time.Time
+	workspace *v1alpha1.Workspace
 	// namespace is nil if there is none.
 	namespace *corev1.Namespace
-	// live objects under the children's names, by child.key; whoever's they are.
+	// live are the objects that have the children's names, by child.key, no matter who
+	// owns them.
 	live map[string]client.Object
 	// jobs are this workspace's migrations.
 	jobs []batchv1.Job
-	// ledger is the one among them that counts.
+	// ledger is the one among them that speaks for the ledger.
 	ledger migration
+
+	// applied are the objects that were applied in this reconcile, by key: they are as
+	// they should be.
+	applied map[string]bool
+	// refused are the writes that the API server refused in this reconcile, by key.
+	refused map[string]report.Refusal
+	// failed is the error that ended this reconcile; nil if none did.
+	failed error
 }
 
-// phase is where a workspace stands, in kstatus's words.
-type phase int
+func (o *observed) refuse(key string, why report.Refusal) { o.refused[key] = why }
 
-const (
-	phaseReady phase = iota
-	// phaseProgress: it goes on without a person.
-	phaseProgress
-	// phaseStalled: it needs a person.
-	phaseStalled
-)
-
-// finding is what a condition says.
-type finding struct {
-	phase   phase
-	reason  string
-	message string
+// forget an object that was deleted.
+func (o *observed) forget(key string) {
+	delete(o.live, key)
+	o.jobs = slices.DeleteFunc(slices.Clone(o.jobs), func(job batchv1.Job) bool { return jobKey(&job) == key })
 }
 
-func progress(reason, message string) finding { return finding{phaseProgress, reason, message} }
-func stall(reason, message string) finding    { return finding{phaseStalled, reason, message} }
-
-// verdict is what the status says.
-type verdict struct {
-	// namespace is "" unless it is the workspace's.
-	namespace string
-	// schemaVersion is 0 if nothing new is known.
-	schemaVersion int64
-	ready         finding
-	// database is nil where nothing new is known.
-	database *finding
-}
-
-// decision is what to do about what was observed, in this order.
+// decision is what to do about what was observed, in this order, and what to report if
+// that is nothing.
 type decision struct {
-	// makeNamespace is nil if it is there.
-	makeNamespace *corev1.Namespace
-	// replace these, whose new form is in apply.
-	replace []client.Object
-	apply   []runtime.ApplyConfiguration
-	// run this migration; nil: none.
-	run *batchv1.Job
-	// remove what is no longer wanted.
-	remove  []client.Object
-	verdict verdict
-	// after: look again then; 0: when something changes.
+	// createNamespace is nil if it exists.
+	createNamespace *corev1.Namespace
+	// apply these children.
+	apply []child
+	// migrate the ledger with this Job; nil if none is due.
+	migrate *batchv1.Job
+	// remove these children, which are not wanted, or can't become what is wanted.
+	remove []child
+	// removeJobs are migrations that no longer speak for the ledger.
+	removeJobs []batchv1.Job
+
+	// namespace that the workspace holds; "" if it holds none.
+	namespace string
+	// schemaVersion of the ledger; 0 if nothing new is known.
+	schemaVersion int64
+	// ready is the finding about the workspace.
+	ready report.Finding
+	// database is the finding about its ledger; nil if nothing new is known.
+	database *report.Finding
+	// status that follows from these findings.
+	status v1alpha1.WorkspaceStatus
+	// after this time the workspace is reconciled again; 0: when something changes.
 	after time.Duration
 }
 
-// decide compares what is with what ws wants.
-func decide(ws *v1alpha1.Workspace, seen observed, now time.Time) (decision, error) {
-	whose, message := judgeNamespace(ws, seen.namespace)
+// acts reports whether something has to be written before the status is known.
+func (d *decision) acts() bool {
+	return d.createNamespace != nil || d.migrate != nil || len(d.apply)+len(d.remove)+len(d.removeJobs) > 0
+}
+
+// does names the writes, for the log.
+func (d *decision) does() []string {
+	writes := []string{}
+	if d.createNamespace != nil {
+		writes = append(writes, "create "+namespaceKey(d.createNamespace.Name))
+	}
+	for _, c := range d.apply {
+		writes = append(writes, "apply "+c.key())
+	}
+	if d.migrate != nil {
+		writes = append(writes, "create "+jobKey(d.migrate))
+	}
+	for _, c := range d.remove {
+		writes = append(writes, "delete "+c.key())
+	}
+	for i := range d.removeJobs {
+		writes = append(writes, "delete "+jobKey(&d.removeJobs[i]))
+	}
+	return writes
+}
+
+// reconcileAfter so long at the latest.
+func (d *decision) reconcileAfter(after time.Duration) {
+	if d.after == 0 || after < d.after {
+		d.after = after
+	}
+}
+
+func progress(reason, message string) report.Finding {
+	return report.Finding{Phase: report.Progressing, Reason: reason, Message: message}
+}
+
+func stall(reason, message string) report.Finding {
+	return report.Finding{Phase: report.Stalled, Reason: reason, Message: message}
+}
+
+// decide compares what is observed with what the spec wants. It is pure. A step begins
+// when the one before it is done: nothing runs in a namespace that is not fenced in.
+func decide(o observed) decision {
+	d := decision{ready: progress("", "")}
+	switch {
+	case o.failed != nil:
+		d.ready = progress(v1alpha1.ReasonReconcileError, o.failed.Error())
+	case !decideNamespace(o, &d):
+	case !decideChildren(o, &d):
+	default:
+		decideLedger(o, &d)
+	}
+	d.status = statusOf(o, d)
+	return d
+}
+
+// decideNamespace reports whether the workspace holds its namespace.
+func decideNamespace(o observed, d *decision) bool {
+	whose, why := judgeNamespace(o.workspace, o.namespace)
+	if o.refusedBy(report.NamespaceTerminating) {
+		// The API server knows before the cache does.
+		whose, why = claimTerminating, beingDeleted(o.workspace.NamespaceName())
+	}
 	switch whose {
 	case claimTaken:
-		return withoutNamespace(stall(v1alpha1.ReasonNamespaceTaken, message), strangerLook), nil
+		d.homeless(stall(v1alpha1.ReasonNamespaceTaken, why), strangerRetry)
+		return false
 	case claimTerminating:
-		return withoutNamespace(progress(v1alpha1.ReasonNamespaceTerminating, message), terminatingLook), nil
-	}
-	d := decision{verdict: verdict{namespace: ws.NamespaceName()}}
-	if whose == claimAbsent {
-		d.makeNamespace = newNamespace(ws)
-	}
-	if config := mendNamespace(ws, seen.namespace, whose); config != nil {
-		d.apply = append(d.apply, config)
-	}
-	inTheWay, err := decideChildren(ws, seen, now, &d)
-	if err != nil {
-		return d, err
-	}
-	if inTheWay != "" {
-		d.verdict.ready = stall(v1alpha1.ReasonNameTaken, inTheWay)
-		d.after = strangerLook
-		return d, nil
-	}
-	decideLedger(ws, seen, now, &d)
-	if d.verdict.ready.phase == phaseReady && !counted(seen.live[quotaKey]) {
-		d.verdict.ready = progress(v1alpha1.ReasonQuotaPending, "Kubernetes has not counted the namespace's objects yet, and refuses new jobs until it has.")
-		d.after = quotaPatience
-	}
-	return d, nil
-}
-
-func withoutNamespace(why finding, after time.Duration) decision {
-	// A database that can't be reached from a namespace is no ready one.
-	return decision{verdict: verdict{ready: why, database: &why}, after: after}
-}
-
-// decideChildren plans what the namespace holds, and tells who is in the way of
-// it; all else is put in place nevertheless.
-func decideChildren(ws *v1alpha1.Workspace, seen observed, now time.Time, d *decision) (inTheWay string, err error) {
-	for _, c := range children(ws) {
-		live := seen.live[c.key()]
-		switch {
-		case live == nil && c.wanted:
-			d.apply = append(d.apply, c.config)
-		case live == nil:
-		case !controls(ws, live) && c.wanted:
-			inTheWay = stranger(c.kind, live)
-		case !controls(ws, live):
-		case !c.wanted:
-			d.remove = append(d.remove, live)
-		case c.immutable(live), overlooked(live, now):
-			d.replace = append(d.replace, live)
-			d.apply = append(d.apply, c.config)
-		default:
-			settled, err := c.settled(live)
-			if err != nil {
-				return "", err
-			}
-			if !settled {
-				c.guard(live.GetUID())
-				d.apply = append(d.apply, c.config)
-			}
-		}
-	}
-	return inTheWay, nil
-}
-
-func decideLedger(ws *v1alpha1.Workspace, seen observed, now time.Time, d *decision) {
-	p := planMigration(ws, seen.ledger, now)
-	for _, job := range obsolete(seen.jobs, seen.ledger.job) {
-		d.remove = append(d.remove, &job)
-	}
-	d.run, d.after = p.run, p.after
-	d.verdict.schemaVersion = p.schemaVersion
-	d.verdict.database = &p.database
-	d.verdict.ready = p.database
-	if p.database.phase == phaseReady {
-		d.verdict.ready = finding{phaseReady, v1alpha1.ReasonReady, "Jobs can run."}
-	}
-}
-
-// counted: Kubernetes knows how many jobs there are, and lets more come.
-func counted(quota client.Object) bool {
-	typed, ok := quota.(*corev1.ResourceQuota)
-	if !ok {
+		d.homeless(progress(v1alpha1.ReasonNamespaceTerminating, why), terminatingRetry)
 		return false
 	}
-	_, known := typed.Status.Used[countedJobs]
-	return known
+	d.namespace = o.workspace.NamespaceName()
+	key := namespaceKey(d.namespace)
+	if refusal, refused := o.refused[key]; refused {
+		d.obstructed([]report.Refusal{refusal})
+		return false
+	}
+	if whose == claimAbsent {
+		d.createNamespace = newNamespace(o.workspace)
+		return false
+	}
+	if c := namespaceDrift(o.workspace, o.namespace, whose); c != nil && !o.applied[key] {
+		d.apply = append(d.apply, *c)
+	}
+	return true
 }
 
-// overlooked: Kubernetes met the quota before it had taken notice of the CRDs,
-// which takes it up to half a minute. It looks at a quota again only minutes
-// later, or when that is made anew.
-func overlooked(live client.Object, now time.Time) bool {
-	_, isQuota := live.(*corev1.ResourceQuota)
-	return isQuota && !counted(live) && now.Sub(live.GetCreationTimestamp().Time) >= quotaPatience
+func (o *observed) refusedBy(kind report.RefusalKind) bool {
+	for _, refusal := range o.refused {
+		if refusal.Kind == kind {
+			return true
+		}
+	}
+	return false
+}
+
+// homeless is a workspace without a namespace. A database that can't be reached from one
+// is not ready.
+func (d *decision) homeless(why report.Finding, after time.Duration) {
+	d.ready, d.database, d.after = why, &why, after
+}
+
+// obstructed is a workspace that lacks what the API server refused, or what a stranger's
+// name is in the way of. What needs a person is reported first.
+func (d *decision) obstructed(refusals []report.Refusal) {
+	first := slices.IndexFunc(refusals, report.Refusal.Stalled)
+	d.ready = findingOf(refusals[max(first, 0)])
+	for _, refusal := range refusals {
+		d.reconcileAfter(refusal.RetryAfter())
+	}
+}
+
+func findingOf(refusal report.Refusal) report.Finding {
+	switch refusal.Kind {
+	case report.NameTaken:
+		return stall(v1alpha1.ReasonNameTaken, refusal.Message)
+	case report.Invalid:
+		return stall(v1alpha1.ReasonInvalidSpec, "Kubernetes refuses what the spec leads to: "+refusal.Message)
+	default:
+		return progress(v1alpha1.ReasonReconcileError, refusal.Message)
+	}
+}
+
+// decideLedger decides about the migration, and so how the workspace stands whose
+// namespace has all that it needs.
+func decideLedger(o observed, d *decision) {
+	p := planMigration(o)
+	if refusal, refused := o.refused[jobKey(p.run)]; refused {
+		d.obstructed([]report.Refusal{refusal})
+		return
+	}
+	d.migrate, d.after = p.run, p.after
+	var refusals []report.Refusal
+	for _, job := range obsolete(o.jobs, o.ledger.job) {
+		if refusal, refused := o.refused[jobKey(&job)]; refused {
+			refusals = append(refusals, refusal)
+			continue
+		}
+		d.removeJobs = append(d.removeJobs, job)
+	}
+	d.schemaVersion, d.database, d.ready = p.schemaVersion, &p.database, p.database
+	switch {
+	case p.database.Phase != report.Ready:
+	case !counted(o.live[quotaKey]):
+		d.ready = progress(v1alpha1.ReasonQuotaPending, "Kubernetes has not counted the namespace's objects yet, and refuses new jobs until it has.")
+		d.reconcileAfter(quotaPatience)
+	default:
+		d.ready = report.Finding{Phase: report.Ready, Reason: v1alpha1.ReasonReady, Message: "Jobs can run."}
+	}
+	if len(refusals) > 0 {
+		d.obstructed(refusals)
+	}
 }

@@ -17,17 +17,25 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/report"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 )
+
+// nothing is what is observed of a workspace that has nothing yet.
+func nothing(ws *v1alpha1.Workspace) observed {
+	return observed{
+		now: noon(), workspace: ws,
+		live: map[string]client.Object{}, applied: map[string]bool{}, refused: map[string]report.Refusal{},
+	}
+}
 
 // settled is what is observed of a workspace that is done.
 func settled(t *testing.T, ws *v1alpha1.Workspace) observed {
 	t.Helper()
 	done := MakeMigration(ws, 1).Ended(batchv1.JobComplete, noon()).Obj()
-	seen := observed{
-		namespace: newNamespace(ws), live: map[string]client.Object{}, jobs: []batchv1.Job{*done},
-		ledger: migration{job: done, run: runnerjob.Observation{End: &runnerjob.End{Succeeded: true}}},
-	}
+	seen := nothing(ws)
+	seen.namespace, seen.jobs = newNamespace(ws), []batchv1.Job{*done}
+	seen.ledger = migration{job: done, run: runnerjob.Observation{End: &runnerjob.End{Succeeded: true}}}
 	for _, c := range children(ws) {
 		if c.wanted {
 			seen.live[c.key()] = asApplied(t, c)
@@ -71,106 +79,77 @@ func asApplied(t *testing.T, c child) client.Object {
 	return c.blank
 }
 
-// did names what a decision does.
-func did(d decision) []string {
-	var names []string
-	if d.makeNamespace != nil {
-		names = append(names, "make namespace")
-	}
-	for _, o := range d.replace {
-		names = append(names, "replace "+o.GetName())
-	}
-	for _, config := range d.apply {
-		named, ok := config.(interface {
-			GetKind() *string
-			GetName() *string
-		})
-		if ok {
-			names = append(names, "apply "+*named.GetKind()+"/"+*named.GetName())
-		}
-	}
-	if d.run != nil {
-		names = append(names, "migrate")
-	}
-	for _, o := range d.remove {
-		names = append(names, "remove "+o.GetName())
-	}
-	return names
-}
-
 func TestDecide(t *testing.T) {
 	t.Parallel()
 	ws := MakeWorkspace("acme").UID("now").Generation(1).Member(v1alpha1.RoleViewer, "vera").Obj()
 	everything := []string{
-		"make namespace",
+		"create Namespace/workspace-acme",
 		"apply NetworkPolicy/workspace-jobs-default-deny", "apply NetworkPolicy/workspace-jobs-runner",
 		"apply ResourceQuota/workspace-jobs", "apply LimitRange/workspace-jobs", "apply ServiceAccount/runner",
-		"apply RoleBinding/workspace-jobs-viewer", "migrate",
+		"apply RoleBinding/workspace-jobs-viewer", "create " + jobKey(migrationJob(ws, 1)),
 	}
 	for name, test := range map[string]struct {
 		seen  func(*observed)
 		did   []string
-		ready finding
+		ready report.Finding
 		held  bool
 		after time.Duration
 	}{
-		"nothing is there": {func(o *observed) { *o = observed{} }, everything, finding{phase: phaseProgress, reason: "Migrating"}, true, pendingLook},
-		"all is there":     {func(*observed) {}, nil, finding{phase: phaseReady, reason: "Ready"}, true, 0},
+		"nothing is there": {func(o *observed) { *o = nothing(o.workspace) }, everything, report.Finding{Phase: report.Progressing, Reason: "Migrating"}, true, pendingRetry},
+		"all is there":     {func(*observed) {}, nil, report.Finding{Phase: report.Ready, Reason: "Ready"}, true, 0},
 		"the namespace is taken": {func(o *observed) { o.namespace = MakeNamespace("workspace-acme").Obj() },
-			nil, finding{phase: phaseStalled, reason: "NamespaceTaken"}, false, strangerLook},
+			nil, report.Finding{Phase: report.Stalled, Reason: "NamespaceTaken"}, false, strangerRetry},
 		"the namespace goes": {func(o *observed) { o.namespace.DeletionTimestamp = new(metav1.Now()) },
-			nil, finding{phase: phaseProgress, reason: "NamespaceTerminating"}, false, terminatingLook},
+			nil, report.Finding{Phase: report.Progressing, Reason: "NamespaceTerminating"}, false, terminatingRetry},
 		"the namespace lost a label": {func(o *observed) { delete(o.namespace.Labels, v1alpha1.LabelManagedBy) },
-			[]string{"apply Namespace/workspace-acme"}, finding{phase: phaseReady, reason: "Ready"}, true, 0},
+			[]string{"apply Namespace/workspace-acme"}, report.Finding{Phase: report.Ready, Reason: "Ready"}, true, 0},
 		"a child is gone": {func(o *observed) { delete(o.live, "ServiceAccount/runner") },
-			[]string{"apply ServiceAccount/runner"}, finding{phase: phaseReady, reason: "Ready"}, true, 0},
+			[]string{"apply ServiceAccount/runner"}, report.Finding{Phase: report.Ready, Reason: "Ready"}, true, 0},
 		"a child was edited": {func(o *observed) { o.live["ServiceAccount/runner"].SetManagedFields(nil) },
-			[]string{"apply ServiceAccount/runner"}, finding{phase: phaseReady, reason: "Ready"}, true, 0},
+			[]string{"apply ServiceAccount/runner"}, report.Finding{Phase: report.Ready, Reason: "Ready"}, true, 0},
 		"a child is a stranger": {func(o *observed) {
 			o.live["ServiceAccount/runner"].SetOwnerReferences(nil)
 			delete(o.live, "LimitRange/workspace-jobs")
-		}, []string{"apply LimitRange/workspace-jobs"}, finding{phase: phaseStalled, reason: "NameTaken"}, true, strangerLook},
+		}, []string{"apply LimitRange/workspace-jobs"}, report.Finding{Phase: report.Stalled, Reason: "NameTaken"}, true, strangerRetry},
 		"a child is an earlier Workspace's": {func(o *observed) {
 			o.live["ServiceAccount/runner"].SetOwnerReferences([]metav1.OwnerReference{*ownerOf(MakeWorkspace("acme").UID("then").Obj())})
-		}, nil, finding{phase: phaseStalled, reason: "NameTaken"}, true, strangerLook},
+		}, nil, report.Finding{Phase: report.Stalled, Reason: "NameTaken"}, true, strangerRetry},
 		"a role has lost its members": {func(o *observed) {
 			o.live["RoleBinding/workspace-jobs-admin"] = ours(&rbacv1.RoleBinding{}, "workspace-jobs-admin")
-		}, []string{"remove workspace-jobs-admin"}, finding{phase: phaseReady, reason: "Ready"}, true, 0},
+		}, []string{"delete RoleBinding/workspace-jobs-admin"}, report.Finding{Phase: report.Ready, Reason: "Ready"}, true, 0},
 		"a stranger has an unused role's name": {func(o *observed) {
 			o.live["RoleBinding/workspace-jobs-admin"] = &rbacv1.RoleBinding{}
-		}, nil, finding{phase: phaseReady, reason: "Ready"}, true, 0},
+		}, nil, report.Finding{Phase: report.Ready, Reason: "Ready"}, true, 0},
 		"a role refers elsewhere": {func(o *observed) {
 			o.live["RoleBinding/workspace-jobs-viewer"] = ours(&rbacv1.RoleBinding{RoleRef: rbacv1.RoleRef{Name: "cluster-admin"}}, "workspace-jobs-viewer")
-		}, []string{"replace workspace-jobs-viewer", "apply RoleBinding/workspace-jobs-viewer"}, finding{phase: phaseReady, reason: "Ready"}, true, 0},
+		}, []string{"delete RoleBinding/workspace-jobs-viewer", "apply RoleBinding/workspace-jobs-viewer"}, report.Finding{Phase: report.Ready, Reason: "Ready"}, true, 0},
 		"the quota is not counted": {func(o *observed) { uncount(o, noon()) },
-			nil, finding{phase: phaseProgress, reason: "QuotaPending"}, true, quotaPatience},
+			nil, report.Finding{Phase: report.Progressing, Reason: "QuotaPending"}, true, quotaPatience},
 		"the quota is overlooked": {func(o *observed) { uncount(o, noon().Add(-quotaPatience)) },
-			[]string{"replace workspace-jobs", "apply ResourceQuota/workspace-jobs"}, finding{phase: phaseProgress, reason: "QuotaPending"}, true, quotaPatience},
+			[]string{"delete ResourceQuota/workspace-jobs", "apply ResourceQuota/workspace-jobs"}, report.Finding{Phase: report.Progressing, Reason: "QuotaPending"}, true, quotaPatience},
 		"an older image's migration is left": {func(o *observed) {
 			o.jobs = append(o.jobs, *MakeMigration(MakeWorkspace("acme").Image("old").Obj(), 1).Obj())
-		}, []string{"remove " + migrationJob(MakeWorkspace("acme").Image("old").Obj(), 1).Name}, finding{phase: phaseReady, reason: "Ready"}, true, 0},
+		}, []string{"delete " + jobKey(migrationJob(MakeWorkspace("acme").Image("old").Obj(), 1))}, report.Finding{Phase: report.Ready, Reason: "Ready"}, true, 0},
 		"another image": {func(o *observed) {
 			o.jobs = []batchv1.Job{*MakeMigration(MakeWorkspace("acme").Image("old").Obj(), 1).Obj()}
 			o.ledger = migration{}
-		}, []string{"migrate", "remove " + migrationJob(MakeWorkspace("acme").Image("old").Obj(), 1).Name}, finding{phase: phaseProgress, reason: "Migrating"}, true, pendingLook},
+		}, []string{"create " + jobKey(migrationJob(ws, 1)), "delete " + jobKey(migrationJob(MakeWorkspace("acme").Image("old").Obj(), 1))}, report.Finding{Phase: report.Progressing, Reason: "Migrating"}, true, pendingRetry},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			seen := settled(t, ws)
 			test.seen(&seen)
-			d, err := decide(ws, seen, noon())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(test.did, did(d)); diff != "" {
+			api := &playedAPI{}
+			d := carryOut(t.Context(), &seen, api.act)
+			if diff := cmp.Diff(test.did, api.did); diff != "" {
 				t.Error(diff)
 			}
-			got := d.verdict.ready
-			if got.phase != test.ready.phase || got.reason != test.ready.reason || got.message == "" {
-				t.Errorf("Ready says %+v; want %d %s", got, test.ready.phase, test.ready.reason)
+			got := d.ready
+			if got.Phase != test.ready.Phase || got.Reason != test.ready.Reason || got.Message == "" {
+				t.Errorf("Ready says %+v; want %s %s", got, test.ready.Phase, test.ready.Reason)
 			}
-			if held := d.verdict.namespace == "workspace-acme"; held != test.held || d.after != test.after {
-				t.Errorf("namespace %q, after %s", d.verdict.namespace, d.after)
+			if held := d.status.Namespace == "workspace-acme"; held != test.held || d.after != test.after {
+				t.Errorf("namespace %q, after %s", d.status.Namespace, d.after)
 			}
 		})
 	}

@@ -2,21 +2,21 @@ package workspace
 
 import (
 	"testing"
-	"time"
 
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/report"
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
 func TestKstatusVerdicts(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		ready finding
+		ready report.Finding
 		want  status.Status
 	}{
-		"ready":    {finding{phaseReady, v1alpha1.ReasonReady, "Jobs can run."}, status.CurrentStatus},
+		"ready":    {report.Finding{Phase: report.Ready, Reason: v1alpha1.ReasonReady, Message: "Jobs can run."}, status.CurrentStatus},
 		"progress": {progress(v1alpha1.ReasonMigrating, "it migrates"), status.InProgressStatus},
 		"stalled":  {stall(v1alpha1.ReasonNamespaceTaken, "it is taken"), status.FailedStatus},
 	} {
@@ -27,7 +27,7 @@ func TestKstatusVerdicts(t *testing.T) {
 			if got := testenv.Verdict(t, ws); got != status.InProgressStatus {
 				t.Errorf("before the operator has seen it: %s", got)
 			}
-			ws.Status = statusOf(ws, verdict{ready: c.ready, database: &c.ready}, time.Unix(1_800_000_000, 0))
+			ws.Status = statusOf(nothing(ws), decision{ready: c.ready, database: &c.ready})
 			if got := testenv.Verdict(t, ws); got != c.want {
 				t.Errorf("%s, want %s", got, c.want)
 			}

@@ -11,12 +11,8 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-func extractRoleBinding(live *rbacv1.RoleBinding, manager string) (*applyrbacv1.RoleBindingApplyConfiguration, error) {
-	return applyrbacv1.ExtractRoleBinding(live, manager)
-}
-
-// clusterRoleOf is the ClusterRole that a member with this role is bound to, and
-// the name of the RoleBinding: workspace-jobs-viewer, -editor or -admin.
+// clusterRoleOf returns the ClusterRole that members with this role are bound to, which is
+// also the RoleBinding's name: workspace-jobs-viewer, -editor or -admin.
 func clusterRoleOf(role v1alpha1.MemberRole) string {
 	return v1alpha1.ManagedBy + "-" + strings.ToLower(string(role))
 }
@@ -40,8 +36,8 @@ func roleBinding(ws *v1alpha1.Workspace, role v1alpha1.MemberRole) *applyrbacv1.
 	return binding
 }
 
-// subjectsOf are all that have the role, each once, with the API group that the
-// API server would fill in.
+// subjectsOf returns all that have the role, each once, with the API group that the API
+// server would fill in.
 func subjectsOf(ws *v1alpha1.Workspace, role v1alpha1.MemberRole) []rbacv1.Subject {
 	var subjects []rbacv1.Subject
 	for _, member := range ws.Spec.Members {
@@ -60,7 +56,8 @@ func subjectsOf(ws *v1alpha1.Workspace, role v1alpha1.MemberRole) []rbacv1.Subje
 	return subjects
 }
 
-// refersElsewhere: a RoleBinding's roleRef can't be changed.
+// refersElsewhere reports whether live is a RoleBinding with another roleRef, which can't be
+// changed.
 func refersElsewhere(live client.Object, role v1alpha1.MemberRole) bool {
 	binding, ok := live.(*rbacv1.RoleBinding)
 	return ok && binding.RoleRef != rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: clusterRoleOf(role)}

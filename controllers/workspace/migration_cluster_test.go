@@ -170,21 +170,14 @@ func TestMigrationWhosePodIsNotScheduledTellsWhy(t *testing.T) {
 	ws := MakeWorkspace("unscheduled").Obj()
 	c.create(ws)
 	job := c.migration(ws, 1)
-	testenv.Eventually(t, "the pod is called unschedulable", func(ctx context.Context) error {
-		var pods corev1.PodList
-		if err := c.List(ctx, &pods, client.InNamespace(job.Namespace)); err != nil {
-			return err
-		}
-		mine := podsOf(job, pods.Items)
-		if len(mine) == 0 {
-			return errors.New("there is no pod")
-		}
-		before := mine[0].DeepCopy()
-		mine[0].Status.Conditions = []corev1.PodCondition{{
-			Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "0/1 nodes are available",
-		}}
-		return c.Status().Patch(ctx, &mine[0], client.MergeFrom(before))
-	})
+	pod := c.env.PodOf(t, job)
+	before := pod.DeepCopy()
+	pod.Status.Conditions = []corev1.PodCondition{{
+		Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "0/1 nodes are available",
+	}}
+	if err := c.Status().Patch(t.Context(), pod, client.MergeFrom(before)); err != nil {
+		t.Fatal(err)
+	}
 	ws = c.waitFor("unscheduled", v1alpha1.ConditionDatabaseReady, "False MigrationPending")
 	if said := message(ws, v1alpha1.ConditionReady); !strings.Contains(said, "0/1 nodes are available") {
 		t.Errorf("it says: %s", said)

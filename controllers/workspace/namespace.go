@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
 	applymetav1 "k8s.io/client-go/applyconfigurations/meta/v1"
@@ -15,36 +15,45 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// podSecurityVersion pins what "restricted" means, so that an upgrade of the
-// cluster doesn't change it under running tenants. It is the newest minor that
-// this operator is tested with; an older API server reads a version that it
-// doesn't know as its own newest.
+// podSecurityVersion pins what "restricted" means, so that an upgrade of the cluster
+// doesn't change it under running tenants. It is the newest minor version that this
+// operator is tested with; an older API server reads it as its own newest.
 const podSecurityVersion = "v1.37"
 
 const workspaceKind = "Workspace"
 
-// claim is whose the namespace is.
+const (
+	// strangerRetry is how often an object is checked that is in the way. The cache does
+	// not hold it, so its end wakes nobody.
+	strangerRetry = time.Minute
+	// terminatingRetry is the same for what is being deleted.
+	terminatingRetry = 5 * time.Second
+)
+
+// claim is what right a workspace has to a namespace.
 type claim int
 
 const (
-	// claimAbsent: there is none; it can be made.
+	// claimAbsent means that the namespace does not exist and can be created.
 	claimAbsent claim = iota
-	// claimMade: the operator made it for this Workspace, and it goes with it.
+	// claimMade means that the operator created it for this Workspace. It is deleted
+	// with the Workspace.
 	claimMade
-	// claimAdopted: a cluster admin handed it over, and it stays.
+	// claimAdopted means that a cluster admin handed it over. It stays.
 	claimAdopted
-	// claimTerminating: it is on its way out; what follows may be ours.
+	// claimTerminating means that it is being deleted. The next one of its name may
+	// become the workspace's.
 	claimTerminating
-	// claimTaken: it is somebody else's.
+	// claimTaken means that it belongs to something else.
 	claimTaken
 )
 
-// held: the namespace is the workspace's now.
+// held reports whether the workspace has the namespace now.
 func (c claim) held() bool { return c == claimMade || c == claimAdopted }
 
-// judgeNamespace tells whose ns is, and in a sentence why ws can't have it. An
-// owner counts by its UID: a name says nothing after a Workspace was deleted and
-// made anew.
+// judgeNamespace returns the right that ws has to ns, and in a sentence why it has none.
+// Owners are compared by UID: a name says nothing after a Workspace was deleted and
+// created again.
 func judgeNamespace(ws *v1alpha1.Workspace, ns *corev1.Namespace) (claim, string) {
 	if ns == nil {
 		return claimAbsent, ""
@@ -52,21 +61,25 @@ func judgeNamespace(ws *v1alpha1.Workspace, ns *corev1.Namespace) (claim, string
 	owner := workspaceOwning(ns)
 	switch {
 	case !ns.DeletionTimestamp.IsZero():
-		return claimTerminating, fmt.Sprintf("namespace %q is being deleted; the workspace gets it anew when that is done", ns.Name)
+		return claimTerminating, beingDeleted(ns.Name)
 	case owner != nil && owner.UID == ws.UID:
 		return claimMade, ""
 	case owner != nil && owner.Name == ws.Name:
-		return claimTerminating, fmt.Sprintf("namespace %q was made for an earlier Workspace %q and is about to be deleted with it", ns.Name, ws.Name)
+		return claimTerminating, fmt.Sprintf("namespace %q was created for an earlier Workspace %q and is about to be deleted with it", ns.Name, ws.Name)
 	case owner != nil:
-		return claimTaken, fmt.Sprintf("namespace %q was made for Workspace %q: delete this Workspace and create it with another spec.namespace", ns.Name, owner.Name)
+		return claimTaken, fmt.Sprintf("namespace %q was created for Workspace %q: delete this Workspace and create it with another spec.namespace", ns.Name, owner.Name)
 	case ns.Labels[v1alpha1.LabelWorkspace] == ws.Name:
 		return claimAdopted, ""
 	case ns.Labels[v1alpha1.LabelWorkspace] != "":
 		return claimTaken, fmt.Sprintf("namespace %q is labelled for Workspace %q: delete this Workspace and create it with another spec.namespace", ns.Name, ns.Labels[v1alpha1.LabelWorkspace])
 	default:
-		return claimTaken, fmt.Sprintf("namespace %[1]q exists and is not this workspace's: a cluster admin can hand it over with `kubectl label namespace %[1]s %[2]s=%[3]s`; or delete this Workspace and create it with another spec.namespace",
+		return claimTaken, fmt.Sprintf("namespace %[1]q exists and does not belong to this workspace: a cluster admin can hand it over with `kubectl label namespace %[1]s %[2]s=%[3]s`; or delete this Workspace and create it with another spec.namespace",
 			ns.Name, v1alpha1.LabelWorkspace, ws.Name)
 	}
+}
+
+func beingDeleted(namespace string) string {
+	return fmt.Sprintf("namespace %q is being deleted; the operator creates it again after that", namespace)
 }
 
 func workspaceOwning(ns *corev1.Namespace) *metav1.OwnerReference {
@@ -78,8 +91,8 @@ func workspaceOwning(ns *corev1.Namespace) *metav1.OwnerReference {
 	return nil
 }
 
-// newNamespace is the namespace as it is made: with POST, which fails where
-// server-side apply would take over one that somebody made a moment before.
+// newNamespace is the namespace to create, with POST: server-side apply would take over
+// one that somebody created a moment before.
 func newNamespace(ws *v1alpha1.Workspace) *corev1.Namespace {
 	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 		Name:            ws.NamespaceName(),
@@ -89,23 +102,24 @@ func newNamespace(ws *v1alpha1.Workspace) *corev1.Namespace {
 	}}
 }
 
-// mendNamespace is what to apply onto the namespace; nil if its labels and
-// annotations are in place.
-func mendNamespace(ws *v1alpha1.Workspace, ns *corev1.Namespace, c claim) runtime.ApplyConfiguration {
+// namespaceDrift is what to apply onto the namespace; nil if its labels and annotations are
+// as they should be.
+func namespaceDrift(ws *v1alpha1.Workspace, ns *corev1.Namespace, c claim) *child {
 	labels, annotations := namespaceLabels(ws, c), namespaceAnnotations(ws)
-	if c == claimAbsent || containsAll(ns.Labels, labels) && containsAll(ns.Annotations, annotations) {
+	if containsAll(ns.Labels, labels) && containsAll(ns.Annotations, annotations) {
 		return nil
 	}
-	return applycorev1.Namespace(ns.Name).WithUID(ns.UID).WithLabels(labels).WithAnnotations(annotations)
+	config := applycorev1.Namespace(ns.Name).WithLabels(labels).WithAnnotations(annotations)
+	return new(newChild(ns, config, applycorev1.ExtractNamespace).onto(ns))
 }
 
-// namespaceAnnotations tell the admission policies which image may run.
+// namespaceAnnotations say which image the admission policies let run.
 func namespaceAnnotations(ws *v1alpha1.Workspace) map[string]string {
 	return map[string]string{v1alpha1.AnnotationRunnerImage: ws.Spec.Runner.Image}
 }
 
-// namespaceLabels: of an adopted namespace only Pod Security is the operator's
-// business; app.kubernetes.io/managed-by there is its owner's.
+// namespaceLabels returns the labels that the operator keeps on the namespace. On an adopted
+// one these are only Pod Security's: app.kubernetes.io/managed-by is its owner's there.
 func namespaceLabels(ws *v1alpha1.Workspace, c claim) map[string]string {
 	labels := map[string]string{}
 	for _, mode := range []string{"enforce", "audit", "warn"} {
@@ -122,7 +136,7 @@ func containsAll(has, want map[string]string) bool {
 	return !slices.ContainsFunc(slices.Collect(maps.Keys(want)), func(key string) bool { return has[key] != want[key] })
 }
 
-// labelsOf are on everything that the operator makes for ws.
+// labelsOf returns the labels of everything that the operator creates for ws.
 func labelsOf(ws *v1alpha1.Workspace) map[string]string {
 	return map[string]string{
 		v1alpha1.LabelManagedBy: v1alpha1.ManagedBy,

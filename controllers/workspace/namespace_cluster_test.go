@@ -191,12 +191,12 @@ func TestWorkspaceMadeAnewWaitsForTheNamespace(t *testing.T) {
 func TestNamespaceIsPutBack(t *testing.T) {
 	t.Parallel()
 	c := cluster(t)
-	ws := c.ready(MakeWorkspace("mended").Obj())
+	ws := c.ready(MakeWorkspace("restored-namespace").Obj())
 	for _, key := range []string{v1alpha1.LabelWorkspace, v1alpha1.LabelManagedBy, "pod-security.kubernetes.io/enforce"} {
-		c.label("workspace-mended", key, "")
-		c.label("workspace-mended", "pod-security.kubernetes.io/audit", "privileged")
+		c.label("workspace-restored-namespace", key, "")
+		c.label("workspace-restored-namespace", "pod-security.kubernetes.io/audit", "privileged")
 		testenv.Eventually(t, key+" is back", func(context.Context) error {
-			ns, err := c.namespace("workspace-mended")
+			ns, err := c.namespace("workspace-restored-namespace")
 			if err == nil && !containsAll(ns.Labels, namespaceLabels(ws, claimMade)) {
 				return fmt.Errorf("labels %v", ns.Labels)
 			}
@@ -204,7 +204,7 @@ func TestNamespaceIsPutBack(t *testing.T) {
 		})
 	}
 
-	ns, err := c.namespace("workspace-mended")
+	ns, err := c.namespace("workspace-restored-namespace")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,12 +212,12 @@ func TestNamespaceIsPutBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	testenv.Eventually(t, "the namespace is made anew", func(context.Context) error {
-		anew, err := c.namespace("workspace-mended")
+		anew, err := c.namespace("workspace-restored-namespace")
 		if err == nil && anew.UID == ns.UID {
 			return errors.New("it is still the old one")
 		}
 		return err
 	})
 	c.endMigration(ws, 0, "")
-	c.waitFor("mended", v1alpha1.ConditionReady, "True Ready")
+	c.waitFor("restored-namespace", v1alpha1.ConditionReady, "True Ready")
 }

@@ -4,7 +4,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -28,8 +27,8 @@ func TestJudgeNamespace(t *testing.T) {
 		"labelled and somebody's":       {foreign, claimAdopted, ""},
 		"no label":                      {MakeNamespace("ns").Obj(), claimTaken, "kubectl label namespace ns jobs.openradius.io/workspace=acme"},
 		"another's label":               {MakeNamespace("ns").For("globex").Obj(), claimTaken, `labelled for Workspace "globex"`},
-		"made for another":              {MakeNamespace("ns").For("globex").OwnedBy("globex", "other").Obj(), claimTaken, `made for Workspace "globex"`},
-		"made for another, labelled us": {MakeNamespace("ns").For("acme").OwnedBy("globex", "other").Obj(), claimTaken, `made for Workspace "globex"`},
+		"made for another":              {MakeNamespace("ns").For("globex").OwnedBy("globex", "other").Obj(), claimTaken, `created for Workspace "globex"`},
+		"made for another, labelled us": {MakeNamespace("ns").For("acme").OwnedBy("globex", "other").Obj(), claimTaken, `created for Workspace "globex"`},
 		"made for an earlier one":       {MakeNamespace("ns").For("acme").OwnedBy("acme", "then").Obj(), claimTerminating, `earlier Workspace "acme"`},
 		"ours and terminating":          {MakeNamespace("ns").OwnedBy("acme", "now").Terminating().Obj(), claimTerminating, "is being deleted"},
 		"labelled and terminating":      {MakeNamespace("ns").For("acme").Terminating().Obj(), claimTerminating, "is being deleted"},
@@ -45,22 +44,27 @@ func TestJudgeNamespace(t *testing.T) {
 	}
 }
 
-func TestMendNamespace(t *testing.T) {
+func TestNamespaceDrift(t *testing.T) {
 	t.Parallel()
 	ws := MakeWorkspace("acme").UID("now").Obj()
 	whole := newNamespace(ws)
-	if got := mendNamespace(ws, whole, claimMade); got != nil {
-		t.Errorf("a whole one is mended: %v", got)
+	if got := namespaceDrift(ws, whole, claimMade); got != nil {
+		t.Errorf("one that is as it should be is applied: %v", got)
 	}
+	whole.UID = "of the namespace"
 	whole.Labels["pod-security.kubernetes.io/enforce"] = "privileged"
-	if got := mendNamespace(ws, whole, claimMade); got == nil {
-		t.Error("a loosened one is not mended")
+	got := namespaceDrift(ws, whole, claimMade)
+	if got == nil || !got.exists || got.key() != "Namespace/workspace-acme" {
+		t.Fatalf("a loosened one is not taken back: %+v", got)
+	}
+	if config := typed[corev1.Namespace](t, got.config); config.UID != whole.UID || config.Labels["pod-security.kubernetes.io/enforce"] != "restricted" {
+		t.Errorf("applied: %+v", config.ObjectMeta)
 	}
 	adopted := namespaceLabels(ws, claimAdopted)
 	if _, ok := adopted[v1alpha1.LabelManagedBy]; ok {
 		t.Error("an adopted namespace's managed-by is its owner's")
 	}
-	if diff := cmp.Diff(6, len(adopted)); diff != "" {
+	if len(adopted) != 6 {
 		t.Errorf("labels of an adopted namespace: %v", adopted)
 	}
 }

@@ -15,25 +15,21 @@ import (
 
 const dnsPort int32 = 53
 
-func extractNetworkPolicy(live *networkingv1.NetworkPolicy, manager string) (*applynetworkingv1.NetworkPolicyApplyConfiguration, error) {
-	return applynetworkingv1.ExtractNetworkPolicy(live, manager)
-}
-
 func networkPolicy(ws *v1alpha1.Workspace, name string) *applynetworkingv1.NetworkPolicyApplyConfiguration {
 	return applynetworkingv1.NetworkPolicy(name, ws.NamespaceName()).
 		WithLabels(labelsOf(ws)).
 		WithOwnerReferences(applyOwnerOf(ws))
 }
 
-// defaultDeny holds for every pod of the namespace, both ways.
+// defaultDeny denies every pod of the namespace all traffic, in both directions.
 func defaultDeny(ws *v1alpha1.Workspace) *applynetworkingv1.NetworkPolicyApplyConfiguration {
 	return networkPolicy(ws, denyPolicy).WithSpec(applynetworkingv1.NetworkPolicySpec().
 		WithPodSelector(applymetav1.LabelSelector()).
 		WithPolicyTypes(networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress))
 }
 
-// runnerEgress is what runner pods reach: DNS, the database, and what the
-// workspace allows beside it.
+// runnerEgress lets runner pods reach DNS, the database, and what the workspace allows
+// besides.
 func runnerEgress(ws *v1alpha1.Workspace) *applynetworkingv1.NetworkPolicyApplyConfiguration {
 	rules := append([]v1alpha1.EgressRule{dns()}, ws.Spec.Database.Egress...)
 	if ws.Spec.Network != nil {
@@ -59,7 +55,7 @@ func dns() v1alpha1.EgressRule {
 func applyEgress(rule v1alpha1.EgressRule) *applynetworkingv1.NetworkPolicyEgressRuleApplyConfiguration {
 	config := applynetworkingv1.NetworkPolicyEgressRule()
 	for _, port := range rule.Ports {
-		// The API server fills the protocol in, and then it would look like drift.
+		// The API server would fill the protocol in, and that would look like drift.
 		p := applynetworkingv1.NetworkPolicyPort().WithProtocol(cmp.Or(port.Protocol, corev1.ProtocolTCP))
 		if port.Port != nil {
 			p.WithPort(intstr.FromInt32(*port.Port))

@@ -1,21 +1,25 @@
-// Package workspace gives each Workspace what a tenant needs: a namespace, fenced
-// in, with rights for its members, and a migrated ledger in its database.
+// Package workspace gives each Workspace what a tenant needs: a fenced-in namespace,
+// rights for its members, and a migrated ledger in its database.
+//
+// Read it in this order: reconciler.go is the table of contents, watch.go says what wakes
+// it, observe.go reads, decide.go and the policies beside it (namespace, children,
+// migration) are pure, act.go writes. counts.go is a second, small reconciler.
 package workspace
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 
-	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/report"
 )
 
 // +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspaces,verbs=list;watch
@@ -31,111 +35,69 @@ import (
 // +kubebuilder:rbac:groups="",resources=events,verbs=list
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
-// Reconciler keeps Workspaces as they should be.
+// Reconciler reconciles Workspaces. Make it with [New].
 type Reconciler struct {
-	// Client reads from the manager's cache; see [CacheByObject].
-	Client client.Client
-	// APIReader reads live what the cache leaves out.
-	APIReader client.Reader
-	// Recorder tells events.
-	Recorder events.EventRecorder
-	// Clock tells the time.
-	Clock clock.PassiveClock
+	client   client.Client
+	live     client.Reader
+	reporter *report.Reporter
+	clock    clock.PassiveClock
 }
 
-// Reconcile brings one Workspace a step on.
-func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (result reconcile.Result, err error) {
-	ws := &v1alpha1.Workspace{}
-	if err := r.Client.Get(ctx, request.NamespacedName, ws); err != nil {
-		return result, client.IgnoreNotFound(err)
-	}
-	if !ws.DeletionTimestamp.IsZero() {
-		// Garbage collection follows the owner references; the rest stays.
-		return result, nil
-	}
-	status := ws.Status
-	defer func() {
-		if reportErr := r.report(ctx, ws, status); reportErr != nil {
-			result, err = settle(errors.Join(err, reportErr))
-		}
-	}()
+// New returns a Reconciler that reads from c, the manager's cache, and writes with it; see
+// [CacheByObject] for what the cache holds. What it leaves out is read with live, which
+// asks the API server.
+func New(c client.Client, live client.Reader, recorder events.EventRecorder, clock clock.PassiveClock) *Reconciler {
+	return &Reconciler{client: c, live: live, reporter: report.New(c, recorder, clock), clock: clock}
+}
 
-	seen, err := r.observe(ctx, ws)
-	if err != nil {
-		status = statusOfError(ws, err, r.Clock.Now())
-		return settle(err)
+// Reconcile brings one Workspace closer to its spec.
+func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	ws := &v1alpha1.Workspace{}
+	err := r.client.Get(ctx, request.NamespacedName, ws)
+	switch {
+	case client.IgnoreNotFound(err) != nil:
+		return reconcile.Result{}, err
+	case apierrors.IsNotFound(err) || !ws.DeletionTimestamp.IsZero():
+		// Garbage collection follows the owner references; the rest stays.
+		r.reporter.Forget(request.NamespacedName)
+		return reconcile.Result{}, nil
+	case r.reporter.Behind(ws):
+		return reconcile.Result{RequeueAfter: report.Soon}, nil
 	}
-	d, err := decide(ws, seen, r.Clock.Now())
-	if err != nil {
-		status = statusOfError(ws, err, r.Clock.Now())
-		return settle(err)
+	o := r.observe(ctx, ws)
+	d := carryOut(ctx, &o, r.act)
+	// What is known is reported even if something failed.
+	if err := cmp.Or(o.failed, r.reporter.Report(ctx, changeOf(ws, d.status))); err != nil {
+		return report.Result(err)
 	}
-	if err := r.act(ctx, ws, d); err != nil {
-		err = terminal(err)
-		status = statusOfAct(ws, d.verdict, err, r.Clock.Now())
-		return settle(err)
-	}
-	status = statusOf(ws, d.verdict, r.Clock.Now())
 	return reconcile.Result{RequeueAfter: d.after}, nil
 }
 
-// act does what was decided, and stops at the first error.
-func (r *Reconciler) act(ctx context.Context, ws *v1alpha1.Workspace, d decision) error {
-	if d.makeNamespace != nil {
-		if err := r.Client.Create(ctx, d.makeNamespace, client.FieldOwner(v1alpha1.ManagedBy)); err != nil {
-			return fmt.Errorf("create namespace %q: %w", d.makeNamespace.Name, err)
+// maxRounds bounds how often one reconcile decides and acts. Each round takes up at least
+// one fact: the namespace, its children, those that had to be deleted first, a migration,
+// and that an earlier one is gone.
+const maxRounds = 8
+
+// errNoEnd is returned when decisions and answers go in circles.
+var errNoEnd = errors.New("still not done after eight rounds: this is a fault of the operator")
+
+// carryOut decides and acts until nothing is left to do. What the API server answers is a
+// fact that the next decision rests on, and so is an error: after one, a decision does
+// nothing but report what is known.
+func carryOut(ctx context.Context, o *observed, act func(context.Context, *observed, decision) error) decision {
+	for range maxRounds {
+		d := decide(*o)
+		logDecision(ctx, d)
+		if !d.acts() {
+			return d
 		}
+		o.failed = act(ctx, o, d)
 	}
-	for _, object := range d.replace {
-		if err := r.delete(ctx, object); err != nil {
-			return err
-		}
-	}
-	for _, config := range d.apply {
-		if err := r.Client.Apply(ctx, config, client.FieldOwner(v1alpha1.ManagedBy), client.ForceOwnership); err != nil {
-			return fmt.Errorf("apply: %w", err)
-		}
-	}
-	if d.run != nil {
-		if err := r.run(ctx, ws, d.run); err != nil {
-			return err
-		}
-	}
-	for _, object := range d.remove {
-		if err := r.delete(ctx, object); err != nil {
-			return err
-		}
-	}
-	return nil
+	o.failed = errNoEnd
+	return decide(*o)
 }
 
-// run creates the migration. One that exists already and is ours was made before
-// a crash, or the cache doesn't show it yet.
-func (r *Reconciler) run(ctx context.Context, ws *v1alpha1.Workspace, job *batchv1.Job) error {
-	err := r.Client.Create(ctx, job, client.FieldOwner(v1alpha1.ManagedBy))
-	if !apierrors.IsAlreadyExists(err) {
-		return err
-	}
-	live := &batchv1.Job{}
-	if err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(job), live); err != nil {
-		return err
-	}
-	if !controls(ws, live) {
-		return &stalledError{stall(v1alpha1.ReasonNameTaken, stranger("Job", live)), strangerLook}
-	}
-	if !live.DeletionTimestamp.IsZero() {
-		return &waitError{}
-	}
-	return nil
-}
-
-// delete removes exactly the object that was seen. Its dependents go with it: a
-// Job's pod.
-func (r *Reconciler) delete(ctx context.Context, object client.Object) error {
-	err := r.Client.Delete(ctx, object,
-		client.Preconditions{UID: new(object.GetUID())}, client.PropagationPolicy(metav1.DeletePropagationBackground))
-	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("delete %T %q: %w", object, object.GetName(), err)
-	}
-	return nil
+// logDecision leaves messages out: a runner, or the API server, may have written them.
+func logDecision(ctx context.Context, d decision) {
+	ctrl.LoggerFrom(ctx).V(1).Info("decided", "phase", d.ready.Phase.String(), "reason", d.ready.Reason, "does", d.does())
 }

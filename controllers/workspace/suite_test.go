@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
@@ -25,11 +27,11 @@ func TestMain(m *testing.M) { os.Exit(manager.Run(m)) }
 // operator is what runs in the manager.
 var operator struct{ reconciler *Reconciler }
 
-func setUp(_ context.Context, mgr ctrl.Manager) error {
-	operator.reconciler = &Reconciler{
-		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(),
-		Recorder: mgr.GetEventRecorder("workspace-jobs"), Clock: clock.RealClock{},
+func setUp(ctx context.Context, mgr ctrl.Manager) error {
+	if err := runnerjob.Index(ctx, mgr.GetFieldIndexer()); err != nil {
+		return err
 	}
+	operator.reconciler = New(mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder(v1alpha1.ManagedBy), clock.RealClock{})
 	if err := operator.reconciler.SetupWithManager(mgr); err != nil {
 		return err
 	}
@@ -112,6 +114,21 @@ func (c *clusterT) waitFor(name, kind, want string) *v1alpha1.Workspace {
 		ws = c.workspace(name)
 		if got := condition(ws, kind); got != want || ws.Status.ObservedGeneration != ws.Generation {
 			return fmt.Errorf("%s of generation %d (now %d): %s", got, ws.Status.ObservedGeneration, ws.Generation, message(ws, kind))
+		}
+		return nil
+	})
+	return ws
+}
+
+// waitForMessage waits until the workspace's condition is as wanted and its message holds a
+// text, whatever generation it is of: an error leaves that as it was.
+func (c *clusterT) waitForMessage(name, kind, want, text string) *v1alpha1.Workspace {
+	c.t.Helper()
+	var ws *v1alpha1.Workspace
+	testenv.Eventually(c.t, name+": "+kind+" is "+want+" and says "+text, func(context.Context) error {
+		ws = c.workspace(name)
+		if got, said := condition(ws, kind), message(ws, kind); got != want || !strings.Contains(said, text) {
+			return fmt.Errorf("%s: %s", got, said)
 		}
 		return nil
 	})

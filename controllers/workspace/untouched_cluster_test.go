@@ -113,15 +113,8 @@ func TestNothingIsWrittenWhenNothingChanges(t *testing.T) {
 		t.Error(diff)
 	}
 	// And nothing was even asked of the API server.
-	seen, err := operator.reconciler.observe(t.Context(), ws)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := decide(ws, seen, operator.reconciler.Clock.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(d.apply)+len(d.remove)+len(d.replace) > 0 || d.run != nil || d.makeNamespace != nil || d.after != 0 {
-		t.Errorf("still to be done: %+v", d)
+	o := operator.reconciler.observe(t.Context(), ws)
+	if d := decide(o); d.acts() || d.after != 0 || o.failed != nil {
+		t.Errorf("still to be done: %v, after %s, %v", d.does(), d.after, o.failed)
 	}
 }

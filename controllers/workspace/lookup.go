@@ -11,10 +11,10 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// indexNamespace has Workspaces by the namespace that each has or wants.
+// indexNamespace holds Workspaces by the namespace that each has or wants.
 const indexNamespace = "namespaceName"
 
-// Index adds to the manager's cache what [Of] looks up.
+// Index adds to the manager's cache what [Of] and [Coming] look up.
 func Index(ctx context.Context, indexer client.FieldIndexer) error {
 	return indexer.IndexField(ctx, &v1alpha1.Workspace{}, indexNamespace, func(object client.Object) []string {
 		ws, ok := object.(*v1alpha1.Workspace)
@@ -25,14 +25,12 @@ func Index(ctx context.Context, indexer client.FieldIndexer) error {
 	})
 }
 
-// Of finds the workspace that holds the namespace; nil if there is none, or it is
-// not there yet.
+// Of returns the workspace that holds the namespace; nil if there is none yet.
 func Of(ctx context.Context, cache client.Reader, namespace string) (*v1alpha1.Workspace, error) {
 	return find(ctx, cache, namespace, func(ws *v1alpha1.Workspace) bool { return ws.Status.Namespace == namespace })
 }
 
-// Coming finds the workspace that is about to hold the namespace; nil if there is
-// none.
+// Coming returns the workspace that is about to hold the namespace; nil if there is none.
 func Coming(ctx context.Context, cache client.Reader, namespace string) (*v1alpha1.Workspace, error) {
 	return find(ctx, cache, namespace, func(ws *v1alpha1.Workspace) bool { return ws.Status.Namespace == "" && !Stalled(ws) })
 }
@@ -50,14 +48,14 @@ func find(ctx context.Context, cache client.Reader, namespace string, wanted fun
 	return nil, nil
 }
 
-// Stalled: it needs a person.
+// Stalled reports whether the workspace waits for a person.
 func Stalled(ws *v1alpha1.Workspace) bool {
 	return meta.IsStatusConditionTrue(ws.Status.Conditions, v1alpha1.ConditionStalled)
 }
 
-// Obstacle is why the workspace can't take a job now; "" if it can. The borders of
-// the workspace (network policy, quota) and its ledger must be in place, as its
-// spec says today, before any of its code runs.
+// Obstacle returns why the workspace can't run a job now; "" if it can. Before any of its
+// code runs, its borders (network policies, quota) and its ledger must be as its spec says
+// today.
 func Obstacle(ws *v1alpha1.Workspace) string {
 	if !ws.DeletionTimestamp.IsZero() {
 		return fmt.Sprintf("workspace %q is being deleted", ws.Name)

@@ -1,0 +1,100 @@
+package workspace
+
+import (
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+// absent is a Workspace that only this test reconciles, as of a moment when nothing of it
+// was there: what was created since is to be found out by writing.
+func (c *clusterT) absent(b *workspaceBuilder) observed {
+	return nothing(b.UID(types.UID("of " + b.Obj().Name)).Generation(1).Obj())
+}
+
+// TestANamespaceThatCameMeanwhileIsJudged: the answer to a create that comes too late is
+// read, and whose the namespace is decides, not its name.
+func TestANamespaceThatCameMeanwhileIsJudged(t *testing.T) {
+	t.Parallel()
+	c := cluster(t)
+	c.create(MakeNamespace("meanwhile").UIDless())
+	o := c.absent(MakeWorkspace("late").Namespace("meanwhile"))
+	d := carryOut(t.Context(), &o, operator.reconciler.act)
+	if o.failed != nil || d.ready.Reason != v1alpha1.ReasonNamespaceTaken || d.status.Namespace != "" {
+		t.Errorf("a stranger's namespace: %+v, %v", d.ready, o.failed)
+	}
+
+	// One that was handed over meanwhile is taken with what is in it.
+	account := &corev1.ServiceAccount{}
+	account.Name, account.Namespace = v1alpha1.RunnerServiceAccount, "meanwhile"
+	c.create(account)
+	c.label("meanwhile", v1alpha1.LabelWorkspace, "late")
+	o = c.absent(MakeWorkspace("late").Namespace("meanwhile"))
+	d = carryOut(t.Context(), &o, operator.reconciler.act)
+	if d.ready.Reason != v1alpha1.ReasonNameTaken || !strings.Contains(d.ready.Message, "ServiceAccount") || d.status.Namespace != "meanwhile" {
+		t.Errorf("a namespace that was handed over: %+v, %v", d.ready, o.failed)
+	}
+}
+
+// TestAChildThatCameMeanwhileIsNotTakenOver: somebody creates it between the operator's
+// read and its write.
+func TestAChildThatCameMeanwhileIsNotTakenOver(t *testing.T) {
+	t.Parallel()
+	c := cluster(t)
+	ns := MakeNamespace("overtaken").For("overtaken").UIDless()
+	c.create(ns)
+	theirs := &corev1.LimitRange{Spec: corev1.LimitRangeSpec{Limits: []corev1.LimitRangeItem{{
+		Type: corev1.LimitTypeContainer, Default: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")},
+	}}}}
+	theirs.Name, theirs.Namespace = limitRangeName, ns.Name
+	c.create(theirs)
+	o := c.absent(MakeWorkspace("overtaken").Namespace(ns.Name))
+	o.namespace = ns
+	d := carryOut(t.Context(), &o, operator.reconciler.act)
+	found := &corev1.LimitRange{}
+	if err := c.Get(t.Context(), client.ObjectKeyFromObject(theirs), found); err != nil {
+		t.Fatal(err)
+	}
+	if len(found.OwnerReferences) > 0 || !equality.Semantic.DeepEqual(found.Spec, theirs.Spec) {
+		t.Errorf("it was taken over: %v, %v", found.OwnerReferences, found.Spec)
+	}
+	if o.failed == nil || d.status.Conditions != nil {
+		t.Errorf("%v, and it is reported: %+v", o.failed, d.status.Conditions)
+	}
+}
+
+// TestAMigrationThatTheCacheDoesNotShowIsAdopted: it was created before a crash.
+func TestAMigrationThatTheCacheDoesNotShowIsAdopted(t *testing.T) {
+	t.Parallel()
+	c := cluster(t)
+	ws := c.ready(MakeWorkspace("adopts").Obj())
+	done := c.migration(ws, 1)
+	o := operator.reconciler.observe(t.Context(), ws)
+	o.jobs, o.ledger = nil, migration{}
+	d := carryOut(t.Context(), &o, operator.reconciler.act)
+	if o.failed != nil || d.ready.Reason != v1alpha1.ReasonReady || o.ledger.job == nil || o.ledger.job.UID != done.UID {
+		t.Errorf("%+v, %v, %+v", d.ready, o.failed, o.ledger.job)
+	}
+}
+
+// TestAForbiddenMigrationIsReported: a quota forbids its Job, and the operator waits until
+// there is room.
+func TestAForbiddenMigrationIsReported(t *testing.T) {
+	t.Parallel()
+	c := cluster(t)
+	c.create(MakeWorkspace("forbidden").Quota(corev1.ResourceList{"count/jobs.batch": resource.MustParse("0")}).Obj())
+	ws := c.waitForMessage("forbidden", v1alpha1.ConditionReconciling, "True ReconcileError", "exceeded quota")
+	if got := condition(ws, v1alpha1.ConditionStalled); got != "none" {
+		t.Errorf("Stalled %s", got)
+	}
+	c.update("forbidden", func(ws *v1alpha1.Workspace) { ws.Spec.Quota = nil })
+	c.endMigration(ws, 0, "")
+	c.waitFor("forbidden", v1alpha1.ConditionReady, "True Ready")
+}
