@@ -10,7 +10,7 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// indexParent has WorkspaceJobs by the names of their parents.
+// indexParent holds WorkspaceJobs by the names of their parents.
 const indexParent = "parent"
 
 // Index adds to the manager's cache what [Of] looks up.
@@ -28,7 +28,7 @@ func Index(ctx context.Context, indexer client.FieldIndexer) error {
 	})
 }
 
-// Of are the continuations of the parent. They are only to be looked at.
+// Of returns the continuations of the parent. They are the cache's: don't change them.
 func Of(ctx context.Context, cache client.Reader, namespace, parent string) ([]v1alpha1.WorkspaceJob, error) {
 	var list v1alpha1.WorkspaceJobList
 	if err := cache.List(ctx, &list, client.InNamespace(namespace), client.MatchingFields{indexParent: parent}, client.UnsafeDisableDeepCopy); err != nil {
@@ -37,8 +37,8 @@ func Of(ctx context.Context, cache client.Reader, namespace, parent string) ([]v
 	return list.Items, nil
 }
 
-// Await reports whether a continuation has not seen yet how the parent ended. Until
-// then the parent must not go.
+// Await reports whether a continuation has not seen yet how the parent ended. Until it has,
+// the parent must not be deleted.
 func Await(ctx context.Context, cache client.Reader, namespace, parent string) (bool, error) {
 	children, err := Of(ctx, cache, namespace, parent)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// New makes the queue; it fits controller.Options.NewQueue.
+// New returns the queue. It fits controller.Options.NewQueue.
 func New(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) workqueue.TypedRateLimitingInterface[reconcile.Request] {
 	queue := workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[reconcile.Request]{Name: name, Queue: &turns{}})
 	delaying := workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[reconcile.Request]{Name: name, Queue: queue})
@@ -16,11 +16,11 @@ func New(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) wor
 	})
 }
 
-// turns holds a line of requests for each namespace, and who is served next. The
-// work queue around it locks, and adds no request that it holds already.
+// turns holds a line of requests for each namespace, and the order in which the namespaces
+// are served. The work queue around it locks, and adds no request that is waiting already.
 type turns struct {
 	lines map[string]*line
-	// ring are the namespaces that wait, in the order of their turns.
+	// ring holds the lines in the order of their turns.
 	ring []*line
 	len  int
 }
@@ -30,7 +30,7 @@ type line struct {
 	requests  []reconcile.Request
 }
 
-// Touch: a request that waits already keeps its place.
+// Touch does nothing: a request that is waiting already keeps its position.
 func (t *turns) Touch(reconcile.Request) {}
 
 // Push adds a request to the end of its namespace's line.
@@ -48,10 +48,11 @@ func (t *turns) Push(request reconcile.Request) {
 	t.len++
 }
 
-// Len is how many requests wait.
+// Len returns how many requests are waiting.
 func (t *turns) Len() int { return t.len }
 
-// Pop serves the namespace whose turn it is. There is one to serve.
+// Pop removes and returns the first request of the namespace whose turn it is. The work
+// queue calls it only if there is one.
 func (t *turns) Pop() reconcile.Request {
 	own := t.ring[0]
 	request := own.requests[0]
@@ -59,8 +60,7 @@ func (t *turns) Pop() reconcile.Request {
 	t.ring = t.ring[1:]
 	if len(own.requests) > 0 {
 		t.ring = append(t.ring, own)
-	}
-	if len(own.requests) == 0 {
+	} else {
 		delete(t.lines, own.namespace)
 	}
 	t.len--

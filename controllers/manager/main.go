@@ -43,7 +43,7 @@ func main() {
 	ctrl.SetLogger(log)
 	klog.SetLogger(log)
 	if err := run(ctrl.SetupSignalHandler(), opts); err != nil {
-		log.Error(err, "the operator stops")
+		log.Error(err, "the operator failed")
 		os.Exit(1)
 	}
 }
@@ -53,10 +53,10 @@ func parse(args []string, output io.Writer) (options, error) {
 	flags := flag.NewFlagSet("manager", flag.ContinueOnError)
 	flags.SetOutput(output)
 	flags.Usage = func() {
-		fmt.Fprintf(output, "manager %s: the operator of Workspace Jobs.\n\nIt takes the cluster from KUBECONFIG, or from the pod that it runs in.\n\nFlags:\n", version)
+		fmt.Fprintf(output, "manager %s: the operator of Workspace Jobs.\n\nIt finds the cluster through KUBECONFIG, or through the pod that it runs in.\n\nFlags:\n", version)
 		flags.PrintDefaults()
 	}
-	flags.BoolVar(&opts.leaderElect, "leader-elect", true, "work only while holding the leader's Lease, so that several replicas may run")
+	flags.BoolVar(&opts.leaderElect, "leader-elect", true, "work only while holding the leader's Lease, so that several replicas can run")
 	flags.StringVar(&opts.leaderElectionNamespace, "leader-election-namespace", "", "namespace of the leader's Lease (default: the pod's own)")
 	flags.StringVar(&opts.metricsAddress, "metrics-bind-address", ":8080", "address of the Prometheus metrics; 0 turns them off")
 	flags.StringVar(&opts.probeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 turns them off")

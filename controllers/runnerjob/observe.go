@@ -100,9 +100,9 @@ func saysSuspended(c batchv1.JobCondition) bool {
 // Suspended reports whether the Job is told to run no pod.
 func Suspended(job *batchv1.Job) bool { return job.Spec.Suspend != nil && *job.Spec.Suspend }
 
-// EndSeen reports whether one of the pods shows how the runner's process ended. A cache
+// endSeen reports whether one of the pods shows how the runner's process ended. A cache
 // may hold a finished Job and not yet the end of its pod.
-func EndSeen(pods []corev1.Pod) bool {
+func endSeen(pods []corev1.Pod) bool {
 	return slices.ContainsFunc(pods, func(pod corev1.Pod) bool { return terminatedOf(&pod) != nil })
 }
 

@@ -58,14 +58,14 @@ func Read(ctx context.Context, cache, live client.Reader, job *batchv1.Job, now 
 	for i := range pods {
 		about = append(about, &pods[i])
 	}
-	seen.Waiting, err = Trouble(ctx, live, about...)
+	seen.Waiting, err = trouble(ctx, live, about...)
 	return seen, err
 }
 
 func podsOf(ctx context.Context, cache, live client.Reader, job *batchv1.Job) ([]corev1.Pod, error) {
 	var pods corev1.PodList
 	err := cache.List(ctx, &pods, client.InNamespace(job.Namespace), client.MatchingFields{indexPodOwner: string(job.UID)})
-	if err == nil && Finished(job) != nil && !EndSeen(pods.Items) {
+	if err == nil && Finished(job) != nil && !endSeen(pods.Items) {
 		err = live.List(ctx, &pods, client.InNamespace(job.Namespace), client.MatchingLabels{batchv1.ControllerUidLabel: string(job.UID)})
 	}
 	if err != nil {

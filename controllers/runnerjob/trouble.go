@@ -9,10 +9,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Trouble returns the newest warning that Kubernetes has about the objects, a Job and
+// trouble returns the newest warning that Kubernetes has about the objects, a Job and
 // then its pods: a quota that refuses the pod, a volume that can't be mounted. For what a
 // pod's own status says, see [Observe]. It reads events, which the cache does not hold.
-func Trouble(ctx context.Context, reader client.Reader, objects ...client.Object) (string, error) {
+func trouble(ctx context.Context, reader client.Reader, objects ...client.Object) (string, error) {
 	var newest *corev1.Event
 	for _, object := range objects {
 		var events corev1.EventList
