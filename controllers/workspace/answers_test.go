@@ -156,6 +156,20 @@ func TestEveryRefusalIsAFact(t *testing.T) {
 	}
 }
 
+// TestWhatNeedsAPersonIsReportedFirst: of several obstacles, one that passes by itself must
+// not hide one that does not. What passes soonest is when to try again.
+func TestWhatNeedsAPersonIsReportedFirst(t *testing.T) {
+	t.Parallel()
+	o := crowded(t)
+	api := &playedAPI{refuse: map[string]report.RefusalKind{
+		"apply LimitRange/workspace-jobs": report.Forbidden, "apply ServiceAccount/runner": report.Invalid,
+	}}
+	d := carryOut(t.Context(), &o, api.act)
+	if d.ready.Reason != v1alpha1.ReasonInvalidSpec || d.after != 15*time.Second {
+		t.Errorf("%+v after %s", d.ready, d.after)
+	}
+}
+
 // TestEveryErrorEndsTheReconcile fails each write: nothing follows it, the error is
 // reported and returned, and the next reconcile does the rest.
 func TestEveryErrorEndsTheReconcile(t *testing.T) {
