@@ -131,27 +131,56 @@ func TestMigrationThatIsRefusedStalls(t *testing.T) {
 	}
 }
 
-func TestMigrationThatGetsNoPodTellsWhy(t *testing.T) {
-	t.Parallel()
-	c := cluster(t)
-	// A quota of the test's own, that Kubernetes knows of before the first pod: one that
-	// is as new as the pod may be overlooked.
-	pending := MakeWorkspace("pending").Obj()
-	c.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
-		Name: pending.NamespaceName(), Labels: map[string]string{v1alpha1.LabelWorkspace: pending.Name},
-	}})
+// full gives ws a namespace in which a quota of the test's own is used up. Kubernetes knows
+// of it before the first object: one as new as that may be overlooked.
+func (c *clusterT) full(ws *v1alpha1.Workspace, of corev1.ResourceName) *corev1.ResourceQuota {
+	c.t.Helper()
+	c.create(MakeNamespace(ws.NamespaceName()).For(ws.Name).UIDless())
 	quota := &corev1.ResourceQuota{
-		ObjectMeta: metav1.ObjectMeta{Name: "none", Namespace: pending.NamespaceName()},
-		Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"pods": resource.MustParse("0")}},
+		ObjectMeta: metav1.ObjectMeta{Name: "none", Namespace: ws.NamespaceName()},
+		Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{of: resource.MustParse("0")}},
 	}
 	c.create(quota)
-	testenv.Eventually(t, "Kubernetes knows of the quota", func(ctx context.Context) error {
+	testenv.Eventually(c.t, "Kubernetes knows of the quota", func(ctx context.Context) error {
 		err := c.Get(ctx, client.ObjectKeyFromObject(quota), quota)
 		if err == nil && len(quota.Status.Used) == 0 {
 			err = errors.New("it has not counted")
 		}
 		return err
 	})
+	return quota
+}
+
+// TestAForbiddenMigrationIsReported: a quota forbids its Job, and the operator waits until
+// there is room.
+func TestAForbiddenMigrationIsReported(t *testing.T) {
+	t.Parallel()
+	c := cluster(t)
+	ws := MakeWorkspace("forbidden").Obj()
+	quota := c.full(ws, "count/jobs.batch")
+	c.create(ws)
+	testenv.Eventually(t, "the refusal is reported", func(context.Context) error {
+		ws = c.workspace("forbidden")
+		if got, said := condition(ws, v1alpha1.ConditionReconciling), message(ws, v1alpha1.ConditionReconciling); got != "True ReconcileError" || !strings.Contains(said, "exceeded quota") {
+			return fmt.Errorf("%s: %s", got, said)
+		}
+		return nil
+	})
+	if got := condition(ws, v1alpha1.ConditionStalled); got != "none" {
+		t.Errorf("Stalled %s", got)
+	}
+	if err := c.Delete(t.Context(), quota); err != nil {
+		t.Fatal(err)
+	}
+	c.endMigration(ws, 0, "")
+	c.waitFor("forbidden", v1alpha1.ConditionReady, "True Ready")
+}
+
+func TestMigrationThatGetsNoPodTellsWhy(t *testing.T) {
+	t.Parallel()
+	c := cluster(t)
+	pending := MakeWorkspace("pending").Obj()
+	c.full(pending, "pods")
 	c.create(pending)
 	ws := c.waitFor("pending", v1alpha1.ConditionDatabaseReady, "False MigrationPending")
 	if said := message(ws, v1alpha1.ConditionReady); !strings.Contains(said, "exceeded quota") {

@@ -83,18 +83,3 @@ func TestAMigrationThatTheCacheDoesNotShowIsAdopted(t *testing.T) {
 		t.Errorf("%+v, %v, %+v", d.ready, o.failed, o.ledger.job)
 	}
 }
-
-// TestAForbiddenMigrationIsReported: a quota forbids its Job, and the operator waits until
-// there is room.
-func TestAForbiddenMigrationIsReported(t *testing.T) {
-	t.Parallel()
-	c := cluster(t)
-	c.create(MakeWorkspace("forbidden").Quota(corev1.ResourceList{"count/jobs.batch": resource.MustParse("0")}).Obj())
-	ws := c.waitForMessage("forbidden", v1alpha1.ConditionReconciling, "True ReconcileError", "exceeded quota")
-	if got := condition(ws, v1alpha1.ConditionStalled); got != "none" {
-		t.Errorf("Stalled %s", got)
-	}
-	c.update("forbidden", func(ws *v1alpha1.Workspace) { ws.Spec.Quota = nil })
-	c.endMigration(ws, 0, "")
-	c.waitFor("forbidden", v1alpha1.ConditionReady, "True Ready")
-}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -114,21 +113,6 @@ func (c *clusterT) waitFor(name, kind, want string) *v1alpha1.Workspace {
 		ws = c.workspace(name)
 		if got := condition(ws, kind); got != want || ws.Status.ObservedGeneration != ws.Generation {
 			return fmt.Errorf("%s of generation %d (now %d): %s", got, ws.Status.ObservedGeneration, ws.Generation, message(ws, kind))
-		}
-		return nil
-	})
-	return ws
-}
-
-// waitForMessage waits until the workspace's condition is as wanted and its message holds a
-// text, whatever generation it is of: an error leaves that as it was.
-func (c *clusterT) waitForMessage(name, kind, want, text string) *v1alpha1.Workspace {
-	c.t.Helper()
-	var ws *v1alpha1.Workspace
-	testenv.Eventually(c.t, name+": "+kind+" is "+want+" and says "+text, func(context.Context) error {
-		ws = c.workspace(name)
-		if got, said := condition(ws, kind), message(ws, kind); got != want || !strings.Contains(said, text) {
-			return fmt.Errorf("%s: %s", got, said)
 		}
 		return nil
 	})
