@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/report"
 )
 
 // absent is a Workspace that only this test reconciles, as of a moment when nothing of it
@@ -81,5 +82,26 @@ func TestAMigrationThatTheCacheDoesNotShowIsAdopted(t *testing.T) {
 	d := carryOut(t.Context(), &o, operator.reconciler.act)
 	if o.failed != nil || d.ready.Reason != v1alpha1.ReasonReady || o.ledger.job == nil || o.ledger.job.UID != done.UID {
 		t.Errorf("%+v, %v, %+v", d.ready, o.failed, o.ledger.job)
+	}
+}
+
+// TestOnlyWhatWasSeenIsRemoved: somebody replaces an object between the operator's read and
+// its delete.
+func TestOnlyWhatWasSeenIsRemoved(t *testing.T) {
+	t.Parallel()
+	c := cluster(t)
+	ns := MakeNamespace("replaced").UIDless()
+	c.create(ns)
+	quota := &corev1.ResourceQuota{}
+	quota.Name, quota.Namespace = "another", ns.Name
+	c.create(quota)
+	seen := quota.DeepCopy()
+	seen.UID = "of the one before"
+	o := c.absent(MakeWorkspace("replaced").Namespace(ns.Name))
+	if err := operator.reconciler.remove(t.Context(), &o, "ResourceQuota/another", seen); !report.Passing(err) {
+		t.Errorf("the answer is %v", err)
+	}
+	if err := c.Get(t.Context(), client.ObjectKeyFromObject(quota), quota); err != nil || !quota.DeletionTimestamp.IsZero() {
+		t.Errorf("the new one is gone: %v", err)
 	}
 }
