@@ -253,7 +253,7 @@ func TestATryIsNotMadeWhileItsNameIsInUse(t *testing.T) {
 // TestAFailedTryGoesOnceTheNextExists: until then its log is all that there is.
 func TestAFailedTryGoesOnceTheNextExists(t *testing.T) {
 	t.Parallel()
-	ws := told(MakeWorkspace("acme").UID("now").Obj(), "MigrationFailed", "no route", noon())
+	ws := reporting(MakeWorkspace("acme").UID("now").Obj(), "MigrationFailed", "no route", noon())
 	o := settled(t, ws)
 	o.ledger = failedAt(ws, 1, noon().Add(-minRetry), 1, "no route")
 	o.jobs = []batchv1.Job{*o.ledger.job}

@@ -176,7 +176,7 @@ func TestRoleBindingsFollowMembers(t *testing.T) {
 	become("workspace-jobs-admin", "anna")
 	become("workspace-jobs-viewer")
 
-	// A roleRef can't be changed; a binding that refers elsewhere is made anew.
+	// A roleRef can't be changed; a binding that refers elsewhere is created again.
 	key := client.ObjectKey{Namespace: ws.Status.Namespace, Name: "workspace-jobs-admin"}
 	binding := &rbacv1.RoleBinding{}
 	if err := c.Get(t.Context(), key, binding); err != nil {
@@ -235,7 +235,7 @@ func TestALongRefusalIsClipped(t *testing.T) {
 	if said := message(ws, v1alpha1.ConditionStalled); len(said) > report.MaxMessage || !strings.HasSuffix(said, "x…") {
 		t.Errorf("%d bytes: %s", len(said), said)
 	}
-	c.tells("long", v1alpha1.ReasonInvalidSpec)
+	c.hasEvents("long", v1alpha1.ReasonInvalidSpec)
 }
 
 func TestWhatKubernetesRefusesIsReported(t *testing.T) {
@@ -244,7 +244,7 @@ func TestWhatKubernetesRefusesIsReported(t *testing.T) {
 	c.create(MakeWorkspace("invalid").DatabaseEgress("not-a-network").Obj())
 	ws := c.waitFor("invalid", v1alpha1.ConditionStalled, "True InvalidSpec")
 	if said := message(ws, v1alpha1.ConditionStalled); !strings.Contains(said, "not-a-network") {
-		t.Errorf("it doesn't tell what is wrong: %s", said)
+		t.Errorf("it doesn't say what is wrong: %s", said)
 	}
 	c.update("invalid", func(ws *v1alpha1.Workspace) {
 		ws.Spec.Database.Egress = []v1alpha1.EgressRule{egressTo("10.0.0.0/8")}

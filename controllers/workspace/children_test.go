@@ -29,7 +29,7 @@ func typed[T any](t *testing.T, config any) T {
 	return object
 }
 
-func TestEveryChildIsOurs(t *testing.T) {
+func TestEveryChildIsOwned(t *testing.T) {
 	t.Parallel()
 	ws := MakeWorkspace("acme").UID("uid").Namespace("tenant").Member(v1alpha1.RoleViewer, "vera").Obj()
 	wanted := 0

@@ -38,11 +38,11 @@ func TestMigrationMakesTheDatabaseReady(t *testing.T) {
 			t.Errorf("%s is %s, not %s", kind, got, want)
 		}
 	}
-	c.tells("migrated", v1alpha1.ReasonMigrating, v1alpha1.ReasonReady)
+	c.hasEvents("migrated", v1alpha1.ReasonMigrating, v1alpha1.ReasonReady)
 }
 
-// tells waits until the workspace has had an event of each reason.
-func (c *clusterT) tells(workspace string, reasons ...string) {
+// hasEvents waits until the workspace has had an event of each reason.
+func (c *clusterT) hasEvents(workspace string, reasons ...string) {
 	c.t.Helper()
 	testenv.Eventually(c.t, fmt.Sprintf("events %v", reasons), func(ctx context.Context) error {
 		var list eventsv1.EventList
@@ -108,7 +108,7 @@ func TestMigrationIsTriedAgain(t *testing.T) {
 	}
 	c.endTry(ws, 2, 0, `{"result":{"schemaVersion":3}}`)
 	c.waitFor("retried", v1alpha1.ConditionReady, "True Ready")
-	c.tells("retried", v1alpha1.ReasonMigrationFailed, v1alpha1.ReasonReady)
+	c.hasEvents("retried", v1alpha1.ReasonMigrationFailed, v1alpha1.ReasonReady)
 }
 
 func TestMigrationThatIsRefusedStalls(t *testing.T) {
@@ -176,7 +176,7 @@ func TestAForbiddenMigrationIsReported(t *testing.T) {
 	c.waitFor("forbidden", v1alpha1.ConditionReady, "True Ready")
 }
 
-func TestMigrationThatGetsNoPodTellsWhy(t *testing.T) {
+func TestMigrationThatGetsNoPodReportsWhy(t *testing.T) {
 	t.Parallel()
 	c := cluster(t)
 	pending := MakeWorkspace("pending").Obj()
@@ -189,11 +189,11 @@ func TestMigrationThatGetsNoPodTellsWhy(t *testing.T) {
 	job := c.migration(ws, 1)
 	transition := ws.Status.Conditions[0].LastTransitionTime
 	if late := transition.Sub(job.CreationTimestamp.Time); late.Minutes() > 1 {
-		t.Errorf("told after %s", late)
+		t.Errorf("reported after %s", late)
 	}
 }
 
-func TestMigrationWhosePodIsNotScheduledTellsWhy(t *testing.T) {
+func TestMigrationWhosePodIsNotScheduledReportsWhy(t *testing.T) {
 	t.Parallel()
 	c := cluster(t)
 	ws := MakeWorkspace("unscheduled").Obj()
@@ -213,7 +213,7 @@ func TestMigrationWhosePodIsNotScheduledTellsWhy(t *testing.T) {
 	}
 }
 
-func TestNewImageMigratesAnew(t *testing.T) {
+func TestNewImageMigratesAgain(t *testing.T) {
 	t.Parallel()
 	c := cluster(t)
 	ws := c.ready(MakeWorkspace("upgraded").Image("runner:1").Obj())

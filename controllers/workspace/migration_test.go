@@ -28,8 +28,8 @@ func failedAt(ws *v1alpha1.Workspace, try int, at time.Time, code int32, said st
 	}
 }
 
-// told is ws once it reports that a try failed, and when the next one is due.
-func told(ws *v1alpha1.Workspace, reason, why string, due time.Time) *v1alpha1.Workspace {
+// reporting is ws once it reports that a try failed, and when the next one is due.
+func reporting(ws *v1alpha1.Workspace, reason, why string, due time.Time) *v1alpha1.Workspace {
 	ws = ws.DeepCopy()
 	meta.SetStatusCondition(&ws.Status.Conditions, metav1.Condition{
 		Type: v1alpha1.ConditionDatabaseReady, Status: metav1.ConditionFalse, Reason: reason, ObservedGeneration: ws.Generation,
@@ -65,29 +65,29 @@ func TestPlanMigration(t *testing.T) {
 		after   time.Duration
 		version int64
 	}{
-		"nothing yet":                 {fresh, migration{}, 1, report.Progressing, "Migrating", "image runner:1", pendingRetry, 0},
-		"its Job was lost":            {ready, migration{}, 1, report.Ready, "DatabaseReady", "in place", pendingRetry, 0},
-		"its Job runs again":          {ready, running(ready, 1), 0, report.Ready, "DatabaseReady", "in place", pendingRetry, 0},
-		"another spec":                {changed, migration{}, 1, report.Progressing, "Migrating", "", pendingRetry, 0},
-		"another spec's Job runs":     {changed, running(changed, 1), 0, report.Progressing, "Migrating", "", pendingRetry, 0},
-		"runs":                        {fresh, running(fresh, 1), 0, report.Progressing, "Migrating", "", pendingRetry, 0},
-		"can't start":                 {fresh, waiting("no image"), 0, report.Progressing, "MigrationPending", "no image", pendingRetry, 0},
-		"succeeded":                   {fresh, migration{job: MakeMigration(fresh, 1).Obj(), run: done}, 0, report.Ready, "DatabaseReady", "version 5", 0, 5},
-		"succeeded, with a warning":   {fresh, succeeded(`{"schemaVersion":5,"warning":"The role may more."}`), 0, report.Ready, "DatabaseReady", "at version 5. The role may more.", 0, 5},
-		"a warning without end":       {fresh, succeeded(`{"schemaVersion":5,"warning":"` + strings.Repeat("ä", contract.MaxWarning) + `"}`), 0, report.Ready, "DatabaseReady", "ää…", 0, 5},
-		"succeeded, pod gone":         {fresh, migration{job: MakeMigration(fresh, 1).Obj(), run: runnerjob.Observation{End: &runnerjob.End{Succeeded: true}}}, 0, report.Ready, "DatabaseReady", "up to date", 0, 0},
-		"failed just now":             {fresh, failedAt(fresh, 1, noon(), 1, "no route."), 0, report.Progressing, "MigrationFailed", "no route. The next try is due at 2026-03-01T12:00:15Z.", minRetry, 0},
-		"failed, due, not reported":   {fresh, failedAt(fresh, 1, noon().Add(-minRetry), 1, "no route"), 0, report.Progressing, "MigrationFailed", "no route", report.Soon, 0},
-		"failed, due":                 {told(fresh, "MigrationFailed", "no route", noon()), failedAt(fresh, 1, noon().Add(-minRetry), 1, "no route"), 2, report.Progressing, "MigrationFailed", "no route", pendingRetry, 0},
-		"failed, due, other told":     {told(fresh, "MigrationFailed", "no route", noon().Add(-minRetry)), failedAt(fresh, 1, noon().Add(-minRetry), 1, "no route"), 0, report.Progressing, "MigrationFailed", "no route", report.Soon, 0},
-		"failed, due, told at length": {told(fresh, "MigrationFailed", strings.Repeat("x", maxError-3)+"…", noon()), failedAt(fresh, 1, noon().Add(-minRetry), 1, strings.Repeat("x", 4096)), 2, report.Progressing, "MigrationFailed", "The next try is due at 2026-03-01T12:00:00Z.", pendingRetry, 0},
-		"failed for the third time":   {fresh, failedAt(fresh, 3, noon().Add(-59*time.Second), 1, "no route"), 0, report.Progressing, "MigrationFailed", "12:00:01Z", time.Second, 0},
-		"the next try runs":           {failing, running(failing, 2), 0, report.Progressing, "MigrationFailed", "no route", pendingRetry, 0},
-		"refused":                     {fresh, failedAt(fresh, 1, noon(), contract.ExitPermanent, "not yours"), 0, report.Stalled, "DatabaseRefused", "not yours", maxRetry, 0},
-		"bad arguments":               {fresh, failedAt(fresh, 1, noon(), contract.ExitUsage, "not yours"), 0, report.Stalled, "DatabaseRefused", "not yours", maxRetry, 0},
-		"refused, due":                {told(refused, "DatabaseRefused", "not yours", noon()), failedAt(refused, 1, noon().Add(-maxRetry), contract.ExitPermanent, "not yours"), 2, report.Stalled, "DatabaseRefused", "not yours", pendingRetry, 0},
-		"refused, the next runs":      {refused, running(refused, 2), 0, report.Stalled, "DatabaseRefused", "not yours", pendingRetry, 0},
-		"a clock ahead":               {fresh, failedAt(fresh, 1, noon().Add(time.Hour), 1, "no route"), 0, report.Progressing, "MigrationFailed", "no route", maxRetry, 0},
+		"nothing yet":                     {fresh, migration{}, 1, report.Progressing, "Migrating", "image runner:1", pendingRetry, 0},
+		"its Job was lost":                {ready, migration{}, 1, report.Ready, "DatabaseReady", "in place", pendingRetry, 0},
+		"its Job runs again":              {ready, running(ready, 1), 0, report.Ready, "DatabaseReady", "in place", pendingRetry, 0},
+		"another spec":                    {changed, migration{}, 1, report.Progressing, "Migrating", "", pendingRetry, 0},
+		"another spec's Job runs":         {changed, running(changed, 1), 0, report.Progressing, "Migrating", "", pendingRetry, 0},
+		"runs":                            {fresh, running(fresh, 1), 0, report.Progressing, "Migrating", "", pendingRetry, 0},
+		"can't start":                     {fresh, waiting("no image"), 0, report.Progressing, "MigrationPending", "no image", pendingRetry, 0},
+		"succeeded":                       {fresh, migration{job: MakeMigration(fresh, 1).Obj(), run: done}, 0, report.Ready, "DatabaseReady", "version 5", 0, 5},
+		"succeeded, with a warning":       {fresh, succeeded(`{"schemaVersion":5,"warning":"The role may more."}`), 0, report.Ready, "DatabaseReady", "at version 5. The role may more.", 0, 5},
+		"a warning without end":           {fresh, succeeded(`{"schemaVersion":5,"warning":"` + strings.Repeat("ä", contract.MaxWarning) + `"}`), 0, report.Ready, "DatabaseReady", "ää…", 0, 5},
+		"succeeded, pod gone":             {fresh, migration{job: MakeMigration(fresh, 1).Obj(), run: runnerjob.Observation{End: &runnerjob.End{Succeeded: true}}}, 0, report.Ready, "DatabaseReady", "up to date", 0, 0},
+		"failed just now":                 {fresh, failedAt(fresh, 1, noon(), 1, "no route."), 0, report.Progressing, "MigrationFailed", "no route. The next try is due at 2026-03-01T12:00:15Z.", minRetry, 0},
+		"failed, due, not reported":       {fresh, failedAt(fresh, 1, noon().Add(-minRetry), 1, "no route"), 0, report.Progressing, "MigrationFailed", "no route", report.Soon, 0},
+		"failed, due":                     {reporting(fresh, "MigrationFailed", "no route", noon()), failedAt(fresh, 1, noon().Add(-minRetry), 1, "no route"), 2, report.Progressing, "MigrationFailed", "no route", pendingRetry, 0},
+		"failed, due, other reported":     {reporting(fresh, "MigrationFailed", "no route", noon().Add(-minRetry)), failedAt(fresh, 1, noon().Add(-minRetry), 1, "no route"), 0, report.Progressing, "MigrationFailed", "no route", report.Soon, 0},
+		"failed, due, reported at length": {reporting(fresh, "MigrationFailed", strings.Repeat("x", maxError-3)+"…", noon()), failedAt(fresh, 1, noon().Add(-minRetry), 1, strings.Repeat("x", 4096)), 2, report.Progressing, "MigrationFailed", "The next try is due at 2026-03-01T12:00:00Z.", pendingRetry, 0},
+		"failed for the third time":       {fresh, failedAt(fresh, 3, noon().Add(-59*time.Second), 1, "no route"), 0, report.Progressing, "MigrationFailed", "12:00:01Z", time.Second, 0},
+		"the next try runs":               {failing, running(failing, 2), 0, report.Progressing, "MigrationFailed", "no route", pendingRetry, 0},
+		"refused":                         {fresh, failedAt(fresh, 1, noon(), contract.ExitPermanent, "not yours"), 0, report.Stalled, "DatabaseRefused", "not yours", maxRetry, 0},
+		"bad arguments":                   {fresh, failedAt(fresh, 1, noon(), contract.ExitUsage, "not yours"), 0, report.Stalled, "DatabaseRefused", "not yours", maxRetry, 0},
+		"refused, due":                    {reporting(refused, "DatabaseRefused", "not yours", noon()), failedAt(refused, 1, noon().Add(-maxRetry), contract.ExitPermanent, "not yours"), 2, report.Stalled, "DatabaseRefused", "not yours", pendingRetry, 0},
+		"refused, the next runs":          {refused, running(refused, 2), 0, report.Stalled, "DatabaseRefused", "not yours", pendingRetry, 0},
+		"a clock ahead":                   {fresh, failedAt(fresh, 1, noon().Add(time.Hour), 1, "no route"), 0, report.Progressing, "MigrationFailed", "no route", maxRetry, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

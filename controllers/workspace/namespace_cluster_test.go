@@ -163,11 +163,11 @@ func TestTwoWorkspacesDontShareANamespace(t *testing.T) {
 	c.create(MakeWorkspace("second").Namespace("shared-by-two").Obj())
 	ws := c.waitFor("second", v1alpha1.ConditionStalled, "True NamespaceTaken")
 	if said := message(ws, v1alpha1.ConditionStalled); !strings.Contains(said, `"first"`) {
-		t.Errorf("it doesn't tell whose it is: %s", said)
+		t.Errorf("it doesn't say whatse it is: %s", said)
 	}
 }
 
-func TestWorkspaceMadeAnewWaitsForTheNamespace(t *testing.T) {
+func TestRecreatedWorkspaceWaitsForTheNamespace(t *testing.T) {
 	t.Parallel()
 	c := cluster(t)
 	old := c.ready(MakeWorkspace("phoenix").Obj())
@@ -211,9 +211,9 @@ func TestNamespaceIsPutBack(t *testing.T) {
 	if err := c.Delete(t.Context(), ns); err != nil {
 		t.Fatal(err)
 	}
-	testenv.Eventually(t, "the namespace is made anew", func(context.Context) error {
-		anew, err := c.namespace("workspace-restored-namespace")
-		if err == nil && anew.UID == ns.UID {
+	testenv.Eventually(t, "the namespace is created again", func(context.Context) error {
+		again, err := c.namespace("workspace-restored-namespace")
+		if err == nil && again.UID == ns.UID {
 			return errors.New("it is still the old one")
 		}
 		return err

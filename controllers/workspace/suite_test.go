@@ -89,7 +89,7 @@ func (c *clusterT) workspace(name string) *v1alpha1.Workspace {
 	return ws
 }
 
-// condition tells what the workspace's condition says, as "True Ready".
+// condition returns what the workspace's condition says, as "True Ready".
 func condition(ws *v1alpha1.Workspace, kind string) string {
 	found := meta.FindStatusCondition(ws.Status.Conditions, kind)
 	if found == nil {

@@ -41,7 +41,7 @@ func TestNothingIsTakenOver(t *testing.T) {
 			c.create(ws)
 			ws = c.waitFor(name, v1alpha1.ConditionStalled, "True NameTaken")
 			if said := message(ws, v1alpha1.ConditionStalled); !strings.Contains(said, ch.kind) || !strings.Contains(said, ch.name) {
-				t.Errorf("it doesn't tell who is in the way: %s", said)
+				t.Errorf("it doesn't say what is in the way: %s", said)
 			}
 			found := planted.DeepCopyObject().(client.Object)
 			if err := c.Get(t.Context(), client.ObjectKeyFromObject(planted), found); err != nil {
@@ -52,7 +52,7 @@ func TestNothingIsTakenOver(t *testing.T) {
 					t.Errorf("touched: %v", found.GetManagedFields())
 				}
 			}
-			// A word of the spec makes it look again.
+			// A change of the spec makes it check again.
 			if err := c.Delete(t.Context(), found); err != nil {
 				t.Fatal(err)
 			}
