@@ -43,7 +43,7 @@ GOVULNCHECK := $(TOOLS)/govulncheck-v1.9.0/govulncheck
 # Every Go module that holds code of ours; the others only pin what the cluster is
 # built of.
 MODULES := . hack/tests/argocd hack/tests/calendar hack/env/cluster hack/env/image hack/tests/prometheus
-PINS := hack/env/cluster/build/containerd hack/env/cluster/build/etcd hack/env/cluster/build/kubernetes hack/env/cluster/build/kwok
+PINS := hack/env/cluster/build/containerd hack/env/cluster/build/etcd hack/env/cluster/build/kubernetes
 
 GO_BUILD := GOOS=linux go build -ldflags "-s -w -X main.version=$(VERSION)"
 

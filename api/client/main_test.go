@@ -24,7 +24,7 @@ var (
 
 func TestMain(m *testing.M) { os.Exit(shared.RunStarted(m, start)) }
 
-var shared = testenv.Shared{Options: testenv.Options{SimulatedNode: true, Policies: true}}
+var shared = testenv.Shared{Options: testenv.Options{Node: true, Policies: true}}
 
 // workspace is one as ana sees it.
 func workspace(t *testing.T, name string) *client.Workspace {

@@ -28,7 +28,7 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-var shared = testenv.Shared{Options: testenv.Options{ControllerManager: true, Policies: true}}
+var shared = testenv.Shared{Options: testenv.Options{Node: true, Policies: true}}
 
 func TestMain(m *testing.M) {
 	os.Exit(shared.Run(m, func() {
@@ -42,7 +42,6 @@ func TestMain(m *testing.M) {
 // the dashboard.
 type lab struct {
 	env       *testenv.Env
-	node      *testenv.Node
 	acme      *client.Workspace
 	globex    *client.Workspace
 	server    *httptest.Server
@@ -74,9 +73,6 @@ func open(env *testenv.Env) error {
 	all := client.New(env.Config)
 	opened = lab{env: env, acme: all.For("acme"), globex: all.For("globex"), stop: stop}
 	var err error
-	if opened.node, err = testenv.PlayNode(ctx, env); err != nil {
-		return err
-	}
 	for _, name := range []string{"acme", "globex"} {
 		if err := env.MakeTenant(ctx, name); err != nil {
 			return err

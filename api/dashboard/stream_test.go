@@ -89,14 +89,14 @@ func TestAPageIsToldWhatChanges(t *testing.T) {
 	list.until("live", "told")
 	job := v.open("/hangfire/acme/live/jobs/told")
 	job.until("live", "Enqueued")
-	l.node.Start("told")
+	l.env.Node.Start("told")
 	job.until("status", "The job told is processing.")
 	job.until("log", "it begins")
-	if err := l.node.Say(t.Context(), "workspace-acme", "told", "and goes on <b>\r\revent: live\rdata: made up\r\r\n"); err != nil {
+	if err := l.env.Node.Say(t.Context(), "workspace-acme", "told", "and goes on <b>\r\revent: live\rdata: made up\r\r\n"); err != nil {
 		t.Fatal(err)
 	}
 	job.until("log-lines", "and goes on &lt;b&gt;")
-	l.node.Release("told")
+	l.env.Node.Release("told")
 	job.until("status", "The job told is succeeded.")
 	list.until("live", "told")
 	if strings.Contains(job.seen.String(), "live: made up") {
@@ -111,7 +111,7 @@ func TestTheOverviewIsToldWhatFinishes(t *testing.T) {
 	live.until("live", "Last 24 hours")
 	l.run(t, "finishes", testenv.Part{Wait: true, Exit: 65})
 	live.until("graph", "0 failed")
-	l.node.Start("finishes")
+	l.env.Node.Start("finishes")
 	live.until("graph", `<rect class="failed"`)
 }
 
@@ -131,7 +131,7 @@ func TestRecurringJobsAndPodsAreLive(t *testing.T) {
 	all.until("live", "Paused")
 	l.run(t, "live-pod", testenv.Part{Hold: true})
 	pods.until("live", "live-pod")
-	l.node.Release("live-pod")
+	l.env.Node.Release("live-pod")
 	if err := l.acme.RemoveRecurring(t.Context(), "live-recurring"); err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ func speaking(t *testing.T, name string, part testenv.Part) rest.Job {
 		t.Fatal(err)
 	}
 	job := makeJob(t, app, acme+"/jobs", fmt.Sprintf(`{"handler":"report","name":%q,"args":%s,"retry":{"minDelay":"1s","limit":1}}`, name, args))
-	t.Cleanup(func() { node.Release(name) })
+	t.Cleanup(func() { env.Node.Release(name) })
 	testenv.Eventually(t, name+" has begun", func(context.Context) error {
 		if a := readLog(t, job.Links.Logs); a.status != http.StatusOK || string(a.body) != part.Log {
 			return fmt.Errorf("%d %s", a.status, a.body)
@@ -41,7 +41,7 @@ func readLog(t *testing.T, path string) answer {
 func say(t *testing.T, job, text string) {
 	t.Helper()
 	// What a pod has written may be there a moment before the pod is told to run.
-	testenv.Eventually(t, job+" speaks", func(ctx context.Context) error { return node.Say(ctx, "workspace-acme", job, text) })
+	testenv.Eventually(t, job+" speaks", func(ctx context.Context) error { return env.Node.Say(ctx, "workspace-acme", job, text) })
 }
 
 func TestALogIsReadAndFollowed(t *testing.T) {
@@ -61,7 +61,7 @@ func TestALogIsReadAndFollowed(t *testing.T) {
 		t.Errorf("it is followed until %q only", text)
 	default:
 	}
-	node.Release("speaks")
+	env.Node.Release("speaks")
 	const all = "it begins\nit goes on: \r <b>\n"
 	if got := <-followed; got != all {
 		t.Errorf("followed: %q", got)
@@ -75,7 +75,7 @@ func TestAnAttemptsLogByItsNumber(t *testing.T) {
 	t.Parallel()
 	job := speaking(t, "speaks-twice", testenv.Part{Log: "an attempt\n", Exit: 1})
 	say(t, "speaks-twice", "the first\n")
-	node.Release("speaks-twice")
+	env.Node.Release("speaks-twice")
 	testenv.Eventually(t, "a second attempt has ended", func(context.Context) error {
 		var now rest.Job
 		request{method: http.MethodGet, path: job.Links.Self, as: reader}.send(t).want(t, 200, &now)
@@ -151,7 +151,7 @@ func TestALogIsResumed(t *testing.T) {
 	}
 	// What is written when nobody listens is told to who comes back, and then the end.
 	say(t, "speaks-on", "the last\n")
-	node.Release("speaks-on")
+	env.Node.Release("speaks-on")
 	events, _ = listen(t, reader, job.Links.Logs+"?follow=true", lines[len(lines)-1].id)
 	if got := lineOf(t, events); got.text != "the last" {
 		t.Errorf("%+v", got)

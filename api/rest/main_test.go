@@ -44,8 +44,7 @@ var (
 
 	// Tests share a control plane, the operator, workspaces and a played node, on which a
 	// job does what its arguments say: others succeed.
-	env  *testenv.Env
-	node *testenv.Node
+	env *testenv.Env
 	// directory of the workspaces, as the server has it.
 	directory *auth.Informer
 	// address of the server under test.
@@ -53,7 +52,7 @@ var (
 	tokens  = map[account]string{}
 )
 
-var shared = testenv.Shared{Options: testenv.Options{ControllerManager: true, Policies: true}}
+var shared = testenv.Shared{Options: testenv.Options{Node: true, Policies: true}}
 
 // stops end what start started, the newest first.
 var stops []func()
@@ -84,13 +83,10 @@ func start(ctx context.Context, started *testenv.Env) error {
 	// All of it outlives the start.
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	stops = append(stops, stop)
-	var err error
-	if node, err = testenv.PlayNode(running, env); err != nil {
-		return err
-	}
 	if err := makeTenants(ctx); err != nil {
 		return err
 	}
+	var err error
 	if directory, err = auth.NewInformer(env.Config); err != nil {
 		return err
 	}

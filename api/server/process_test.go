@@ -25,7 +25,7 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-var shared = testenv.Shared{Options: testenv.Options{SimulatedNode: true}}
+var shared = testenv.Shared{Options: testenv.Options{Node: true}}
 
 func TestMain(m *testing.M) { os.Exit(shared.Run(m)) }
 

@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -21,7 +20,7 @@ import (
 
 const progressEvery = 20 * time.Second
 
-// binaries maps the name of a command, or of a file beside it, to its path.
+// binaries maps the name of a command to its path.
 type binaries map[string]string
 
 func cacheFolder() (string, error) {
@@ -102,9 +101,6 @@ func (p pinned) build(ctx context.Context, purpose use, all binaries) error {
 	for _, c := range wanted {
 		all[c.name] = filepath.Join(p.cache, c.name)
 	}
-	for _, file := range p.files {
-		all[path.Base(file)] = filepath.Join(p.cache, path.Base(file))
-	}
 	if len(p.missing(wanted)) == 0 {
 		return nil
 	}
@@ -119,8 +115,7 @@ func (p pinned) build(ctx context.Context, purpose use, all binaries) error {
 	}
 	say("building %s %s (once; %s): %s", p.title, p.version, p.hint, commandNames(missing))
 	start := time.Now()
-	// The files first: that the commands are there then tells that all is.
-	if err := errors.Join(p.copyFiles(ctx), p.compile(ctx, missing)); err != nil {
+	if err := p.compile(ctx, missing); err != nil {
 		return err
 	}
 	say("built %s %s in %s", p.title, p.version, time.Since(start).Round(time.Second))
@@ -177,32 +172,6 @@ func (p pinned) compile(ctx context.Context, commands []command) error {
 	}
 	for _, c := range commands {
 		if err := os.Rename(filepath.Join(scratch, outputName(p.importPath(c))), filepath.Join(p.cache, c.name)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// copyFiles takes the source's files out of its module.
-func (p pinned) copyFiles(ctx context.Context) error {
-	if len(p.files) == 0 {
-		return nil
-	}
-	command := goCommand(ctx, "-C", p.modules, "mod", "download", "-json", p.module)
-	output, err := command.Output()
-	if err != nil {
-		return fmt.Errorf("%s: %w: %s", command, err, output)
-	}
-	var module struct{ Dir string }
-	if err := json.Unmarshal(output, &module); err != nil {
-		return err
-	}
-	for _, file := range p.files {
-		text, err := os.ReadFile(filepath.Join(module.Dir, file))
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(p.cache, path.Base(file)), text, 0o600); err != nil {
 			return err
 		}
 	}

@@ -69,8 +69,7 @@ func TestStagingModulesFit(t *testing.T) {
 
 func TestOnlyWhatIsUsedIsBuilt(t *testing.T) {
 	for purpose, want := range map[use]string{
-		noNode:        "etcd kube-apiserver kube-controller-manager kubectl",
-		simulatedNode: "etcd kube-apiserver kube-controller-manager kubectl kube-scheduler kwok",
+		noNode: "etcd kube-apiserver kube-controller-manager kubectl",
 		realNode: "etcd kube-apiserver kube-controller-manager kubectl kube-scheduler kubelet kube-proxy " +
 			"containerd containerd-shim-runc-v2 ctr",
 	} {

@@ -25,16 +25,13 @@ const usage = `A real Kubernetes on this machine, built from its source modules.
   cluster audit-log [--name NAME]  print the path of the API server's audit log
   cluster load [--name NAME] FILE.tar...   give it images, as made by hack/env/image
   cluster kubectl [--name NAME] ARGS...    kubectl with its kubeconfig
-  cluster build [--check] [--control-plane | --simulated-node]
+  cluster build [--check] [--control-plane]
                                    only build what is run, into the cache; with --check, only
                                    fail, and name it, if it is not built yet
-  cluster run --control-plane [--controller-manager | --simulated-node] [--dir DIR]
+  cluster run --control-plane [--controller-manager] [--dir DIR]
                                    etcd and an API server in the foreground, for tests, without
                                    root; prints ETCD=URL and KUBECONFIG=PATH when ready; ends, and
-                                   removes DIR, at the end of its input or on SIGTERM.
-                                   --simulated-node: also controller manager, scheduler and a node
-                                   that only pretends to run pods (kwok); those of Jobs succeed at
-                                   once
+                                   removes DIR, at the end of its input or on SIGTERM
 
 NAME is "dev" unless given; clusters of different names run side by side. All but build
 and run need root on Linux. WORKSPACE_JOBS_CACHE is the folder of what is built, instead of
@@ -115,16 +112,12 @@ func namedCommand(ctx context.Context, verb string, args []string) error {
 func buildCommand(ctx context.Context, args []string) error {
 	flags := newFlags("build")
 	controlPlane := flags.Bool("control-plane", false, "")
-	simulated := flags.Bool("simulated-node", false, "")
 	check := flags.Bool("check", false, "")
 	if err := flags.Parse(args); err != nil {
 		return helped(err)
 	}
 	purpose := realNode
-	switch {
-	case *simulated:
-		purpose = simulatedNode
-	case *controlPlane:
+	if *controlPlane {
 		purpose = noNode
 	}
 	if *check {
@@ -142,7 +135,6 @@ func runCommand(ctx context.Context, args []string) error {
 	plane := flags.Bool("control-plane", false, "")
 	options := runOptions{}
 	flags.BoolVar(&options.controllerManager, "controller-manager", false, "")
-	flags.BoolVar(&options.simulatedNode, "simulated-node", false, "")
 	flags.StringVar(&options.folder, "dir", "", "")
 	if err := flags.Parse(args); err != nil {
 		return helped(err)

@@ -18,18 +18,12 @@ import (
 type runOptions struct {
 	folder            string
 	controllerManager bool
-	// simulatedNode takes the controller manager, the scheduler and kwok along.
-	simulatedNode bool
 }
 
 // run runs a control plane in the foreground, for tests: everything on loopback, in one
 // folder, and gone when ctx ends. It calls ready once all of it is.
 func run(ctx context.Context, options runOptions, ready func(plane controlPlane, kubeconfig string)) error {
-	purpose := noNode
-	if options.simulatedNode {
-		purpose = simulatedNode
-	}
-	bin, err := build(ctx, purpose)
+	bin, err := build(ctx, noNode)
 	if err != nil {
 		return err
 	}
@@ -46,10 +40,7 @@ func run(ctx context.Context, options runOptions, ready func(plane controlPlane,
 	if err := makePKI(plane.pki, time.Now(), identities(plane.address, "")); err != nil {
 		return err
 	}
-	if err := plane.writeKubeconfigs("controller-manager", "scheduler", "admin"); err != nil {
-		return err
-	}
-	if err := plane.writeKwokConfig(); err != nil {
+	if err := plane.writeKubeconfigs("controller-manager"); err != nil {
 		return err
 	}
 	kubeconfig := filepath.Join(folder, kubeconfigFile)
@@ -95,15 +86,12 @@ func (c controlPlane) foregroundComponents(bin binaries, client *http.Client, op
 		part("etcd", c.etcdArgs(), nil),
 		part("kube-apiserver", c.apiServerArgs(), at("/readyz")),
 	}
-	if options.controllerManager || options.simulatedNode {
+	if options.controllerManager {
+		// Tests may play a node, which sends no heartbeats: its pods would be taken from it.
+		args := append(c.controllerManagerArgs(), "--controllers=*,-node-lifecycle-controller")
 		// Pods can be made once their namespace's service account is there.
-		parts = append(parts, part("kube-controller-manager", c.controllerManagerArgs(),
+		parts = append(parts, part("kube-controller-manager", args,
 			at("/api/v1/namespaces/default/serviceaccounts/default")))
-	}
-	if options.simulatedNode {
-		parts = append(parts,
-			part("kube-scheduler", c.schedulerArgs(), nil),
-			part("kwok", c.kwokArgs(bin), func(ctx context.Context) error { return c.simulatedNodeReady(ctx, client) }))
 	}
 	return parts
 }

@@ -22,7 +22,6 @@ type source struct {
 	module   string
 	hint     string // how long a first build takes
 	commands []command
-	files    []string // below the module, copied as they are; for every use of a command
 	// stamp lists the linker variables that tell a command its version.
 	stamp func(version string) []string
 }
@@ -43,8 +42,6 @@ const (
 	realNode use = 1 << iota
 	// noNode: `run --control-plane`.
 	noNode
-	// simulatedNode: `run --control-plane --simulated-node`.
-	simulatedNode
 )
 
 func (s source) importPath(c command) string { return path.Join(s.module, c.pkg) }
@@ -53,16 +50,16 @@ func sources() []source {
 	return []source{
 		{
 			folder: "etcd", title: "etcd", module: "go.etcd.io/etcd/server/v3", hint: "about 15 seconds on 2 cores",
-			commands: []command{{name: "etcd", uses: realNode | noNode | simulatedNode}},
+			commands: []command{{name: "etcd", uses: realNode | noNode}},
 		},
 		{
 			folder: "kubernetes", title: "Kubernetes", module: "k8s.io/kubernetes", hint: "about 6 minutes on 2 cores",
 			stamp: kubernetesStamp,
 			commands: []command{
-				{name: "kube-apiserver", pkg: "cmd/kube-apiserver", uses: realNode | noNode | simulatedNode},
-				{name: "kube-controller-manager", pkg: "cmd/kube-controller-manager", uses: realNode | noNode | simulatedNode},
-				{name: "kubectl", pkg: "cmd/kubectl", uses: realNode | noNode | simulatedNode},
-				{name: "kube-scheduler", pkg: "cmd/kube-scheduler", uses: realNode | simulatedNode},
+				{name: "kube-apiserver", pkg: "cmd/kube-apiserver", uses: realNode | noNode},
+				{name: "kube-controller-manager", pkg: "cmd/kube-controller-manager", uses: realNode | noNode},
+				{name: "kubectl", pkg: "cmd/kubectl", uses: realNode | noNode},
+				{name: "kube-scheduler", pkg: "cmd/kube-scheduler", uses: realNode},
 				{name: "kubelet", pkg: "cmd/kubelet", uses: realNode},
 				{name: "kube-proxy", pkg: "cmd/kube-proxy", uses: realNode},
 			},
@@ -74,11 +71,6 @@ func sources() []source {
 				{name: "containerd-shim-runc-v2", pkg: "cmd/containerd-shim-runc-v2", uses: realNode},
 				{name: "ctr", pkg: "cmd/ctr", uses: realNode},
 			},
-		},
-		{
-			folder: "kwok", title: "kwok", module: "sigs.k8s.io/kwok", hint: "about a minute on 2 cores",
-			commands: []command{{name: "kwok", pkg: "cmd/kwok", uses: simulatedNode}},
-			files:    kwokStages(),
 		},
 	}
 }

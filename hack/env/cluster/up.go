@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -143,7 +144,27 @@ func (c cluster) nodeReady(ctx context.Context, client *http.Client) error {
 	if _, err := get(ctx, client, kubelet); err != nil {
 		return err
 	}
-	return nodeReady(ctx, client, c.controlPlane().server(), c.nodeName())
+	body, err := get(ctx, client, c.controlPlane().server()+"/api/v1/nodes/"+c.nodeName())
+	if err != nil {
+		return err
+	}
+	var node struct {
+		Status struct {
+			Conditions []struct{ Type, Status, Message string }
+		}
+	}
+	if err := json.Unmarshal(body, &node); err != nil {
+		return err
+	}
+	for _, condition := range node.Status.Conditions {
+		if condition.Type == "Ready" && condition.Status == "True" {
+			return nil
+		}
+		if condition.Type == "Ready" {
+			return fmt.Errorf("the node is not ready: %s", strings.TrimSpace(condition.Message))
+		}
+	}
+	return errors.New("the node has no Ready condition yet")
 }
 
 // ensurePause imports the image of which every pod's first container is made.

@@ -14,6 +14,37 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
+// run changes a pod's status as a kubelet does when the runner has started.
+func run(pod *corev1.Pod) {
+	now := metav1.Now()
+	setState(pod, corev1.PodRunning, corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: now}})
+	pod.Status.StartTime = &now
+}
+
+// end changes a pod's status as a kubelet does when the runner has exited with the code and
+// left the termination message. A runner that nobody saw running started a second ago.
+func end(pod *corev1.Pod, code int32, message string) {
+	now := metav1.Now()
+	started := metav1.NewTime(now.Add(-time.Second))
+	for _, container := range pod.Status.ContainerStatuses {
+		if container.State.Running != nil {
+			started = container.State.Running.StartedAt
+		}
+	}
+	phase := corev1.PodSucceeded
+	if code != 0 {
+		phase = corev1.PodFailed
+	}
+	setState(pod, phase, corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+		ExitCode: code, Message: message, StartedAt: started, FinishedAt: now,
+	}})
+}
+
+func setState(pod *corev1.Pod, phase corev1.PodPhase, state corev1.ContainerState) {
+	pod.Status.Phase = phase
+	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: v1alpha1.RunnerContainer, Image: "an-image", State: state}}
+}
+
 // PodOf waits for the pod that the Job controller makes for job.
 func (e *Env) PodOf(t testing.TB, job *batchv1.Job) *corev1.Pod {
 	t.Helper()
@@ -28,33 +59,23 @@ func (e *Env) PodOf(t testing.TB, job *batchv1.Job) *corev1.Pod {
 	return &pods.Items[0]
 }
 
-// RunPod plays the kubelet: the pod's runner has started.
+// RunPod starts a pod's runner. It is for a test without a [Node].
 func (e *Env) RunPod(t testing.TB, pod *corev1.Pod) {
 	t.Helper()
-	e.writePod(t, pod, corev1.PodRunning, corev1.ContainerState{
-		Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()},
-	})
+	e.change(t, pod, func() { run(pod) })
 }
 
-// EndPod plays the kubelet: the pod's runner, which started a second ago, has
-// exited with the code and left the termination message.
+// EndPod ends a pod's runner with an exit code and a termination message. It is for a test
+// without a [Node].
 func (e *Env) EndPod(t testing.TB, pod *corev1.Pod, code int32, message string) {
 	t.Helper()
-	phase := corev1.PodSucceeded
-	if code != 0 {
-		phase = corev1.PodFailed
-	}
-	now := metav1.Now()
-	e.writePod(t, pod, phase, corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
-		ExitCode: code, Message: message, StartedAt: metav1.NewTime(now.Add(-time.Second)), FinishedAt: now,
-	}})
+	e.change(t, pod, func() { end(pod, code, message) })
 }
 
-func (e *Env) writePod(t testing.TB, pod *corev1.Pod, phase corev1.PodPhase, state corev1.ContainerState) {
+func (e *Env) change(t testing.TB, pod *corev1.Pod, apply func()) {
 	t.Helper()
 	before := pod.DeepCopy()
-	pod.Status.Phase = phase
-	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: v1alpha1.RunnerContainer, Image: "an-image", State: state}}
+	apply()
 	if err := e.Client.Status().Patch(t.Context(), pod, client.MergeFrom(before)); err != nil {
 		t.Fatal(err)
 	}

@@ -21,18 +21,17 @@ const stopLimit = time.Minute
 type plane struct {
 	kubeconfig string
 	etcd       string
-	input      io.Closer
+	// stopNode stops the node that is played on it, if one is.
+	stopNode func()
+	input    io.Closer
 	// ended holds how the process ended, once it has.
 	ended chan error
 }
 
 func startPlane(ctx context.Context, tool string, options Options) (*plane, error) {
 	args := []string{"run", "--control-plane"}
-	if options.ControllerManager {
+	if options.ControllerManager || options.Node {
 		args = append(args, "--controller-manager")
-	}
-	if options.SimulatedNode {
-		args = append(args, "--simulated-node")
 	}
 	command := exec.Command(tool, args...)
 	var said bytes.Buffer
@@ -48,7 +47,7 @@ func startPlane(ctx context.Context, tool string, options Options) (*plane, erro
 	if err := command.Start(); err != nil {
 		return nil, err
 	}
-	p := &plane{input: input, ended: make(chan error, 1)}
+	p := &plane{input: input, ended: make(chan error, 1), stopNode: func() {}}
 	announced := make(chan string, 1)
 	go func() {
 		p.readOutput(output, announced)
@@ -89,6 +88,7 @@ func (p *plane) stop() error {
 	if p == nil {
 		return nil
 	}
+	p.stopNode()
 	// A process that has ended by itself has closed it, and says below why.
 	if err := p.input.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
 		return err

@@ -115,7 +115,7 @@ func (s *Shared) Env(t testing.TB) *Env {
 func (s *Shared) start(ctx context.Context) {
 	tool, err := ClusterTool(ctx)
 	if err == nil {
-		err = checkBuilt(ctx, tool, s.Options)
+		err = checkBuilt(ctx, tool)
 	}
 	if err == nil {
 		s.env, s.plane, err = startWith(ctx, tool, s.Options)

@@ -1,7 +1,7 @@
 // Package testenv gives tests a real API server, with the project's CRDs and
 // ClusterRoles installed: etcd, kube-apiserver and, on demand,
-// kube-controller-manager, started by hack/env/cluster. There is no kubelet: a test
-// that needs a pod to end writes the pod's status.
+// kube-controller-manager, started by hack/env/cluster. There is no kubelet: a [Node] or
+// the test itself changes the status of pods as one does.
 //
 // A package has one [Shared], or one [Manager] if it tests a controller, and a TestMain
 // that runs it; each test asks it for what it needs. Objects come from hack/env/objects.
@@ -32,9 +32,9 @@ type Options struct {
 	// ControllerManager runs kube-controller-manager too: Jobs, garbage
 	// collection, namespaces, ServiceAccounts.
 	ControllerManager bool
-	// SimulatedNode runs kube-controller-manager too, and the scheduler, and a node on
-	// which every pod of a Job succeeds at once though nothing runs.
-	SimulatedNode bool
+	// Node runs kube-controller-manager too, and plays a [Node], on which every Job
+	// succeeds at once unless its arguments say otherwise.
+	Node bool
 	// Policies installs the admission policies too. Tests of what the operator does
 	// about objects that others changed do without them: the policies would keep the
 	// others from changing anything.
@@ -51,6 +51,8 @@ type Env struct {
 	Scheme *runtime.Scheme
 	// Kubeconfig is the path of a cluster admin's kubeconfig.
 	Kubeconfig string
+	// Node is there with Options.Node.
+	Node *Node
 
 	etcd string
 }
@@ -96,6 +98,9 @@ func startWith(ctx context.Context, tool string, options Options) (*Env, *plane,
 	if err == nil {
 		env.etcd = p.etcd
 		err = install(ctx, env.Client, filepath.Join(root, "config"), options)
+	}
+	if err == nil && options.Node {
+		env.Node, p.stopNode, err = playNode(ctx, env)
 	}
 	if err != nil {
 		return nil, nil, errors.Join(err, p.stop())

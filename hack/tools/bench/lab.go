@@ -76,8 +76,8 @@ func (l *lab) start(ctx context.Context, o *options) error {
 			return err
 		}
 	}
-	say("starting a control plane with a simulated node")
-	env, stop, err := testenv.Start(ctx, tool, testenv.Options{SimulatedNode: true, Policies: true})
+	say("starting a control plane with a played node")
+	env, stop, err := testenv.Start(ctx, tool, testenv.Options{Node: true, Policies: true})
 	if err != nil {
 		return err
 	}

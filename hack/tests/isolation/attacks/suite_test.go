@@ -20,7 +20,7 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-var shared = testenv.Shared{Options: testenv.Options{SimulatedNode: true, Policies: true}}
+var shared = testenv.Shared{Options: testenv.Options{Node: true, Policies: true}}
 
 func TestMain(m *testing.M) { os.Exit(shared.Run(m)) }
 
