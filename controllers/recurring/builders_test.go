@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/env/objects"
 )
 
 // noon is when the tests' recurring job was created; it is due each hour.
@@ -27,15 +28,10 @@ type scene struct{ observed }
 func hourly() *scene {
 	s := &scene{observed{
 		now: at(0),
-		recurring: &v1alpha1.WorkspaceRecurringJob{
-			ObjectMeta: metav1.ObjectMeta{Name: "daily", Namespace: "workspace-acme", UID: "uid-daily", Generation: 1},
-			Spec: v1alpha1.WorkspaceRecurringJobSpec{
-				Schedule: "0 * * * *", TimeZone: "Etc/UTC", ConcurrencyPolicy: v1alpha1.PolicyForbid,
-				Template: v1alpha1.JobTemplate{Handler: "sql"},
-			},
-			Status: v1alpha1.WorkspaceRecurringJobStatus{ObservedGeneration: -1},
-		},
-		workspace: &v1alpha1.Workspace{ObjectMeta: metav1.ObjectMeta{Name: "acme"}, Status: v1alpha1.WorkspaceStatus{Namespace: "workspace-acme"}},
+		recurring: objects.MakeWorkspaceRecurringJob("daily").In("workspace-acme").UID("uid-daily").Generation(1).
+			Schedule("0 * * * *", "Etc/UTC").Policy(v1alpha1.PolicyForbid).
+			With(func(r *v1alpha1.WorkspaceRecurringJob) { r.Status.ObservedGeneration = -1 }).Obj(),
+		workspace: objects.MakeWorkspace("acme").Holds("workspace-acme").Obj(),
 	}}
 	s.cronJob = s.decide().apply
 	s.cronJob.UID, s.cronJob.CreationTimestamp = "uid-cronjob", *when(0)

@@ -22,6 +22,7 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/report"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/controllers/workspace"
+	"github.com/openradius/workspace-jobs/hack/env/quick"
 	"github.com/openradius/workspace-jobs/hack/env/world"
 )
 
@@ -30,7 +31,7 @@ import (
 // at any write, and every watch lags.
 func TestNoRunIsLostOrDoubled(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(500) {
+	for seed := range uint64(quick.Few(500)) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			s := simulate(t, seed)

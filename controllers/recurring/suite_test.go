@@ -22,6 +22,7 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/report"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/controllers/workspace"
+	"github.com/openradius/workspace-jobs/hack/env/objects"
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
@@ -69,15 +70,7 @@ func inWorkspace(t *testing.T, namespace string) *clusterT {
 	env := manager.Start(t, workspace.CacheByObject, setUp)
 	c := &clusterT{T: t, Client: env.Client, namespace: namespace}
 	c.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
-	ws := &v1alpha1.Workspace{
-		ObjectMeta: metav1.ObjectMeta{Name: namespace},
-		Spec: v1alpha1.WorkspaceSpec{
-			Namespace: namespace,
-			Database:  v1alpha1.Database{SecretRef: v1alpha1.SecretKeyRef{Name: "database"}, Egress: []v1alpha1.EgressRule{{}}},
-			Runner:    v1alpha1.Runner{Image: "localhost/runner:none"},
-		},
-	}
-	c.create(ws)
+	c.create(objects.MakeWorkspace(namespace).Namespace(namespace).Obj())
 	c.hold(namespace)
 	return c
 }
@@ -98,23 +91,13 @@ func (c *clusterT) hold(namespace string) {
 
 func (c *clusterT) create(object client.Object) {
 	c.Helper()
-	if err := c.Create(c.Context(), object); err != nil {
-		c.Fatalf("create %T %q: %v", object, object.GetName(), err)
-	}
-	c.Cleanup(func() {
-		if err := client.IgnoreNotFound(c.Delete(context.Background(), object)); err != nil {
-			c.Errorf("clean up %T %q: %v", object, object.GetName(), err)
-		}
-	})
+	testenv.CreateFor(c, c.Client, object)
 }
 
 // yearly creates a recurring job that does not become due while the tests run.
 func (c *clusterT) yearly(name string, change func(*v1alpha1.WorkspaceRecurringJobSpec)) {
 	c.Helper()
-	r := &v1alpha1.WorkspaceRecurringJob{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: c.namespace},
-		Spec:       v1alpha1.WorkspaceRecurringJobSpec{Schedule: "0 0 29 2 *", Template: v1alpha1.JobTemplate{Handler: "sql"}},
-	}
+	r := objects.MakeWorkspaceRecurringJob(name).In(c.namespace).Obj()
 	if change != nil {
 		change(&r.Spec)
 	}
