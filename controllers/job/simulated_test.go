@@ -158,8 +158,11 @@ func (s *simulation) phase(pod *corev1.Pod, phase corev1.PodPhase) {
 			if phase != corev1.PodRunning {
 				state = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{StartedAt: now, FinishedAt: now}}
 			}
-			if phase == corev1.PodFailed {
+			switch phase {
+			case corev1.PodFailed:
 				state.Terminated.ExitCode = 1
+			case corev1.PodSucceeded:
+				state.Terminated.Message = fmt.Sprintf(`{"result":%q}`, pod.Name)
 			}
 			pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: v1alpha1.RunnerContainer, State: state}}
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -254,19 +255,31 @@ func (s *simulation) judge() {
 			}
 			continue
 		}
-		succeeded := false
-		for _, child := range world.All[*batchv1.Job](s.w) {
-			end := runnerjob.Finished(child)
-			succeeded = succeeded || belongs(child, job) && end != nil && end.Type == batchv1.JobComplete
-		}
-		if succeeded != (job.Status.State == v1alpha1.StateSucceeded) {
-			s.Errorf("%s is %s, and an attempt has succeeded: %t", job.Name, job.Status.State, succeeded)
-		}
+		s.judgeEnd(job)
 	}
 	for _, pod := range world.All[*corev1.Pod](s.w) {
 		if !podEnded(pod) {
 			s.Errorf("pod %s is left running", pod.Name)
 		}
+	}
+}
+
+// judgeEnd of a finished job: it has succeeded if one of its attempts has, with the result
+// that the attempt's pod has left.
+func (s *simulation) judgeEnd(job *v1alpha1.WorkspaceJob) {
+	succeeded := false
+	for _, child := range world.All[*batchv1.Job](s.w) {
+		if end := runnerjob.Finished(child); !belongs(child, job) || end == nil || end.Type != batchv1.JobComplete {
+			continue
+		}
+		succeeded = true
+		pod, exists := world.Get[*corev1.Pod](s.w, key(child.Name+"-pod"))
+		if result := job.Status.Result; exists && (result == nil || string(result.Raw) != strconv.Quote(pod.Name)) {
+			s.Errorf("%s has the result %v, and not that of %s", job.Name, result, pod.Name)
+		}
+	}
+	if succeeded != (job.Status.State == v1alpha1.StateSucceeded) {
+		s.Errorf("%s is %s, and an attempt has succeeded: %t", job.Name, job.Status.State, succeeded)
 	}
 }
 
