@@ -42,6 +42,15 @@ func (c *clusterT) workspace(change func(*v1alpha1.WorkspaceSpec)) {
 	if err := c.Status().Patch(c.Context(), ws, client.MergeFrom(before)); err != nil {
 		c.Fatal(err)
 	}
+	// A job that comes before the operator knows of the change starts as before it.
+	testenv.Eventually(c, "the operator's cache has the workspace's new spec", func(ctx context.Context) error {
+		cached := &v1alpha1.Workspace{}
+		err := operator.reconciler.Client.Get(ctx, client.ObjectKeyFromObject(ws), cached)
+		if err == nil && cached.Generation != ws.Generation {
+			err = fmt.Errorf("it has generation %d", cached.Generation)
+		}
+		return err
+	})
 }
 
 func (c *clusterT) limit(concurrency int32) {
