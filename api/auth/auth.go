@@ -45,12 +45,16 @@ const longestToken = 16 << 10
 // wellFormed tokens are b64token of RFC 6750, section 2.1.
 var wellFormed = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`)
 
-// ErrUnauthenticated: the token is none that the cluster takes, or not any more.
-var ErrUnauthenticated = errors.New("the cluster does not take this token: it is wrong, expired or revoked")
-
-// ErrNoWorkspace: there is no such workspace, or none that the caller may see; which of
-// the two is not told.
-var ErrNoWorkspace = errors.New("there is no such workspace, or you may not see it")
+var (
+	// ErrUnauthenticated is returned for a token that the cluster does not accept, or does
+	// not accept any more.
+	ErrUnauthenticated = errors.New("the cluster does not accept this token: it is wrong, expired or revoked")
+	// ErrNoWorkspace is returned when there is no such workspace or the caller may not see
+	// it. Which of the two is not disclosed.
+	ErrNoWorkspace = errors.New("there is no such workspace, or you may not see it")
+	// ErrRevoked ends a stream whose caller has lost the right to it.
+	ErrRevoked = errors.New("you may not see this any more")
+)
 
 // Directory knows the Workspaces.
 type Directory interface {
@@ -86,6 +90,8 @@ type Caller struct {
 	directory Directory
 	rights    *utilcache.LRUExpireCache
 	asking    singleflight.Group
+	// forget has the cluster asked again who has this token.
+	forget func()
 }
 
 // Caller whose token it is, or [ErrUnauthenticated].
@@ -153,6 +159,7 @@ func (a *Authenticator) newCaller(token string) (*Caller, error) {
 	}
 	return &Caller{
 		client: client.New(config), clientset: clientset, directory: a.directory, rights: utilcache.NewLRUExpireCache(knownRights),
+		forget: func() { a.Forget(token) },
 	}, nil
 }
 
@@ -198,12 +205,27 @@ func (c *Caller) review(ctx context.Context, namespace string, right Right) (boo
 		Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: attributes},
 	}, metav1.CreateOptions{})
 	if apierrors.IsUnauthorized(err) {
+		c.forget()
 		return false, ErrUnauthenticated
 	}
 	if err != nil {
 		return false, fmt.Errorf("ask what the caller may do: %w", err)
 	}
 	return review.Status.Allowed, nil
+}
+
+// StillMay returns why a caller may not continue with what it was allowed to begin:
+// [ErrUnauthenticated] or [ErrRevoked]. It returns nil if the caller may, and while the
+// cluster can't be asked.
+func (c *Caller) StillMay(ctx context.Context, namespace string, right Right) error {
+	allowed, err := c.May(ctx, namespace, right)
+	switch {
+	case errors.Is(err, ErrUnauthenticated):
+		return ErrUnauthenticated
+	case err == nil && !allowed:
+		return ErrRevoked
+	}
+	return nil
 }
 
 // Bearer is the token of a request's Authorization header; "" if it has none.

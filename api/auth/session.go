@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
@@ -86,20 +87,41 @@ func (s *Sessions) Begin(w http.ResponseWriter, r *http.Request, token string) e
 	return nil
 }
 
-// Of is the request's session, or [ErrNoSession].
+type openedKey struct{}
+
+// Opened returns the request with its session, so that [Sessions.Of] does not open the
+// cookie again wherever the session is needed.
+func (s *Sessions) Opened(r *http.Request) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), openedKey{}, s.open(r)))
+}
+
+// Of returns the request's session, or [ErrNoSession]. A session may end while its request
+// is answered.
 func (s *Sessions) Of(r *http.Request) (*Session, error) {
-	sealed, err := r.Cookie(s.nameFor(r))
-	if err != nil {
-		return nil, ErrNoSession
+	session, opened := r.Context().Value(openedKey{}).(*Session)
+	if !opened {
+		session = s.open(r)
 	}
-	session := &Session{}
-	if err := s.sealer.Decode(cookieName, sealed.Value, session); err != nil {
+	if session == nil {
 		return nil, ErrNoSession
 	}
 	if _, over := s.ended.Get(session.ID); over || !time.Now().Before(session.Expires) {
 		return nil, ErrNoSession
 	}
 	return session, nil
+}
+
+// open returns the session in the request's cookie; nil if there is none.
+func (s *Sessions) open(r *http.Request) *Session {
+	sealed, err := r.Cookie(s.nameFor(r))
+	if err != nil {
+		return nil
+	}
+	session := &Session{}
+	if s.sealer.Decode(cookieName, sealed.Value, session) != nil {
+		return nil
+	}
+	return session
 }
 
 // End the request's session, if it has one. Its cookie, should somebody have kept it, is

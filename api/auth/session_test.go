@@ -112,6 +112,25 @@ func TestAnEndedSessionIsOver(t *testing.T) {
 	}
 }
 
+func TestACookieIsOpenedOnce(t *testing.T) {
+	t.Parallel()
+	sessions := newSessions(t, aKey)
+	request := sessions.Opened(with(begin(t, sessions, httptest.NewRequest(http.MethodPost, "/", nil), "the-token")))
+	request.Header.Del("Cookie")
+	if session, err := sessions.Of(request); err != nil || session.Token != "the-token" {
+		t.Errorf("%+v, %v", session, err)
+	}
+	sessions.End(httptest.NewRecorder(), request)
+	if _, err := sessions.Of(request); !errors.Is(err, auth.ErrNoSession) {
+		t.Errorf("it lives on after its end: %v", err)
+	}
+	none := sessions.Opened(httptest.NewRequest(http.MethodGet, "/", nil))
+	none.AddCookie(begin(t, sessions, httptest.NewRequest(http.MethodPost, "/", nil), "the-token"))
+	if _, err := sessions.Of(none); !errors.Is(err, auth.ErrNoSession) {
+		t.Errorf("a request without a session: %v", err)
+	}
+}
+
 func TestAFormTokenIsItsSessions(t *testing.T) {
 	t.Parallel()
 	sessions := newSessions(t, aKey)

@@ -39,19 +39,21 @@ func (c *Caller) Workspaces(ctx context.Context) ([]v1alpha1.Workspace, error) {
 	return slices.DeleteFunc(all, func(ws v1alpha1.Workspace) bool { return !seen[ws.UID] }), nil
 }
 
-// seen are those that the caller may see, by UID. They are remembered together: of many
-// workspaces the single answers would throw each other out.
+// seen returns which workspaces the caller may see, by UID. The answers are remembered
+// together: those of many workspaces would push each other out one by one. A workspace that
+// is newer than they are is asked about.
 func (c *Caller) seen(ctx context.Context, all []v1alpha1.Workspace) (map[types.UID]bool, error) {
 	type question struct{}
-	if known, ok := c.rights.Get(question{}); ok {
-		if seen, ok := known.(map[types.UID]bool); ok {
-			return seen, nil
-		}
-	}
+	known, _ := c.rights.Get(question{})
+	remembered, _ := known.(map[types.UID]bool)
 	answers := make([]bool, len(all))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(questionsAtOnce)
 	for i := range all {
+		if answer, ok := remembered[all[i].UID]; ok {
+			answers[i] = answer
+			continue
+		}
 		group.Go(func() error {
 			var err error
 			answers[i], err = c.May(ctx, all[i].Status.Namespace, seeing)
@@ -63,11 +65,11 @@ func (c *Caller) seen(ctx context.Context, all []v1alpha1.Workspace) (map[types.
 	}
 	seen := map[types.UID]bool{}
 	for i := range all {
-		if answers[i] {
-			seen[all[i].UID] = true
-		}
+		seen[all[i].UID] = answers[i]
 	}
-	c.rights.Add(question{}, seen, answersFor)
+	if remembered == nil {
+		c.rights.Add(question{}, seen, answersFor)
+	}
 	return seen, nil
 }
 

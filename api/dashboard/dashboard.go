@@ -84,7 +84,7 @@ func (d *dashboard) workspaceRoutes() http.Handler {
 	mux.HandleFunc("GET "+Root, d.user(d.home))
 	mux.HandleFunc("GET "+Root+"/{$}", d.user(d.home))
 	for path, p := range pages() {
-		mux.HandleFunc("GET "+Root+"/{workspace}"+path, d.user(d.inWorkspace(d.show(p))))
+		mux.HandleFunc("GET "+Root+"/{workspace}"+path, d.user(d.onPage(d.show(p))))
 		if p.watch != nil {
 			mux.HandleFunc("GET "+Root+"/{workspace}/live"+path, d.live(p))
 		}
@@ -92,10 +92,10 @@ func (d *dashboard) workspaceRoutes() http.Handler {
 	for path, handle := range map[string]scopeHandler{
 		"/jobs/{job}/attempts/{attempt}/log": d.logText,
 		"/recurring/{recurring}/preview":     d.preview,
-		"/search":                            d.search,
 	} {
 		mux.HandleFunc("GET "+Root+"/{workspace}"+path, d.user(d.inWorkspace(handle)))
 	}
+	mux.HandleFunc("GET "+Root+"/{workspace}/search", d.user(d.onPage(d.search)))
 	for path, a := range actions() {
 		mux.HandleFunc("POST "+Root+"/{workspace}"+path, d.user(d.inWorkspace(d.act(a))))
 	}

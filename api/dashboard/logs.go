@@ -1,7 +1,6 @@
 package dashboard
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"html/template"
@@ -15,7 +14,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/openradius/workspace-jobs/api/auth"
+	"github.com/openradius/workspace-jobs/api/logs"
 	"github.com/openradius/workspace-jobs/api/printable"
+	"github.com/openradius/workspace-jobs/api/stream"
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
@@ -25,8 +26,8 @@ const (
 	shownBytes = 256 << 10
 	// followedLines are added to a page at most: a browser would choke on more.
 	followedLines = 10_000
-	// lineLimit cuts what has no end of line.
-	lineLimit = 16 << 10
+	// linePart is the longest part of a line that is sent at once, in bytes.
+	linePart = 16 << 10
 	// gather lines for so long before they are sent.
 	gather = 200 * time.Millisecond
 )
@@ -44,14 +45,9 @@ type logData struct {
 	Sent bool
 }
 
-// openLog of an attempt.
-func (s *scope) openLog(ctx context.Context, attempt *v1alpha1.Attempt, options corev1.PodLogOptions) (io.ReadCloser, error) {
-	pod, err := s.caller.PodOf(ctx, s.namespace(), attempt)
-	if err != nil {
-		return nil, err
-	}
-	options.Container = v1alpha1.RunnerContainer
-	return s.caller.Kubernetes().CoreV1().Pods(s.namespace()).GetLogs(pod.Name, &options).Stream(ctx)
+// openLog opens the log of an attempt.
+func (s *scope) openLog(ctx context.Context, attempt *v1alpha1.Attempt, options corev1.PodLogOptions) (*logs.Log, error) {
+	return logs.Source{Caller: s.caller, Namespace: s.namespace(), Attempt: attempt, Recheck: recheck}.Open(ctx, options)
 }
 
 // logOf an attempt as it is now: its last lines.
@@ -61,11 +57,11 @@ func (s *scope) logOf(ctx context.Context, job *v1alpha1.WorkspaceJob, a *v1alph
 		data.Problem = "The attempt has not started: its log appears here when it does."
 		return data
 	}
-	stream, err := s.openLog(ctx, a, corev1.PodLogOptions{TailLines: new(int64(shownLines)), LimitBytes: new(int64(shownBytes))})
+	log, err := s.openLog(ctx, a, corev1.PodLogOptions{TailLines: new(int64(shownLines)), LimitBytes: new(int64(shownBytes))})
 	if err == nil {
-		defer stream.Close()
+		defer log.Close()
 		var text []byte
-		text, err = io.ReadAll(io.LimitReader(stream, shownBytes))
+		text, err = io.ReadAll(io.LimitReader(log, shownBytes))
 		data.Text = printable.Text(string(text))
 	}
 	if err != nil {
@@ -74,20 +70,21 @@ func (s *scope) logOf(ctx context.Context, job *v1alpha1.WorkspaceJob, a *v1alph
 	return data
 }
 
+// logProblem says why a log can't be shown.
 func logProblem(err error) string {
 	switch {
-	case errors.Is(err, auth.ErrNoPod), apierrors.IsNotFound(err):
-		return "The log is gone: the attempt's pod was deleted, as the workspace's retention says, or never was."
-	case apierrors.IsForbidden(err):
+	case errors.Is(err, logs.ErrGone):
+		return "The log is gone: the attempt's pod was deleted under the workspace's retention, or never existed."
+	case errors.Is(err, auth.ErrRevoked), apierrors.IsForbidden(err):
 		return "Your role does not allow you to read logs here."
-	case apierrors.IsBadRequest(err):
-		return "There is no log yet: " + told(err)
+	case errors.Is(err, logs.ErrNotStarted):
+		return "There is no log yet: the attempt's process has not started."
 	default:
-		return "The log can't be read now: the node that has it does not answer."
+		return "The log can't be read now: the node that has it does not answer. Try again in a moment."
 	}
 }
 
-// logText is the whole log, as text.
+// logText answers with the whole log, as text.
 func (d *dashboard) logText(w http.ResponseWriter, r *http.Request, s *scope) {
 	number, err := strconv.ParseInt(r.PathValue("attempt"), 10, 32)
 	if err != nil || number < 1 {
@@ -101,30 +98,28 @@ func (d *dashboard) logText(w http.ResponseWriter, r *http.Request, s *scope) {
 	}
 	attempt := job.Status.Attempt(int32(number))
 	if attempt == nil {
-		d.refuseTo(w, r, s.user, http.StatusNotFound, logProblem(auth.ErrNoPod))
+		d.fail(w, r, s.user, logs.ErrGone)
 		return
 	}
-	stream, err := s.openLog(r.Context(), attempt, corev1.PodLogOptions{Timestamps: r.URL.Query().Has("timestamps")})
-	if err != nil && (errors.Is(err, auth.ErrNoPod) || !apierrors.IsForbidden(err) && !apierrors.IsUnauthorized(err)) {
-		d.refuseTo(w, r, s.user, http.StatusNotFound, logProblem(err))
+	if !d.takeStream(w, r, s.user) {
 		return
 	}
+	log, err := s.openLog(r.Context(), attempt, corev1.PodLogOptions{Timestamps: r.URL.Query().Has("timestamps")})
 	if err != nil {
 		d.fail(w, r, s.user, err)
 		return
 	}
-	defer stream.Close()
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = io.Copy(w, stream)
+	defer log.Close()
+	_, _ = io.Copy(stream.Begin(w, "text/plain; charset=utf-8"), log)
 }
 
 // followLog sends the log of the attempt that runs, and then of the next one.
-func followLog(ctx context.Context, s *scope, may rights, emit func(event)) func(pageData) {
+func followLog(ctx context.Context, s *scope, emit func(stream.Event)) func(pageData) {
 	var followed int32
 	var stop context.CancelFunc = func() {}
 	return func(data pageData) {
 		page, ok := data.(*jobData)
-		if !ok || !may.Logs || s.request.URL.Query().Has("attempt") {
+		if !ok || !page.May.Logs || s.request.URL.Query().Has("attempt") {
 			return
 		}
 		attempt := chosenAttempt(s, page.job)
@@ -141,82 +136,69 @@ func followLog(ctx context.Context, s *scope, may rights, emit func(event)) func
 
 // follow a log from its last lines to its end. That of an attempt that has ended ends at
 // once: the page may have been opened before the attempt began.
-func (s *scope) follow(ctx context.Context, job *v1alpha1.WorkspaceJob, attempt *v1alpha1.Attempt, emit func(event)) {
+func (s *scope) follow(ctx context.Context, job *v1alpha1.WorkspaceJob, attempt *v1alpha1.Attempt, emit func(stream.Event)) {
 	number := attempt.Number
 	data := logData{
 		Number: number, URL: s.path("jobs", job.Name, "attempts", strconv.Itoa(int(number)), "log"), Follow: attempt.FinishedAt == nil, Sent: true,
 	}
-	stream, err := s.openLog(ctx, attempt, corev1.PodLogOptions{Follow: true, TailLines: new(int64(shownLines))})
+	log, err := s.openLog(ctx, attempt, corev1.PodLogOptions{Follow: true, TailLines: new(int64(shownLines))})
 	if err != nil {
 		data.Problem = logProblem(err)
 		emitLog(data, emit)
 		return
 	}
-	defer stream.Close()
-	// The first lines come with the place where the others go: the page has shown them
-	// before, and they must not vanish in between.
-	placed := false
-	sent := sendLines(ctx, stream, func(lines string) {
-		if !placed {
-			data.Text, placed = lines, true
+	defer log.Close()
+	// The first lines come in one event with the element that the others are added to. The
+	// page has shown them before, and they must not vanish in between.
+	begun := false
+	sent, err := sendLines(ctx, log, func(lines string) {
+		if !begun {
+			data.Text, begun = lines, true
 			emitLog(data, emit)
 			return
 		}
 		emitLines(lines, emit)
 	})
-	if sent == 0 && ctx.Err() == nil {
+	switch {
+	case errors.Is(err, auth.ErrRevoked):
+		data.Text, data.Problem = "", logProblem(err)
+		emitLog(data, emit)
+	case sent == 0 && ctx.Err() == nil:
 		emitLines("The attempt has written nothing.", emit)
-	}
-	if sent >= followedLines {
+	case sent >= followedLines:
 		emitLines("\n… more than a page can hold: open the whole log.\n", emit)
 	}
 }
 
-func emitLog(data logData, emit func(event)) {
+func emitLog(data logData, emit func(stream.Event)) {
 	if text, err := render("log", data); err == nil {
-		emit(event{"log", text})
+		emit(stream.Event{Name: "log", Data: text})
 	}
 }
 
-func emitLines(lines string, emit func(event)) {
-	emit(event{"log-lines", []byte(template.HTMLEscapeString(lines))})
+func emitLines(lines string, emit func(stream.Event)) {
+	emit(stream.Event{Name: "log-lines", Data: []byte(template.HTMLEscapeString(lines))})
 }
 
-// sendLines sends lines, gathered, and returns how many there were. It sends once at
-// least.
-func sendLines(ctx context.Context, stream io.Reader, send func(string)) int {
-	lines := make(chan string)
-	go func() {
-		defer close(lines)
-		reader := bufio.NewReaderSize(stream, lineLimit)
-		for {
-			line, err := reader.ReadSlice('\n')
-			if len(line) > 0 {
-				select {
-				case lines <- string(line):
-				case <-ctx.Done():
-					return
-				}
-			}
-			if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
-				return
-			}
-		}
-	}()
+// sendLines sends the lines of a log, gathered, until it ends or a page holds no more. It sends
+// once at least, and returns how many lines there were and why the log ended early.
+func sendLines(ctx context.Context, log io.Reader, send func(string)) (sent int, err error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	lines, ended := make(chan string), make(chan error, 1)
+	go func() { ended <- readLines(ctx, log, lines) }()
 	var pending strings.Builder
 	tick := time.NewTicker(gather)
 	defer tick.Stop()
 	begun := false
-	for sent := 0; ; {
+	for sent < followedLines {
 		select {
-		case line, open := <-lines:
-			if open && sent < followedLines {
-				pending.WriteString(printable.Text(line))
-				sent++
-				continue
-			}
+		case line := <-lines:
+			pending.WriteString(printable.Text(line))
+			sent++
+		case err := <-ended:
 			send(pending.String())
-			return sent
+			return sent, err
 		case <-tick.C:
 			if pending.Len() > 0 || !begun {
 				send(pending.String())
@@ -224,7 +206,31 @@ func sendLines(ctx context.Context, stream io.Reader, send func(string)) int {
 				begun = true
 			}
 		case <-ctx.Done():
-			return sent
+			return sent, nil
+		}
+	}
+	send(pending.String())
+	return sent, nil
+}
+
+// readLines passes on the lines of a log. It returns nil at its end.
+func readLines(ctx context.Context, log io.Reader, lines chan<- string) error {
+	reading := logs.NewLines(log, linePart, false)
+	for {
+		line, err := reading.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if !line.More {
+			line.Text += "\n"
+		}
+		select {
+		case lines <- line.Text:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/client"
 	"github.com/openradius/workspace-jobs/api/printable"
+	"github.com/openradius/workspace-jobs/api/stream"
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
@@ -146,7 +147,7 @@ func later(a, b time.Time) time.Time {
 }
 
 // followFinished sends the live graph: the jobs that finish while the page is open.
-func followFinished(ctx context.Context, s *scope, _ rights, emit func(event)) func(pageData) {
+func followFinished(ctx context.Context, s *scope, emit func(stream.Event)) func(pageData) {
 	go func() {
 		seen := newFinished(time.Now())
 		for ctx.Err() == nil {
@@ -158,7 +159,7 @@ func followFinished(ctx context.Context, s *scope, _ rights, emit func(event)) f
 }
 
 // watchFinished until the API server ends the watch.
-func (s *scope) watchFinished(ctx context.Context, seen *finished, emit func(event)) {
+func (s *scope) watchFinished(ctx context.Context, seen *finished, emit func(stream.Event)) {
 	list, err := s.jobs.List(ctx, client.ListOptions{Limit: 1})
 	if err != nil {
 		return
@@ -186,15 +187,15 @@ func (s *scope) watchFinished(ctx context.Context, seen *finished, emit func(eve
 			text, err := render("live-graph", seen.bars(now))
 			if err == nil && string(text) != sent {
 				sent = string(text)
-				emit(event{"graph", text})
+				emit(stream.Event{Name: "graph", Data: text})
 			}
 		}
 	}
 }
 
-// pause before something is tried again, or until ctx ends.
+// pauseFor waits before something is tried again, or until ctx ends.
 func pauseFor(ctx context.Context) {
-	timer := time.NewTimer(again)
+	timer := time.NewTimer(retryDelay)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

@@ -54,7 +54,7 @@ func TestTokensThatAreNotTaken(t *testing.T) {
 	for what, token := range map[string]string{"wrong": "let-me-in", "expired": expired, "foreign": foreign, "two lines": good + "\r\nX: y", "a long one": strings.Repeat("a", 100_000)} {
 		v := l.visitor(t)
 		p := v.signIn(token, "/hangfire")
-		if p.status != http.StatusUnauthorized || !strings.Contains(p.body, "does not take this token") || strings.Contains(p.body, token) {
+		if p.status != http.StatusUnauthorized || !strings.Contains(p.body, "does not accept this token") || strings.Contains(p.body, token) {
 			t.Errorf("%s: %d %.500s", what, p.status, p.find("main"))
 		}
 		v.get("/hangfire/acme").want(http.StatusOK, "Where to get a token")

@@ -14,7 +14,9 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/auth"
 	"github.com/openradius/workspace-jobs/api/client"
+	"github.com/openradius/workspace-jobs/api/logs"
 	"github.com/openradius/workspace-jobs/api/printable"
+	"github.com/openradius/workspace-jobs/api/stream"
 )
 
 //go:embed templates
@@ -65,8 +67,9 @@ type page struct {
 	load          func(ctx context.Context, s *scope, may rights) (pageData, error)
 	// watch what the page shows, from the data on: nil if nothing of it is live.
 	watch func(ctx context.Context, s *scope, data pageData) (watches, error)
-	// companion sends more events than the live part; it is told of each data.
-	companion func(ctx context.Context, s *scope, may rights, emit func(event)) func(pageData)
+	// companion sends more events than the live part. It returns what is called with the data
+	// of each refresh.
+	companion func(ctx context.Context, s *scope, emit func(stream.Event)) func(pageData)
 }
 
 // show renders a page as it is now.
@@ -82,7 +85,7 @@ func (d *dashboard) show(p page) scopeHandler {
 			d.fail(w, r, s.user, err)
 			return
 		}
-		if err := d.complete(r.Context(), p, s, may, data); err != nil {
+		if err := d.complete(p, s, may, data); err != nil {
 			d.fail(w, r, s.user, err)
 			return
 		}
@@ -90,17 +93,11 @@ func (d *dashboard) show(p page) scopeHandler {
 	}
 }
 
-// complete the data of a page that is shown.
-func (d *dashboard) complete(ctx context.Context, p page, s *scope, may rights, data pageData) error {
-	all, err := s.caller.Workspaces(ctx)
-	if err != nil {
-		return err
-	}
+// complete adds what every page has to the data of one.
+func (d *dashboard) complete(p page, s *scope, may rights, data pageData) error {
 	b := data.page()
 	b.fill(d, s.user)
-	for i := range all {
-		b.Workspaces = append(b.Workspaces, all[i].Name)
-	}
+	b.Workspaces = s.workspaces
 	b.inScope(s, p, may)
 	b.Notice = noticeOf(s.request.URL.Query())
 	if p.watch != nil && s.request.URL.Query().Get("continue") == "" {
@@ -109,6 +106,7 @@ func (d *dashboard) complete(ctx context.Context, p page, s *scope, may rights, 
 	if p.watch == nil {
 		return nil
 	}
+	var err error
 	b.Live, err = renderLive(p, data)
 	return err
 }
@@ -134,7 +132,7 @@ func (d *dashboard) write(w http.ResponseWriter, _ *http.Request, status int, na
 	text, err := render(name, data)
 	if err != nil {
 		d.log.Error("a page can't be rendered", "page", name, "error", err.Error())
-		http.Error(w, "This is a fault of the server; its log tells more.", http.StatusInternalServerError)
+		http.Error(w, pageFault, http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -142,8 +140,10 @@ func (d *dashboard) write(w http.ResponseWriter, _ *http.Request, status int, na
 	_, _ = w.Write(text)
 }
 
-// errFault: a template and its data don't fit.
+// errFault is returned when a template and its data don't fit.
 var errFault = errors.New("a page can't be rendered")
+
+const pageFault = "This page can't be shown because of a fault in the server. Its log has the details."
 
 // errorData is the page of an error.
 type errorData struct {
@@ -187,7 +187,11 @@ func explain(err error) (status int, message string) {
 	case errors.Is(err, auth.ErrNoWorkspace):
 		return http.StatusNotFound, noSuchPage
 	case errors.Is(err, errFault):
-		return http.StatusInternalServerError, "This page has a fault; the server's log tells more."
+		return http.StatusInternalServerError, pageFault
+	case errors.Is(err, logs.ErrGone), errors.Is(err, logs.ErrNotStarted):
+		return http.StatusNotFound, logProblem(err)
+	case errors.Is(err, logs.ErrNoAnswer):
+		return http.StatusServiceUnavailable, logProblem(err)
 	case errors.Is(err, errNoSuchName), apierrors.IsNotFound(err):
 		return http.StatusNotFound, "There is no such job, recurring job or log here. It may have been deleted."
 	case errors.Is(err, errNotAllowed):

@@ -19,16 +19,23 @@ import (
 type scope struct {
 	*user
 	workspace *v1alpha1.Workspace
-	jobs      *client.Workspace
-	request   *http.Request
+	// workspaces that the user may see, by name; nil if the request is not for a page.
+	workspaces []string
+	jobs       *client.Workspace
+	request    *http.Request
 }
 
 type scopeHandler func(w http.ResponseWriter, r *http.Request, s *scope)
 
-// inWorkspace: one that the user may not see is answered as if it were not there.
-func (d *dashboard) inWorkspace(next scopeHandler) userHandler {
+// inWorkspace answers for a workspace that the user may not see as if it did not exist.
+func (d *dashboard) inWorkspace(next scopeHandler) userHandler { return d.scoped(newScope, next) }
+
+// onPage is inWorkspace for a page, from which the user can switch to another workspace.
+func (d *dashboard) onPage(next scopeHandler) userHandler { return d.scoped(newPageScope, next) }
+
+func (d *dashboard) scoped(find func(*http.Request, *user) (*scope, error), next scopeHandler) userHandler {
 	return func(w http.ResponseWriter, r *http.Request, u *user) {
-		s, err := newScope(r, u)
+		s, err := find(r, u)
 		if err != nil {
 			d.fail(w, r, u, err)
 			return
@@ -42,6 +49,35 @@ func newScope(r *http.Request, u *user) (*scope, error) {
 	if err != nil {
 		return nil, err
 	}
+	return scopeIn(workspace, r, u)
+}
+
+// newPageScope finds the workspace among all that the user may see.
+func newPageScope(r *http.Request, u *user) (*scope, error) {
+	all, err := u.caller.Workspaces(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	var workspace *v1alpha1.Workspace
+	var names []string
+	for i := range all {
+		names = append(names, all[i].Name)
+		if all[i].Name == r.PathValue("workspace") {
+			workspace = &all[i]
+		}
+	}
+	if workspace == nil {
+		return nil, auth.ErrNoWorkspace
+	}
+	s, err := scopeIn(workspace, r, u)
+	if err != nil {
+		return nil, err
+	}
+	s.workspaces = names
+	return s, nil
+}
+
+func scopeIn(workspace *v1alpha1.Workspace, r *http.Request, u *user) (*scope, error) {
 	for _, id := range []string{"job", "recurring"} {
 		if name := r.PathValue(id); name != "" && !validName.MatchString(name) {
 			return nil, errNoSuchName

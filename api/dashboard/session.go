@@ -99,7 +99,7 @@ func (d *dashboard) signIn(w http.ResponseWriter, r *http.Request) {
 	_, err := d.authenticator.Caller(r.Context(), token)
 	switch {
 	case errors.Is(err, auth.ErrUnauthenticated):
-		d.writeSignIn(w, r, http.StatusUnauthorized, signInData{Next: next, Problem: "The cluster does not take this token: it is wrong, expired, revoked, or another cluster's. Make a new one and try again."})
+		d.writeSignIn(w, r, http.StatusUnauthorized, signInData{Next: next, Problem: "The cluster does not accept this token: it is wrong, expired, revoked, or another cluster's. Make a new one and try again."})
 		return
 	case err != nil:
 		d.unavailable(w, r, err)

@@ -11,24 +11,22 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/openradius/workspace-jobs/api/auth"
+	"github.com/openradius/workspace-jobs/api/stream"
 )
 
 const (
 	// streamsEach session may have open: a stream is an open page.
 	streamsEach = 20
-	// settle is how long changes are gathered before a page is rendered again.
-	settle = 400 * time.Millisecond
-	// look is how often the session and the Workspace are looked at.
-	look = 2 * time.Second
-	// heartbeat keeps proxies from ending a stream on which nothing happens.
-	heartbeat = 15 * time.Second
-	// patience with a browser that does not read.
-	patience = 30 * time.Second
-	// again is the pause before something is tried again.
-	again = time.Second
+	// refreshDelay is how long changes are gathered before a page is rendered again.
+	refreshDelay = 400 * time.Millisecond
+	// recheck is how often a stream checks its session, its Workspace and, for a log, the
+	// right to it.
+	recheck = 2 * time.Second
+	// retryDelay is the pause before something is tried again.
+	retryDelay = time.Second
 )
 
-const sessionOver = "Your session has ended. Sign in again to go on."
+const sessionOver = "Your session has ended. Sign in again to continue."
 
 // live is the stream of a page: it sends the page's live part whenever that has changed,
 // until the browser leaves or the session ends.
@@ -37,7 +35,7 @@ func (d *dashboard) live(p page) http.HandlerFunc {
 		u, err := d.userOf(r)
 		if errors.Is(err, auth.ErrNoSession) || errors.Is(err, auth.ErrUnauthenticated) {
 			// Another status would have the browser ask again and again.
-			begin(w).end(sessionOver)
+			endLive(stream.Begin(w, stream.Events), sessionOver)
 			return
 		}
 		if err != nil {
@@ -53,27 +51,45 @@ func (d *dashboard) live(p page) http.HandlerFunc {
 			d.noStream(w, r, u, http.StatusTooManyRequests, "This session has too many open pages that update themselves. Close some.")
 			return
 		}
-		switch err := d.streams.Take(r.Context(), u.caller.Name); {
-		case errors.Is(err, auth.ErrOwnStreams):
-			d.noStream(w, r, u, http.StatusTooManyRequests, "You have too much open that updates itself: pages, or programs that follow jobs. Close some.")
-			return
-		case err != nil:
-			d.noStream(w, r, u, http.StatusServiceUnavailable, "Too many pages are open that update themselves. This one will when others are closed.")
+		if !d.takeStream(w, r, u) {
 			return
 		}
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
-		l := &liveStream{d: d, p: p, s: s, out: begin(w), emitted: make(chan event)}
+		out := stream.Begin(w, stream.Events)
+		defer out.KeepAlive(stream.Heartbeat, cancel)()
+		l := &liveStream{d: d, p: p, s: s, out: out, emitted: make(chan stream.Event)}
 		if message := l.run(ctx); message != gone {
-			l.out.end(message)
+			endLive(out, message)
 		}
 	}
 }
 
-// noStream: all places are taken.
+// takeStream takes one of the streams that a caller may have open, or answers why there is
+// none.
+func (d *dashboard) takeStream(w http.ResponseWriter, r *http.Request, u *user) bool {
+	err := d.streams.Take(r.Context(), u.caller.Name)
+	switch {
+	case errors.Is(err, auth.ErrOwnStreams):
+		d.noStream(w, r, u, http.StatusTooManyRequests, "You have too many streams open: pages that update themselves, logs, or programs that follow jobs. Close some.")
+	case err != nil:
+		d.noStream(w, r, u, http.StatusServiceUnavailable, "The server has as many streams open as it can hold. Try again when other pages have been closed.")
+	}
+	return err == nil
+}
+
 func (d *dashboard) noStream(w http.ResponseWriter, r *http.Request, u *user, status int, message string) {
 	w.Header().Set("Retry-After", "60")
 	d.refuseTo(w, r, u, status, message)
+}
+
+// endLive shows the page's user why nothing more comes, and keeps the browser from coming
+// back.
+func endLive(out *stream.Writer, message string) {
+	text, err := render("live-ended", message)
+	if err == nil && out.Send(stream.Event{Name: "live", Data: text}) == nil {
+		_ = out.Send(stream.Event{Name: "end", Data: []byte("end")})
+	}
 }
 
 // liveStream is an open stream.
@@ -81,26 +97,23 @@ type liveStream struct {
 	d       *dashboard
 	p       page
 	s       *scope
-	out     *writer
-	emitted chan event
-	// told is the companion's ear.
-	told func(pageData)
-	// sent is the live part as the browser has it, of what version of the Workspace.
+	out     *stream.Writer
+	emitted chan stream.Event
+	// loaded tells the companion what the page shows now.
+	loaded func(pageData)
+	// sent is the live part as the browser has it, and workspace the version of the
+	// Workspace that it shows; "" before the first.
 	sent      []byte
 	workspace string
 	announced string
 	may       rights
 }
 
-// run until ctx ends; it returns why the stream ends.
+// run sends until ctx ends; it returns why the stream ends.
 func (l *liveStream) run(ctx context.Context) string {
-	l.told = func(pageData) {}
-	var err error
-	if l.may, err = l.s.may(ctx); err != nil {
-		return sessionOver
-	}
+	l.loaded = func(pageData) {}
 	if l.p.companion != nil {
-		l.told = l.p.companion(ctx, l.s, l.may, func(e event) {
+		l.loaded = l.p.companion(ctx, l.s, func(e stream.Event) {
 			select {
 			case l.emitted <- e:
 			case <-ctx.Done():
@@ -131,15 +144,7 @@ func (l *liveStream) run(ctx context.Context) string {
 
 // refresh renders the live part, and sends it if it has changed.
 func (l *liveStream) refresh(ctx context.Context) (pageData, string) {
-	workspace, err := l.s.caller.Workspace(ctx, l.s.workspace.Name)
-	if err == nil {
-		l.s.workspace, l.workspace = workspace, workspace.ResourceVersion
-		l.may, err = l.s.may(ctx)
-	}
-	var data pageData
-	if err == nil {
-		data, err = l.p.load(ctx, l.s, l.may)
-	}
+	data, err := l.load(ctx)
 	if err != nil {
 		return nil, l.explain(ctx, err)
 	}
@@ -148,10 +153,10 @@ func (l *liveStream) refresh(ctx context.Context) (pageData, string) {
 	text, err := renderLive(l.p, data)
 	if err != nil {
 		l.d.log.Error("a page can't be rendered", "page", l.p.name, "error", err.Error())
-		return nil, "This page has a fault; the server's log tells more."
+		return nil, pageFault
 	}
 	if string(l.sent) != string(text) {
-		if err := l.out.send(event{"live", []byte(text)}); err != nil {
+		if err := l.out.Send(stream.Event{Name: "live", Data: []byte(text)}); err != nil {
 			return nil, gone
 		}
 		l.sent = []byte(text)
@@ -159,8 +164,27 @@ func (l *liveStream) refresh(ctx context.Context) (pageData, string) {
 	if !l.announce(data) {
 		return nil, gone
 	}
-	l.told(data)
+	l.loaded(data)
 	return data, ""
+}
+
+// load reads what the page shows. The request has just found its Workspace, so that is read
+// again only from the second time on.
+func (l *liveStream) load(ctx context.Context) (pageData, error) {
+	if l.workspace != "" {
+		workspace, err := l.s.caller.Workspace(ctx, l.s.workspace.Name)
+		if err != nil {
+			return nil, err
+		}
+		l.s.workspace = workspace
+	}
+	l.workspace = l.s.workspace.ResourceVersion
+	may, err := l.s.may(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l.may = may
+	return l.p.load(ctx, l.s, may)
 }
 
 // announcer has something to say to who does not see the page, when it changes.
@@ -177,7 +201,7 @@ func (l *liveStream) announce(data pageData) bool {
 	if before == "" || before == text {
 		return true
 	}
-	return l.out.send(event{"status", []byte(template.HTMLEscapeString(text))}) == nil
+	return l.out.Send(stream.Event{Name: "status", Data: []byte(template.HTMLEscapeString(text))}) == nil
 }
 
 // gone: nobody reads any more.
@@ -208,28 +232,23 @@ func (l *liveStream) follow(ctx context.Context, watching watches) string {
 	for _, w := range watching {
 		go watchOne(ctx, w, changed, ended)
 	}
-	looking, beating := time.NewTicker(look), time.NewTicker(heartbeat)
-	defer looking.Stop()
-	defer beating.Stop()
+	checking := time.NewTicker(recheck)
+	defer checking.Stop()
 	for {
 		message := ""
 		select {
 		case <-ctx.Done():
 			return gone
 		case e := <-l.emitted:
-			if l.out.send(e) != nil {
+			if l.out.Send(e) != nil {
 				return gone
 			}
 		case <-changed:
-			if message = l.settled(ctx); message == "" {
+			if message = l.gather(ctx); message == "" {
 				_, message = l.refresh(ctx)
 			}
-		case <-looking.C:
-			message = l.look(ctx)
-		case <-beating.C:
-			if l.out.beat() != nil {
-				return gone
-			}
+		case <-checking.C:
+			message = l.check(ctx)
 		case <-ended:
 			pauseFor(ctx)
 			return ""
@@ -240,9 +259,9 @@ func (l *liveStream) follow(ctx context.Context, watching watches) string {
 	}
 }
 
-// settled gathers changes; what the companion sends goes on meanwhile.
-func (l *liveStream) settled(ctx context.Context) string {
-	timer := time.NewTimer(settle)
+// gather waits for more changes. What the companion sends is passed on meanwhile.
+func (l *liveStream) gather(ctx context.Context) string {
+	timer := time.NewTimer(refreshDelay)
 	defer timer.Stop()
 	for {
 		select {
@@ -251,15 +270,15 @@ func (l *liveStream) settled(ctx context.Context) string {
 		case <-ctx.Done():
 			return gone
 		case e := <-l.emitted:
-			if l.out.send(e) != nil {
+			if l.out.Send(e) != nil {
 				return gone
 			}
 		}
 	}
 }
 
-// look whether the session goes on, and whether the Workspace has changed.
-func (l *liveStream) look(ctx context.Context) string {
+// check ends the stream with its session, and refreshes it if the Workspace has changed.
+func (l *liveStream) check(ctx context.Context) string {
 	if l.d.over(ctx, l.s.request, l.s.user) {
 		return sessionOver
 	}

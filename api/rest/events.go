@@ -8,6 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/openradius/workspace-jobs/api/stream"
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
@@ -24,6 +25,14 @@ type JobEvent struct {
 	Attempts     int               `json:"attempts"`
 	Link         string            `json:"link"`
 }
+
+// End is why a stream is over for good.
+type End struct {
+	Reason string `json:"reason"`
+}
+
+// end tells a client not to come back.
+func end(to *stream.Writer, reason string) { _ = to.SendJSON("end", "", End{reason}) } // the stream is over in any case
 
 var resourceVersion = regexp.MustCompile(`^[1-9][0-9]{0,18}$`)
 

@@ -244,11 +244,11 @@ func TestAStreamEndsWithItsToken(t *testing.T) {
 	}
 	for _, each := range []<-chan sent{events, log} {
 		end := next(t, each, "the end", func(e sent) bool { return e.name == "end" })
-		if !strings.Contains(end.data, "does not take this token") {
+		if !strings.Contains(end.data, "does not accept this token") {
 			t.Errorf("%+v", end)
 		}
 	}
-	request{method: http.MethodGet, path: acme + "/jobs", as: fired}.send(t).wantProblem(t, 401, "", "does not take this token")
+	request{method: http.MethodGet, path: acme + "/jobs", as: fired}.send(t).wantProblem(t, 401, "", "does not accept this token")
 }
 
 func TestAStreamOutlivesAnOutage(t *testing.T) {

@@ -6,12 +6,14 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/openradius/workspace-jobs/api/auth"
 	"github.com/openradius/workspace-jobs/api/client"
+	"github.com/openradius/workspace-jobs/api/stream"
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
@@ -29,9 +31,12 @@ type following struct {
 	// now is the job as it is, to be told first; nil: nothing is.
 	now *v1alpha1.WorkspaceJob
 
-	stream  *stream
+	stream  *stream.Writer
 	watcher watch.Interface
 }
+
+// watchJobs is the right that a stream of events takes.
+var watchJobs = auth.Right{Verb: "watch", Resource: "workspacejobs"}
 
 // errOver: the stream has ended, and its client was told.
 var errOver = errors.New("the stream is over")
@@ -50,7 +55,8 @@ func (s *server) watch(ctx context.Context, f *following) (*huma.StreamResponse,
 		return nil, err
 	}
 	return &huma.StreamResponse{Body: func(answer huma.Context) {
-		f.stream = begin(answer, "text/event-stream")
+		_, w := humago.Unwrap(answer)
+		f.stream = stream.Begin(w, stream.Events)
 		f.follow(answer.Context())
 	}}, nil
 }
@@ -104,7 +110,7 @@ func (f *following) follow(ctx context.Context) {
 
 func (f *following) greet() error {
 	if f.now == nil {
-		return f.stream.position(f.position)
+		return f.stream.Position(f.position)
 	}
 	return f.tell("Changed", f.now)
 }
@@ -164,7 +170,7 @@ func (f *following) relayed(event watch.Event) error {
 	switch event.Type {
 	case watch.Bookmark:
 		f.position = job.ResourceVersion
-		return f.stream.position(f.position)
+		return f.stream.Position(f.position)
 	case watch.Added:
 		return f.tell("Created", job)
 	case watch.Modified:
@@ -178,7 +184,7 @@ func (f *following) relayed(event watch.Event) error {
 func (f *following) tell(kind string, job *v1alpha1.WorkspaceJob) error {
 	view := viewOfJob(f.workspace.Name, job)
 	f.position = job.ResourceVersion
-	return f.stream.event("job", f.position, JobEvent{
+	return f.stream.SendJSON("job", f.position, JobEvent{
 		Type: kind, Name: view.Name, Workspace: view.Workspace, Handler: view.Handler, RecurringJob: view.RecurringJob,
 		State: view.State, Message: view.Message, Run: view.Run, Attempts: len(view.Attempts), Link: view.Links.Self,
 	})
@@ -204,7 +210,7 @@ func (f *following) reset(ctx context.Context) error {
 	if err != nil {
 		return nil // the API server is not there: the next try finds the position too old again
 	}
-	if err := f.stream.event("reset", f.position, struct{}{}); err != nil {
+	if err := f.stream.SendJSON("reset", f.position, struct{}{}); err != nil {
 		return err
 	}
 	return f.greet()
@@ -213,40 +219,22 @@ func (f *following) reset(ctx context.Context) error {
 // beat shows that the stream lives, if its caller may still have it: a watch goes on when
 // its token is revoked.
 func (f *following) beat(ctx context.Context) error {
-	if err := f.stillMay(ctx, f.call, f.workspace.Status.Namespace, auth.Right{Verb: "watch", Resource: "workspacejobs"}); err != nil {
+	if err := f.caller.StillMay(ctx, f.workspace.Status.Namespace, watchJobs); err != nil {
 		return f.over(err)
 	}
-	return f.stream.heartbeat()
+	return f.stream.Beat()
 }
-
-// stillMay is why the caller may not go on with what it was allowed to begin; nil: it may,
-// or nobody can tell now.
-func (s *server) stillMay(ctx context.Context, c *call, namespace string, right auth.Right) error {
-	ctx, cancel := context.WithTimeout(ctx, callLimit)
-	defer cancel()
-	allowed, err := c.caller.May(ctx, namespace, right)
-	if errors.Is(err, auth.ErrUnauthenticated) {
-		s.authenticator.Forget(c.token)
-		return err
-	}
-	if err == nil && !allowed {
-		return errNotAnyMore
-	}
-	return nil
-}
-
-var errNotAnyMore = errors.New("you may not see this any more")
 
 // over tells the client so, and why.
 func (f *following) over(err error) error {
 	switch {
 	case errors.Is(err, auth.ErrUnauthenticated), apierrors.IsUnauthorized(err):
 		f.authenticator.Forget(f.token)
-		f.stream.end(auth.ErrUnauthenticated.Error())
+		end(f.stream, auth.ErrUnauthenticated.Error())
 	case apierrors.IsNotFound(err):
-		f.stream.end("the job is not there any more")
+		end(f.stream, "the job is not there any more")
 	default:
-		f.stream.end(errNotAnyMore.Error())
+		end(f.stream, auth.ErrRevoked.Error())
 	}
 	return errOver
 }

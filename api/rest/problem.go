@@ -17,6 +17,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/auth"
 	"github.com/openradius/workspace-jobs/api/client"
+	"github.com/openradius/workspace-jobs/api/logs"
 )
 
 const (
@@ -61,8 +62,10 @@ func (s *server) problem(c *call, err error) error {
 		return newProblem(http.StatusConflict, "another job has this name or Idempotency-Key, and does something else: use another one")
 	case errors.Is(err, client.ErrNotFinished):
 		return newProblem(http.StatusConflict, "only a job that has finished can be requeued, and this one has not: wait for it, or cancel it first")
-	case errors.Is(err, auth.ErrNoPod):
-		return newProblem(http.StatusNotFound, auth.ErrNoPod.Error())
+	case errors.Is(err, logs.ErrGone), errors.Is(err, logs.ErrNotStarted):
+		return newProblem(http.StatusNotFound, err.Error())
+	case errors.Is(err, logs.ErrNoAnswer):
+		return later(http.StatusServiceUnavailable, err.Error(), retryAfter)
 	case errors.Is(err, auth.ErrOwnStreams):
 		return later(http.StatusTooManyRequests, err.Error(), streamRetry)
 	case errors.Is(err, auth.ErrAllStreams):
@@ -149,8 +152,6 @@ func notFound(status metav1.Status) error {
 		return newProblem(http.StatusNotFound, "there is no job "+strconv.Quote(name)+" in this workspace")
 	case "workspacerecurringjobs":
 		return newProblem(http.StatusNotFound, "there is no recurring job "+strconv.Quote(name)+" in this workspace")
-	case "pods":
-		return newProblem(http.StatusNotFound, auth.ErrNoPod.Error())
 	}
 	return newProblem(http.StatusNotFound, auth.ErrNoWorkspace.Error())
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/openradius/workspace-jobs/api/auth"
+	"github.com/openradius/workspace-jobs/api/stream"
 )
 
 const (
@@ -26,9 +27,6 @@ const (
 	bodyTime = 30 * time.Second
 	// callLimit is how long the API server has for whatever one request asks of it.
 	callLimit = 25 * time.Second
-	// heartbeat is how often a stream of events shows that it lives, and asks whether its
-	// caller may still see it.
-	heartbeat = 15 * time.Second
 )
 
 // Option of [Handler].
@@ -55,7 +53,7 @@ type server struct {
 // Handler serves /api/, /openapi.json and /openapi.yaml.
 func Handler(authenticator *auth.Authenticator, options ...Option) http.Handler {
 	s := &server{
-		authenticator: authenticator, streams: auth.NewStreams(auth.StreamsEach, auth.StreamsAll), log: slog.New(slog.DiscardHandler), heartbeat: heartbeat,
+		authenticator: authenticator, streams: auth.NewStreams(auth.StreamsEach, auth.StreamsAll), log: slog.New(slog.DiscardHandler), heartbeat: stream.Heartbeat,
 	}
 	for _, option := range options {
 		option(s)

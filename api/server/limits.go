@@ -41,17 +41,29 @@ type limits struct {
 	streams, streamsEach int
 }
 
-// guarded puts the limits before next, and a log of all requests. token is what a request
-// shows who sends it by; "": nothing.
+// guarded puts the limits before next, and a log of all requests. token returns what tells
+// who sends a request; "" if nothing does.
 func guarded(next http.Handler, l limits, token func(*http.Request) string, log *slog.Logger) http.Handler {
 	return logged(recovered(l.rated(token, l.bounded(next)), log), log)
 }
 
-// tokenOf a request: that of its session on the dashboard's pages, its bearer token elsewhere.
-// Of what else a request says nothing tells callers apart: it can be other each time.
+// opened opens the sessions of requests for the dashboard's pages.
+func opened(sessions *auth.Sessions, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if onDashboard(r) {
+			r = sessions.Opened(r)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func onDashboard(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, dashboard.Root) }
+
+// tokenOf returns the token of the request's session on the dashboard's pages, and its bearer
+// token elsewhere. Nothing else in a request tells callers apart: they can change it each time.
 func tokenOf(sessions *auth.Sessions) func(*http.Request) string {
 	return func(r *http.Request) string {
-		if !strings.HasPrefix(r.URL.Path, dashboard.Root) {
+		if !onDashboard(r) {
 			return auth.Bearer(r)
 		}
 		if session, err := sessions.Of(r); err == nil {

@@ -40,7 +40,7 @@ func run(ctx context.Context, opts options, log *slog.Logger) error {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	streams := auth.NewStreams(opts.limits.streamsEach, opts.limits.streams)
-	handler := guarded(measured(registry, routes(auth.New(config, workspaces), sessions, streams, log)), opts.limits, tokenOf(sessions), log)
+	handler := opened(sessions, guarded(measured(registry, routes(auth.New(config, workspaces), sessions, streams, log)), opts.limits, tokenOf(sessions), log))
 	s := newServer(ctx, opts, handler, log)
 	s.group.Go(func() error { return workspaces.Run(s.ctx) })
 	s.group.Go(func() error { s.ready.Store(workspaces.Ready(s.ctx)); return nil })

@@ -219,7 +219,7 @@ func signInAndOut(t *testing.T, d dashboard) {
 	picture(b, "sign-in")
 	for _, token := range []string{"let-me-in", expired, foreign} {
 		b.SignIn(token)
-		b.See("[role=alert]", "The cluster does not take this token")
+		b.See("[role=alert]", "The cluster does not accept this token")
 	}
 	picture(b, "sign-in-refused")
 	b.SignIn(d.editor)
