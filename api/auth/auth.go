@@ -1,6 +1,6 @@
-// Package auth knows who calls and what Kubernetes lets that caller do. The server that
-// uses it has no rights over jobs: it asks the Kubernetes API everything with the caller's
-// own bearer token, so that RBAC decides. Its one own right is to read Workspaces.
+// Package auth authenticates callers and asks what they may do. The server has no rights
+// over jobs: every request to the Kubernetes API has the caller's own bearer token, so RBAC
+// decides. The server's only right of its own is to read Workspaces.
 package auth
 
 import (
@@ -27,22 +27,22 @@ import (
 )
 
 const (
-	// knownCallers is how many callers are remembered, and rememberFor how long. What a
-	// remembered one does is still decided by the API server at each call.
+	// knownCallers is how many callers are remembered, and rememberFor how long. The API
+	// server still decides on each call of theirs.
 	knownCallers = 4096
 	rememberFor  = 30 * time.Second
-	// answersFor is how long an answer of RBAC decides which buttons are offered and
-	// which workspaces are listed.
+	// answersFor is how long an answer of RBAC decides which buttons are offered and which
+	// workspaces are listed.
 	answersFor  = 10 * time.Second
 	knownRights = 1024
-	// askLimit is how long the API server has to tell who calls.
+	// askLimit is how long the API server has to answer.
 	askLimit = 25 * time.Second
 )
 
-// longestToken is more than a cluster's ServiceAccounts or OIDC providers give, in bytes.
+// longestToken is longer than the tokens of ServiceAccounts and OIDC providers are, in bytes.
 const longestToken = 16 << 10
 
-// wellFormed tokens are b64token of RFC 6750, section 2.1.
+// wellFormed matches the b64token of RFC 6750, section 2.1.
 var wellFormed = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`)
 
 var (
@@ -56,22 +56,22 @@ var (
 	ErrRevoked = errors.New("you may not see this any more")
 )
 
-// Directory knows the Workspaces.
+// Directory has the Workspaces.
 type Directory interface {
-	// All Workspaces, by name.
+	// All returns all Workspaces in the order of their names.
 	All(ctx context.Context) ([]v1alpha1.Workspace, error)
 }
 
-// Authenticator tells who calls.
+// Authenticator finds out who calls.
 type Authenticator struct {
 	base      *rest.Config
 	directory Directory
 	callers   *utilcache.LRUExpireCache
-	// asking: a program that opens a hundred streams at once is asked about once.
+	// asking has the cluster asked once about a program that opens a hundred streams at once.
 	asking singleflight.Group
 }
 
-// New takes where the cluster is from config, and none of its credentials.
+// New returns an authenticator for the cluster of config, whose credentials it does not use.
 func New(config *rest.Config, directory Directory) *Authenticator {
 	base := rest.AnonymousClientConfig(config)
 	// The API server's priority and fairness limits each caller.
@@ -79,9 +79,9 @@ func New(config *rest.Config, directory Directory) *Authenticator {
 	return &Authenticator{base: base, directory: directory, callers: utilcache.NewLRUExpireCache(knownCallers)}
 }
 
-// Caller is whoever has sent a token.
+// Caller is a user or a program that has sent a token.
 type Caller struct {
-	// Name and Groups as the cluster knows them.
+	// Name and Groups are those that the cluster has for the token.
 	Name   string
 	Groups []string
 
@@ -94,7 +94,7 @@ type Caller struct {
 	forget func()
 }
 
-// Caller whose token it is, or [ErrUnauthenticated].
+// Caller returns the caller whose token this is, or [ErrUnauthenticated].
 func (a *Authenticator) Caller(ctx context.Context, token string) (*Caller, error) {
 	if len(token) > longestToken || !wellFormed.MatchString(token) {
 		return nil, ErrUnauthenticated
@@ -108,8 +108,8 @@ func (a *Authenticator) Caller(ctx context.Context, token string) (*Caller, erro
 	return shared(ctx, &a.asking, string(key[:]), func(ctx context.Context) (*Caller, error) { return a.ask(ctx, token) })
 }
 
-// shared asks what others ask too at the same time, and waits for the one answer. Asking goes
-// on when whoever was first has gone.
+// shared joins those who ask the same question at the same time: it is asked once, and not
+// cancelled when the first of them leaves.
 func shared[T any](ctx context.Context, group *singleflight.Group, question string, ask func(context.Context) (T, error)) (T, error) {
 	asked := group.DoChan(question, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askLimit)
@@ -128,14 +128,14 @@ func shared[T any](ctx context.Context, group *singleflight.Group, question stri
 	}
 }
 
-// ask the cluster whose token it is.
+// ask asks the cluster whose token this is.
 func (a *Authenticator) ask(ctx context.Context, token string) (*Caller, error) {
 	caller, err := a.newCaller(token)
 	if err != nil {
 		return nil, err
 	}
 	review, err := caller.clientset.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
-	// Who is nobody may not even ask who it is.
+	// An anonymous caller may not even ask who it is.
 	if apierrors.IsUnauthorized(err) || apierrors.IsForbidden(err) {
 		return nil, ErrUnauthenticated
 	}
@@ -147,7 +147,7 @@ func (a *Authenticator) ask(ctx context.Context, token string) (*Caller, error) 
 	return caller, nil
 }
 
-// Forget a caller: the cluster has refused its token.
+// Forget drops what is remembered of a caller whose token the cluster has rejected.
 func (a *Authenticator) Forget(token string) { a.callers.Remove(sha256.Sum256([]byte(token))) }
 
 func (a *Authenticator) newCaller(token string) (*Caller, error) {
@@ -163,20 +163,21 @@ func (a *Authenticator) newCaller(token string) (*Caller, error) {
 	}, nil
 }
 
-// In is the client of jobs in a namespace, with the caller's rights.
+// In returns a client of the jobs in a namespace, with the caller's rights.
 func (c *Caller) In(namespace string) *client.Workspace { return c.client.ForNamespace(namespace) }
 
-// Kubernetes is a client of everything else, with the caller's rights.
+// Kubernetes returns a client of everything else, with the caller's rights.
 func (c *Caller) Kubernetes() kubernetes.Interface { return c.clientset }
 
-// Right is what somebody may do or not.
+// Right is a permission that RBAC grants.
 type Right struct {
-	// Verb such as create, and Resource: one of this API, such as workspacejobs, or pods or
+	// Verb is such as create. Resource is one of this API, such as workspacejobs, or pods or
 	// pods/log.
 	Verb, Resource string
 }
 
-// May asks RBAC. The answer decides what is offered; what is done is decided anew.
+// May reports whether RBAC grants a right. It decides what is offered; the API server decides
+// again on what is done.
 func (c *Caller) May(ctx context.Context, namespace string, right Right) (bool, error) {
 	type question struct {
 		namespace string
@@ -228,7 +229,7 @@ func (c *Caller) StillMay(ctx context.Context, namespace string, right Right) er
 	return nil
 }
 
-// Bearer is the token of a request's Authorization header; "" if it has none.
+// Bearer returns the token of a request's Authorization header; "" if it has none.
 func Bearer(request *http.Request) string {
 	const scheme = "Bearer "
 	header := request.Header.Get("Authorization")

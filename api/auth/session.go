@@ -17,25 +17,26 @@ import (
 )
 
 const (
-	// cookieName of a session. Browsers send a cookie whose name begins with __Host- only
-	// to the host that has set it, and take it only over TLS.
+	// cookieName and cookieNameOfTLS are the names of a session's cookie. Browsers accept a
+	// cookie whose name begins with __Host- only over TLS, and send it only to the host that
+	// set it.
 	cookieName      = "workspace-jobs"
 	cookieNameOfTLS = "__Host-workspace-jobs"
-	// SessionLife is how long a session lasts at most, whatever its token.
+	// SessionLife is how long a session lasts at most, even if its token lasts longer.
 	SessionLife = 12 * time.Hour
-	// keySize of what the two keys are made from, in bytes.
+	// keySize is the least size of the key that the others are derived from, in bytes.
 	keySize = 32
-	// signedOut is how many sessions that were ended before their time are remembered.
+	// signedOut is how many sessions that were ended early are remembered.
 	signedOut = 65536
 )
 
-// ErrNoSession: the request has no session that is worth anything.
+// ErrNoSession is returned for a request without a valid session.
 var ErrNoSession = errors.New("there is no session: sign in")
 
-// Sessions keep a caller's token in an encrypted cookie, and nothing here: any server with
-// the same key can read it.
+// Sessions keeps a caller's token in an encrypted cookie and nothing on the server, so every
+// replica with the same key can read it.
 type Sessions struct {
-	// Proxied: browsers come by https to a proxy before the server.
+	// Proxied is set if browsers use https to reach a proxy in front of the server.
 	Proxied bool
 
 	sealer *securecookie.SecureCookie
@@ -50,7 +51,8 @@ type Session struct {
 	Expires time.Time
 }
 
-// NewSessions with a key of at least 32 bytes; nil: one that is gone with the process.
+// NewSessions returns sessions with a key of at least 32 bytes. With nil it makes a key that
+// lasts as long as the process.
 func NewSessions(key []byte) (*Sessions, error) {
 	if key == nil {
 		key = make([]byte, keySize)
@@ -59,7 +61,7 @@ func NewSessions(key []byte) (*Sessions, error) {
 		}
 	}
 	if len(key) < keySize {
-		return nil, fmt.Errorf("a session key of %d bytes is too short: it needs %d", len(key), keySize)
+		return nil, fmt.Errorf("the session key has %d bytes and needs at least %d", len(key), keySize)
 	}
 	keys := map[string][]byte{"sign": nil, "encrypt": nil, "forms": nil}
 	for use := range keys {
@@ -75,8 +77,8 @@ func NewSessions(key []byte) (*Sessions, error) {
 	return &Sessions{sealer: sealer, forms: keys["forms"], ended: utilcache.NewLRUExpireCache(signedOut)}, nil
 }
 
-// Begin a session: the token goes into a cookie that scripts can't read and other sites
-// can't send.
+// Begin begins a session: the token goes into a cookie that scripts can't read and other
+// sites can't send.
 func (s *Sessions) Begin(w http.ResponseWriter, r *http.Request, token string) error {
 	session := Session{ID: rand.Text(), Token: token, Expires: time.Now().Add(SessionLife)}
 	sealed, err := s.sealer.Encode(cookieName, session)
@@ -124,8 +126,8 @@ func (s *Sessions) open(r *http.Request) *Session {
 	return session
 }
 
-// End the request's session, if it has one. Its cookie, should somebody have kept it, is
-// worth nothing from now on, to this process.
+// End ends the request's session, if it has one. This process does not accept a copy of its
+// cookie any more.
 func (s *Sessions) End(w http.ResponseWriter, r *http.Request) {
 	if session, err := s.Of(r); err == nil {
 		s.ended.Add(session.ID, true, time.Until(session.Expires))
@@ -148,13 +150,13 @@ func (s *Sessions) nameFor(r *http.Request) string {
 
 func (s *Sessions) secure(r *http.Request) bool { return r.TLS != nil || s.Proxied }
 
-// FormToken is the antiforgery token of the session's forms: who can't read a page of it
-// can't know the token.
+// FormToken returns the antiforgery token of the session's forms. Only a page of the session
+// has it.
 func (s *Sessions) FormToken(session *Session) string {
 	return base64.RawURLEncoding.EncodeToString(s.formTag(session))
 }
 
-// Genuine reports whether the token is the session's.
+// Genuine reports whether the antiforgery token is the session's.
 func (s *Sessions) Genuine(session *Session, token string) bool {
 	tag, err := base64.RawURLEncoding.DecodeString(token)
 	return err == nil && hmac.Equal(tag, s.formTag(session))

@@ -7,21 +7,22 @@ import (
 )
 
 const (
-	// StreamsEach is how many a caller may have open unless the server is told otherwise.
+	// StreamsEach is how many streams a caller may have open by default.
 	StreamsEach = 100
-	// StreamsAll is how many all of them may: one takes about 150 KB of memory.
+	// StreamsAll is how many all callers may have open by default. One takes about 150 KB of
+	// memory.
 	StreamsAll = 1200
 )
 
 var (
-	// ErrOwnStreams: whoever asks has as many streams open as one may have.
-	ErrOwnStreams = errors.New("you have as many streams open as one caller may have: close some, or follow all jobs of a workspace by one")
-	// ErrAllStreams: the server has as many open as it has memory for.
-	ErrAllStreams = errors.New("the server has as many streams open as it may have: try again later")
+	// ErrOwnStreams is returned to a caller who has reached the limit for each.
+	ErrOwnStreams = errors.New("you have as many streams open as one caller may have: close some, or follow all jobs of a workspace with one stream")
+	// ErrAllStreams is returned when the server has reached its own limit.
+	ErrAllStreams = errors.New("the server has as many streams open as it can hold: try again later")
 )
 
-// Streams are the places of answers that last: so many for each of those who ask, whatever
-// token they come with, and so many in all.
+// Streams limits how many streams are open: for each caller, whatever tokens it uses, and in
+// total.
 type Streams struct {
 	each, all int
 
@@ -30,33 +31,33 @@ type Streams struct {
 	total int
 }
 
-// NewStreams with so many places for each, and in all.
+// NewStreams returns a limit of streams for each caller and in total.
 func NewStreams(each, all int) *Streams {
 	return &Streams{each: each, all: all, open: map[string]int{}}
 }
 
-// Take a place for whoever asks until ctx, which is the request's, ends; or
-// [ErrOwnStreams] or [ErrAllStreams].
-func (s *Streams) Take(ctx context.Context, who string) error {
+// Take counts a stream of the caller until ctx, which is the request's, ends. It returns
+// [ErrOwnStreams] or [ErrAllStreams] if there are too many already.
+func (s *Streams) Take(ctx context.Context, caller string) error {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	if s.open[who] >= s.each {
+	if s.open[caller] >= s.each {
 		return ErrOwnStreams
 	}
 	if s.total >= s.all {
 		return ErrAllStreams
 	}
-	s.open[who]++
+	s.open[caller]++
 	s.total++
-	context.AfterFunc(ctx, func() { s.leave(who) })
+	context.AfterFunc(ctx, func() { s.leave(caller) })
 	return nil
 }
 
-func (s *Streams) leave(who string) {
+func (s *Streams) leave(caller string) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	s.total--
-	if s.open[who]--; s.open[who] == 0 {
-		delete(s.open, who)
+	if s.open[caller]--; s.open[caller] == 0 {
+		delete(s.open, caller)
 	}
 }

@@ -15,20 +15,20 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// questionsAtOnce is how many workspaces the API server is asked about at a time.
+// questionsAtOnce is how many workspaces the API server is asked about at once.
 const questionsAtOnce = 16
 
-// seeing a workspace is to list its jobs.
+// seeing a workspace takes the right to list its jobs.
 var seeing = Right{Verb: "list", Resource: "workspacejobs"}
 
-// Workspaces that the caller may see, by name.
+// Workspaces returns the workspaces that the caller may see, in the order of their names.
 func (c *Caller) Workspaces(ctx context.Context) ([]v1alpha1.Workspace, error) {
 	all, err := c.directory.All(ctx)
 	if err != nil {
 		return nil, err
 	}
 	all = slices.DeleteFunc(all, func(ws v1alpha1.Workspace) bool { return ws.Status.Namespace == "" })
-	// A platform admin sees all of them, by one question.
+	// For a platform admin, who sees all of them, one question is enough.
 	if everything, err := c.May(ctx, "", seeing); err != nil || everything {
 		return all, err
 	}
@@ -73,12 +73,12 @@ func (c *Caller) seen(ctx context.Context, all []v1alpha1.Workspace) (map[types.
 	return seen, nil
 }
 
-// Workspace of this name, or [ErrNoWorkspace].
+// Workspace returns the workspace of this name, or [ErrNoWorkspace].
 func (c *Caller) Workspace(ctx context.Context, name string) (*v1alpha1.Workspace, error) {
 	return c.find(ctx, "workspace-"+name, func(ws *v1alpha1.Workspace) bool { return ws.Name == name })
 }
 
-// Home is the workspace in whose namespace the caller, a ServiceAccount, lives; or
+// Home returns the workspace whose namespace the caller, a ServiceAccount, is in, or
 // [ErrNoWorkspace].
 func (c *Caller) Home(ctx context.Context) (*v1alpha1.Workspace, error) {
 	account, ok := strings.CutPrefix(c.Name, "system:serviceaccount:")
@@ -89,9 +89,8 @@ func (c *Caller) Home(ctx context.Context) (*v1alpha1.Workspace, error) {
 	return c.find(ctx, namespace, func(ws *v1alpha1.Workspace) bool { return ws.Status.Namespace == namespace })
 }
 
-// find the wanted workspace. If there is none RBAC is asked about a namespace all the
-// same, so that neither the answer nor its time tells one that is hidden from one that
-// is not there.
+// find returns the wanted workspace. If there is none, RBAC is still asked about a namespace,
+// so that neither the answer nor the time it takes shows whether a workspace exists.
 func (c *Caller) find(ctx context.Context, namespace string, wanted func(*v1alpha1.Workspace) bool) (*v1alpha1.Workspace, error) {
 	all, err := c.directory.All(ctx)
 	if err != nil {
@@ -113,10 +112,11 @@ func (c *Caller) find(ctx context.Context, namespace string, wanted func(*v1alph
 	return found, nil
 }
 
-// Informer is the [Directory] that follows the API server.
+// Informer is a [Directory] that follows the API server.
 type Informer struct{ cache cache.Cache }
 
-// NewInformer reads Workspaces with config's credentials, once it runs.
+// NewInformer returns a directory that reads Workspaces with config's credentials while it
+// runs.
 func NewInformer(config *rest.Config) (*Informer, error) {
 	scheme := runtime.NewScheme()
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
@@ -129,19 +129,19 @@ func NewInformer(config *rest.Config) (*Informer, error) {
 	return &Informer{opened}, nil
 }
 
-// Run until ctx ends.
+// Run follows the Workspaces until ctx ends.
 func (i *Informer) Run(ctx context.Context) error {
-	// What nobody has asked for yet is not read.
+	// The cache reads only kinds that it was asked for.
 	if _, err := i.cache.GetInformer(ctx, &v1alpha1.Workspace{}, cache.BlockUntilSynced(false)); err != nil {
 		return fmt.Errorf("follow the Workspaces: %w", err)
 	}
 	return i.cache.Start(ctx)
 }
 
-// Ready waits until the list has been read once; false if ctx ends before.
+// Ready waits until the Workspaces have been read once. It reports false if ctx ends first.
 func (i *Informer) Ready(ctx context.Context) bool { return i.cache.WaitForCacheSync(ctx) }
 
-// All is part of [Directory].
+// All implements [Directory].
 func (i *Informer) All(ctx context.Context) ([]v1alpha1.Workspace, error) {
 	var list v1alpha1.WorkspaceList
 	if err := i.cache.List(ctx, &list); err != nil {

@@ -8,7 +8,7 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 )
 
-// encode arguments: a JSON object, or nothing.
+// encode returns arguments as the JSON object that they must be; nil for none.
 func encode(args any) (*apiextensionsv1.JSON, error) {
 	if args == nil {
 		return nil, nil
@@ -18,12 +18,13 @@ func encode(args any) (*apiextensionsv1.JSON, error) {
 		return nil, fmt.Errorf("encode the job's arguments: %w", err)
 	}
 	if len(text) == 0 || text[0] != '{' {
-		return nil, fmt.Errorf("a job's arguments are a JSON object, and a %T is none", args)
+		return nil, fmt.Errorf("a job's arguments must be a JSON object, which a %T is not", args)
 	}
 	return &apiextensionsv1.JSON{Raw: text}, nil
 }
 
-// prefixOf a name that the API server completes: the handler's, as far as a name allows.
+// prefixOf returns the beginning of a name that the API server completes: the handler's
+// name, as far as an object's name allows.
 func prefixOf(handler string) string {
 	name := strings.Trim(strings.Map(func(r rune) rune {
 		switch {

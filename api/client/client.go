@@ -1,7 +1,7 @@
-// Package client enqueues, schedules and watches jobs from a Go program, with the words
-// that Hangfire has for it. It creates and reads the same objects as kubectl, with the
-// rights of whoever it is configured for: a pod's ServiceAccount or a kubeconfig's user,
-// who needs the role Editor in the workspace, or Viewer for what only reads.
+// Package client enqueues, schedules and watches jobs from a Go program, in Hangfire's
+// words. It creates and reads the same objects as kubectl, with the rights of its
+// configuration: those of a pod's ServiceAccount or of a kubeconfig's user. They need the
+// role Editor in the workspace, or Viewer if they only read.
 //
 //	acme := client.New(config).For("acme")
 //	job, err := acme.Enqueue(ctx, "data-cleanup", CleanupArgs{Table: "sessions"})
@@ -27,52 +27,53 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// Client makes clients of workspaces.
+// Client gives access to the workspaces of a cluster.
 type Client struct {
 	kube client.WithWatch
 	err  error
 }
 
-// New takes the configuration of a Kubernetes client, as rest.InClusterConfig,
-// clientcmd or controller-runtime's GetConfig give it. One that can't be used is an error
-// of the first call.
+// New returns a client with the configuration that rest.InClusterConfig, clientcmd or
+// controller-runtime's GetConfig gives. If it can't be used, the first call returns an
+// error.
 func New(config *rest.Config) *Client {
 	if config == nil {
-		return &Client{err: errors.New("there is no configuration of a Kubernetes client: rest.InClusterConfig gives a pod's")}
+		return &Client{err: errors.New("no configuration of a Kubernetes client was given: in a pod, use rest.InClusterConfig")}
 	}
 	kube, err := client.NewWithWatch(config, client.Options{Scheme: knownKinds(), Mapper: whereServed()})
 	return &Client{kube: kube, err: err}
 }
 
-// NewFrom uses a client that exists. Its scheme must know this API's kinds.
+// NewFrom returns a client that uses an existing one, whose scheme must have this API's
+// kinds.
 func NewFrom(kube client.WithWatch) *Client { return &Client{kube: kube} }
 
-// For is the client of a workspace in the namespace that the operator gives it,
-// workspace-<name>.
+// For returns the workspace of this name, in the namespace that the operator gives it by
+// default: workspace-<name>.
 func (c *Client) For(workspace string) *Workspace {
 	return c.ForNamespace("workspace-" + workspace)
 }
 
-// ForNamespace is the client of the workspace that has this namespace: one whose
-// Workspace names it in spec.namespace, or a pod's own.
+// ForNamespace returns the workspace of this namespace: the one that its Workspace names in
+// spec.namespace, or the namespace that the program's pod is in.
 func (c *Client) ForNamespace(namespace string) *Workspace {
 	return &Workspace{client: c, namespace: namespace}
 }
 
-// Workspace is where jobs of one tenant are enqueued and read.
+// Workspace enqueues and reads the jobs of one tenant.
 type Workspace struct {
 	client    *Client
 	namespace string
 }
 
-// Namespace of the workspace.
+// Namespace returns the workspace's namespace.
 func (w *Workspace) Namespace() string { return w.namespace }
 
 func (w *Workspace) key(name string) client.ObjectKey {
 	return client.ObjectKey{Namespace: w.namespace, Name: name}
 }
 
-// kube is the Kubernetes client, if there is one.
+// kube returns the Kubernetes client, or why there is none.
 func (w *Workspace) kube() (client.WithWatch, error) {
 	if w.client.err != nil {
 		return nil, fmt.Errorf("make a Kubernetes client: %w", w.client.err)
@@ -103,18 +104,18 @@ func kindOf(object client.Object) string {
 	}
 }
 
-// knownKinds are the same for all clients: a server that has many does not make them anew.
+// knownKinds are shared by all clients, of which a server has many.
 var knownKinds = sync.OnceValue(func() *runtime.Scheme {
 	s := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{v1alpha1.AddToScheme, batchv1.AddToScheme, corev1.AddToScheme} {
 		if err := add(s); err != nil {
-			panic(err) // two types of one name: a fault of this program
+			panic(err) // two types have the same name: a bug in this program
 		}
 	}
 	return s
 })
 
-// whereServed knows where the kinds are served, so that no call has to ask before it.
+// whereServed has the paths of the kinds, so that no call has to look them up first.
 var whereServed = sync.OnceValue(func() meta.RESTMapper {
 	m := meta.NewDefaultRESTMapper([]schema.GroupVersion{v1alpha1.GroupVersion})
 	m.Add(v1alpha1.GroupVersion.WithKind("Workspace"), meta.RESTScopeRoot)

@@ -19,30 +19,30 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// ErrKeyUsed: there is a job of this name, or with this idempotency key, that does
-// something else.
+// ErrKeyUsed is returned when another job, which does something else, has the name or the
+// idempotency key.
 var ErrKeyUsed = errors.New("another job has this name or idempotency key")
 
-// fieldOwner is whose the fields are that this package sets.
+// fieldOwner owns the fields that this package sets.
 const fieldOwner = client.FieldOwner("workspace-jobs-client")
 
-// Enqueue a job to run now. args is what the handler takes: anything that is a JSON
-// object once encoded, or nil.
+// Enqueue creates a job that runs now. args are the handler's arguments: any value that is
+// encoded as a JSON object, or nil.
 func (w *Workspace) Enqueue(ctx context.Context, handler string, args any, options ...JobOption) (*v1alpha1.WorkspaceJob, error) {
 	return w.enqueue(ctx, handler, args, v1alpha1.WorkspaceJobSpec{}, options)
 }
 
-// Schedule a job to run after the delay.
+// Schedule creates a job that runs after the delay.
 func (w *Workspace) Schedule(ctx context.Context, handler string, args any, delay time.Duration, options ...JobOption) (*v1alpha1.WorkspaceJob, error) {
 	return w.enqueue(ctx, handler, args, v1alpha1.WorkspaceJobSpec{Delay: &v1alpha1.Duration{Duration: delay}}, options)
 }
 
-// ScheduleAt has a job run at this time; at once if it has passed.
+// ScheduleAt creates a job that runs at this time, or at once if it has passed.
 func (w *Workspace) ScheduleAt(ctx context.Context, handler string, args any, at time.Time, options ...JobOption) (*v1alpha1.WorkspaceJob, error) {
 	return w.enqueue(ctx, handler, args, v1alpha1.WorkspaceJobSpec{RunAt: new(metav1.NewTime(at))}, options)
 }
 
-// ContinueWith has a job run once the parent has Succeeded.
+// ContinueWith creates a job that runs once its parent has Succeeded.
 func (w *Workspace) ContinueWith(ctx context.Context, parent, handler string, args any, options ...JobOption) (*v1alpha1.WorkspaceJob, error) {
 	return w.Enqueue(ctx, handler, args, append(options, After(parent))...)
 }
@@ -63,14 +63,14 @@ func (w *Workspace) enqueue(ctx context.Context, handler string, args any, spec 
 	return w.Create(ctx, job)
 }
 
-// Create a job that is described in full. One of a name that is taken is returned as it
-// is there if it does the same, and is [ErrKeyUsed] if not.
+// Create creates a job from its full description. If there is a job of this name, Create
+// returns it if it does the same, and [ErrKeyUsed] otherwise.
 func (w *Workspace) Create(ctx context.Context, job *v1alpha1.WorkspaceJob) (*v1alpha1.WorkspaceJob, error) {
 	made, _, err := w.CreateOnce(ctx, job)
 	return made, err
 }
 
-// CreateOnce is Create, and reports whether it was this call that made the job.
+// CreateOnce is Create, and reports whether this call created the job.
 func (w *Workspace) CreateOnce(ctx context.Context, job *v1alpha1.WorkspaceJob) (made *v1alpha1.WorkspaceJob, created bool, err error) {
 	kube, err := w.kube()
 	if err != nil {
@@ -80,7 +80,7 @@ func (w *Workspace) CreateOnce(ctx context.Context, job *v1alpha1.WorkspaceJob) 
 	if job.Name == "" && job.GenerateName == "" {
 		job.GenerateName = prefixOf(cmp.Or(job.Spec.Handler, job.Series()))
 	}
-	// Creates that race for one ResourceQuota are answered with a conflict.
+	// Creates that race for a ResourceQuota get a conflict.
 	err = retry.OnError(backoff(), apierrors.IsConflict, func() error {
 		made = job.DeepCopy()
 		return kube.Create(ctx, made, fieldOwner)
@@ -106,8 +106,8 @@ func (w *Workspace) existing(ctx context.Context, job *v1alpha1.WorkspaceJob) (*
 	return found, nil
 }
 
-// does reports whether what defines the run is the same. What the API server fills in
-// where nothing was said is no difference.
+// does reports whether what defines the run is the same. The defaults that the API server
+// fills in make no difference.
 func does(found, wanted *v1alpha1.WorkspaceJob) bool {
 	a, b := found.Spec, wanted.Spec
 	return a.Handler == b.Handler && v1alpha1.SameJSON(a.Args, b.Args) &&
@@ -116,7 +116,7 @@ func does(found, wanted *v1alpha1.WorkspaceJob) bool {
 		equality.Semantic.DeepEqual(a.After, b.After)
 }
 
-// sameTime: the API keeps whole seconds.
+// sameTime compares whole seconds, as the API keeps them.
 func sameTime(a, b *metav1.Time) bool {
 	if a == nil || b == nil {
 		return a == b
@@ -124,22 +124,22 @@ func sameTime(a, b *metav1.Time) bool {
 	return a.Unix() == b.Unix()
 }
 
-// Get a job.
+// Get returns a job.
 func (w *Workspace) Get(ctx context.Context, name string) (*v1alpha1.WorkspaceJob, error) {
 	job := &v1alpha1.WorkspaceJob{}
 	return job, w.get(ctx, name, job)
 }
 
-// Cancel a job: it must not run, or not any more. One that has finished stays as it is.
+// Cancel stops a job, or keeps it from running. One that has finished stays as it is.
 func (w *Workspace) Cancel(ctx context.Context, name string) (*v1alpha1.WorkspaceJob, error) {
 	return w.patchJob(ctx, name, map[string]any{"cancelled": true})
 }
 
-// ErrNotFinished: only a job that has finished can be requeued.
+// ErrNotFinished is returned when a job that has not finished is requeued.
 var ErrNotFinished = errors.New("it has not finished")
 
-// Requeue a finished job: it runs again, as a new run. One that is cancelled is so no
-// more. One that has not finished is [ErrNotFinished].
+// Requeue runs a finished job again, as a new run. A cancelled job is no longer cancelled
+// then. Requeue returns [ErrNotFinished] for a job that has not finished.
 func (w *Workspace) Requeue(ctx context.Context, name string) (*v1alpha1.WorkspaceJob, error) {
 	job, err := w.Get(ctx, name)
 	if err != nil {
@@ -148,7 +148,7 @@ func (w *Workspace) Requeue(ctx context.Context, name string) (*v1alpha1.Workspa
 	if !Finished(job) || job.Status.FinishedAt == nil {
 		return nil, fmt.Errorf("job %q is %s: %w", name, stateOf(job), ErrNotFinished)
 	}
-	// The clock here may be behind the one that told the job's end.
+	// The clock here may be behind the one that recorded the job's end.
 	at := time.Now()
 	if end := job.Status.FinishedAt.Add(time.Second); at.Before(end) {
 		at = end
@@ -156,7 +156,7 @@ func (w *Workspace) Requeue(ctx context.Context, name string) (*v1alpha1.Workspa
 	return w.RequeueAt(ctx, name, at)
 }
 
-// RequeueAt has a finished job run again at this time, which counts in whole seconds.
+// RequeueAt runs a finished job again at this time, to the second.
 func (w *Workspace) RequeueAt(ctx context.Context, name string, at time.Time) (*v1alpha1.WorkspaceJob, error) {
 	return w.patchJob(ctx, name, map[string]any{"requeueAt": at.UTC().Format(time.RFC3339), "cancelled": nil})
 }
@@ -166,7 +166,7 @@ func (w *Workspace) patchJob(ctx context.Context, name string, spec map[string]a
 	return job, w.patch(ctx, job, spec)
 }
 
-// patch the fields of a spec: nil removes one.
+// patch changes the fields of a spec; nil removes one.
 func (w *Workspace) patch(ctx context.Context, object client.Object, spec map[string]any) error {
 	kube, err := w.kube()
 	if err != nil {
@@ -182,8 +182,8 @@ func (w *Workspace) patch(ctx context.Context, object client.Object, spec map[st
 	return nil
 }
 
-// Delete a job, and with it its attempts and their logs. One that is not there is no
-// error.
+// Delete deletes a job with its attempts and their logs. It returns nil if there is no such
+// job.
 func (w *Workspace) Delete(ctx context.Context, name string) error {
 	return w.delete(ctx, &v1alpha1.WorkspaceJob{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}})
 }

@@ -11,12 +11,12 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// ListOptions select jobs and page through them.
+// ListOptions selects jobs and pages through them.
 type ListOptions struct {
 	// State that the jobs are in; "": any.
 	State v1alpha1.JobState
-	// Retrying: only jobs that wait for another attempt. They are Scheduled, so with any
-	// other State there are none.
+	// Retrying selects jobs that wait for another attempt. They are Scheduled, so together
+	// with another State it selects none.
 	Retrying bool
 	// Handler that they run; "": any.
 	Handler string
@@ -28,11 +28,11 @@ type ListOptions struct {
 	TriggeredOf string
 	// Limit of one page; 0: all at once.
 	Limit int64
-	// Continue is the metadata.continue of the page before; "": the first page.
+	// Continue is the metadata.continue of the previous page; "": the first page.
 	Continue string
 }
 
-// List jobs, by name.
+// List returns jobs in the order of their names.
 func (w *Workspace) List(ctx context.Context, options ListOptions) (*v1alpha1.WorkspaceJobList, error) {
 	kube, err := w.kube()
 	if err != nil {
@@ -45,8 +45,8 @@ func (w *Workspace) List(ctx context.Context, options ListOptions) (*v1alpha1.Wo
 	return list, nil
 }
 
-// ListMetadata lists the metadata of jobs, by name: the API server sends their names and
-// labels, and nothing of what they are or did.
+// ListMetadata returns the metadata of jobs, such as names and labels, in the order of their
+// names. The API server sends no specs and no statuses.
 func (w *Workspace) ListMetadata(ctx context.Context, options ListOptions) (*metav1.PartialObjectMetadataList, error) {
 	return w.listMetadata(ctx, "WorkspaceJobList", w.selected(options)...)
 }
@@ -64,7 +64,7 @@ func (w *Workspace) listMetadata(ctx context.Context, kind string, options ...cl
 	return list, nil
 }
 
-// selected is what the API server is asked for.
+// selected returns the options as the API server takes them.
 func (w *Workspace) selected(options ListOptions) []client.ListOption {
 	selectors := options.fields()
 	labels := client.MatchingLabels{}
@@ -77,10 +77,10 @@ func (w *Workspace) selected(options ListOptions) []client.ListOption {
 	}
 }
 
-// runAttempts is the field that tells who has attempts behind them.
+// runAttempts is the field that counts the attempts of the current run.
 const runAttempts = "status.runAttempts"
 
-// fields that the jobs must have.
+// fields returns what the jobs' fields must be.
 func (o ListOptions) fields() []fields.Selector {
 	var all []fields.Selector
 	for field, value := range map[string]string{
@@ -92,7 +92,7 @@ func (o ListOptions) fields() []fields.Selector {
 		}
 	}
 	if o.Retrying {
-		// To the API server a number that is not set is the empty text, and no 0.
+		// To the API server a number that is not set is an empty text, not 0.
 		all = append(all, fields.OneTermEqualSelector("status.state", string(v1alpha1.StateScheduled)),
 			fields.OneTermNotEqualSelector(runAttempts, "0"), fields.OneTermNotEqualSelector(runAttempts, ""))
 	}

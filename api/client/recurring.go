@@ -12,9 +12,9 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// AddOrUpdateRecurring has a job run again and again: schedule is five fields, a macro, or
-// what package cron makes. A recurring job of this id is changed to it: what this package
-// set before and is not said now goes back to its default, and what others set stays.
+// AddOrUpdateRecurring creates or updates a recurring job. schedule is five fields, a macro,
+// or a schedule of package cron. In an update, fields that this package set before and that
+// are not given now get their defaults again; fields that others set stay.
 func (w *Workspace) AddOrUpdateRecurring(ctx context.Context, id, handler string, args any, schedule string, options ...RecurringOption) (*v1alpha1.WorkspaceRecurringJob, error) {
 	encoded, err := encode(args)
 	if err != nil {
@@ -30,7 +30,7 @@ func (w *Workspace) AddOrUpdateRecurring(ctx context.Context, id, handler string
 	return w.ApplyRecurring(ctx, recurring)
 }
 
-// ApplyRecurring is AddOrUpdateRecurring for a recurring job that is described in full.
+// ApplyRecurring is AddOrUpdateRecurring for the full description of a recurring job.
 func (w *Workspace) ApplyRecurring(ctx context.Context, recurring *v1alpha1.WorkspaceRecurringJob) (*v1alpha1.WorkspaceRecurringJob, error) {
 	kube, err := w.kube()
 	if err != nil {
@@ -40,8 +40,8 @@ func (w *Workspace) ApplyRecurring(ctx context.Context, recurring *v1alpha1.Work
 	if err != nil {
 		return nil, fmt.Errorf("encode recurring job %q: %w", recurring.Name, err)
 	}
-	// Arguments that become {} would be applied as null, which is no object; and to a handler
-	// none are the same.
+	// {} would be applied as null, which is not an object. To a handler, no arguments are the
+	// same.
 	if args, there, err := unstructured.NestedMap(content, "spec", "template", "args"); err == nil && there && len(args) == 0 {
 		unstructured.RemoveNestedField(content, "spec", "template", "args")
 	}
@@ -60,13 +60,14 @@ func (w *Workspace) ApplyRecurring(ctx context.Context, recurring *v1alpha1.Work
 	return applied, nil
 }
 
-// RemoveRecurring removes a recurring job with its runs. One that is not there is no error.
+// RemoveRecurring deletes a recurring job with its runs. It returns nil if there is no such
+// recurring job.
 func (w *Workspace) RemoveRecurring(ctx context.Context, id string) error {
 	return w.delete(ctx, &v1alpha1.WorkspaceRecurringJob{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: id}})
 }
 
-// Trigger runs a recurring job's template now, whatever its schedule says. Its concurrency
-// policy holds.
+// Trigger runs a recurring job now, whatever its schedule says. Its concurrency policy
+// applies.
 func (w *Workspace) Trigger(ctx context.Context, id string, options ...JobOption) (*v1alpha1.WorkspaceJob, error) {
 	job := &v1alpha1.WorkspaceJob{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, GenerateName: prefixOf(id)},
@@ -78,14 +79,14 @@ func (w *Workspace) Trigger(ctx context.Context, id string, options ...JobOption
 	return w.Create(ctx, job)
 }
 
-// GetRecurring reads a recurring job.
+// GetRecurring returns a recurring job.
 func (w *Workspace) GetRecurring(ctx context.Context, id string) (*v1alpha1.WorkspaceRecurringJob, error) {
 	recurring := &v1alpha1.WorkspaceRecurringJob{}
 	return recurring, w.get(ctx, id, recurring)
 }
 
-// ListRecurring lists recurring jobs, by name: limit of a page, 0 for all at once, and the
-// metadata.continue of the page before.
+// ListRecurring returns recurring jobs in the order of their names. limit is the size of a
+// page, 0 for all at once, and next the metadata.continue of the previous page.
 func (w *Workspace) ListRecurring(ctx context.Context, limit int64, next string) (*v1alpha1.WorkspaceRecurringJobList, error) {
 	kube, err := w.kube()
 	if err != nil {
@@ -98,12 +99,13 @@ func (w *Workspace) ListRecurring(ctx context.Context, limit int64, next string)
 	return list, nil
 }
 
-// ListRecurringMetadata is ListRecurring with the metadata only.
+// ListRecurringMetadata is ListRecurring for the metadata only.
 func (w *Workspace) ListRecurringMetadata(ctx context.Context, limit int64, next string) (*metav1.PartialObjectMetadataList, error) {
 	return w.listMetadata(ctx, "WorkspaceRecurringJobList", client.InNamespace(w.namespace), client.Limit(limit), client.Continue(next))
 }
 
-// PauseRecurring: no run becomes due until ResumeRecurring. It can still be triggered.
+// PauseRecurring pauses a schedule: no run becomes due until ResumeRecurring. The recurring
+// job can still be triggered.
 func (w *Workspace) PauseRecurring(ctx context.Context, id string) (*v1alpha1.WorkspaceRecurringJob, error) {
 	return w.patchRecurring(ctx, id, map[string]any{"suspend": true})
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// Wait until the job has finished, and return it: its status.state says how. It is an
-// error if it is deleted meanwhile, or ctx ends.
+// Wait waits until the job has finished, and returns it; its status.state says how it ended.
+// It returns an error if the job is deleted meanwhile or ctx ends.
 func (w *Workspace) Wait(ctx context.Context, name string) (*v1alpha1.WorkspaceJob, error) {
 	for {
 		job, err := w.Get(ctx, name)
@@ -25,7 +25,8 @@ func (w *Workspace) Wait(ctx context.Context, name string) (*v1alpha1.WorkspaceJ
 	}
 }
 
-// Finished: the job's state is final and its status speaks of the spec as it is.
+// Finished reports whether the job's state is final and its status is about its current
+// spec.
 func Finished(job *v1alpha1.WorkspaceJob) bool {
 	return job.Status.State.Final() && job.Status.ObservedGeneration == job.Generation
 }
@@ -58,7 +59,7 @@ func (w *Workspace) watch(ctx context.Context, job *v1alpha1.WorkspaceJob) (*v1a
 					return job, nil
 				}
 			default:
-				// The API server has forgotten what came since: ask anew.
+				// The API server no longer has what happened since: get the job again.
 				return nil, nil
 			}
 		}
@@ -67,7 +68,7 @@ func (w *Workspace) watch(ctx context.Context, job *v1alpha1.WorkspaceJob) (*v1a
 
 func stateOf(job *v1alpha1.WorkspaceJob) string {
 	if job.Status.State == "" {
-		return "not looked at yet"
+		return "new"
 	}
 	return string(job.Status.State)
 }

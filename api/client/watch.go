@@ -11,18 +11,18 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// WatchOptions say which jobs are watched, and since when.
+// WatchOptions selects what is watched, and from when on.
 type WatchOptions struct {
 	// Name of one job; "": all.
 	Name string
-	// ResourceVersion after which changes are told: that of a job or of a list. "" begins
+	// ResourceVersion after which changes are reported: that of a job or of a list. "" begins
 	// with all jobs as they are.
 	ResourceVersion string
 }
 
-// Watch jobs until ctx ends or the API server ends the watch, which it does after some
-// while. Its events hold a [v1alpha1.WorkspaceJob]; a Bookmark has only a resource
-// version, and an Error is what apierrors.FromObject makes of it.
+// Watch watches jobs until ctx ends or the API server ends the watch, which it does after a
+// while. Each event has a [v1alpha1.WorkspaceJob]; that of a Bookmark has only a resource
+// version, and apierrors.FromObject reads an Error.
 func (w *Workspace) Watch(ctx context.Context, options WatchOptions) (watch.Interface, error) {
 	return w.watchList(ctx, &v1alpha1.WorkspaceJobList{}, options)
 }

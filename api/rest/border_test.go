@@ -170,7 +170,7 @@ func TestAWorkspaceIsNotSmuggled(t *testing.T) {
 		request{method: http.MethodGet, path: acme + "/jobs", as: several, header: header}.send(t).wantProblem(t, 400, "header.X-Workspace", "")
 	}
 	other := http.Header{"X-Workspace": {"globex"}}
-	request{method: http.MethodGet, path: acme + "/jobs", as: several, header: other}.send(t).wantProblem(t, 400, "header.X-Workspace", "two workspaces")
+	request{method: http.MethodGet, path: acme + "/jobs", as: several, header: other}.send(t).wantProblem(t, 400, "header.X-Workspace", "different workspaces")
 	request{method: http.MethodGet, path: acme + "/jobs", as: several, header: http.Header{"X-Workspace": {"acme"}}}.send(t).want(t, 200, nil)
 }
 

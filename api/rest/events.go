@@ -12,7 +12,7 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// JobEvent is a job's change.
+// JobEvent is a change of a job.
 type JobEvent struct {
 	Type         string            `json:"type" enum:"Created,Changed,Removed"`
 	Name         string            `json:"name"`
@@ -36,9 +36,9 @@ func end(to *stream.Writer, reason string) { _ = to.SendJSON("end", "", End{reas
 
 var resourceVersion = regexp.MustCompile(`^[1-9][0-9]{0,18}$`)
 
-// LastEvent is of all streams of events.
+// LastEvent is part of the input of all streams of events.
 type LastEvent struct {
-	LastEventID string `header:"Last-Event-ID" maxLength:"64" doc:"The id of the last event that was seen: the stream goes on after it"`
+	LastEventID string `header:"Last-Event-ID" maxLength:"64" doc:"The id of the last event that was received: the stream continues after it"`
 }
 
 type workspaceEventsInput struct {
@@ -56,13 +56,13 @@ func (s *server) events(api huma.API) {
 	api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[JobEvent](), true, "")
 	responses := func(of string) map[string]*huma.Response {
 		return map[string]*huma.Response{"200": {
-			Description: "Server-sent events. `job`: a JobEvent of " + of + ". `reset`: changes were missed, read anew. `end`: over for good, with a reason. A comment shows every 15 seconds that the stream lives.",
+			Description: "Server-sent events. `job`: a JobEvent for " + of + ". `reset`: changes were missed, so read the state again. `end`: the stream is over for good, with a reason. A comment every 15 seconds shows that the stream is alive.",
 			Content:     map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}}},
 		}}
 	}
 	addStream(s, api, huma.Operation{
-		OperationID: "watch-jobs", Method: http.MethodGet, Path: "/api/workspaces/{workspace}/events", Tags: tags, Responses: responses("each job that changes from now on"),
-		Summary: "Be told of the changes of all jobs",
+		OperationID: "watch-jobs", Method: http.MethodGet, Path: "/api/workspaces/{workspace}/events", Tags: tags, Responses: responses("each change of a job from now on"),
+		Summary: "Follow the changes of all jobs",
 	}, func(ctx context.Context, c *call, in *workspaceEventsInput) (*huma.StreamResponse, error) {
 		ws, err := in.find(ctx, c)
 		if err != nil {
@@ -71,8 +71,8 @@ func (s *server) events(api huma.API) {
 		return s.watch(ctx, &following{server: s, call: c, workspace: ws, position: in.LastEventID})
 	})
 	addStream(s, api, huma.Operation{
-		OperationID: "watch-job", Method: http.MethodGet, Path: "/api/workspaces/{workspace}/jobs/{name}/events", Tags: tags, Responses: responses("the job, as it is and then whenever it changes"),
-		Summary: "Be told of a job's changes",
+		OperationID: "watch-job", Method: http.MethodGet, Path: "/api/workspaces/{workspace}/jobs/{name}/events", Tags: tags, Responses: responses("the job as it is, then for each change of it"),
+		Summary: "Follow the changes of a job",
 	}, func(ctx context.Context, c *call, in *jobEventsInput) (*huma.StreamResponse, error) {
 		ws, err := in.find(ctx, c)
 		if err != nil {

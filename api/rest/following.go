@@ -17,18 +17,18 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// retryWatch is how long to wait before a watch is tried again that could not begin.
+// retryWatch is how long to wait before a watch that could not begin is tried again.
 const retryWatch = time.Second
 
-// following is one stream of events: of a job, or with name "" of a workspace's.
+// following is one stream of events: of one job, or with name "" of all jobs of a workspace.
 type following struct {
 	*server
 	*call
 	workspace *v1alpha1.Workspace
 	name      string
-	// position is the resource version after which changes are to be told.
+	// position is the resource version after which changes are sent.
 	position string
-	// now is the job as it is, to be told first; nil: nothing is.
+	// now is the job as it is, which is sent first; nil: nothing is.
 	now *v1alpha1.WorkspaceJob
 
 	stream  *stream.Writer
@@ -38,13 +38,13 @@ type following struct {
 // watchJobs is the right that a stream of events takes.
 var watchJobs = auth.Right{Verb: "watch", Resource: "workspacejobs"}
 
-// errOver: the stream has ended, and its client was told.
+// errOver is returned when the stream has ended and its client knows why.
 var errOver = errors.New("the stream is over")
 
-// watch begins a stream, or says why there is none.
+// watch begins a stream, or returns why there is none.
 func (s *server) watch(ctx context.Context, f *following) (*huma.StreamResponse, error) {
 	if f.position != "" && !resourceVersion.MatchString(f.position) {
-		return nil, refused("header.Last-Event-ID", "this is no id of an event of this stream")
+		return nil, refused("header.Last-Event-ID", "this is not an id of an event of this stream")
 	}
 	if f.position == "" {
 		if err := f.locate(ctx); err != nil {
@@ -63,7 +63,7 @@ func (s *server) watch(ctx context.Context, f *following) (*huma.StreamResponse,
 
 func (f *following) jobs() *client.Workspace { return f.caller.In(f.workspace.Status.Namespace) }
 
-// locate finds the position of now, and what is there.
+// locate finds the current position, and the job as it is.
 func (f *following) locate(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
@@ -89,11 +89,11 @@ func (f *following) open(ctx context.Context) error {
 	return err
 }
 
-// follow until the client has gone, or may not see any more what it follows.
+// follow sends events until the client has gone or has lost the right to them.
 func (f *following) follow(ctx context.Context) {
 	beat := time.NewTicker(f.heartbeat)
 	defer beat.Stop()
-	err := f.greet()
+	err := f.first()
 	for err == nil {
 		if f.watcher == nil {
 			err = f.reopen(ctx, beat)
@@ -108,14 +108,15 @@ func (f *following) follow(ctx context.Context) {
 	}
 }
 
-func (f *following) greet() error {
+// first sends the job as it is, or the position to resume from.
+func (f *following) first() error {
 	if f.now == nil {
 		return f.stream.Position(f.position)
 	}
-	return f.tell("Changed", f.now)
+	return f.sendJob("Changed", f.now)
 }
 
-// reopen a watch that has ended, as each does after some while.
+// reopen opens the watch again, since the API server ends each after a while.
 func (f *following) reopen(ctx context.Context, beat *time.Ticker) error {
 	err := f.open(ctx)
 	if err == nil {
@@ -138,7 +139,7 @@ func (f *following) reopen(ctx context.Context, beat *time.Ticker) error {
 	}
 }
 
-// relay what the watch tells, until it ends.
+// relay sends what the watch reports until it ends.
 func (f *following) relay(ctx context.Context, beat *time.Ticker) error {
 	for {
 		select {
@@ -155,14 +156,14 @@ func (f *following) relay(ctx context.Context, beat *time.Ticker) error {
 			if event.Type == watch.Error {
 				return f.watchFailed(ctx, apierrors.FromObject(event.Object))
 			}
-			if err := f.relayed(event); err != nil {
+			if err := f.send(event); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-func (f *following) relayed(event watch.Event) error {
+func (f *following) send(event watch.Event) error {
 	job, ok := event.Object.(*v1alpha1.WorkspaceJob)
 	if !ok {
 		return nil
@@ -172,16 +173,16 @@ func (f *following) relayed(event watch.Event) error {
 		f.position = job.ResourceVersion
 		return f.stream.Position(f.position)
 	case watch.Added:
-		return f.tell("Created", job)
+		return f.sendJob("Created", job)
 	case watch.Modified:
-		return f.tell("Changed", job)
+		return f.sendJob("Changed", job)
 	case watch.Deleted:
-		return f.tell("Removed", job)
+		return f.sendJob("Removed", job)
 	}
 	return nil
 }
 
-func (f *following) tell(kind string, job *v1alpha1.WorkspaceJob) error {
+func (f *following) sendJob(kind string, job *v1alpha1.WorkspaceJob) error {
 	view := viewOfJob(f.workspace.Name, job)
 	f.position = job.ResourceVersion
 	return f.stream.SendJSON("job", f.position, JobEvent{
@@ -200,24 +201,24 @@ func (f *following) watchFailed(ctx context.Context, err error) error {
 	return nil
 }
 
-// reset: the API server has forgotten what came after the position. What was missed can't
-// be told, but that it was.
+// reset reports that changes were missed: the API server no longer has those after the
+// position.
 func (f *following) reset(ctx context.Context) error {
 	err := f.locate(ctx)
 	if refusedForGood(err) {
 		return f.over(err)
 	}
 	if err != nil {
-		return nil // the API server is not there: the next try finds the position too old again
+		return nil // the API server does not answer: the next try finds the position too old again
 	}
 	if err := f.stream.SendJSON("reset", f.position, struct{}{}); err != nil {
 		return err
 	}
-	return f.greet()
+	return f.first()
 }
 
-// beat shows that the stream lives, if its caller may still have it: a watch goes on when
-// its token is revoked.
+// beat shows that the stream is alive, if its caller still has the right to it. A watch
+// outlives the token that began it.
 func (f *following) beat(ctx context.Context) error {
 	if err := f.caller.StillMay(ctx, f.workspace.Status.Namespace, watchJobs); err != nil {
 		return f.over(err)
@@ -225,25 +226,26 @@ func (f *following) beat(ctx context.Context) error {
 	return f.stream.Beat()
 }
 
-// over tells the client so, and why.
+// over ends the stream with the reason.
 func (f *following) over(err error) error {
 	switch {
 	case errors.Is(err, auth.ErrUnauthenticated), apierrors.IsUnauthorized(err):
 		f.authenticator.Forget(f.token)
 		end(f.stream, auth.ErrUnauthenticated.Error())
 	case apierrors.IsNotFound(err):
-		end(f.stream, "the job is not there any more")
+		end(f.stream, "the job was deleted")
 	default:
 		end(f.stream, auth.ErrRevoked.Error())
 	}
 	return errOver
 }
 
-// tooOld: there is nothing any more, or not yet, after this position.
+// tooOld reports whether the API server can't continue from the position.
 func tooOld(err error) bool {
 	return apierrors.IsResourceExpired(err) || apierrors.IsGone(err) || apierrors.HasStatusCause(err, metav1.CauseTypeResourceVersionTooLarge)
 }
 
+// refusedForGood reports whether trying again is useless.
 func refusedForGood(err error) bool {
 	return apierrors.IsUnauthorized(err) || apierrors.IsForbidden(err) || apierrors.IsNotFound(err)
 }

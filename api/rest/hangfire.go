@@ -15,27 +15,27 @@ import (
 )
 
 const (
-	// Handlers of the stock runner image.
+	// cleanupHandler, reportHandler and syncHandler are handlers of the stock runner image.
 	cleanupHandler = "data-cleanup"
 	reportHandler  = "report"
 	syncHandler    = "external-sync"
-	// dailySync is the recurring job of the synchronisation, at dailySyncHour unless the
-	// request says otherwise.
+	// dailySync is the recurring job that synchronises, at dailySyncHour unless the request
+	// has a schedule.
 	dailySync     = "daily-sync"
 	dailySyncHour = 2
-	// syncNeedsArgs: nobody can know where from and where to.
-	syncNeedsArgs = "external-sync needs url, table, columns and key (docs/handlers.md); a handler of your own that takes none is sent {}"
+	// syncNeedsArgs says what has no default.
+	syncNeedsArgs = "external-sync needs url, table, columns and key (docs/handlers.md); for a handler of your own that takes no arguments, send {}"
 )
 
-// defaultCleanup deletes sessions that ended more than two years ago: of what deletes
-// data, the default keeps rather more than less.
+// defaultCleanup deletes sessions that ended more than two years ago. A default that deletes
+// data had better delete too little.
 func defaultCleanup() *Object {
 	return new(Object(`{"table":"radacct","column":"acctstoptime","olderThan":"2y"}`))
 }
 
-// OwnWorkspace is of all operations whose path names no workspace.
+// OwnWorkspace is part of the input of all operations whose path names no workspace.
 type OwnWorkspace struct {
-	Header string `header:"X-Workspace" doc:"The workspace; else the one that the caller's ServiceAccount lives in, else the only one that the caller may see"`
+	Header string `header:"X-Workspace" doc:"The workspace. Unless set, it is the one that the caller's ServiceAccount is in, or else the only one that the caller may see"`
 }
 
 type argsInput struct {
@@ -48,8 +48,8 @@ type reportInput struct {
 	OwnWorkspace
 	KeyHeader
 	ID    string  `path:"id" pattern:"^[A-Za-z0-9]([A-Za-z0-9._:-]{0,198}[A-Za-z0-9])?$" patternDescription:"a report's id: letters, digits and . _ : -, at most 200" maxLength:"200"`
-	Delay int64   `query:"delayMinutes" minimum:"0" maximum:"5256000" doc:"Run this many minutes from now; 0 or absent: now"`
-	Body  *Object `doc:"More of the handler's arguments, such as period"`
+	Delay int64   `query:"delayMinutes" minimum:"0" maximum:"5256000" doc:"Run this many minutes from now; at once if 0 or absent"`
+	Body  *Object `doc:"Further arguments of the handler, such as period"`
 }
 
 type syncInput struct {
@@ -62,7 +62,7 @@ type SyncRequest struct {
 	ID       string  `json:"id,omitempty" pattern:"^[a-z0-9]([a-z0-9-]{0,44}[a-z0-9])?$" doc:"daily-sync unless set"`
 	Schedule string  `json:"schedule,omitempty" maxLength:"200" doc:"Daily at 02:00 unless set" example:"0 2 * * *"`
 	TimeZone string  `json:"timeZone,omitempty" maxLength:"64" doc:"Etc/UTC unless set"`
-	Args     *Object `json:"args,omitempty" doc:"Arguments of external-sync; those of a recurring job that is there stay unless set"`
+	Args     *Object `json:"args,omitempty" doc:"Arguments of external-sync; if absent, an existing recurring job keeps its own"`
 }
 
 type removeInput struct {
@@ -74,29 +74,29 @@ func (s *server) hangfire(api huma.API) {
 	tags := []string{"hangfire"}
 	add(s, api, makes(api, huma.Operation{
 		OperationID: "cleanup", Method: http.MethodPost, Path: "/api/jobs/cleanup", Tags: tags,
-		Summary: "Enqueue data-cleanup; without a body it deletes rows of radacct whose session ended more than two years ago",
+		Summary: "Enqueue data-cleanup; without a body it deletes rows of radacct whose sessions ended more than two years ago",
 	}), s.cleanup)
 	add(s, api, makes(api, huma.Operation{
 		OperationID: "report", Method: http.MethodPost, Path: "/api/jobs/reports/{id}", Tags: tags, Summary: "Make a report, now or later",
 	}), s.report)
 	add(s, api, huma.Operation{
 		OperationID: "sync-recurring", Method: http.MethodPost, Path: "/api/jobs/sync/recurring", Tags: tags, Responses: newRecurring(api),
-		Summary: "Synchronise each day, or by another schedule",
+		Summary: "Synchronise every day, or on another schedule",
 	}, s.syncRecurring)
 	add(s, api, makes(api, huma.Operation{
-		OperationID: "sync-now", Method: http.MethodPost, Path: "/api/jobs/sync/now", Tags: tags, Summary: "Synchronise now; without a body, what daily-sync synchronises",
+		OperationID: "sync-now", Method: http.MethodPost, Path: "/api/jobs/sync/now", Tags: tags, Summary: "Synchronise now; without a body, run daily-sync",
 	}), s.syncNow)
 	add(s, api, huma.Operation{
 		OperationID: "remove-recurring", Method: http.MethodDelete, Path: "/api/jobs/recurring/{jobId}", Tags: tags,
-		Summary: "Remove a recurring job; one that is not there is no error",
+		Summary: "Remove a recurring job; succeeds if there is none",
 	}, s.removeRecurring)
 }
 
-// newRecurring documents that an operation, which answers 200 if it changes a recurring
-// job, answers 201 if it makes one.
+// newRecurring documents that an operation answers 201 when it creates a recurring job, and
+// not 200 as when it updates one.
 func newRecurring(api huma.API) map[string]*huma.Response {
 	return map[string]*huma.Response{"201": {
-		Description: "It was not there before",
+		Description: "The recurring job was created",
 		Content: map[string]*huma.MediaType{"application/json": {
 			Schema: api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[RecurringJob](), true, ""),
 		}},
@@ -130,7 +130,7 @@ func (s *server) report(ctx context.Context, c *call, in *reportInput) (*madeOut
 		return nil, err
 	}
 	if said, there := args["id"]; there && string(said) != string(id) {
-		return nil, oneField("body.id", "the path and the body name two reports: leave the body's id out")
+		return nil, oneField("body.id", "the path and the body name different reports: leave id out of the body")
 	}
 	args["id"] = id
 	text, err := json.Marshal(args)
@@ -184,8 +184,8 @@ func (s *server) syncRecurring(ctx context.Context, c *call, in *syncInput) (*ap
 	return apply(ctx, c, ws, recurring)
 }
 
-// argsThere are those of the synchronisation as it is: to say nothing of the arguments is
-// no wish to be rid of them.
+// argsThere returns the arguments of the recurring job as it is. A request without arguments
+// keeps them.
 func argsThere(ctx context.Context, c *call, ws *v1alpha1.Workspace, id string) (*Object, error) {
 	there, err := c.caller.In(ws.Status.Namespace).GetRecurring(ctx, id)
 	if apierrors.IsNotFound(err) {
@@ -195,7 +195,7 @@ func argsThere(ctx context.Context, c *call, ws *v1alpha1.Workspace, id string) 
 		return nil, err
 	}
 	if handler := there.Spec.Template.Handler; handler != syncHandler {
-		return nil, oneField("body.id", "this recurring job runs "+handler+", and its arguments are not for external-sync: take another id, or send args to change it")
+		return nil, oneField("body.id", "this recurring job runs "+handler+", whose arguments are not those of external-sync: use another id, or send args to change it")
 	}
 	return new(Object(raw(there.Spec.Template.Args))), nil
 }
@@ -210,7 +210,7 @@ func (s *server) syncNow(ctx context.Context, c *call, in *argsInput) (*madeOutp
 	}
 	made, err := triggerJob(ctx, c, ws, dailySync)
 	if apierrors.IsNotFound(err) {
-		return nil, oneField("body", "there is no recurring job daily-sync to run now: set it up by POST /api/jobs/sync/recurring, or send arguments; "+syncNeedsArgs)
+		return nil, oneField("body", "there is no recurring job daily-sync to run: create it with POST /api/jobs/sync/recurring, or send arguments; "+syncNeedsArgs)
 	}
 	return made, err
 }

@@ -32,7 +32,7 @@ func TestCleanupAndReports(t *testing.T) {
 	post := func(path, body string) answer {
 		return request{method: http.MethodPost, path: path, as: app, body: body}.send(t)
 	}
-	post("/api/jobs/reports/7", `{"id":"8"}`).wantProblem(t, 422, "body.id", "two reports")
+	post("/api/jobs/reports/7", `{"id":"8"}`).wantProblem(t, 422, "body.id", "different reports")
 	post("/api/jobs/reports/7?delayMinutes=-1", "").wantProblem(t, 422, "query.delayMinutes", "")
 	post("/api/jobs/reports/7?delayMinutes=soon", "").wantProblem(t, 422, "query.delayMinutes", "")
 	post("/api/jobs/reports/7?delayminutes=30", "").wantProblem(t, 422, "query.delayminutes", "unknown")

@@ -14,13 +14,13 @@ import (
 type jobsInput struct {
 	WorkspacePath
 	State    v1alpha1.JobState `query:"state" enum:"Scheduled,Awaiting,Enqueued,Processing,Succeeded,Failed,Deleted" doc:"Only jobs in this state"`
-	Retrying bool              `query:"retrying" doc:"Only jobs that wait for another attempt; they are Scheduled"`
+	Retrying bool              `query:"retrying" doc:"Only jobs that wait for another attempt, all of which are Scheduled"`
 	Handler  string            `query:"handler" maxLength:"100" pattern:"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$" doc:"Only jobs of this handler"`
 	Limit    int64             `query:"limit" minimum:"1" maximum:"500" default:"50"`
-	Continue string            `query:"continue" maxLength:"4096" doc:"Of the page before"`
+	Continue string            `query:"continue" maxLength:"4096" doc:"The continue of the previous page"`
 }
 
-// JobPath is of all operations on one job.
+// JobPath is part of the input of all operations on one job.
 type JobPath struct {
 	WorkspacePath
 	Name string `path:"name" pattern:"^[a-z0-9]([a-z0-9-]{0,56}[a-z0-9])?$" patternDescription:"a job's name: lower-case letters, digits and '-', at most 58" maxLength:"58"`
@@ -32,19 +32,19 @@ type createInput struct {
 	Body JobRequest
 }
 
-// KeyHeader is of all requests that make a job.
+// KeyHeader is part of the input of all requests that create a job.
 type KeyHeader struct {
-	Key string `header:"Idempotency-Key" minLength:"1" maxLength:"255" doc:"However often a request with this key is sent, its job is there once, for as long as it is kept. A key of another job answers 409. A key that can be a job's name is the name."`
+	Key string `header:"Idempotency-Key" minLength:"1" maxLength:"255" doc:"However often a request with this key is sent, its job is created once, for as long as the job is kept. If another job has the key, the answer is 409. A key that is a valid name becomes the job's name."`
 }
 
 type jobsOutput struct{ Body JobList }
 
 type jobOutput struct{ Body Job }
 
-// madeOutput is of a request that makes a job, unless there is one already.
+// madeOutput is the output of a request that creates a job unless it exists.
 type madeOutput struct {
 	Status   int
-	Location string `header:"Location" doc:"Of the job"`
+	Location string `header:"Location" doc:"Path of the job"`
 	Body     Job
 }
 
@@ -54,32 +54,32 @@ func (s *server) jobs(api huma.API) {
 	tags := []string{"jobs"}
 	const path = "/api/workspaces/{workspace}/jobs"
 	add(s, api, makes(api, huma.Operation{
-		OperationID: "create-job", Method: http.MethodPost, Path: path, Tags: tags, Summary: "Make a job that runs now, later, or after others",
+		OperationID: "create-job", Method: http.MethodPost, Path: path, Tags: tags, Summary: "Create a job that runs now, later, or after others",
 	}), s.createJob)
 	add(s, api, huma.Operation{
-		OperationID: "list-jobs", Method: http.MethodGet, Path: path, Tags: tags, Errors: []int{http.StatusGone}, Summary: "List jobs, by name",
+		OperationID: "list-jobs", Method: http.MethodGet, Path: path, Tags: tags, Errors: []int{http.StatusGone}, Summary: "List jobs by name",
 	}, s.listJobs)
 	add(s, api, huma.Operation{
 		OperationID: "get-job", Method: http.MethodGet, Path: path + "/{name}", Tags: tags, Summary: "Read a job",
 	}, s.jobOperation((*client.Workspace).Get))
 	add(s, api, huma.Operation{
-		OperationID: "requeue-job", Method: http.MethodPost, Path: path + "/{name}/requeue", Tags: tags, Summary: "Run a job again that has finished",
+		OperationID: "requeue-job", Method: http.MethodPost, Path: path + "/{name}/requeue", Tags: tags, Summary: "Run a finished job again",
 	}, s.jobOperation((*client.Workspace).Requeue))
 	add(s, api, huma.Operation{
 		OperationID: "cancel-job", Method: http.MethodPost, Path: path + "/{name}/cancel", Tags: tags, Summary: "Stop a job; one that has finished stays as it is",
 	}, s.jobOperation((*client.Workspace).Cancel))
 	add(s, api, huma.Operation{
 		OperationID: "delete-job", Method: http.MethodDelete, Path: path + "/{name}", Tags: tags,
-		Summary: "Delete a job with its attempts and logs; one that is not there is no error",
+		Summary: "Delete a job with its attempts and logs; succeeds if there is none",
 	}, s.deleteJob)
 	s.logs(api, path+"/{name}/logs")
 }
 
-// makes documents that an operation answers 201, or 200 if the job is there already.
+// makes documents that an operation answers 201, or 200 if the job exists.
 func makes(api huma.API, operation huma.Operation) huma.Operation {
 	operation.DefaultStatus = http.StatusCreated
 	operation.Responses = map[string]*huma.Response{"200": {
-		Description: "It is there already, by the same Idempotency-Key or name",
+		Description: "The job exists, with the same Idempotency-Key or name",
 		Content: map[string]*huma.MediaType{"application/json": {
 			Schema: api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Job](), true, ""),
 		}},
@@ -95,7 +95,7 @@ func (s *server) createJob(ctx context.Context, c *call, in *createInput) (*made
 	var read reader
 	job := read.job(&in.Body)
 	if c.key != "" && in.Body.Name != "" && client.NameOfKey(c.key) != in.Body.Name {
-		read.fault("body.name", "a name says which job it is, and so does an Idempotency-Key: send one of them")
+		read.fault("body.name", "both a name and an Idempotency-Key identify a job: send only one of them")
 	}
 	if err := read.err(); err != nil {
 		return nil, err
@@ -103,7 +103,7 @@ func (s *server) createJob(ctx context.Context, c *call, in *createInput) (*made
 	return makeJob(ctx, c, ws, job)
 }
 
-// makeJob makes the job, once if the request has an Idempotency-Key or the job a name.
+// makeJob creates the job: once, if the request has an Idempotency-Key or the job a name.
 func makeJob(ctx context.Context, c *call, ws *v1alpha1.Workspace, job *v1alpha1.WorkspaceJob) (*madeOutput, error) {
 	if c.key != "" {
 		job.Name = client.NameOfKey(c.key)
@@ -136,7 +136,7 @@ func (s *server) listJobs(ctx context.Context, c *call, in *jobsInput) (*jobsOut
 	return out, nil
 }
 
-// jobOperation is one that takes a job's name and answers with the job.
+// jobOperation returns an operation that takes a job's name and answers with the job.
 func (s *server) jobOperation(do func(*client.Workspace, context.Context, string) (*v1alpha1.WorkspaceJob, error)) func(context.Context, *call, *JobPath) (*jobOutput, error) {
 	return func(ctx context.Context, c *call, in *JobPath) (*jobOutput, error) {
 		ws, err := in.find(ctx, c)

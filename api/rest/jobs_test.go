@@ -73,7 +73,7 @@ func TestWhatAJobIsMadeOf(t *testing.T) {
 		*job.Retry.Limit != 0 || *job.Retry.Factor != 3 || job.Retry.MinDelay != "1s" || len(job.After) != 2 || job.After[0].When != v1alpha1.AfterSucceeded || job.State != v1alpha1.StateAwaiting {
 		t.Errorf("%+v", job)
 	}
-	request{method: http.MethodPost, path: acme + "/jobs/whole/requeue", as: app}.send(t).wantProblem(t, 409, "", "has finished")
+	request{method: http.MethodPost, path: acme + "/jobs/whole/requeue", as: app}.send(t).wantProblem(t, 409, "", "only a finished job")
 	request{method: http.MethodPost, path: acme + "/jobs/whole/cancel", as: app}.send(t).want(t, 200, nil)
 	untilState(t, app, acme+"/jobs/whole", v1alpha1.StateDeleted)
 }

@@ -23,18 +23,18 @@ import (
 // linePart is the longest part of a line that one event holds, in bytes.
 const linePart = 64 << 10
 
-// LogEvent is a line of a log, or a part of a long one.
+// LogEvent is a line of a log, or a part of a long line.
 type LogEvent struct {
 	Line string `json:"line"`
-	// More: the line goes on in the next event.
+	// More is set if the line continues in the next event.
 	More bool `json:"more,omitempty"`
 }
 
 type logsInput struct {
 	JobPath
 	LastEvent
-	Attempt int32  `query:"attempt" minimum:"1" doc:"Its number; the newest attempt unless set"`
-	Follow  bool   `query:"follow" doc:"Go on until the attempt has ended"`
+	Attempt int32  `query:"attempt" minimum:"1" doc:"Number of the attempt; the newest unless set"`
+	Follow  bool   `query:"follow" doc:"Follow the log until the attempt has ended"`
 	Accept  string `header:"Accept" hidden:"true"`
 }
 
@@ -44,7 +44,7 @@ func (s *server) logs(api huma.API, path string) {
 	addStream(s, api, huma.Operation{
 		OperationID: "read-log", Method: http.MethodGet, Path: path, Tags: []string{"jobs"}, Summary: "Read the log of an attempt",
 		Responses: map[string]*huma.Response{"200": {
-			Description: "What the handler printed. As server-sent events: `log`, with a LogEvent, and at the end `end`. The id comes with a line's last part.",
+			Description: "What the handler printed. As server-sent events: `log` with a LogEvent, and `end` at the end. The id comes with the last part of a line.",
 			Content:     map[string]*huma.MediaType{"text/plain": text, "text/event-stream": text},
 		}},
 	}, s.readLog)

@@ -161,7 +161,7 @@ func TestALogIsResumed(t *testing.T) {
 	}
 	for _, id := range []string{"x", "1", "2026-01-02T03:04:05Z", "2026-01-02T03:04:05Z/x", "/1"} {
 		request{method: http.MethodGet, path: job.Links.Logs, as: reader, header: http.Header{"Accept": {"text/event-stream"}, "Last-Event-Id": {id}}}.
-			send(t).wantProblem(t, 400, "header.Last-Event-ID", "no id")
+			send(t).wantProblem(t, 400, "header.Last-Event-ID", "not an id")
 	}
 }
 

@@ -37,7 +37,7 @@ func TestAPageThatIsTooOld(t *testing.T) {
 			}
 			return nil
 		})
-		a.wantProblem(t, 410, "", "begin with the first page")
+		a.wantProblem(t, 410, "", "start again with the first page")
 		if strings.Contains(string(a.body), "resourceVersion") {
 			t.Errorf("%s", a.body)
 		}

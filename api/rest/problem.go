@@ -21,9 +21,9 @@ import (
 )
 
 const (
-	faultOfTheServer = "this is a fault of the server; its log tells more"
-	notThere         = "Kubernetes does not answer: try again in some seconds"
-	// retryAfter is when what was not there may be there again, quotaRetry when a full quota
+	faultOfTheServer = "the request failed because of a fault in the server, whose log has the details"
+	notThere         = "Kubernetes does not answer: try again in a few seconds"
+	// retryAfter is when what did not answer may answer again, quotaRetry when a full quota
 	// may have room, and streamRetry when streams may have ended, in seconds.
 	retryAfter  = 5
 	quotaRetry  = 30
@@ -31,13 +31,13 @@ const (
 )
 
 var (
-	// refusedVerb is how RBAC says what it refuses.
+	// refusedVerb matches RBAC's refusals.
 	refusedVerb = regexp.MustCompile(`cannot ([a-z]+) resource "([a-z]+(?:/[a-z]+)?)"`)
-	// deniedBy is how an admission policy says so.
+	// deniedBy matches the refusals of admission policies.
 	deniedBy = regexp.MustCompile(`(?s)denied request: (.*)`)
-	// fieldFault is what Kubernetes puts before a rule's message.
+	// fieldFault matches what Kubernetes writes before the message of a rule.
 	fieldFault = regexp.MustCompile(`(?s)^(?:Invalid value|Required value|Unsupported value|Too long|Too many|Duplicate value|Forbidden)(?:: (?:"(?:[^"\\]|\\.)*"|\{.*\}|\[.*\]|[^:"{\[ ]+))?: `)
-	// quotaFull is how a ResourceQuota refuses; its own name is not told.
+	// quotaFull matches the refusals of a ResourceQuota, whose name is not disclosed.
 	quotaFull = regexp.MustCompile(`exceeded quota: [^,]*, (.*)`)
 )
 
@@ -45,8 +45,8 @@ func newProblem(status int, detail string) *huma.ErrorModel {
 	return &huma.ErrorModel{Status: status, Title: http.StatusText(status), Detail: detail}
 }
 
-// problem is what the caller may know of an error: never another tenant's name, nor
-// anything of the server's inside.
+// problem returns what the caller may know about an error: neither another tenant's name nor
+// the server's internals.
 func (s *server) problem(c *call, err error) error {
 	var ready huma.StatusError
 	if errors.As(err, &ready) {
@@ -59,9 +59,9 @@ func (s *server) problem(c *call, err error) error {
 	case errors.Is(err, auth.ErrNoWorkspace):
 		return newProblem(http.StatusNotFound, auth.ErrNoWorkspace.Error())
 	case errors.Is(err, client.ErrKeyUsed):
-		return newProblem(http.StatusConflict, "another job has this name or Idempotency-Key, and does something else: use another one")
+		return newProblem(http.StatusConflict, "another job, which does something else, has this name or Idempotency-Key: use another one")
 	case errors.Is(err, client.ErrNotFinished):
-		return newProblem(http.StatusConflict, "only a job that has finished can be requeued, and this one has not: wait for it, or cancel it first")
+		return newProblem(http.StatusConflict, "only a finished job can be requeued: wait until this one has finished, or cancel it first")
 	case errors.Is(err, logs.ErrGone), errors.Is(err, logs.ErrNotStarted):
 		return newProblem(http.StatusNotFound, err.Error())
 	case errors.Is(err, logs.ErrNoAnswer):
@@ -84,7 +84,7 @@ func (s *server) fault(err error) error {
 }
 
 func (s *server) unauthenticated(c *call) error {
-	challenge, detail := `Bearer realm="workspace-jobs"`, "this takes the header Authorization: Bearer, and a token that the cluster takes (kubectl create token)"
+	challenge, detail := `Bearer realm="workspace-jobs"`, "send the header Authorization: Bearer with a token that the cluster accepts (kubectl create token)"
 	if c.token != "" {
 		s.authenticator.Forget(c.token)
 		challenge, detail = challenge+`, error="invalid_token"`, auth.ErrUnauthenticated.Error()
@@ -92,7 +92,7 @@ func (s *server) unauthenticated(c *call) error {
 	return huma.ErrorWithHeaders(newProblem(http.StatusUnauthorized, detail), http.Header{"Www-Authenticate": {challenge}})
 }
 
-// ofStatus is what Kubernetes' answer means here.
+// ofStatus returns the problem for an answer of Kubernetes.
 func (s *server) ofStatus(status metav1.Status, err error) error {
 	switch status.Reason {
 	case metav1.StatusReasonForbidden:
@@ -102,18 +102,18 @@ func (s *server) ofStatus(status metav1.Status, err error) error {
 	case metav1.StatusReasonInvalid:
 		return invalid(status)
 	case metav1.StatusReasonAlreadyExists, metav1.StatusReasonConflict:
-		return newProblem(http.StatusConflict, "somebody else changed it at the same time: try again")
+		return newProblem(http.StatusConflict, "it was changed at the same time: try again")
 	case metav1.StatusReasonExpired, metav1.StatusReasonGone:
-		return newProblem(http.StatusGone, "this continue is too old: begin with the first page again")
+		return newProblem(http.StatusGone, "this continue has expired: start again with the first page")
 	case metav1.StatusReasonRequestEntityTooLarge:
-		return newProblem(http.StatusRequestEntityTooLarge, "Kubernetes does not take an object as large as this")
+		return newProblem(http.StatusRequestEntityTooLarge, "the object is too large for Kubernetes")
 	case metav1.StatusReasonTooManyRequests:
-		return later(http.StatusTooManyRequests, "the cluster has more requests than it can answer: try again later", max(1, secondsOf(status)))
+		return later(http.StatusTooManyRequests, "the cluster is overloaded: try again later", max(1, secondsOf(status)))
 	case metav1.StatusReasonTimeout, metav1.StatusReasonServerTimeout, metav1.StatusReasonServiceUnavailable, metav1.StatusReasonInternalError:
 		return later(http.StatusServiceUnavailable, notThere, retryAfter)
 	case metav1.StatusReasonBadRequest:
 		if strings.Contains(status.Message, "continue") {
-			return oneField("query.continue", "this is no continue of a page before")
+			return oneField("query.continue", "this is not the continue of a previous page")
 		}
 	}
 	if status.Code >= http.StatusInternalServerError {
@@ -124,7 +124,7 @@ func (s *server) ofStatus(status metav1.Status, err error) error {
 
 func forbidden(status metav1.Status) error {
 	if full := quotaFull.FindStringSubmatch(status.Message); full != nil {
-		return later(http.StatusTooManyRequests, "the workspace's quota is full ("+full[1]+"): delete jobs that have finished, or ask a platform admin for more", quotaRetry)
+		return later(http.StatusTooManyRequests, "the workspace's quota is full ("+full[1]+"): delete finished jobs, or ask a platform admin for more", quotaRetry)
 	}
 	if status.Details != nil {
 		for _, cause := range status.Details.Causes {
@@ -134,7 +134,7 @@ func forbidden(status metav1.Status) error {
 		}
 	}
 	if right := refusedVerb.FindStringSubmatch(status.Message); right != nil {
-		return newProblem(http.StatusForbidden, "you may not "+right[1]+" "+right[2]+" in this workspace: ask for a role that allows it; to create and change jobs it is Editor")
+		return newProblem(http.StatusForbidden, "you may not "+right[1]+" "+right[2]+" in this workspace: ask for a role that allows it, such as Editor to create and change jobs")
 	}
 	if denied := deniedBy.FindStringSubmatch(status.Message); denied != nil {
 		return newProblem(http.StatusForbidden, denied[1])
@@ -156,9 +156,9 @@ func notFound(status metav1.Status) error {
 	return newProblem(http.StatusNotFound, auth.ErrNoWorkspace.Error())
 }
 
-// invalid names the fields as they are called in a request's body.
+// invalid returns a problem that names the fields as a request's body has them.
 func invalid(status metav1.Status) error {
-	problem := newProblem(http.StatusUnprocessableEntity, "Kubernetes does not take the job as it is described")
+	problem := newProblem(http.StatusUnprocessableEntity, "the job is not valid")
 	if status.Details == nil {
 		return problem
 	}
@@ -179,14 +179,14 @@ func locationOf(field string) string {
 	return "body"
 }
 
-// oneField is a 422 that names a field.
+// oneField returns a 422 that names a field.
 func oneField(location, message string) *huma.ErrorModel {
 	problem := newProblem(http.StatusUnprocessableEntity, message)
 	problem.Errors = []*huma.ErrorDetail{{Location: location, Message: message}}
 	return problem
 }
 
-// later is a problem that goes away by itself.
+// later returns a problem that passes without a change of the request.
 func later(status int, detail string, seconds int) error {
 	return huma.ErrorWithHeaders(newProblem(status, detail), http.Header{"Retry-After": {strconv.Itoa(seconds)}})
 }
@@ -198,13 +198,13 @@ func secondsOf(status metav1.Status) int {
 	return int(status.Details.RetryAfterSeconds)
 }
 
-// unanswered: the API server could not be asked, or not in time.
+// unanswered reports whether the API server did not answer, or not in time.
 func unanswered(err error) bool {
 	var network net.Error
 	return errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
-// writeProblem where no operation has begun.
+// writeProblem answers a request for which no operation has begun.
 func writeProblem(w http.ResponseWriter, err error) {
 	problem := newProblem(http.StatusInternalServerError, faultOfTheServer)
 	errors.As(err, &problem)
@@ -216,5 +216,5 @@ func writeProblem(w http.ResponseWriter, err error) {
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(problem.Status)
-	_ = json.NewEncoder(w).Encode(problem) // who has gone away needs no answer
+	_ = json.NewEncoder(w).Encode(problem) // a client that has gone away needs no answer
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// RecurringPath is of all operations on one recurring job.
+// RecurringPath is part of the input of all operations on one recurring job.
 type RecurringPath struct {
 	WorkspacePath
 	ID string `path:"id" pattern:"^[a-z0-9]([a-z0-9-]{0,44}[a-z0-9])?$" patternDescription:"a recurring job's id: lower-case letters, digits and '-', at most 46" maxLength:"46"`
@@ -29,7 +29,7 @@ type recurringInput struct {
 type recurringListInput struct {
 	WorkspacePath
 	Limit    int64  `query:"limit" minimum:"1" maximum:"500" default:"50"`
-	Continue string `query:"continue" maxLength:"4096" doc:"Of the page before"`
+	Continue string `query:"continue" maxLength:"4096" doc:"The continue of the previous page"`
 }
 
 type triggerInput struct {
@@ -40,10 +40,10 @@ type triggerInput struct {
 type (
 	recurringOutput     struct{ Body RecurringJob }
 	recurringListOutput struct{ Body RecurringJobList }
-	// appliedOutput is of a request that makes or changes a recurring job.
+	// appliedOutput is the output of a request that creates or updates a recurring job.
 	appliedOutput struct {
 		Status   int
-		Location string `header:"Location" doc:"Of the recurring job"`
+		Location string `header:"Location" doc:"Path of the recurring job"`
 		Body     RecurringJob
 	}
 )
@@ -52,27 +52,27 @@ func (s *server) recurring(api huma.API) {
 	tags := []string{"recurring jobs"}
 	const all, one = "/api/workspaces/{workspace}/recurring", "/api/workspaces/{workspace}/recurring/{id}"
 	add(s, api, huma.Operation{
-		OperationID: "list-recurring-jobs", Method: http.MethodGet, Path: all, Tags: tags, Errors: []int{http.StatusGone}, Summary: "List recurring jobs, by id",
+		OperationID: "list-recurring-jobs", Method: http.MethodGet, Path: all, Tags: tags, Errors: []int{http.StatusGone}, Summary: "List recurring jobs by id",
 	}, s.listRecurring)
 	add(s, api, huma.Operation{
 		OperationID: "get-recurring-job", Method: http.MethodGet, Path: one, Tags: tags, Summary: "Read a recurring job",
 	}, s.recurringOperation((*client.Workspace).GetRecurring))
 	add(s, api, huma.Operation{
 		OperationID: "put-recurring-job", Method: http.MethodPut, Path: one, Tags: tags, Responses: newRecurring(api),
-		Summary: "Make a recurring job, or change it to this; a pause stays",
+		Summary: "Create or replace a recurring job; a paused one stays paused",
 	}, s.putRecurring)
 	add(s, api, huma.Operation{
 		OperationID: "delete-recurring-job", Method: http.MethodDelete, Path: one, Tags: tags,
-		Summary: "Remove a recurring job with its runs; one that is not there is no error",
+		Summary: "Remove a recurring job with its runs; succeeds if there is none",
 	}, s.deleteRecurring)
 	add(s, api, makes(api, huma.Operation{
 		OperationID: "trigger-recurring-job", Method: http.MethodPost, Path: one + "/trigger", Tags: tags, Summary: "Run a recurring job now, whatever its schedule says",
 	}), s.trigger)
 	add(s, api, huma.Operation{
-		OperationID: "pause-recurring-job", Method: http.MethodPost, Path: one + "/pause", Tags: tags, Summary: "No run becomes due any more; it can still be triggered",
+		OperationID: "pause-recurring-job", Method: http.MethodPost, Path: one + "/pause", Tags: tags, Summary: "Pause the schedule: no run becomes due, but runs can be triggered",
 	}, s.recurringOperation((*client.Workspace).PauseRecurring))
 	add(s, api, huma.Operation{
-		OperationID: "resume-recurring-job", Method: http.MethodPost, Path: one + "/resume", Tags: tags, Summary: "End a pause",
+		OperationID: "resume-recurring-job", Method: http.MethodPost, Path: one + "/resume", Tags: tags, Summary: "Resume a paused schedule",
 	}, s.recurringOperation((*client.Workspace).ResumeRecurring))
 }
 
@@ -92,7 +92,8 @@ func (s *server) listRecurring(ctx context.Context, c *call, in *recurringListIn
 	return out, nil
 }
 
-// recurringOperation is one that takes an id and answers with the recurring job.
+// recurringOperation returns an operation that takes an id and answers with the recurring
+// job.
 func (s *server) recurringOperation(do func(*client.Workspace, context.Context, string) (*v1alpha1.WorkspaceRecurringJob, error)) func(context.Context, *call, *RecurringPath) (*recurringOutput, error) {
 	return func(ctx context.Context, c *call, in *RecurringPath) (*recurringOutput, error) {
 		ws, err := in.find(ctx, c)
@@ -157,7 +158,7 @@ func (s *server) trigger(ctx context.Context, c *call, in *triggerInput) (*madeO
 	return triggerJob(ctx, c, ws, in.ID)
 }
 
-// triggerJob runs a recurring job that is there.
+// triggerJob runs an existing recurring job.
 func triggerJob(ctx context.Context, c *call, ws *v1alpha1.Workspace, id string) (*madeOutput, error) {
 	if _, err := c.caller.In(ws.Status.Namespace).GetRecurring(ctx, id); err != nil {
 		return nil, err
@@ -176,8 +177,8 @@ func (r *reader) recurring(id string, in *RecurringJobRequest) *v1alpha1.Workspa
 	return recurring
 }
 
-// schedule of a recurring job must be one: the API server takes any text, and only the
-// operator would tell, later.
+// schedule checks a recurring job's schedule. The API server accepts any text, and only the
+// operator would report a wrong one, later.
 func (r *reader) schedule(namespace string, recurring *v1alpha1.WorkspaceRecurringJob) {
 	zone := recurring.Spec.TimeZone
 	if zone == "" {
@@ -201,7 +202,7 @@ func viewOfRecurring(workspace string, recurring *v1alpha1.WorkspaceRecurringJob
 		Handler: spec.Template.Handler, Args: Object(raw(spec.Template.Args)), Priority: spec.Template.Priority,
 		ConcurrencyKey: spec.Template.ConcurrencyKey, Retry: viewOfRetry(spec.Template.Retry),
 		Timeout: durationText(spec.Template.Timeout), Resources: viewOfResources(spec.Template.Resources), TTL: durationText(spec.Template.TTLAfterFinished),
-		Message: "the operator has not looked at it yet", CreatedAt: recurring.CreationTimestamp.UTC(),
+		Message: "the operator has not seen it yet", CreatedAt: recurring.CreationTimestamp.UTC(),
 		NextScheduledAt: timeOf(status.NextScheduledAt), LastScheduledAt: timeOf(status.LastScheduledAt),
 		LastSucceededAt: timeOf(status.LastSucceededAt), LastMissedAt: timeOf(status.LastMissedAt),
 		MissedRuns: status.MissedRuns, SkippedRuns: status.SkippedRuns, Failures: status.ConsecutiveFailures, Active: []string{},

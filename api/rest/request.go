@@ -21,13 +21,13 @@ const (
 )
 
 var (
-	// workspaceName and the other names as the API server takes them.
+	// workspaceName matches what the API server accepts.
 	workspaceName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?$`)
-	// idempotencyKey is printable ASCII without spaces around it.
+	// idempotencyKey matches printable ASCII without spaces around it.
 	idempotencyKey = regexp.MustCompile(`^[!-~]([ -~]{0,253}[!-~])?$`)
 )
 
-// call is what is known of a request before its operation begins.
+// call is what is known about a request before its operation begins.
 type call struct {
 	caller *auth.Caller
 	token  string
@@ -42,12 +42,12 @@ type callKey struct{}
 func callOf(ctx context.Context) *call {
 	c, ok := ctx.Value(callKey{}).(*call)
 	if !ok {
-		panic("an operation is served without guarded")
+		panic("an operation was not served through guarded")
 	}
 	return c
 }
 
-// guarded lets requests through whose form is right and whose caller the cluster knows.
+// guarded serves requests that are well formed and whose caller the cluster knows.
 func (s *server) guarded(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -71,13 +71,12 @@ func (s *server) guarded(mux *http.ServeMux) http.Handler {
 	})
 }
 
-// admit a request whose headers and query can be read in one way only, and tell who sends
-// it.
+// admit finds out who sends a request. Its headers and query must have only one meaning.
 func (s *server) admit(r *http.Request) (*call, error) {
 	c := &call{workspace: r.Header.Get(workspaceHeader), key: r.Header.Get(keyHeader)}
 	for _, header := range []string{"Authorization", workspaceHeader, keyHeader, "Last-Event-Id"} {
 		if len(r.Header.Values(header)) > 1 {
-			return c, refused("header."+header, "the header "+header+" is there more than once: send one")
+			return c, refused("header."+header, "the header "+header+" was sent more than once: send it once")
 		}
 	}
 	if _, there := r.Header[workspaceHeader]; there && !workspaceName.MatchString(c.workspace) {
@@ -92,7 +91,7 @@ func (s *server) admit(r *http.Request) (*call, error) {
 	}
 	for name, values := range query {
 		if len(values) > 1 {
-			return c, refused("query."+name, "the parameter is there more than once: send one")
+			return c, refused("query."+name, "the parameter was sent more than once: send it once")
 		}
 	}
 	c.token = auth.Bearer(r)
@@ -102,40 +101,40 @@ func (s *server) admit(r *http.Request) (*call, error) {
 	return c, err
 }
 
-// readBody whole, and within its limit, before anything is done about it.
+// readBody reads the whole body, within its limit, before anything is done with it.
 func readBody(w http.ResponseWriter, r *http.Request) error {
 	content, err := io.ReadAll(http.MaxBytesReader(w, r.Body, bodyLimit))
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
-		return newProblem(http.StatusRequestEntityTooLarge, "a body may have at most 256 KiB, and a job's args 64 KiB: put the data into the database and pass a key to it")
+		return newProblem(http.StatusRequestEntityTooLarge, "a body may have at most 256 KiB, and a job's args 64 KiB: store the data in the database and pass its key")
 	}
 	if err != nil {
-		return newProblem(http.StatusBadRequest, "the body did not arrive whole")
+		return newProblem(http.StatusBadRequest, "the body did not arrive completely")
 	}
 	r.Body = io.NopCloser(bytes.NewReader(content))
 	return nil
 }
 
-// noRoute answers as the mux would, by a problem.
+// noRoute answers as the mux would, with a problem.
 func noRoute(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
 	answer := &headOnly{header: http.Header{}}
 	mux.ServeHTTP(answer, r)
 	if allowed := answer.header.Get("Allow"); allowed != "" {
 		w.Header().Set("Allow", allowed)
-		writeProblem(w, newProblem(http.StatusMethodNotAllowed, "this route takes "+allowed))
+		writeProblem(w, newProblem(http.StatusMethodNotAllowed, "this route allows "+allowed))
 		return
 	}
-	writeProblem(w, newProblem(http.StatusNotFound, "there is no such route; /openapi.yaml describes those that there are"))
+	writeProblem(w, newProblem(http.StatusNotFound, "there is no such route: see /openapi.yaml"))
 }
 
-// headOnly is a ResponseWriter that keeps the headers and nothing else.
+// headOnly is a ResponseWriter that keeps only the headers.
 type headOnly struct{ header http.Header }
 
 func (h *headOnly) Header() http.Header         { return h.header }
 func (h *headOnly) Write(p []byte) (int, error) { return len(p), nil }
 func (h *headOnly) WriteHeader(int)             {}
 
-// refused is a 400 that names what can't be read.
+// refused returns a 400 that names what can't be read.
 func refused(location, message string) error {
 	problem := newProblem(http.StatusBadRequest, message)
 	problem.Errors = []*huma.ErrorDetail{{Location: location, Message: message}}

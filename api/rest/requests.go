@@ -12,50 +12,50 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// argsLimit is the largest arguments that a runner is given, in bytes.
+// argsLimit is the largest size of a job's arguments, in bytes.
 const argsLimit = 64 << 10
 
-// Template is what a job and the runs of a recurring job have in common.
+// Template has what a job and the runs of a recurring job have in common.
 type Template struct {
-	Handler        string     `json:"handler" minLength:"1" maxLength:"100" pattern:"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$" doc:"What to run: a handler of the workspace's runner image" example:"data-cleanup"`
+	Handler        string     `json:"handler" minLength:"1" maxLength:"100" pattern:"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$" doc:"The handler of the workspace's runner image to run" example:"data-cleanup"`
 	Args           *Object    `json:"args,omitempty" doc:"The handler's arguments, at most 64 KiB"`
 	Priority       *int32     `json:"priority,omitempty" minimum:"-1000" maximum:"1000" doc:"Higher goes first; 0 unless set"`
-	ConcurrencyKey string     `json:"concurrencyKey,omitempty" maxLength:"253" doc:"Of the workspace's jobs with the same key one runs at a time"`
+	ConcurrencyKey string     `json:"concurrencyKey,omitempty" maxLength:"253" doc:"At most one of the workspace's jobs with the same key runs at a time"`
 	Retry          *Retry     `json:"retry,omitempty"`
-	Timeout        string     `json:"timeout,omitempty" maxLength:"32" doc:"Of each attempt, as 90s or 1h30m; none unless set"`
-	Resources      *Resources `json:"resources,omitempty" doc:"Of each attempt; the workspace's unless set"`
-	TTL            string     `json:"ttlAfterFinished,omitempty" maxLength:"32" doc:"The job is deleted this long after it has finished"`
+	Timeout        string     `json:"timeout,omitempty" maxLength:"32" doc:"Limit for each attempt, such as 90s or 1h30m; none unless set"`
+	Resources      *Resources `json:"resources,omitempty" doc:"For each attempt; the workspace's unless set"`
+	TTL            string     `json:"ttlAfterFinished,omitempty" maxLength:"32" doc:"How long after it has finished the job is deleted"`
 }
 
-// Retry says how often and when a failed attempt is tried again.
+// Retry says how often and when a failed job is retried.
 type Retry struct {
 	Limit    *int32 `json:"limit,omitempty" minimum:"0" maximum:"100" doc:"10 unless set"`
 	MinDelay string `json:"minDelay,omitempty" maxLength:"32" doc:"Before the first retry; 15s unless set"`
 	MaxDelay string `json:"maxDelay,omitempty" maxLength:"32" doc:"Before any retry; 2h unless set"`
-	Factor   *int32 `json:"factor,omitempty" minimum:"1" maximum:"10" doc:"By which the delay grows; 2 unless set"`
+	Factor   *int32 `json:"factor,omitempty" minimum:"1" maximum:"10" doc:"Factor by which the delay grows; 2 unless set"`
 }
 
 // Parent is a job that a continuation waits for.
 type Parent struct {
 	Name string                 `json:"name" pattern:"^[a-z0-9]([a-z0-9-]{0,56}[a-z0-9])?$"`
-	When v1alpha1.ParentOutcome `json:"when,omitempty" enum:"Succeeded,Failed,Deleted,Finished" doc:"How it must end; Succeeded unless set"`
+	When v1alpha1.ParentOutcome `json:"when,omitempty" enum:"Succeeded,Failed,Deleted,Finished" doc:"How the job must end; Succeeded unless set"`
 }
 
-// JobRequest describes a job to make.
+// JobRequest describes a job to create.
 type JobRequest struct {
 	Template
-	Name  string     `json:"name,omitempty" pattern:"^[a-z0-9]([a-z0-9-]{0,56}[a-z0-9])?$" patternDescription:"a name: lower-case letters, digits and '-', at most 58" doc:"Made of the handler's unless set"`
-	Delay string     `json:"delay,omitempty" maxLength:"32" doc:"Run this long from now, as 30m; excludes runAt" example:"30m"`
-	RunAt *time.Time `json:"runAt,omitempty" doc:"Run at this time, at once if it has passed"`
-	After []Parent   `json:"after,omitempty" maxItems:"32" nullable:"false" doc:"Run once all of these jobs have ended as wanted"`
+	Name  string     `json:"name,omitempty" pattern:"^[a-z0-9]([a-z0-9-]{0,56}[a-z0-9])?$" patternDescription:"a name: lower-case letters, digits and '-', at most 58" doc:"Made from that of the handler unless set"`
+	Delay string     `json:"delay,omitempty" maxLength:"32" doc:"Run this long from now, such as 30m; excludes runAt" example:"30m"`
+	RunAt *time.Time `json:"runAt,omitempty" doc:"Run at this time, or at once if it has passed"`
+	After []Parent   `json:"after,omitempty" maxItems:"32" nullable:"false" doc:"Run once all of these jobs have ended as they must"`
 }
 
 // RecurringJobRequest describes a recurring job.
 type RecurringJobRequest struct {
 	Template
-	Schedule          string                     `json:"schedule" minLength:"1" maxLength:"200" doc:"Five fields or a macro such as @daily; H spreads load" example:"0 2 * * *"`
+	Schedule          string                     `json:"schedule" minLength:"1" maxLength:"200" doc:"Five fields, or a macro such as @daily; H spreads load" example:"0 2 * * *"`
 	TimeZone          string                     `json:"timeZone,omitempty" maxLength:"64" doc:"A name of the IANA time zone database; Etc/UTC unless set" example:"Asia/Kolkata"`
-	ConcurrencyPolicy v1alpha1.ConcurrencyPolicy `json:"concurrencyPolicy,omitempty" enum:"Forbid,Allow,Replace,Queue" doc:"What a run does that becomes due while an earlier one is unfinished; Forbid unless set"`
+	ConcurrencyPolicy v1alpha1.ConcurrencyPolicy `json:"concurrencyPolicy,omitempty" enum:"Forbid,Allow,Replace,Queue" doc:"What happens to a run that becomes due while an earlier one is unfinished; Forbid unless set"`
 	StartingDeadline  string                     `json:"startingDeadline,omitempty" maxLength:"32" doc:"How late a missed run may still start"`
 	History           *History                   `json:"history,omitempty"`
 }
@@ -66,19 +66,19 @@ type History struct {
 	Failed    *int32 `json:"failed,omitempty" minimum:"0" maximum:"100" doc:"3 unless set"`
 }
 
-// reader of a request's fields keeps what is wrong with them.
+// reader reads a request's fields and collects what is wrong with them.
 type reader struct{ faults []*huma.ErrorDetail }
 
 func (r *reader) fault(location, message string) {
 	r.faults = append(r.faults, &huma.ErrorDetail{Location: location, Message: message})
 }
 
-// err is the problem that names all of it; nil if nothing is wrong.
+// err returns a problem that names every fault; nil if there is none.
 func (r *reader) err() error {
 	if len(r.faults) == 0 {
 		return nil
 	}
-	problem := newProblem(http.StatusUnprocessableEntity, "what is asked for is not right")
+	problem := newProblem(http.StatusUnprocessableEntity, "the request is not valid")
 	problem.Errors = r.faults
 	return problem
 }
@@ -99,7 +99,7 @@ func (r *reader) args(location string, args *Object) *apiextensionsv1.JSON {
 		return nil
 	}
 	if len(*args) > argsLimit {
-		r.fault(location, fmt.Sprintf("they are %d bytes of JSON; at most %d (64 KiB) are allowed: put the data into the database and pass a key to it", len(*args), argsLimit))
+		r.fault(location, fmt.Sprintf("they are %d bytes of JSON, and at most %d (64 KiB) are allowed: store the data in the database and pass its key", len(*args), argsLimit))
 	}
 	return &apiextensionsv1.JSON{Raw: *args}
 }

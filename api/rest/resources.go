@@ -7,27 +7,27 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// Resources of each attempt.
+// Resources are those of each attempt.
 type Resources struct {
-	Requests *Quantities `json:"requests,omitempty" doc:"What an attempt is sure to get"`
-	Limits   *Quantities `json:"limits,omitempty" doc:"What an attempt may not exceed; no request may be larger"`
+	Requests *Quantities `json:"requests,omitempty" doc:"What an attempt is guaranteed to get"`
+	Limits   *Quantities `json:"limits,omitempty" doc:"What an attempt must not exceed; no request may be larger"`
 }
 
-// Quantities are Kubernetes' own, of what can be set.
+// Quantities are Kubernetes quantities of the resources that can be set.
 type Quantities struct {
 	CPU              string `json:"cpu,omitempty" maxLength:"20" pattern:"^[0-9.]+[A-DF-Za-df-z]*$" patternDescription:"a quantity such as 500m or 2, without a sign or an exponent" example:"500m"`
 	Memory           string `json:"memory,omitempty" maxLength:"20" pattern:"^[0-9.]+[A-DF-Za-df-z]*$" patternDescription:"a quantity such as 256Mi, without a sign or an exponent" example:"256Mi"`
 	EphemeralStorage string `json:"ephemeral-storage,omitempty" maxLength:"20" pattern:"^[0-9.]+[A-DF-Za-df-z]*$" patternDescription:"a quantity such as 1Gi, without a sign or an exponent" example:"1Gi"`
 }
 
-// texts of the quantities by Kubernetes' names for them; "": none.
+// texts returns the quantities by the names of their resources; "": none.
 func (q *Quantities) texts() map[corev1.ResourceName]*string {
 	return map[corev1.ResourceName]*string{
 		corev1.ResourceCPU: &q.CPU, corev1.ResourceMemory: &q.Memory, corev1.ResourceEphemeralStorage: &q.EphemeralStorage,
 	}
 }
 
-// resources in which nothing is set are none: the workspace's.
+// resources returns nil, which stands for the workspace's, if nothing is set.
 func (r *reader) resources(in *Resources) *v1alpha1.Resources {
 	if in == nil {
 		return nil

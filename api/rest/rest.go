@@ -1,9 +1,9 @@
-// Package rest is the job API over HTTP. It has no rights of its own: each call goes to
-// the Kubernetes API with the caller's bearer token, so that RBAC decides.
+// Package rest serves the job API over HTTP. It has no rights of its own: each call goes to
+// the Kubernetes API with the caller's bearer token, so RBAC decides.
 //
-// A request passes [server.guarded], which knows its caller; an operation of jobs.go,
-// recurring.go, workspaces.go, events.go, logs.go or hangfire.go; and whatever error that
-// ends with becomes a problem (RFC 9457) in problem.go.
+// A request passes through [server.guarded], which finds out who calls, to an operation in
+// jobs.go, recurring.go, workspaces.go, events.go, logs.go or hangfire.go. An error becomes a
+// problem (RFC 9457) in problem.go.
 package rest
 
 import (
@@ -21,26 +21,27 @@ import (
 )
 
 const (
-	// bodyLimit of a request, in bytes: arguments of 64 KiB and what is around them.
+	// bodyLimit is the largest size of a request's body, in bytes: arguments of 64 KiB and
+	// what is around them.
 	bodyLimit = 256 << 10
 	// bodyTime is how long a body may take to arrive.
 	bodyTime = 30 * time.Second
-	// callLimit is how long the API server has for whatever one request asks of it.
+	// callLimit is how long the API server has for everything that one request asks of it.
 	callLimit = 25 * time.Second
 )
 
-// Option of [Handler].
+// Option is an option of [Handler].
 type Option func(*server)
 
-// WithLog has faults of the server logged; callers are told only that there was one.
+// WithLog sets where faults of the server are logged. Callers learn only that there was one.
 func WithLog(log *slog.Logger) Option { return func(s *server) { s.log = log } }
 
-// WithHeartbeat sets how often a stream of events shows that it lives; 15 seconds unless
-// set.
+// WithHeartbeat sets how often a stream shows that it is alive and checks its caller's right
+// to it; [stream.Heartbeat] unless set.
 func WithHeartbeat(every time.Duration) Option { return func(s *server) { s.heartbeat = every } }
 
-// WithStreams sets who may have how many streams open; without it each caller may have
-// [auth.StreamsEach], and all of them [auth.StreamsAll].
+// WithStreams sets how many streams may be open: unless set, [auth.StreamsEach] for each
+// caller and [auth.StreamsAll] in total.
 func WithStreams(streams *auth.Streams) Option { return func(s *server) { s.streams = streams } }
 
 type server struct {
@@ -65,7 +66,7 @@ func Handler(authenticator *auth.Authenticator, options ...Option) http.Handler 
 	return s.guarded(mux)
 }
 
-// Description of the API, OpenAPI 3.1, as YAML.
+// Description returns the description of the API, OpenAPI 3.1, as YAML.
 func Description() ([]byte, error) { return (&server{}).register(http.NewServeMux()).YAML() }
 
 func serve(contentType string, encode func() ([]byte, error)) http.HandlerFunc {
@@ -76,25 +77,25 @@ func serve(contentType string, encode func() ([]byte, error)) http.HandlerFunc {
 			return
 		}
 		w.Header().Set("Content-Type", contentType)
-		_, _ = w.Write(content) // who has gone away needs no answer
+		_, _ = w.Write(content) // a client that has gone away needs no answer
 	}
 }
 
-// register all operations, and return what describes them.
+// register registers all operations and returns their description.
 func (s *server) register(mux *http.ServeMux) *huma.OpenAPI {
 	config := huma.DefaultConfig("Workspace Jobs", "1")
-	config.Info.Description = "Background jobs of the workspaces that you may see. Every call is made with your own rights in the cluster."
+	config.Info.Description = "Background jobs of the workspaces that you may see. Every call uses your own rights in the cluster."
 	config.Info.License = &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {
-		Type: "http", Scheme: "bearer", Description: "A token that the cluster takes: of a ServiceAccount (kubectl create token), or of OpenID Connect where the cluster is set up for it.",
+		Type: "http", Scheme: "bearer", Description: "A token that the cluster accepts: of a ServiceAccount (kubectl create token), or of OpenID Connect if the cluster is set up for it.",
 	}}
 	config.Security = []map[string][]string{{"token": {}}}
 	config.Tags = []*huma.Tag{
-		{Name: "hangfire", Description: "The five routes that were there before, in the workspace of the header X-Workspace, else the one that the caller's ServiceAccount lives in, else the only one that the caller may see."},
+		{Name: "hangfire", Description: "The five routes that existed before. The workspace is that of the header X-Workspace, or else the one that the caller's ServiceAccount is in, or else the only one that the caller may see."},
 		{Name: "workspaces"}, {Name: "jobs"}, {Name: "recurring jobs"}, {Name: "events"},
 	}
-	// The library's own pages load scripts from elsewhere, and its description is made at
-	// the first request without a lock: both are served otherwise or not at all.
+	// The library's own pages load scripts from other sites, and it makes the description at
+	// the first request without a lock. So neither is served by the library.
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath, config.CreateHooks = "", "", "", nil
 	config.RejectUnknownQueryParameters = true
 	config.Transformers = []huma.Transformer{withoutValues}
@@ -107,7 +108,7 @@ func (s *server) register(mux *http.ServeMux) *huma.OpenAPI {
 	return api.OpenAPI()
 }
 
-// withoutValues: a problem names the field, and does not send back what was in it.
+// withoutValues removes from a problem what was in the fields that it names.
 func withoutValues(_ huma.Context, _ string, body any) (any, error) {
 	if problem, ok := body.(*huma.ErrorModel); ok {
 		for _, each := range problem.Errors {
@@ -117,7 +118,7 @@ func withoutValues(_ huma.Context, _ string, body any) (any, error) {
 	return body, nil
 }
 
-// add an operation. Its errors become problems, and it has a time limit.
+// add adds an operation with a time limit. Its errors become problems.
 func add[I, O any](s *server, api huma.API, operation huma.Operation, do func(ctx context.Context, c *call, input *I) (*O, error)) {
 	addAny(s, api, operation, func(ctx context.Context, c *call, input *I) (*O, error) {
 		ctx, cancel := context.WithTimeout(ctx, callLimit)
@@ -126,7 +127,7 @@ func add[I, O any](s *server, api huma.API, operation huma.Operation, do func(ct
 	})
 }
 
-// addStream adds an operation that may last. Each caller has so many places for these.
+// addStream adds an operation that lasts. The number of these is limited for each caller.
 func addStream[I any](s *server, api huma.API, operation huma.Operation, do func(ctx context.Context, c *call, input *I) (*huma.StreamResponse, error)) {
 	addAny(s, api, operation, func(ctx context.Context, c *call, input *I) (*huma.StreamResponse, error) {
 		if err := s.streams.Take(ctx, c.caller.Name); err != nil {
@@ -154,19 +155,19 @@ func addAny[I, O any](s *server, api huma.API, operation huma.Operation, do func
 	})
 }
 
-// Object is any JSON object, kept as it was written: no number loses a digit.
+// Object is any JSON object, kept as it was written so that no number loses a digit.
 type Object json.RawMessage
 
-// MarshalJSON is that of json.RawMessage.
+// MarshalJSON implements json.Marshaler.
 func (o Object) MarshalJSON() ([]byte, error) { return json.RawMessage(o).MarshalJSON() }
 
-// UnmarshalJSON is that of json.RawMessage.
+// UnmarshalJSON implements json.Unmarshaler.
 func (o *Object) UnmarshalJSON(text []byte) error {
 	*o = append((*o)[:0], text...)
 	return nil
 }
 
-// Schema of a JSON object.
+// Schema returns the schema of any JSON object.
 func (o Object) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}
 }

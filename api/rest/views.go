@@ -11,17 +11,17 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// Job as it is.
+// Job is a job as the API shows it.
 type Job struct {
 	Name      string `json:"name"`
 	Workspace string `json:"workspace"`
 	// Queue is workspace_<workspace>.
 	Queue          string            `json:"queue"`
-	Handler        string            `json:"handler" doc:"Empty while the recurring job that it runs was not looked at yet"`
+	Handler        string            `json:"handler" doc:"Empty for a triggered run until the operator has seen it"`
 	Args           Object            `json:"args,omitempty"`
-	RecurringJob   string            `json:"recurringJob,omitempty" doc:"The recurring job that it is a run of"`
+	RecurringJob   string            `json:"recurringJob,omitempty" doc:"The recurring job that this is a run of"`
 	State          v1alpha1.JobState `json:"state" enum:"Scheduled,Awaiting,Enqueued,Processing,Succeeded,Failed,Deleted"`
-	Message        string            `json:"message" doc:"Why it is in its state, in a sentence"`
+	Message        string            `json:"message" doc:"Why the job is in its state"`
 	Cancelled      bool              `json:"cancelled,omitempty"`
 	Delay          string            `json:"delay,omitempty"`
 	RunAt          *time.Time        `json:"runAt,omitempty"`
@@ -32,8 +32,8 @@ type Job struct {
 	Timeout        string            `json:"timeout,omitempty"`
 	Resources      *Resources        `json:"resources,omitempty"`
 	TTL            string            `json:"ttlAfterFinished,omitempty"`
-	Run            int32             `json:"run" doc:"Counts from 1; each requeue is a new run"`
-	Attempts       []Attempt         `json:"attempts" nullable:"false" doc:"The last 20, oldest first"`
+	Run            int32             `json:"run" doc:"Number of the run, from 1; each requeue is a new run"`
+	Attempts       []Attempt         `json:"attempts" nullable:"false" doc:"The last 20 attempts, oldest first"`
 	Result         json.RawMessage   `json:"result,omitempty" doc:"What the handler returned"`
 	CreatedAt      time.Time         `json:"createdAt"`
 	NextAttemptAt  *time.Time        `json:"nextAttemptAt,omitempty"`
@@ -46,7 +46,7 @@ type Job struct {
 
 // Attempt is one try of a run.
 type Attempt struct {
-	Number     int32                   `json:"number" doc:"Counts from 1 over all runs"`
+	Number     int32                   `json:"number" doc:"Number of the attempt, from 1 over all runs"`
 	Run        int32                   `json:"run"`
 	CreatedAt  time.Time               `json:"createdAt"`
 	StartedAt  *time.Time              `json:"startedAt,omitempty"`
@@ -68,15 +68,15 @@ type JobLinks struct {
 // JobList is a page of jobs.
 type JobList struct {
 	Items    []Job  `json:"items" nullable:"false"`
-	Continue string `json:"continue,omitempty" doc:"Asks for the next page; absent on the last one"`
+	Continue string `json:"continue,omitempty" doc:"Token for the next page; absent on the last"`
 }
 
-// RecurringJob as it is.
+// RecurringJob is a recurring job as the API shows it.
 type RecurringJob struct {
 	ID                string                     `json:"id"`
 	Workspace         string                     `json:"workspace"`
 	Schedule          string                     `json:"schedule"`
-	EffectiveSchedule string                     `json:"effectiveSchedule,omitempty" doc:"With a number for each H"`
+	EffectiveSchedule string                     `json:"effectiveSchedule,omitempty" doc:"The schedule with a number for each H"`
 	TimeZone          string                     `json:"timeZone"`
 	ConcurrencyPolicy v1alpha1.ConcurrencyPolicy `json:"concurrencyPolicy" enum:"Forbid,Allow,Replace,Queue"`
 	StartingDeadline  string                     `json:"startingDeadline,omitempty"`
@@ -90,8 +90,8 @@ type RecurringJob struct {
 	Timeout           string                     `json:"timeout,omitempty"`
 	Resources         *Resources                 `json:"resources,omitempty"`
 	TTL               string                     `json:"ttlAfterFinished,omitempty"`
-	Ready             bool                       `json:"ready" doc:"The schedule is accepted and in place"`
-	Message           string                     `json:"message" doc:"Why it is ready or not"`
+	Ready             bool                       `json:"ready" doc:"The schedule is valid and active"`
+	Message           string                     `json:"message" doc:"Why the recurring job is ready or not"`
 	CreatedAt         time.Time                  `json:"createdAt"`
 	NextScheduledAt   *time.Time                 `json:"nextScheduledAt,omitempty"`
 	LastScheduledAt   *time.Time                 `json:"lastScheduledAt,omitempty"`
@@ -105,7 +105,7 @@ type RecurringJob struct {
 	Links             RecurringLinks             `json:"links"`
 }
 
-// LastRun is the run that ended last.
+// LastRun is the last run that has finished.
 type LastRun struct {
 	Name       string            `json:"name"`
 	State      v1alpha1.JobState `json:"state" enum:"Succeeded,Failed,Deleted"`
@@ -121,22 +121,22 @@ type RecurringLinks struct {
 // RecurringJobList is a page of recurring jobs.
 type RecurringJobList struct {
 	Items    []RecurringJob `json:"items" nullable:"false"`
-	Continue string         `json:"continue,omitempty" doc:"Asks for the next page; absent on the last one"`
+	Continue string         `json:"continue,omitempty" doc:"Token for the next page; absent on the last"`
 }
 
-// Workspace that the caller may see.
+// Workspace is a workspace that the caller may see.
 type Workspace struct {
 	Name        string         `json:"name"`
 	Namespace   string         `json:"namespace"`
 	Queue       string         `json:"queue"`
 	Ready       bool           `json:"ready"`
 	Suspended   bool           `json:"suspended" doc:"Nothing new starts"`
-	Concurrency int32          `json:"concurrency" doc:"How many jobs are processing at once, at most"`
-	Jobs        JobCounts      `json:"jobs" doc:"At most ten seconds old while the operator runs"`
+	Concurrency int32          `json:"concurrency" doc:"How many jobs may be processing at once"`
+	Jobs        JobCounts      `json:"jobs" doc:"Up to ten seconds old"`
 	Links       WorkspaceLinks `json:"links"`
 }
 
-// JobCounts of a workspace by state.
+// JobCounts are the numbers of a workspace's jobs by state.
 type JobCounts struct {
 	Scheduled  int32 `json:"scheduled"`
 	Awaiting   int32 `json:"awaiting"`
@@ -155,7 +155,7 @@ type WorkspaceLinks struct {
 	Events    string `json:"events"`
 }
 
-// WorkspaceList is all workspaces that the caller may see.
+// WorkspaceList has all workspaces that the caller may see.
 type WorkspaceList struct {
 	Items []Workspace `json:"items" nullable:"false"`
 }
@@ -186,7 +186,7 @@ func viewOfJob(workspace string, job *v1alpha1.WorkspaceJob) Job {
 		view.Links.RecurringJob = pathOf(workspace, "recurring", view.RecurringJob)
 	}
 	if view.State == "" {
-		view.State, view.Message = stateToBe(job), "the operator has not looked at it yet"
+		view.State, view.Message = stateToBe(job), "the operator has not seen it yet"
 	}
 	if template := job.Template(); template != nil {
 		view.Handler, view.Args, view.ConcurrencyKey = template.Handler, Object(raw(template.Args)), template.ConcurrencyKey
@@ -204,7 +204,7 @@ func viewOfJob(workspace string, job *v1alpha1.WorkspaceJob) Job {
 	return view
 }
 
-// stateToBe is the state that the operator will find a new job in.
+// stateToBe returns the state that the operator will give a new job.
 func stateToBe(job *v1alpha1.WorkspaceJob) v1alpha1.JobState {
 	switch {
 	case len(job.Spec.After) > 0:

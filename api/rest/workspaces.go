@@ -12,16 +12,16 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// WorkspacePath is of all operations on one workspace.
+// WorkspacePath is part of the input of all operations in one workspace.
 type WorkspacePath struct {
 	Workspace string `path:"workspace" pattern:"^[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?$" patternDescription:"a workspace's name: lower-case letters, digits and '-', at most 53" maxLength:"53"`
-	Header    string `header:"X-Workspace" doc:"If it is sent it must name the same workspace as the path"`
+	Header    string `header:"X-Workspace" doc:"If sent, it must name the same workspace as the path"`
 }
 
-// find the workspace, if the caller may see it.
+// find returns the workspace, if the caller may see it.
 func (p WorkspacePath) find(ctx context.Context, c *call) (*v1alpha1.Workspace, error) {
 	if c.workspace != "" && c.workspace != p.Workspace {
-		return nil, refused("header."+workspaceHeader, "the path and the header X-Workspace name two workspaces: leave the header out")
+		return nil, refused("header."+workspaceHeader, "the path and the header X-Workspace name different workspaces: leave out the header")
 	}
 	return c.caller.Workspace(ctx, p.Workspace)
 }
@@ -35,7 +35,7 @@ type (
 func (s *server) workspaces(api huma.API) {
 	tags := []string{"workspaces"}
 	add(s, api, huma.Operation{
-		OperationID: "list-workspaces", Method: http.MethodGet, Path: "/api/workspaces", Tags: tags, Summary: "List the workspaces that you may see, with how many jobs they have",
+		OperationID: "list-workspaces", Method: http.MethodGet, Path: "/api/workspaces", Tags: tags, Summary: "List the workspaces that you may see, with the numbers of their jobs",
 	}, func(ctx context.Context, c *call, _ *nothing) (*workspacesOutput, error) {
 		all, err := c.caller.Workspaces(ctx)
 		if err != nil {
@@ -75,7 +75,7 @@ func viewOfWorkspace(ws *v1alpha1.Workspace) Workspace {
 	return view
 }
 
-// own is the workspace of a request whose path names none.
+// own returns the workspace of a request whose path names none.
 func own(ctx context.Context, c *call) (*v1alpha1.Workspace, error) {
 	if c.workspace != "" {
 		return c.caller.Workspace(ctx, c.workspace)
@@ -94,5 +94,5 @@ func own(ctx context.Context, c *call) (*v1alpha1.Workspace, error) {
 	case 1:
 		return &all[0], nil
 	}
-	return nil, refused("header."+workspaceHeader, "you may see several workspaces: say which one by the header X-Workspace; GET /api/workspaces lists them")
+	return nil, refused("header."+workspaceHeader, "you may see several workspaces: name one in the header X-Workspace; GET /api/workspaces lists them")
 }

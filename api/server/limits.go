@@ -21,23 +21,23 @@ import (
 
 const (
 	headerLimit = 32 << 10
-	// headerTimeout and readTimeout bound how slowly a request may arrive.
+	// headerTimeout and readTimeout limit how slowly a request may arrive.
 	headerTimeout = 10 * time.Second
 	readTimeout   = 30 * time.Second
 	idleTimeout   = 2 * time.Minute
-	// countedCallers are how many callers' requests are counted, countedFor how long one
-	// is remembered who asks nothing.
+	// countedCallers is how many callers' rates are kept, and countedFor how long that of a
+	// caller who sends nothing.
 	countedCallers = 8192
 	countedFor     = 10 * time.Minute
 )
 
-// limits of what callers may ask for.
+// limits are those on what callers may send.
 type limits struct {
 	body  int64
 	rate  float64
 	burst int
 	write time.Duration
-	// streams that may be open, and streamsEach of them for a caller.
+	// streams may be open in total, and streamsEach of one caller.
 	streams, streamsEach int
 }
 
@@ -73,24 +73,24 @@ func tokenOf(sessions *auth.Sessions) func(*http.Request) string {
 	}
 }
 
-// bounded: a body has its limit, and an answer its time. A stream of events has more: it
-// moves its deadline on with each event, by http.ResponseController.
+// bounded limits the size of a body and the time of an answer. A stream moves its deadline
+// with each write, by http.ResponseController.
 func (l limits) bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength > l.body {
-			refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a body may have at most %d bytes", l.body))
+			refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body may have at most %d bytes", l.body))
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, l.body)
 		if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(l.write)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-			refuse(w, http.StatusInternalServerError, "this connection can't be given a time limit")
+			refuse(w, http.StatusInternalServerError, "no time limit can be set on this connection")
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// rated: each caller has a rate of its own, so that none uses up another's.
+// rated gives each caller a rate of its own, so that none uses up another's.
 func (l limits) rated(token func(*http.Request) string, next http.Handler) http.Handler {
 	callers := utilcache.NewLRUExpireCache(countedCallers)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -102,14 +102,14 @@ func (l limits) rated(token func(*http.Request) string, next http.Handler) http.
 		callers.Add(key, limiter, countedFor)
 		if limiter, ok := limiter.(*rate.Limiter); ok && !limiter.Allow() {
 			w.Header().Set("Retry-After", "1")
-			refuse(w, http.StatusTooManyRequests, fmt.Sprintf("more than %g requests a second: try again in a second", l.rate))
+			refuse(w, http.StatusTooManyRequests, fmt.Sprintf("you have sent more than %g requests a second: try again in a second", l.rate))
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// callerKey tells callers apart by their tokens; who has none, by address.
+// callerKey tells callers apart by their tokens, or by their addresses if they have none.
 func callerKey(token, address string) [sha256.Size]byte {
 	if token != "" {
 		return sha256.Sum256([]byte("token " + token))
@@ -121,7 +121,7 @@ func callerKey(token, address string) [sha256.Size]byte {
 	return sha256.Sum256([]byte("address " + host))
 }
 
-// recovered: a fault in one request ends that one.
+// recovered keeps a panic in one request from ending the others.
 func recovered(next http.Handler, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -132,15 +132,15 @@ func recovered(next http.Handler, log *slog.Logger) http.Handler {
 			if fault == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so too
 				panic(fault)
 			}
-			log.Error("a request failed by a fault of the server", "method", r.Method, "path", r.URL.Path, "fault", fmt.Sprint(fault), "stack", string(debug.Stack()))
-			refuse(w, http.StatusInternalServerError, "this is a fault of the server; its log tells more")
+			log.Error("a request failed because of a fault in the server", "method", r.Method, "path", r.URL.Path, "fault", fmt.Sprint(fault), "stack", string(debug.Stack()))
+			refuse(w, http.StatusInternalServerError, "the request failed because of a fault in the server, whose log has the details")
 		}()
 		next.ServeHTTP(w, r)
 	})
 }
 
-// logged writes a line for each request: who asked for it is not known here, and what it
-// presented is nobody's business.
+// logged writes a line for each request. It has no token in it, and the caller is not known
+// here.
 func logged(next http.Handler, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begun := time.Now()
@@ -153,7 +153,7 @@ func logged(next http.Handler, log *slog.Logger) http.Handler {
 	})
 }
 
-// recorder remembers what was answered.
+// recorder records what was answered.
 type recorder struct {
 	http.ResponseWriter
 	status int
@@ -175,17 +175,17 @@ func (r *recorder) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Unwrap is for http.ResponseController.
+// Unwrap returns the writer that http.ResponseController controls.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// Flush is for those who ask for an http.Flusher.
+// Flush implements http.Flusher.
 func (r *recorder) Flush() {
 	if flusher, ok := r.ResponseWriter.(http.Flusher); ok {
 		flusher.Flush()
 	}
 }
 
-// refuse answers with a problem of RFC 9457.
+// refuse answers with a problem (RFC 9457).
 func refuse(w http.ResponseWriter, status int, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")

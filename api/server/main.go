@@ -1,5 +1,5 @@
-// Command server is the way in for programs and people: the REST API and the dashboard in
-// one process, which calls the Kubernetes API with each caller's own token.
+// Command server serves the REST API and the dashboard. It calls the Kubernetes API with
+// each caller's own token.
 package main
 
 import (
@@ -59,23 +59,23 @@ func parse(args []string, output io.Writer) (options, error) {
 	flags := flag.NewFlagSet("server", flag.ContinueOnError)
 	flags.SetOutput(output)
 	flags.Usage = func() {
-		fmt.Fprintf(output, "server %s: the REST API and the dashboard of Workspace Jobs.\n\nIt takes the cluster from KUBECONFIG, or from the pod that it runs in.\n\nFlags:\n", version)
+		fmt.Fprintf(output, "server %s: the REST API and the dashboard of Workspace Jobs.\n\nIt finds the cluster through KUBECONFIG, or through the pod that it runs in.\n\nFlags:\n", version)
 		flags.PrintDefaults()
 	}
-	flags.StringVar(&opts.address, "bind-address", "127.0.0.1:5000", "address of REST and dashboard; beyond the loopback it needs TLS")
-	flags.StringVar(&opts.metricsAddress, "metrics-bind-address", ":8080", "address of the Prometheus metrics; 0 turns them off")
-	flags.StringVar(&opts.probeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 turns them off")
-	flags.StringVar(&opts.certFile, "tls-cert-file", "", "file of the TLS certificate, read again when it changes")
-	flags.StringVar(&opts.keyFile, "tls-private-key-file", "", "file of the certificate's key")
-	flags.BoolVar(&opts.plain, "allow-plain-http", false, "without TLS listen beyond the loopback too, behind a proxy that ends TLS: browsers must come by https")
-	flags.StringVar(&opts.sessionKeyFile, "session-key-file", "", "file with at least 32 random bytes, the same for all replicas (default: a key that is gone with the process, and all sessions with it)")
-	flags.Int64Var(&opts.limits.body, "max-body-bytes", 1<<20, "largest body of a request")
-	flags.Float64Var(&opts.limits.rate, "requests-per-second", 50, "requests that each caller may make in a second")
-	flags.IntVar(&opts.limits.burst, "request-burst", 200, "requests that each caller may make at once")
-	flags.IntVar(&opts.limits.streamsEach, "streams-per-caller", auth.StreamsEach, "streams of events or logs that each caller may have open, pages that update themselves among them")
+	flags.StringVar(&opts.address, "bind-address", "127.0.0.1:5000", "address of the REST API and the dashboard; needs TLS unless it is a loopback address")
+	flags.StringVar(&opts.metricsAddress, "metrics-bind-address", ":8080", "address of the Prometheus metrics; 0 disables them")
+	flags.StringVar(&opts.probeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 disables them")
+	flags.StringVar(&opts.certFile, "tls-cert-file", "", "file with the TLS certificate, reloaded when it changes")
+	flags.StringVar(&opts.keyFile, "tls-private-key-file", "", "file with the certificate's private key")
+	flags.BoolVar(&opts.plain, "allow-plain-http", false, "listen without TLS on any address, behind a proxy that terminates TLS; browsers must use https to reach it")
+	flags.StringVar(&opts.sessionKeyFile, "session-key-file", "", "file with at least 32 random bytes, the same for all replicas (default: a random key, with which all sessions end when the process does)")
+	flags.Int64Var(&opts.limits.body, "max-body-bytes", 1<<20, "largest size of a request's body")
+	flags.Float64Var(&opts.limits.rate, "requests-per-second", 50, "requests that each caller may send per second")
+	flags.IntVar(&opts.limits.burst, "request-burst", 200, "requests that each caller may send at once")
+	flags.IntVar(&opts.limits.streamsEach, "streams-per-caller", auth.StreamsEach, "streams of events or logs that each caller may have open, including open pages of the dashboard")
 	flags.IntVar(&opts.limits.streams, "streams", auth.StreamsAll, "streams that all callers may have open; one takes about 150 KB of memory")
-	flags.DurationVar(&opts.limits.write, "request-timeout", time.Minute, "how long a request may take that is no stream of events")
-	flags.DurationVar(&opts.grace, "shutdown-grace", 10*time.Second, "how long requests may go on after SIGTERM")
+	flags.DurationVar(&opts.limits.write, "request-timeout", time.Minute, "how long a request may take, unless it is a stream")
+	flags.DurationVar(&opts.grace, "shutdown-grace", 10*time.Second, "how long requests may continue after SIGTERM")
 	flags.TextVar(&opts.logLevel, "log-level", slog.LevelInfo, "DEBUG, INFO, WARN or ERROR")
 	if err := flags.Parse(args); err != nil {
 		return opts, err
@@ -88,25 +88,25 @@ func parse(args []string, output io.Writer) (options, error) {
 
 func (o options) check() error {
 	if (o.certFile == "") != (o.keyFile == "") {
-		return errors.New("--tls-cert-file and --tls-private-key-file go together")
+		return errors.New("--tls-cert-file and --tls-private-key-file must be set together")
 	}
 	for flag, fits := range map[string]bool{
 		"max-body-bytes": o.limits.body > 0, "requests-per-second": o.limits.rate > 0, "request-burst": o.limits.burst > 0,
 		"request-timeout": o.limits.write > 0, "streams-per-caller": o.limits.streamsEach > 0, "streams": o.limits.streams > 0,
 	} {
 		if !fits {
-			return fmt.Errorf("--%s must be more than 0", flag)
+			return fmt.Errorf("--%s must be greater than 0", flag)
 		}
 	}
 	if o.grace < 0 {
-		return errors.New("--shutdown-grace must not be less than 0")
+		return errors.New("--shutdown-grace must not be negative")
 	}
 	host, _, err := net.SplitHostPort(o.address)
 	if err != nil {
-		return fmt.Errorf("--bind-address %q is no host:port", o.address)
+		return fmt.Errorf("--bind-address %q is not host:port", o.address)
 	}
 	if !o.tls() && !o.plain && !loopback(host) {
-		return fmt.Errorf("--bind-address %s would send tokens in the clear: give --tls-cert-file and --tls-private-key-file, listen on 127.0.0.1, or say --allow-plain-http behind a proxy that ends TLS", o.address)
+		return fmt.Errorf("--bind-address %s would send tokens unencrypted: set --tls-cert-file and --tls-private-key-file, listen on 127.0.0.1, or set --allow-plain-http behind a proxy that terminates TLS", o.address)
 	}
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/openradius/workspace-jobs/api/rest"
 )
 
-// routes are all that is served on the main address.
+// routes returns everything that is served on the main address.
 func routes(authenticator *auth.Authenticator, sessions *auth.Sessions, streams *auth.Streams, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	api := rest.Handler(authenticator, rest.WithLog(log), rest.WithStreams(streams))

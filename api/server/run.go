@@ -22,11 +22,11 @@ import (
 	"github.com/openradius/workspace-jobs/api/auth"
 )
 
-// run serves until ctx ends.
+// run serves until ctx ends or a part of the server fails.
 func run(ctx context.Context, opts options, log *slog.Logger) error {
 	config, err := ctrl.GetConfig()
 	if err != nil {
-		return fmt.Errorf("find the cluster: %w", err)
+		return fmt.Errorf("find the cluster's configuration: %w", err)
 	}
 	workspaces, err := auth.NewInformer(config)
 	if err != nil {
@@ -70,10 +70,10 @@ func openSessions(opts options) (*auth.Sessions, error) {
 	return sessions, nil
 }
 
-// server is what listens.
+// server is the running process.
 type server struct {
 	// ctx ends when the server is to stop, or a part of it has failed.
-	ctx     context.Context // it is the server's own life
+	ctx     context.Context
 	group   *errgroup.Group
 	log     *slog.Logger
 	grace   time.Duration
@@ -86,7 +86,7 @@ func newServer(ctx context.Context, opts options, handler http.Handler, log *slo
 	return &server{ctx: ctx, group: group, log: log, grace: opts.grace, handler: handler}
 }
 
-// serve REST and dashboard, at the address that is returned.
+// serve serves the REST API and the dashboard. It returns their address.
 func (s *server) serve(opts options) (net.Addr, error) {
 	listener, err := (&net.ListenConfig{}).Listen(s.ctx, "tcp", opts.address)
 	if err != nil {
@@ -109,13 +109,13 @@ func (s *server) serve(opts options) (net.Addr, error) {
 	return listener.Addr(), nil
 }
 
-// serveSides are the metrics and the probes.
+// serveSides serves the metrics and the probes.
 func (s *server) serveSides(opts options, registry *prometheus.Registry) error {
 	health := http.NewServeMux()
 	health.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	health.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if !s.ready.Load() || s.ctx.Err() != nil {
-			http.Error(w, "the list of Workspaces is not read yet, or the server stops", http.StatusServiceUnavailable)
+			http.Error(w, "the Workspaces have not been read yet, or the server is stopping", http.StatusServiceUnavailable)
 			return
 		}
 		fmt.Fprintln(w, "ok")
@@ -135,8 +135,8 @@ func (s *server) serveSides(opts options, registry *prometheus.Registry) error {
 	return nil
 }
 
-// serveOn a listener until the server stops: requests then have their grace, and streams
-// end with it.
+// serveOn serves on a listener until the server stops. Requests may then finish within the
+// grace period, at the end of which streams are cut.
 func (s *server) serveOn(listener net.Listener, handler http.Handler) {
 	requests, cut := context.WithCancel(context.WithoutCancel(s.ctx))
 	serving := &http.Server{
@@ -155,7 +155,7 @@ func (s *server) serveOn(listener net.Listener, handler http.Handler) {
 		timer := time.AfterFunc(s.grace, cut)
 		defer timer.Stop()
 		defer cut()
-		// Streams end when they are cut, and a moment later all is over.
+		// Streams that are cut need a moment to end.
 		limit, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), s.grace+time.Second)
 		defer cancel()
 		if err := serving.Shutdown(limit); err != nil {
@@ -165,13 +165,13 @@ func (s *server) serveOn(listener net.Listener, handler http.Handler) {
 	})
 }
 
-// measured counts requests and how long they take, by what they are for.
+// measured counts requests and how long they take.
 func measured(registry *prometheus.Registry, next http.Handler) http.Handler {
 	durations := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "workspace_jobs_server_request_seconds", Help: "How long requests took, by method and status.",
+		Name: "workspace_jobs_server_request_seconds", Help: "How long requests took, by method and status code.",
 		Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10, 60},
 	}, []string{"method", "code"})
-	running := prometheus.NewGauge(prometheus.GaugeOpts{Name: "workspace_jobs_server_requests", Help: "Requests that are being answered, streams among them."})
+	running := prometheus.NewGauge(prometheus.GaugeOpts{Name: "workspace_jobs_server_requests", Help: "Requests that are being served, including streams."})
 	registry.MustRegister(durations, running)
 	return promhttp.InstrumentHandlerInFlight(running, promhttp.InstrumentHandlerDuration(durations, next))
 }
