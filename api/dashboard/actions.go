@@ -15,7 +15,7 @@ import (
 	"github.com/openradius/workspace-jobs/api/auth"
 )
 
-// action is what a POST does, and which right it takes.
+// action is what a POST does, and the right that it takes.
 type action struct {
 	right auth.Right
 	do    func(d *dashboard, w http.ResponseWriter, r *http.Request, s *scope)
@@ -36,12 +36,12 @@ func actions() map[string]action {
 	}
 }
 
-// act does nothing without the session's antiforgery token, nor what RBAC does not allow.
-// The API server decides that once more.
+// act does nothing without the session's antiforgery token, and nothing that RBAC does not
+// allow. The API server decides on that again.
 func (d *dashboard) act(a action) scopeHandler {
 	return func(w http.ResponseWriter, r *http.Request, s *scope) {
 		if err := r.ParseForm(); err != nil {
-			d.refuseTo(w, r, s.user, http.StatusBadRequest, "This form can't be read.")
+			d.refuseTo(w, r, s.user, http.StatusBadRequest, "The form can't be read.")
 			return
 		}
 		if !d.genuine(r, s.session) {
@@ -60,19 +60,19 @@ func (d *dashboard) act(a action) scopeHandler {
 	}
 }
 
-// notices of what was done, by the query's word: for one, and for several.
+// notices say what was done to one and to several, by the word in the query.
 var notices = map[string][2]string{
 	"requeued":    {"The job was requeued.", " jobs were requeued."},
 	"cancelled":   {"The job is being cancelled.", " jobs are being cancelled."},
 	"deleted":     {"The job was deleted.", " jobs were deleted."},
-	"paused":      {"The schedule is paused: no run becomes due until it is resumed.", ""},
-	"resumed":     {"The schedule goes on.", ""},
+	"paused":      {"The schedule is paused: no run becomes due until you resume it.", ""},
+	"resumed":     {"The schedule is active again.", ""},
 	"removed":     {"The recurring job was removed.", ""},
 	"rescheduled": {"The schedule was changed.", ""},
 	"triggered":   {"This run was triggered just now.", ""},
 }
 
-// noticeOf what was done before this page was asked for.
+// noticeOf returns what was done before this page was requested.
 func noticeOf(query url.Values) string {
 	forms, known := notices[query.Get("notice")]
 	n, err := strconv.Atoi(query.Get("n"))
@@ -86,7 +86,7 @@ func noticeOf(query url.Values) string {
 	}
 }
 
-// back to the page that the form was on, with a notice.
+// back returns the page that the form was on, with a notice.
 func (s *scope) back(r *http.Request, fallback, notice string, n int) string {
 	target := localPath(r.PostFormValue("back"))
 	if target != s.root() && !strings.HasPrefix(target, s.root()+"/") && !strings.HasPrefix(target, s.root()+"?") {
@@ -108,7 +108,7 @@ func (s *scope) back(r *http.Request, fallback, notice string, n int) string {
 // selectedAtMost is how many jobs one form may name: more than a page shows.
 const selectedAtMost = 500
 
-// at once, so many.
+// actionsAtOnce is how many jobs are changed at once.
 const actionsAtOnce = 8
 
 func requeue(ctx context.Context, s *scope, name string) error {
@@ -121,7 +121,7 @@ func cancel(ctx context.Context, s *scope, name string) error {
 }
 func remove(ctx context.Context, s *scope, name string) error { return s.jobs.Delete(ctx, name) }
 
-// namesOf the jobs that a request is about.
+// namesOf returns the names of the jobs that a request is about.
 func namesOf(r *http.Request) []string {
 	if name := r.PathValue("job"); name != "" {
 		return []string{name}
@@ -131,7 +131,7 @@ func namesOf(r *http.Request) []string {
 	return slices.Compact(names)
 }
 
-// selected does it to each of the jobs that the form names.
+// selected does something to each of the jobs that the form names.
 func selected(notice string, do func(ctx context.Context, s *scope, name string) error) func(*dashboard, http.ResponseWriter, *http.Request, *scope) {
 	return func(d *dashboard, w http.ResponseWriter, r *http.Request, s *scope) {
 		names := namesOf(r)
@@ -155,18 +155,18 @@ func selected(notice string, do func(ctx context.Context, s *scope, name string)
 
 func problemOf(names []string) string {
 	if len(names) == 0 {
-		return "No job was selected: go back, tick some, and press the button again."
+		return "No job was selected. Go back, select some, and try again."
 	}
 	if len(names) > selectedAtMost {
-		return "Too many jobs at once: select at most " + strconv.Itoa(selectedAtMost) + "."
+		return "Too many jobs were selected: select at most " + strconv.Itoa(selectedAtMost) + "."
 	}
 	if slices.ContainsFunc(names, func(name string) bool { return !validName.MatchString(name) }) {
-		return "One of the selected names is none that a job can have."
+		return "One of the selected names is not a valid name of a job."
 	}
 	return ""
 }
 
-// failure of one of many.
+// failure is that of one of many.
 type failure struct {
 	name string
 	err  error
@@ -192,7 +192,7 @@ func doAll(ctx context.Context, s *scope, names []string, do func(ctx context.Co
 	return failures
 }
 
-// partly done: what was, and what was not, each with the reason.
+// partly shows how much was done, and what was not and why.
 func (d *dashboard) partly(w http.ResponseWriter, r *http.Request, s *scope, notice string, done int, failures []failure) {
 	status, _ := explain(failures[0].err)
 	message := "None of the jobs was " + notice + "."
@@ -204,19 +204,19 @@ func (d *dashboard) partly(w http.ResponseWriter, r *http.Request, s *scope, not
 		_, reason := explain(f.err)
 		details = append(details, f.name+": "+reason)
 	}
-	data := &errorData{base: base{Title: "Not all was done", Back: s.path("jobs")}, Status: status, Message: message, Details: details}
+	data := &errorData{base: base{Title: "Not everything was done", Back: s.path("jobs")}, Status: status, Message: message, Details: details}
 	data.fill(d, s.user)
 	d.write(w, r, status, "error", data)
 }
 
-// confirmData asks before something that can't be undone.
+// confirmData is the page that asks before something that can't be undone.
 type confirmData struct {
 	base
 	Action, Question, Verb, Cancel, BackTo string
 	Names                                  []string
 }
 
-// confirmed asks first, by a page with the same form once more.
+// confirmed asks first, on a page with the same form again.
 func confirmed(verb string, do func(*dashboard, http.ResponseWriter, *http.Request, *scope)) func(*dashboard, http.ResponseWriter, *http.Request, *scope) {
 	return func(d *dashboard, w http.ResponseWriter, r *http.Request, s *scope) {
 		if r.PostFormValue("confirmed") == "yes" {
@@ -225,14 +225,14 @@ func confirmed(verb string, do func(*dashboard, http.ResponseWriter, *http.Reque
 		}
 		data := &confirmData{base: base{Title: verb + "?"}, Verb: verb, Action: r.URL.Path, BackTo: r.PostFormValue("back")}
 		if name := r.PathValue("recurring"); name != "" {
-			data.Question, data.Cancel = "Remove the recurring job "+name+"? Its schedule ends, and its runs go with it.", s.path("recurring", name)
+			data.Question, data.Cancel = "Remove the recurring job "+name+"? Its schedule ends, and its runs are deleted.", s.path("recurring", name)
 		} else {
 			names := namesOf(r)
 			if problem := problemOf(names); problem != "" {
 				d.refuseTo(w, r, s.user, http.StatusUnprocessableEntity, problem)
 				return
 			}
-			data.Names, data.Question = names, "Delete "+count(len(names), "job")+"? What runs of them is stopped; their attempts and logs go with them."
+			data.Names, data.Question = names, "Delete "+count(len(names), "job")+"? Those that are running are stopped, and their attempts and logs are deleted."
 			data.Cancel = withoutNotice(localPath(data.BackTo))
 		}
 		data.fill(d, s.user)

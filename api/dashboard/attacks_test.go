@@ -124,7 +124,7 @@ func TestNothingIsDoneWithoutTheSessionsAntiforgeryToken(t *testing.T) {
 	for what, token := range map[string]string{"none": "", "another session's": others, "a word": "forged", "cut": mine[:len(mine)-3]} {
 		for _, action := range actionsOn("forged", "forged") {
 			p := v.send("/hangfire/acme"+action, formFor("forged", token))
-			if p.status != http.StatusForbidden || !strings.Contains(p.body, "not made for your session") {
+			if p.status != http.StatusForbidden || !strings.Contains(p.body, "not from your session") {
 				t.Errorf("%s, %s: %d %s", what, action, p.status, p.find("main"))
 			}
 		}

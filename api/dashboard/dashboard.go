@@ -1,9 +1,9 @@
-// Package dashboard is the pages at /hangfire: jobs, recurring jobs and what runs, for
-// people. It reads and does everything with the token that its user signed in with, so
-// that the cluster's RBAC decides what is shown and done.
+// Package dashboard serves the pages at /hangfire, which show jobs, recurring jobs and
+// running pods. It reads and does everything with the token that its user signed in with, so
+// the cluster's RBAC decides what is shown and done.
 //
-// Pages are rendered here; htmx updates what is live in them by server-sent events, and
-// all the rest works without scripts.
+// Pages are rendered here. htmx updates their live parts by server-sent events; everything
+// else works without scripts.
 package dashboard
 
 import (
@@ -15,29 +15,29 @@ import (
 	"github.com/openradius/workspace-jobs/api/auth"
 )
 
-// Root of all paths.
+// Root is the beginning of all paths.
 const Root = "/hangfire"
 
-// Option of [Handler].
+// Option is an option of [Handler].
 type Option func(*dashboard)
 
-// WithLog is where faults are told that a user can do nothing about; else nowhere.
+// WithLog sets where faults are logged that users can do nothing about; nowhere unless set.
 func WithLog(log *slog.Logger) Option { return func(d *dashboard) { d.log = log } }
 
-// WithStreams sets who may have how many streams open; without it each caller may have
-// [auth.StreamsEach], and all of them [auth.StreamsAll].
+// WithStreams sets how many streams may be open: unless set, [auth.StreamsEach] for each
+// caller and [auth.StreamsAll] in total.
 func WithStreams(streams *auth.Streams) Option { return func(d *dashboard) { d.streams = streams } }
 
 // dashboard serves the pages.
 type dashboard struct {
 	authenticator *auth.Authenticator
 	sessions      *auth.Sessions
-	// pages are a session's open ones, streams what a caller has open, here and by REST.
+	// pages limits a session's open pages, and streams what a caller has open here and by REST.
 	pages, streams *auth.Streams
 	log            *slog.Logger
 }
 
-// Handler of everything at and below /hangfire.
+// Handler serves everything at and below /hangfire.
 func Handler(authenticator *auth.Authenticator, sessions *auth.Sessions, options ...Option) http.Handler {
 	d := &dashboard{
 		authenticator: authenticator, sessions: sessions, log: slog.New(slog.DiscardHandler),
@@ -48,15 +48,15 @@ func Handler(authenticator *auth.Authenticator, sessions *auth.Sessions, options
 	}
 	protection := http.NewCrossOriginProtection()
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		d.refuse(w, r, http.StatusForbidden, "This was not sent from a page of this server, so it was not done.")
+		d.refuse(w, r, http.StatusForbidden, "This was not sent from a page of this server, so nothing was done.")
 	}))
 	return secured(protection.Handler(d.routes()))
 }
 
-// own is below what is no workspace's: none can have this name.
+// own is the beginning of the paths outside of workspaces, none of which can have this name.
 const own = Root + "/-"
 
-// routes: two muxes, for the first path of each could be meant by the other.
+// routes has two muxes, since paths of one could be meant by the other.
 func (d *dashboard) routes() http.Handler {
 	apart, pages := d.ownRoutes(), d.workspaceRoutes()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -105,10 +105,10 @@ func (d *dashboard) workspaceRoutes() http.Handler {
 
 const noSuchPage = "There is no such page."
 
-// policy of what a page may load: this server's own files.
+// policy lets a page load only this server's own files.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-// secured sets the headers that every answer has.
+// secured sets the headers of every answer.
 func secured(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()

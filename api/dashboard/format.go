@@ -19,7 +19,7 @@ type moment struct {
 	Machine, Text string
 }
 
-// at is a time in UTC; nil and zero: none.
+// at returns a time in UTC; nil for nil and zero.
 func at(value any) *moment {
 	switch t := value.(type) {
 	case *metav1.Time:
@@ -46,7 +46,7 @@ func momentOf(t time.Time) *moment {
 	return &moment{Machine: t.Format(time.RFC3339), Text: t.Format(layout)}
 }
 
-// dateTime with the zone that the time has.
+// dateTime shows a time in its own zone.
 func dateTime(t time.Time) *moment {
 	if t.IsZero() {
 		return nil
@@ -56,7 +56,7 @@ func dateTime(t time.Time) *moment {
 
 func hourOf(t time.Time) string { return t.UTC().Format("2 Jan 15:04") }
 
-// between is how long it took; "" while one of the two is unknown.
+// between returns the time between the two; "" while one of them is unknown.
 func between(from, to *metav1.Time) string {
 	if from == nil || to == nil {
 		return ""
@@ -75,7 +75,7 @@ func duration(d time.Duration) string {
 	return fmt.Sprintf("%d h %d min", int(d/time.Hour), int(d%time.Hour/time.Minute))
 }
 
-// count with its noun: 1 job, 2 jobs.
+// count returns a number with its noun: 1 job, 2 jobs.
 func count(n int, one string) string {
 	if n == 1 {
 		return "1 " + one

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// bar of a graph: what finished from then on, until the next bar.
+// bar is a bar of a graph: what finished from a time on, until the next bar.
 type bar struct {
 	From              time.Time
 	Succeeded, Failed int
 }
 
-// Sizes of a graph in the units of its SVG, which is stretched to the page's width.
+// The sizes of a graph are in units of its SVG, which is stretched to the page's width.
 const (
 	barWidth    = 10
 	barGap      = 2
@@ -27,10 +27,10 @@ type graph struct {
 	Bars               []bar
 	Width, Height, Max int
 	Succeeded, Failed  []rect
-	// Sums of all bars.
+	// SumSucceeded and SumFailed are those of all bars.
 	SumSucceeded, SumFailed int
 	From, To                time.Time
-	// Seconds: times are told with seconds.
+	// Seconds is set if times are shown with seconds.
 	Seconds bool
 }
 
@@ -53,8 +53,8 @@ func newGraph(bars []bar, what string) graph {
 	return g
 }
 
-// addRect puts a part of a bar on what is there, and returns where it ends. What is not
-// nothing can be seen.
+// addRect adds a part of a bar above the bottom, and returns where it ends. Any number but 0
+// is visible.
 func addRect(rects *[]rect, x, bottom, n, most int) int {
 	if n == 0 {
 		return bottom
@@ -65,13 +65,13 @@ func addRect(rects *[]rect, x, bottom, n, most int) int {
 	return top
 }
 
-// ViewBox of the SVG.
+// ViewBox returns that of the SVG.
 func (g graph) ViewBox() string { return fmt.Sprintf("0 0 %d %d", g.Width, g.Height) }
 
-// ID of its table, which stays unfolded when the graph is drawn again.
+// ID returns the id of the table, which stays open when the graph is drawn again.
 func (g graph) ID() string { return fmt.Sprintf("table-%d-%t", len(g.Bars), g.Seconds) }
 
-// Label of a time of the graph.
+// Label returns the label of a time.
 func (g graph) Label(t time.Time) string {
 	if g.Seconds {
 		return t.UTC().Format("15:04:05")
@@ -79,12 +79,12 @@ func (g graph) Label(t time.Time) string {
 	return hourOf(t)
 }
 
-// Summary for who does not see it.
+// Summary returns what a screen reader says.
 func (g graph) Summary() string {
 	return fmt.Sprintf("%s: %d succeeded, %d failed.", g.What, g.SumSucceeded, g.SumFailed)
 }
 
-// Rows of the table: the bars in which something finished.
+// Rows returns the rows of the table: the bars in which something finished.
 func (g graph) Rows() []bar {
 	var rows []bar
 	for _, b := range g.Bars {

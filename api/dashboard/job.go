@@ -27,7 +27,7 @@ type attemptRow struct {
 type step struct {
 	When *moment
 	Text string
-	// State colours it.
+	// State sets the colour.
 	State string
 	URL   string
 }
@@ -35,7 +35,7 @@ type step struct {
 // link to another object.
 type link struct{ Name, URL, Text string }
 
-// fact of a job: a word and what it is.
+// fact is a detail of a job.
 type fact struct {
 	Word, Text string
 	Moment     *moment
@@ -96,7 +96,7 @@ func jobDataOf(s *scope, job *v1alpha1.WorkspaceJob) *jobData {
 	for _, parent := range job.Spec.After {
 		text := "waits until it has " + string(parent.When)
 		if parent.When == v1alpha1.AfterFinished {
-			text = "waits until it has finished, however"
+			text = "waits until it has finished"
 		}
 		for _, ended := range status.Parents {
 			if ended.Name == parent.Name {
@@ -142,7 +142,7 @@ func attemptRowOf(s *scope, job *v1alpha1.WorkspaceJob, a *v1alpha1.Attempt) att
 	return row
 }
 
-// factsOf what defines the job, and what is known of it.
+// factsOf returns the details of a job.
 func factsOf(job *v1alpha1.WorkspaceJob) []fact {
 	spec, status := &job.Spec, &job.Status
 	facts := []fact{{Word: "Handler", Text: handlerOf(job)}, {Word: "Queue", Text: status.Queue}}
@@ -152,11 +152,11 @@ func factsOf(job *v1alpha1.WorkspaceJob) []fact {
 			facts = append(facts, fact{Word: "Timeout", Text: duration(t.Timeout.Duration)})
 		}
 		if t.Retry != nil && t.Retry.Limit != nil {
-			facts = append(facts, fact{Word: "Retries at most", Text: strconv.Itoa(int(*t.Retry.Limit))})
+			facts = append(facts, fact{Word: "Retry limit", Text: strconv.Itoa(int(*t.Retry.Limit))})
 		}
 	}
 	if ttl := job.TTLAfterFinished(); ttl != nil {
-		facts = append(facts, fact{Word: "Kept after its end", Text: duration(ttl.Duration)})
+		facts = append(facts, fact{Word: "Kept after it finishes", Text: duration(ttl.Duration)})
 	}
 	if spec.Delay != nil {
 		facts = append(facts, fact{Word: "Delay", Text: duration(spec.Delay.Duration)})
@@ -171,7 +171,7 @@ func factsOf(job *v1alpha1.WorkspaceJob) []fact {
 	return slices.DeleteFunc(facts, func(f fact) bool { return f.Text == "" && f.Moment == nil })
 }
 
-// timelineOf what happened, the first first.
+// timelineOf returns what happened, oldest first.
 func timelineOf(job *v1alpha1.WorkspaceJob) []step {
 	status := &job.Status
 	steps := []step{{When: at(job.CreationTimestamp), Text: "Created"}}
@@ -182,20 +182,20 @@ func timelineOf(job *v1alpha1.WorkspaceJob) []step {
 	if status.Run > 1 {
 		enqueued.Text = "Enqueued, run " + strconv.Itoa(int(status.Run))
 	}
-	told := status.EnqueuedAt == nil
+	added := status.EnqueuedAt == nil
 	for i := range status.Attempts {
-		if !told && status.Attempts[i].Run == status.Run {
-			steps, told = append(steps, enqueued), true
+		if !added && status.Attempts[i].Run == status.Run {
+			steps, added = append(steps, enqueued), true
 		}
 		steps = append(steps, stepsOfAttempt(&status.Attempts[i])...)
 	}
-	if !told {
+	if !added {
 		steps = append(steps, enqueued)
 	}
 	if status.State.Final() && status.FinishedAt != nil {
 		steps = append(steps, step{When: at(status.FinishedAt), Text: string(status.State), State: string(status.State)})
 	}
-	// The API keeps whole seconds: what comes first of equals is kept so.
+	// The API keeps whole seconds, so steps of the same second keep their order.
 	slices.SortStableFunc(steps, func(a, b step) int { return compareMoments(a.When, b.When) })
 	if status.NextAttemptAt != nil && !status.State.Final() {
 		steps = append(steps, step{When: at(status.NextAttemptAt), Text: "Next attempt is due", State: string(v1alpha1.StateScheduled)})

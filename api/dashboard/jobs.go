@@ -19,7 +19,7 @@ type jobRow struct {
 	State                       v1alpha1.JobState
 	Attempts                    int32
 	Created, Started, Finished  *moment
-	// Next is when its next attempt is due, or it itself.
+	// Next is when the job or its next attempt is due.
 	Next *moment
 	Took string
 }
@@ -36,7 +36,7 @@ func jobRowOf(s *scope, job *v1alpha1.WorkspaceJob) jobRow {
 	return row
 }
 
-// handlerOf a job: its own or its recurring job's.
+// handlerOf returns the handler of a job or of its recurring job.
 func handlerOf(job *v1alpha1.WorkspaceJob) string {
 	if template := job.Template(); template != nil {
 		return template.Handler
@@ -44,7 +44,7 @@ func handlerOf(job *v1alpha1.WorkspaceJob) string {
 	return ""
 }
 
-// tab of the list of jobs.
+// tab is one of those of the list of jobs.
 type tab struct {
 	Name    string
 	URL     string
@@ -63,14 +63,14 @@ type jobsData struct {
 	Tabs            []tab
 	Rows            []jobRow
 	Whole           bool
-	// Here is where to come back to after an action.
+	// Here is the page to return to after an action.
 	Here string
 }
 
 func (d *jobsData) version() string { return d.resourceVersion }
 
-// loadJobs lists a page of jobs. The API server orders by name; a list that is one page is
-// put in the order of time here, the newest first.
+// loadJobs lists a page of jobs. The API server orders by name. A list of one page is sorted
+// here, newest first.
 func loadJobs(ctx context.Context, s *scope, _ rights) (pageData, error) {
 	query := s.request.URL.Query()
 	data := &jobsData{base: base{Title: "Jobs"}, Namespace: s.namespace(), Handler: query.Get("handler"), Key: query.Get("key")}
@@ -102,7 +102,8 @@ func newestFirst(jobs []v1alpha1.WorkspaceJob) {
 	})
 }
 
-// tabs of the states, with the operator's counts where nothing else is filtered.
+// tabs returns a tab for each state, with the operator's counts unless a handler or key is
+// selected.
 func tabs(s *scope, data *jobsData) []tab {
 	filter := url.Values{}
 	for key, value := range map[string]string{"handler": data.Handler, "key": data.Key} {
@@ -123,7 +124,8 @@ func tabs(s *scope, data *jobsData) []tab {
 	return all
 }
 
-// countsOf the workspace's jobs by state; nil while the operator has not counted.
+// countsOf returns the numbers of the workspace's jobs by state; nil until the operator has
+// counted them.
 func countsOf(ws *v1alpha1.Workspace) map[v1alpha1.JobState]int32 {
 	c := ws.Status.Jobs
 	if c == nil {
@@ -152,7 +154,7 @@ type retriesData struct {
 
 func (d *retriesData) version() string { return d.resourceVersion }
 
-// loadRetries are the jobs between two attempts.
+// loadRetries lists the jobs that wait for another attempt.
 func loadRetries(ctx context.Context, s *scope, _ rights) (pageData, error) {
 	list, err := s.jobs.List(ctx, client.ListOptions{Retrying: true, Limit: pageSize, Continue: s.request.URL.Query().Get("continue")})
 	if err != nil {

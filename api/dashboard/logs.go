@@ -21,14 +21,14 @@ import (
 )
 
 const (
-	// shownLines of a log are shown on the job's page; all of it is a text of its own.
+	// shownLines and shownBytes limit the end of a log on the job's page.
 	shownLines = 500
 	shownBytes = 256 << 10
-	// followedLines are added to a page at most: a browser would choke on more.
+	// followedLines is how many lines are added to a page: more would slow the browser down.
 	followedLines = 10_000
 	// linePart is the longest part of a line that is sent at once, in bytes.
 	linePart = 16 << 10
-	// gather lines for so long before they are sent.
+	// gather is how long lines are gathered before they are sent.
 	gather = 200 * time.Millisecond
 )
 
@@ -37,11 +37,11 @@ type logData struct {
 	Number  int32
 	Text    string
 	Problem string
-	// URL of the whole log.
+	// URL is that of the whole log.
 	URL string
-	// Follow: more lines will come.
+	// Follow is set if more lines will come.
 	Follow bool
-	// Sent: its lines come as events.
+	// Sent is set if the lines come as events.
 	Sent bool
 }
 
@@ -50,11 +50,11 @@ func (s *scope) openLog(ctx context.Context, attempt *v1alpha1.Attempt, options 
 	return logs.Source{Caller: s.caller, Namespace: s.namespace(), Attempt: attempt, Recheck: recheck}.Open(ctx, options)
 }
 
-// logOf an attempt as it is now: its last lines.
+// logOf returns the last lines of an attempt's log.
 func (s *scope) logOf(ctx context.Context, job *v1alpha1.WorkspaceJob, a *v1alpha1.Attempt) *logData {
 	data := &logData{Number: a.Number, URL: s.path("jobs", job.Name, "attempts", strconv.Itoa(int(a.Number)), "log"), Follow: a.FinishedAt == nil}
 	if a.StartedAt == nil && a.FinishedAt == nil {
-		data.Problem = "The attempt has not started: its log appears here when it does."
+		data.Problem = "The attempt has not started. Its log will appear here."
 		return data
 	}
 	log, err := s.openLog(ctx, a, corev1.PodLogOptions{TailLines: new(int64(shownLines)), LimitBytes: new(int64(shownBytes))})
@@ -113,7 +113,7 @@ func (d *dashboard) logText(w http.ResponseWriter, r *http.Request, s *scope) {
 	_, _ = io.Copy(stream.Begin(w, "text/plain; charset=utf-8"), log)
 }
 
-// followLog sends the log of the attempt that runs, and then of the next one.
+// followLog sends the log of the current attempt, and then of the next one.
 func followLog(ctx context.Context, s *scope, emit func(stream.Event)) func(pageData) {
 	var followed int32
 	var stop context.CancelFunc = func() {}
@@ -134,8 +134,8 @@ func followLog(ctx context.Context, s *scope, emit func(stream.Event)) func(page
 	}
 }
 
-// follow a log from its last lines to its end. That of an attempt that has ended ends at
-// once: the page may have been opened before the attempt began.
+// follow sends a log from its last lines to its end. It does so even if the attempt has
+// ended, since the page may have been opened before the attempt began.
 func (s *scope) follow(ctx context.Context, job *v1alpha1.WorkspaceJob, attempt *v1alpha1.Attempt, emit func(stream.Event)) {
 	number := attempt.Number
 	data := logData{
@@ -166,7 +166,7 @@ func (s *scope) follow(ctx context.Context, job *v1alpha1.WorkspaceJob, attempt 
 	case sent == 0 && ctx.Err() == nil:
 		emitLines("The attempt has written nothing.", emit)
 	case sent >= followedLines:
-		emitLines("\n… more than a page can hold: open the whole log.\n", emit)
+		emitLines("\n… The log is longer than this page can show. Open the whole log.\n", emit)
 	}
 }
 

@@ -24,7 +24,7 @@ type overviewData struct {
 	base
 	Counts  []stateCount
 	Counted bool
-	// Jobs: there is or was one.
+	// Any is set if there is or was a job.
 	Any         bool
 	Namespace   string
 	Suspended   bool
@@ -58,8 +58,8 @@ func loadOverview(_ context.Context, s *scope, _ rights) (pageData, error) {
 	return data, nil
 }
 
-// history gathers the hours of a Workspace's status into so many bars of a width, the last
-// of which holds now.
+// history puts the hours of a Workspace's status into bars of a width, the last of which
+// has now in it.
 func history(hours []v1alpha1.HourCount, now time.Time, bars int, width time.Duration) []bar {
 	last := now.UTC().Truncate(width)
 	all := make([]bar, bars)
@@ -77,20 +77,20 @@ func history(hours []v1alpha1.HourCount, now time.Time, bars int, width time.Dur
 }
 
 const (
-	// liveBars of the live graph, each so long.
+	// liveBars is the number of bars in the live graph, liveWidth the time that each covers.
 	liveBars  = 60
 	liveWidth = 5 * time.Second
-	// liveEvery is how often the live graph is sent when something has changed.
+	// liveEvery is how often the live graph is sent if it has changed.
 	liveEvery = 2 * time.Second
 )
 
-// run of a job.
+// run is a run of a job.
 type run struct {
 	uid    types.UID
 	number int32
 }
 
-// finished counts the runs that end, from when it begins.
+// finished counts the runs that end after it began.
 type finished struct {
 	since time.Time
 	runs  map[run]v1alpha1.JobState
@@ -101,7 +101,7 @@ func newFinished(since time.Time) *finished {
 	return &finished{since: since, runs: map[run]v1alpha1.JobState{}, ends: map[run]time.Time{}}
 }
 
-// saw a job; a run is counted once.
+// saw counts a job's run once, if it has ended.
 func (f *finished) saw(job *v1alpha1.WorkspaceJob) bool {
 	key := run{job.UID, job.Status.Run}
 	_, known := f.runs[key]
@@ -114,7 +114,7 @@ func (f *finished) saw(job *v1alpha1.WorkspaceJob) bool {
 	return true
 }
 
-// bars of the last minutes; what is older is forgotten.
+// bars returns the bars of the last minutes, and forgets what is older.
 func (f *finished) bars(now time.Time) []bar {
 	last := now.UTC().Truncate(liveWidth)
 	all := make([]bar, liveBars)
@@ -129,7 +129,7 @@ func (f *finished) bars(now time.Time) []bar {
 			delete(f.runs, key)
 			f.since = later(f.since, end.Add(time.Second))
 		case i >= liveBars:
-			// Its clock is ahead: it is counted when ours has come there.
+			// The operator's clock is ahead: the run is counted once this one has caught up.
 		case f.runs[key] == v1alpha1.StateSucceeded:
 			all[i].Succeeded++
 		default:
@@ -158,7 +158,7 @@ func followFinished(ctx context.Context, s *scope, emit func(stream.Event)) func
 	return func(pageData) {}
 }
 
-// watchFinished until the API server ends the watch.
+// watchFinished counts until the API server ends the watch.
 func (s *scope) watchFinished(ctx context.Context, seen *finished, emit func(stream.Event)) {
 	list, err := s.jobs.List(ctx, client.ListOptions{Limit: 1})
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// watches that tell of changes of what a page shows.
+// watches report changes of what a page shows.
 type watches []watch.Interface
 
 func (w watches) stop() {
@@ -21,7 +21,7 @@ func (w watches) stop() {
 	}
 }
 
-// pages of a workspace, by their path.
+// pages returns the pages of a workspace by their paths.
 func pages() map[string]page {
 	return map[string]page{
 		"":                       {name: "overview", section: "overview", load: loadOverview, watch: watchNothing, companion: followFinished},
@@ -34,7 +34,7 @@ func pages() map[string]page {
 	}
 }
 
-// versioned data knows as of when it is.
+// versioned data has the resource version that it shows.
 type versioned interface{ version() string }
 
 func versionOf(data pageData) string {
@@ -44,7 +44,7 @@ func versionOf(data pageData) string {
 	return ""
 }
 
-// watchNothing: what the Workspace itself says is looked at all the time.
+// watchNothing is for a page that shows only the Workspace, which every stream checks.
 func watchNothing(context.Context, *scope, pageData) (watches, error) { return nil, nil }
 
 func watchJobs(ctx context.Context, s *scope, data pageData) (watches, error) {
@@ -59,7 +59,7 @@ func watchRecurringJobs(ctx context.Context, s *scope, data pageData) (watches, 
 	return one(s.jobs.WatchRecurring(ctx, client.WatchOptions{ResourceVersion: versionOf(data)}))
 }
 
-// watchRecurringJob: it changes whenever one of its runs begins or ends.
+// watchRecurringJob watches one recurring job, which changes whenever a run begins or ends.
 func watchRecurringJob(ctx context.Context, s *scope, data pageData) (watches, error) {
 	return one(s.jobs.WatchRecurring(ctx, client.WatchOptions{Name: s.request.PathValue("recurring"), ResourceVersion: versionOf(data)}))
 }
@@ -77,17 +77,17 @@ func one(w watch.Interface, err error) (watches, error) {
 	return watches{w}, nil
 }
 
-// pageSize of all lists.
+// pageSize is that of all lists.
 const pageSize = 50
 
-// paging of a list that the API server pages.
+// paging has the links between the pages of a list.
 type paging struct {
-	// Next is the URL of the next page; "": this is the last. First is that of the first
-	// page; "": this is it.
+	// Next is the URL of the next page, "" on the last. First is that of the first page, ""
+	// there.
 	Next, First string
 }
 
-// pagingOf a list whose next page is next.
+// pagingOf returns the links of a page that is followed by next.
 func pagingOf(s *scope, next string) paging {
 	query := s.request.URL.Query()
 	for _, other := range []string{"notice", "n"} {
@@ -105,7 +105,7 @@ func pagingOf(s *scope, next string) paging {
 	return p
 }
 
-// podRow is a pod in the list of those that run.
+// podRow is a pod in the list of running pods.
 type podRow struct {
 	Name, Job, Attempt, Node, Phase string
 	JobURL                          string
@@ -122,7 +122,7 @@ type podsData struct {
 
 func (d *podsData) version() string { return d.resourceVersion }
 
-// loadPods lists the pods of attempts that have not ended.
+// loadPods lists the pods of unfinished attempts.
 func loadPods(ctx context.Context, s *scope, may rights) (pageData, error) {
 	data := &podsData{base: base{Title: "Running pods"}, Allowed: may.Pods}
 	if !may.Pods {
@@ -159,14 +159,14 @@ func podRowOf(s *scope, pod *corev1.Pod) podRow {
 	return row
 }
 
-// notAllowed is an action or a page that the user's role does not allow.
+// notAllowed is returned for what the user's role does not allow.
 type notAllowed struct{ right auth.Right }
 
 func (n notAllowed) Error() string {
-	return "Your role does not allow this: you may not " + n.right.Verb + " " + n.right.Resource + " in this workspace. Ask its admin for another role."
+	return "Your role does not allow this: you may not " + n.right.Verb + " " + n.right.Resource + " in this workspace. Ask a workspace admin for another role."
 }
 
-// Is lets errors.Is find it by [errNotAllowed].
+// Is reports whether the target is [errNotAllowed].
 func (n notAllowed) Is(target error) bool { return target == errNotAllowed }
 
 func errNotAllowedTo(right auth.Right) error { return notAllowed{right} }

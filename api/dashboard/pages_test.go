@@ -77,7 +77,7 @@ func TestASessionEndsWithItsToken(t *testing.T) {
 		if p.find("h1") != "Sign in" {
 			return fmt.Errorf("there is %s", p.find("h1"))
 		}
-		p.want(http.StatusOK, "does not take your token any more")
+		p.want(http.StatusOK, "does not accept your token any more")
 		return nil
 	})
 }
@@ -268,7 +268,7 @@ func TestRecurringJobs(t *testing.T) {
 	l.until(t, job, v1alpha1.StateSucceeded)
 	v.get(path).want(http.StatusOK, job)
 	v.get("/hangfire/acme/jobs/"+job).want(http.StatusOK, "Run of", path)
-	v.press(path+"/resume").want(http.StatusOK, "The schedule goes on.", ">Pause<")
+	v.press(path+"/resume").want(http.StatusOK, "The schedule is active again.", ">Pause<")
 
 	v.press(path+"/remove").want(http.StatusOK, "Remove the recurring job nightly?")
 	if _, err := l.acme.GetRecurring(t.Context(), "nightly"); err != nil {
@@ -312,7 +312,7 @@ func TestEmptyPagesSayWhatToDo(t *testing.T) {
 	}
 	v := l.as(t, "workspace-empty/viewer")
 	for path, want := range map[string]string{
-		"/jobs": "kubectl apply", "/recurring": "kind: WorkspaceRecurringJob", "/pods": "No pod runs", "/retries": "No job waits", "/jobs?state=Failed": "No job here is Failed",
+		"/jobs": "kubectl apply", "/recurring": "kind: WorkspaceRecurringJob", "/pods": "No pod is running", "/retries": "No job is waiting", "/jobs?state=Failed": "No job here is Failed",
 	} {
 		v.get("/hangfire/empty"+path).want(http.StatusOK, want)
 	}
@@ -370,7 +370,7 @@ func TestAPageThatIsTooOld(t *testing.T) {
 	v := l.as(t, "viewer")
 	for path, next := range map[string]string{"/hangfire/acme/jobs": jobs.Continue, "/hangfire/acme/recurring": recurring.Continue} {
 		testenv.Eventually(t, path+" can't go on", func(context.Context) error {
-			if a := v.get(path + "?continue=" + url.QueryEscape(next)); a.status != http.StatusGone || !strings.Contains(a.body, "begin at its first page") {
+			if a := v.get(path + "?continue=" + url.QueryEscape(next)); a.status != http.StatusGone || !strings.Contains(a.body, "Start again from the first page") {
 				return fmt.Errorf("%d %s", a.status, a.find("main"))
 			}
 			return nil

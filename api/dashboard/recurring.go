@@ -26,7 +26,7 @@ type recurringRow struct {
 	Failures                           int32
 	Active                             int
 	Paused                             bool
-	// Problem says why its schedule is not in place.
+	// Problem says why its schedule is not active.
 	Problem string
 }
 
@@ -48,7 +48,7 @@ func recurringRowOf(s *scope, r *v1alpha1.WorkspaceRecurringJob) recurringRow {
 
 func zoneOf(r *v1alpha1.WorkspaceRecurringJob) string { return cmp.Or(r.Spec.TimeZone, "Etc/UTC") }
 
-// inZone shows a time as people there do.
+// inZone shows a time in a time zone.
 func inZone(t *metav1.Time, zone string) *moment {
 	if t == nil {
 		return nil
@@ -125,7 +125,7 @@ func loadRecurringJob(ctx context.Context, s *scope, _ rights) (pageData, error)
 	return data, nil
 }
 
-// runsOf a recurring job, scheduled and triggered, the newest first.
+// runsOf returns the runs of a recurring job, scheduled and triggered, newest first.
 func (s *scope) runsOf(ctx context.Context, name string) ([]v1alpha1.WorkspaceJob, error) {
 	var all []v1alpha1.WorkspaceJob
 	for _, options := range []client.ListOptions{{ScheduledBy: name}, {TriggeredOf: name}} {
@@ -141,8 +141,8 @@ func (s *scope) runsOf(ctx context.Context, name string) ([]v1alpha1.WorkspaceJo
 	return all[:min(len(all), pageSize)], nil
 }
 
-// newest jobs, as many as a page shows. The API server orders by name, so that what a page
-// of a longer list has may be the oldest: then the names are looked at first.
+// newest returns the newest jobs, as many as a page shows. The API server orders by name, so
+// the first page of a longer list may have the oldest. Then all names are listed first.
 func (s *scope) newest(ctx context.Context, options client.ListOptions) ([]v1alpha1.WorkspaceJob, error) {
 	options.Limit = pageSize
 	list, err := s.jobs.List(ctx, options)
@@ -176,7 +176,7 @@ func (s *scope) newest(ctx context.Context, options client.ListOptions) ([]v1alp
 // previewed is how many of the next runs are shown.
 const previewed = 5
 
-// preview of a schedule that may not be the recurring job's yet.
+// preview shows the next runs of a schedule that the recurring job may not have yet.
 type preview struct {
 	base
 	URL            string
@@ -187,7 +187,7 @@ type preview struct {
 	Runs     []*moment
 }
 
-// PreviewHere has the base of the page that it is in.
+// PreviewHere returns the preview with the base of its page.
 func (d *recurringJobData) PreviewHere() *preview {
 	d.Preview.base = d.base
 	return &d.Preview
@@ -213,7 +213,7 @@ func previewOf(s *scope, name, expression, zone string) *preview {
 	return p
 }
 
-// preview answers while somebody types.
+// preview answers while the user types.
 func (d *dashboard) preview(w http.ResponseWriter, r *http.Request, s *scope) {
 	query := r.URL.Query()
 	p := previewOf(s, r.PathValue("recurring"), query.Get("schedule"), query.Get("zone"))

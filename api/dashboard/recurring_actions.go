@@ -36,10 +36,10 @@ func onRecurring(notice string, do func(ctx context.Context, s *scope, name stri
 	}
 }
 
-// trigger a run now, and go to it.
+// trigger creates a run now and shows it.
 func (d *dashboard) trigger(w http.ResponseWriter, r *http.Request, s *scope) {
 	name := r.PathValue("recurring")
-	// A run of none would wait for it to appear.
+	// A run of a recurring job that does not exist would wait for it.
 	if _, err := s.jobs.GetRecurring(r.Context(), name); err != nil {
 		d.fail(w, r, s.user, err)
 		return
@@ -52,7 +52,7 @@ func (d *dashboard) trigger(w http.ResponseWriter, r *http.Request, s *scope) {
 	seeOther(w, r, s.path("jobs", job.Name)+"?notice=triggered")
 }
 
-// reschedule says what is wrong with a schedule as the operator would.
+// reschedule changes the schedule. It reports a wrong one as the operator would.
 func (d *dashboard) reschedule(w http.ResponseWriter, r *http.Request, s *scope) {
 	name, expression, zone := r.PathValue("recurring"), strings.TrimSpace(r.PostFormValue("schedule")), strings.TrimSpace(r.PostFormValue("zone"))
 	if _, err := schedule.Parse(expression, zone, s.namespace()+"/"+name); err != nil {

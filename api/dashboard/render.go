@@ -32,22 +32,22 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 // base is what every page has.
 type base struct {
 	Title, Section string
-	// Back is where an error's page leads to.
+	// Back is the page that an error's page links to.
 	Back string
-	// User who has signed in; "": nobody.
+	// User is who has signed in; "": nobody.
 	User      string
 	FormToken string
-	// Workspace that the page is of, and those that the user may see.
+	// Workspace is that of the page, and Workspaces are those that the user may see.
 	Workspace  string
 	Workspaces []string
-	// Root of the workspace's paths.
+	// Root is the beginning of the workspace's paths.
 	Root   string
 	May    rights
 	Notice string
-	// Search is what was searched for last; "": nothing.
+	// Search is the last text that was searched for.
 	Search string
-	// Live is the part that is rendered again when something has changed, and LiveURL
-	// the stream that says so; "": none.
+	// Live is the part that is rendered again when something has changed, and LiveURL is that
+	// of the stream that sends it; "": none.
 	Live    template.HTML
 	LiveURL string
 }
@@ -60,19 +60,19 @@ func (b *base) fill(d *dashboard, u *user) {
 
 type pageData interface{ page() *base }
 
-// page of a workspace.
+// page is a page of a workspace.
 type page struct {
 	// name of its templates: page-<name> and, for what is live in it, live-<name>.
 	name, section string
 	load          func(ctx context.Context, s *scope, may rights) (pageData, error)
-	// watch what the page shows, from the data on: nil if nothing of it is live.
+	// watch watches for changes after the data; nil if nothing on the page is live.
 	watch func(ctx context.Context, s *scope, data pageData) (watches, error)
 	// companion sends more events than the live part. It returns what is called with the data
 	// of each refresh.
 	companion func(ctx context.Context, s *scope, emit func(stream.Event)) func(pageData)
 }
 
-// show renders a page as it is now.
+// show answers with a page.
 func (d *dashboard) show(p page) scopeHandler {
 	return func(w http.ResponseWriter, r *http.Request, s *scope) {
 		may, err := s.may(r.Context())
@@ -117,7 +117,7 @@ func (b *base) inScope(s *scope, p page, may rights) {
 
 func renderLive(p page, data pageData) (template.HTML, error) {
 	text, err := render("live-"+p.name, data)
-	return template.HTML(text), err //nolint:gosec // html/template has made it
+	return template.HTML(text), err //nolint:gosec // html/template made it
 }
 
 func render(name string, data any) ([]byte, error) {
@@ -145,7 +145,7 @@ var errFault = errors.New("a page can't be rendered")
 
 const pageFault = "This page can't be shown because of a fault in the server. Its log has the details."
 
-// errorData is the page of an error.
+// errorData is the data of an error's page.
 type errorData struct {
 	base
 	Status  int
@@ -153,7 +153,7 @@ type errorData struct {
 	Details []string
 }
 
-// refuse without knowing who asks.
+// refuse answers with an error's page for an unknown user.
 func (d *dashboard) refuse(w http.ResponseWriter, r *http.Request, status int, message string) {
 	d.write(w, r, status, "error", &errorData{base: base{Title: http.StatusText(status), Back: Root}, Status: status, Message: message})
 }
@@ -164,10 +164,10 @@ func (d *dashboard) refuseTo(w http.ResponseWriter, r *http.Request, u *user, st
 	d.write(w, r, status, "error", data)
 }
 
-// fail tells why a page can't be shown, or why something was not done.
+// fail answers why a page can't be shown or why something was not done.
 func (d *dashboard) fail(w http.ResponseWriter, r *http.Request, u *user, err error) {
 	if errors.Is(err, context.Canceled) {
-		return // nobody waits for an answer
+		return // nobody is waiting for the answer
 	}
 	if errors.Is(err, auth.ErrUnauthenticated) || apierrors.IsUnauthorized(err) {
 		d.authenticator.Forget(u.session.Token)
@@ -181,7 +181,7 @@ func (d *dashboard) fail(w http.ResponseWriter, r *http.Request, u *user, err er
 	d.refuseTo(w, r, u, status, message)
 }
 
-// explain an error to who has caused it.
+// explain returns what the user may know about an error.
 func explain(err error) (status int, message string) {
 	switch {
 	case errors.Is(err, auth.ErrNoWorkspace):
@@ -197,24 +197,24 @@ func explain(err error) (status int, message string) {
 	case errors.Is(err, errNotAllowed):
 		return http.StatusForbidden, err.Error()
 	case apierrors.IsForbidden(err):
-		return http.StatusForbidden, "Your role does not allow this: " + told(err)
+		return http.StatusForbidden, "Your role does not allow this: " + messageOf(err)
 	case errors.Is(err, client.ErrNotFinished):
-		return http.StatusConflict, "Only a finished job can be requeued: " + told(err) + "."
+		return http.StatusConflict, "Only a finished job can be requeued: " + messageOf(err) + "."
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
-		return http.StatusUnprocessableEntity, "The cluster does not take this: " + told(err)
+		return http.StatusUnprocessableEntity, "This is not valid: " + messageOf(err)
 	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
-		return http.StatusConflict, "Somebody else changed it at the same time. Look again and repeat it."
+		return http.StatusConflict, "It was changed at the same time. Check it and try again."
 	case apierrors.IsResourceExpired(err), apierrors.IsGone(err):
-		return http.StatusGone, "The list has changed too much to go on from there: begin at its first page."
+		return http.StatusGone, "This page of the list has expired. Start again from the first page."
 	case apierrors.IsTooManyRequests(err):
-		return http.StatusTooManyRequests, "The cluster has too much to do: try again in a moment."
+		return http.StatusTooManyRequests, "The cluster is overloaded. Try again in a moment."
 	default:
-		return http.StatusServiceUnavailable, "The cluster does not answer as it should: try again in a moment. If this goes on, ask who runs it."
+		return http.StatusServiceUnavailable, "The cluster does not answer as expected. Try again in a moment. If this persists, ask a platform admin."
 	}
 }
 
-// told is what the API server says, without what this program put before it.
-func told(err error) string {
+// messageOf returns what the API server says, without what this program put before it.
+func messageOf(err error) string {
 	var status apierrors.APIStatus
 	if errors.As(err, &status) {
 		return status.Status().Message
@@ -224,5 +224,5 @@ func told(err error) string {
 
 func (d *dashboard) unavailable(w http.ResponseWriter, r *http.Request, err error) {
 	d.log.Error("the cluster can't be asked", "path", r.URL.Path, "error", err.Error())
-	d.refuse(w, r, http.StatusServiceUnavailable, "The cluster does not answer: try again in a moment.")
+	d.refuse(w, r, http.StatusServiceUnavailable, "The cluster does not answer. Try again in a moment.")
 }

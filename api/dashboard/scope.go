@@ -86,17 +86,18 @@ func scopeIn(workspace *v1alpha1.Workspace, r *http.Request, u *user) (*scope, e
 	return &scope{user: u, workspace: workspace, jobs: u.caller.In(workspace.Status.Namespace), request: r}, nil
 }
 
-// validName is what a job or a recurring job can be called. Nothing else is asked for.
+// validName matches the possible names of jobs and recurring jobs. The API server is not asked
+// for anything else.
 var validName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 var errNoSuchName = errors.New("no object has this name")
 
 func (s *scope) namespace() string { return s.workspace.Status.Namespace }
 
-// root of the workspace's paths.
+// root returns the beginning of the workspace's paths.
 func (s *scope) root() string { return Root + "/" + s.workspace.Name }
 
-// path below the workspace's root, of parts that may hold anything.
+// path returns a path below the workspace's root. Its parts may be any text.
 func (s *scope) path(parts ...string) string {
 	path := s.root()
 	for _, part := range parts {
@@ -105,13 +106,14 @@ func (s *scope) path(parts ...string) string {
 	return path
 }
 
-// rights are what the user may do in the workspace: what is offered.
+// rights are what the user may do in the workspace, and so what pages offer.
 type rights struct {
-	// Trigger is to create a job, Change to requeue or cancel one, Delete to delete one.
+	// Trigger is the right to create a job, Change to requeue or cancel one, Delete to delete
+	// one.
 	Trigger, Change, Delete bool
-	// Edit is to pause, resume or reschedule a recurring job, Remove to remove one.
+	// Edit is the right to pause, resume or reschedule a recurring job, Remove to remove one.
 	Edit, Remove bool
-	// Recurring, Pods and Logs are to see these.
+	// Recurring, Pods and Logs are the rights to see these.
 	Recurring, Pods, Logs bool
 }
 
@@ -126,7 +128,7 @@ var (
 	getLogs         = auth.Right{Verb: "get", Resource: "pods/log"}
 )
 
-// may asks RBAC for all of them at once.
+// may asks RBAC for all rights at once.
 func (s *scope) may(ctx context.Context) (rights, error) {
 	var all rights
 	group, ctx := errgroup.WithContext(ctx)
@@ -146,7 +148,7 @@ func (s *scope) may(ctx context.Context) (rights, error) {
 	return all, nil
 }
 
-// home is the first workspace that the user may see, mostly the only one.
+// home shows the workspaces that the user may see, or the only one at once.
 func (d *dashboard) home(w http.ResponseWriter, r *http.Request, u *user) {
 	all, err := u.caller.Workspaces(r.Context())
 	if err != nil {
@@ -171,7 +173,7 @@ type homeData struct {
 	All []summary
 }
 
-// summary of a workspace in the list of all.
+// summary is a workspace in the list of all.
 type summary struct {
 	Name                       string
 	Enqueued, Processing, Fail int32
@@ -186,7 +188,7 @@ func summaryOf(ws *v1alpha1.Workspace) summary {
 	return s
 }
 
-// switchWorkspace goes where the form of the header says.
+// switchWorkspace redirects to the workspace that was chosen at the top of a page.
 func (d *dashboard) switchWorkspace(w http.ResponseWriter, r *http.Request, u *user) {
 	workspace, err := u.caller.Workspace(r.Context(), r.URL.Query().Get("workspace"))
 	if err != nil {
@@ -200,8 +202,8 @@ func (d *dashboard) noPage(w http.ResponseWriter, r *http.Request, u *user) {
 	d.refuseTo(w, r, u, http.StatusNotFound, noSuchPage)
 }
 
-// seeOther sends the browser on to a path of this server: one that is made here, or that
-// localPath or back has looked at.
+// seeOther redirects to a path of this server: one that is made here, or that localPath or
+// back has checked.
 func seeOther(w http.ResponseWriter, r *http.Request, path string) {
 	http.Redirect(w, r, path, http.StatusSeeOther) //nolint:gosec // as said
 }

@@ -16,21 +16,21 @@ import (
 )
 
 const (
-	// namesAtOnce are read by one list, and namesAtMost looked at for one page: the API
-	// server can't select by a part of a name.
+	// namesAtOnce are read by one list, and at most namesAtMost searched for one page. The
+	// API server can't select by a part of a name.
 	namesAtOnce = 500
 	namesAtMost = 2000
-	// readsAtOnce of what was found.
+	// readsAtOnce is how many objects that were found are read at once.
 	readsAtOnce = 8
 )
 
-// partOfName is what a name can have in it. Nothing else is looked for.
+// partOfName matches what a name can contain. Nothing else is searched for.
 var partOfName = regexp.MustCompile(`^[a-z0-9-]{1,58}$`)
 
 var searchPage = page{name: "search", section: "search", load: loadSearch}
 
-// search goes to the job or recurring job of a name, or to the list of what has a handler
-// or a key. If nothing has this name, its page shows what has it in its name.
+// search redirects to the job or recurring job of a name, or to the list of the jobs with a
+// handler or key. If nothing has the name, it shows the names that contain it.
 func (d *dashboard) search(w http.ResponseWriter, r *http.Request, s *scope) {
 	query := r.URL.Query()
 	text, by := strings.TrimSpace(query.Get("q")), query.Get("by")
@@ -42,7 +42,7 @@ func (d *dashboard) search(w http.ResponseWriter, r *http.Request, s *scope) {
 		seeOther(w, r, pathWith(s.path("jobs"), url.Values{by: {text}}))
 		return
 	}
-	// Who looks further has seen that there is none of this name.
+	// On a further page it is known that nothing has this name.
 	if !query.Has("in") {
 		target, err := s.find(r.Context(), strings.ToLower(text))
 		if err != nil {
@@ -57,7 +57,7 @@ func (d *dashboard) search(w http.ResponseWriter, r *http.Request, s *scope) {
 	d.show(searchPage)(w, r, s)
 }
 
-// find what has a name; "": nothing.
+// find returns the path of what has a name; "" if nothing does.
 func (s *scope) find(ctx context.Context, name string) (string, error) {
 	if !validName.MatchString(name) {
 		return "", nil
@@ -83,19 +83,19 @@ type searchData struct {
 	base
 	paging
 	Text string
-	// Possible: a name can have the text in it.
+	// Possible is set if a name can contain the text.
 	Possible bool
-	// Looked is at how many names.
-	Looked    int
+	// Searched is how many names were searched.
+	Searched    int
 	Recurring []recurringRow
 	Rows      []jobRow
-	// Whole: this page shows all that there is.
+	// Whole is set if this page shows everything that was found.
 	Whole bool
-	// Here is where to come back to after an action.
+	// Here is the page to return to after an action.
 	Here string
 }
 
-// Found is how many have the text in their names.
+// Found returns how many names contain the text.
 func (d *searchData) Found() int { return len(d.Recurring) + len(d.Rows) }
 
 // loadSearch finds jobs and recurring jobs by a part of their names.
@@ -107,7 +107,7 @@ func loadSearch(ctx context.Context, s *scope, may rights) (pageData, error) {
 	if data.Possible = partOfName.MatchString(text); !data.Possible {
 		return data, nil
 	}
-	found, err := s.lookThrough(ctx, text, placeOf(query, may))
+	found, err := s.lookThrough(ctx, text, positionOf(query, may))
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +119,7 @@ func loadSearch(ctx context.Context, s *scope, may rights) (pageData, error) {
 	if err != nil {
 		return nil, err
 	}
-	data.Looked, data.paging = found.looked, s.furtherThan(found)
+	data.Searched, data.paging = found.searched, s.furtherThan(found)
 	if data.Whole = data.Next == "" && data.First == ""; data.Whole {
 		newestFirst(jobs)
 	}
@@ -132,33 +132,35 @@ func loadSearch(ctx context.Context, s *scope, may rights) (pageData, error) {
 	return data, nil
 }
 
-// place in the names of a workspace: those of recurring jobs come first, then those of jobs.
-type place struct {
+// position is one among the names of a workspace: those of recurring jobs come first, then
+// those of jobs.
+type position struct {
 	jobs bool
-	// next is which page of the API server's list, and after the last name in it that has
-	// been shown.
+	// next is the page of the API server's list, and after the last name on it that was
+	// shown.
 	next, after string
 }
 
-func placeOf(query url.Values, may rights) place {
-	return place{jobs: query.Get("in") == "jobs" || !may.Recurring, next: query.Get("continue"), after: query.Get("after")}
+func positionOf(query url.Values, may rights) position {
+	return position{jobs: query.Get("in") == "jobs" || !may.Recurring, next: query.Get("continue"), after: query.Get("after")}
 }
 
-// found by its name.
+// found is what was found by a part of its name.
 type found struct {
 	recurring, jobs []string
-	looked          int
-	// further is where to go on; nil: there is nothing.
-	further *place
+	searched          int
+	// further is where to continue; nil at the end.
+	further *position
 }
 
 func (f *found) full() bool { return len(f.recurring)+len(f.jobs) >= pageSize }
 
-// lookThrough names, from a place on, until a page is full or enough were looked at.
-func (s *scope) lookThrough(ctx context.Context, text string, at place) (*found, error) {
+// lookThrough searches the names from a position on, until a page is full or namesAtMost
+// were searched.
+func (s *scope) lookThrough(ctx context.Context, text string, at position) (*found, error) {
 	f := &found{further: &at}
-	for !f.full() && f.looked < namesAtMost {
-		list, err := s.names(ctx, at, min(namesAtOnce, namesAtMost-f.looked))
+	for !f.full() && f.searched < namesAtMost {
+		list, err := s.names(ctx, at, min(namesAtOnce, namesAtMost-f.searched))
 		if err != nil {
 			return nil, err
 		}
@@ -167,9 +169,9 @@ func (s *scope) lookThrough(ctx context.Context, text string, at place) (*found,
 		}
 		switch {
 		case list.Continue != "":
-			at = place{jobs: at.jobs, next: list.Continue}
+			at = position{jobs: at.jobs, next: list.Continue}
 		case !at.jobs:
-			at = place{jobs: true}
+			at = position{jobs: true}
 		default:
 			f.further = nil
 			return f, nil
@@ -178,17 +180,17 @@ func (s *scope) lookThrough(ctx context.Context, text string, at place) (*found,
 	return f, nil
 }
 
-// names in a page of a list.
-func (s *scope) names(ctx context.Context, at place, limit int) (*metav1.PartialObjectMetadataList, error) {
+// names returns a page of names.
+func (s *scope) names(ctx context.Context, at position, limit int) (*metav1.PartialObjectMetadataList, error) {
 	if at.jobs {
 		return s.jobs.ListMetadata(ctx, client.ListOptions{Limit: int64(limit), Continue: at.next})
 	}
 	return s.jobs.ListRecurringMetadata(ctx, int64(limit), at.next)
 }
 
-// take the names that have the text in them; false: there are more than a page shows, and
-// at is after the last one that it does.
-func (f *found) take(items []metav1.PartialObjectMetadata, text string, at *place) bool {
+// take adds the names that contain the text. It returns false if there are more than a page
+// shows; at is then after the last one that it shows.
+func (f *found) take(items []metav1.PartialObjectMetadata, text string, at *position) bool {
 	last := at.after
 	for i := range items {
 		name := items[i].Name
@@ -200,7 +202,7 @@ func (f *found) take(items []metav1.PartialObjectMetadata, text string, at *plac
 			at.after = last
 			return false
 		}
-		f.looked++
+		f.searched++
 		switch {
 		case hit && at.jobs:
 			f.jobs, last = append(f.jobs, name), name
@@ -211,7 +213,7 @@ func (f *found) take(items []metav1.PartialObjectMetadata, text string, at *plac
 	return true
 }
 
-// furtherThan what was found, and back to the beginning.
+// furtherThan returns the links to the names after those that were found, and to the first.
 func (s *scope) furtherThan(f *found) paging {
 	query := s.request.URL.Query()
 	here := url.Values{"q": {query.Get("q")}, "by": {"name"}}
@@ -235,7 +237,8 @@ func (s *scope) furtherThan(f *found) paging {
 	return p
 }
 
-// readAll of these names, in their order. What is gone meanwhile is left out.
+// readAll reads the objects of these names, in their order, without those that were deleted
+// meanwhile.
 func readAll[T any](ctx context.Context, names []string, read func(context.Context, string) (*T, error)) ([]T, error) {
 	all := make([]*T, len(names))
 	group, ctx := errgroup.WithContext(ctx)

@@ -74,7 +74,7 @@ func TestSearchByAPartOfAName(t *testing.T) {
 			if want == nil {
 				want = []string{"fees-report-yearly", "night-report-1", "report-of-fees"}
 			}
-			p := v.get("/hangfire/acme/search?q="+text+"&by=name").want(http.StatusOK, "Looked at ", "There are no more names.").without("globex", "Look further")
+			p := v.get("/hangfire/acme/search?q="+text+"&by=name").want(http.StatusOK, "Searched ", "There are no more names.").without("globex", "Search further")
 			if names := slices.Sorted(slices.Values(rowsOf(p))); !slices.Equal(names, want) {
 				t.Errorf("%s finds by %q %v", account, text, names)
 			}
@@ -85,9 +85,9 @@ func TestSearchByAPartOfAName(t *testing.T) {
 				t.Errorf("%s leads to %s", text, p.path)
 			}
 		}
-		v.get("/hangfire/acme/search?q=no-such-name&by=name").want(http.StatusOK, "No job here has <b>no-such-name</b> in its name, and no recurring job", "Try a shorter part", "Show all jobs")
+		v.get("/hangfire/acme/search?q=no-such-name&by=name").want(http.StatusOK, "No job or recurring job here has <b>no-such-name</b> in its name", "Try a shorter part", "Show all jobs")
 		for _, text := range []string{"no_such", "..%2F..%2Fx", "a.b", strings.Repeat("a", 59), "%C3%A4"} {
-			v.get("/hangfire/acme/search?by=name&q="+text).want(http.StatusOK, "No name has").without("Looked at")
+			v.get("/hangfire/acme/search?by=name&q="+text).want(http.StatusOK, "No name contains").without("Searched")
 		}
 	}
 	l.as(t, "viewer").get("/hangfire/acme/search?q=of-fees&by=name").want(http.StatusOK, "report-of-fees").without("checkbox", "Delete selected")
@@ -152,11 +152,11 @@ func TestASearchThatFindsManyIsPaged(t *testing.T) {
 			}
 			delete(want, name)
 		}
-		if !strings.Contains(p.body, "Look further") {
-			p.want(http.StatusOK, "There are no more names.", "From the first name")
+		if !strings.Contains(p.body, "Search further") {
+			p.want(http.StatusOK, "There are no more names.", "Search from the first name")
 			break
 		}
-		p.want(http.StatusOK, "There are more names than these.")
+		p.want(http.StatusOK, "There are more names.")
 		p = v.get(linkOf(t, p))
 	}
 	if len(want) > 0 || pages != 3 {
@@ -177,7 +177,7 @@ func TestASearchLooksAtSoManyNames(t *testing.T) {
 	}
 	later(t, client.New(l.env.Config).For("haystack"), names...)
 	v := l.as(t, "workspace-haystack/viewer")
-	first := v.get("/hangfire/haystack/search?q=needle&by=name").want(http.StatusOK, "Looked at 2000 names of jobs", "none contains", "Look further, or type the whole name").without("z-needle")
-	v.get(linkOf(t, first)).want(http.StatusOK, "1 name of jobs", "1 contains", "z-needle", "There are no more names.")
+	first := v.get("/hangfire/haystack/search?q=needle&by=name").want(http.StatusOK, "Searched 2000 names of jobs", "none contains", "Search further, or enter the whole name").without("z-needle")
+	v.get(linkOf(t, first)).want(http.StatusOK, "1 more name of jobs", "1 contains", "z-needle", "There are no more names.")
 	v.get("/hangfire/haystack/search?q=needle&by=name&in=jobs&continue=x").want(http.StatusUnprocessableEntity)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/openradius/workspace-jobs/api/auth"
 )
 
-// user is who has signed in.
+// user is a user who has signed in.
 type user struct {
 	session *auth.Session
 	caller  *auth.Caller
@@ -19,7 +19,8 @@ type user struct {
 
 type userHandler func(w http.ResponseWriter, r *http.Request, u *user)
 
-// user is the only way to a page: who has no session is sent to sign in, and comes back.
+// user is the only way to a page. It sends a user without a session to the sign-in page, which
+// leads back.
 func (d *dashboard) user(next userHandler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		u, err := d.userOf(r)
@@ -43,7 +44,7 @@ func (d *dashboard) userOf(r *http.Request) (*user, error) {
 	return &user{session, caller}, nil
 }
 
-// noUser: sign in first, or again.
+// noUser redirects to the sign-in page.
 func (d *dashboard) noUser(w http.ResponseWriter, r *http.Request, err error) {
 	query := url.Values{}
 	switch {
@@ -62,9 +63,9 @@ func (d *dashboard) noUser(w http.ResponseWriter, r *http.Request, err error) {
 	seeOther(w, r, own+"/sign-in?"+query.Encode())
 }
 
-// reasons why somebody is asked to sign in, by the query's word.
+// reasons say why the user must sign in, by the word in the query.
 var reasons = map[string]string{
-	"refused": "The cluster does not take your token any more: it has expired or was revoked. Sign in with a new one.",
+	"refused": "The cluster does not accept your token any more: it has expired or was revoked. Sign in with a new one.",
 	"ended":   "Your session has ended, so what you sent was not done. Sign in again.",
 	"out":     "You have signed out.",
 }
@@ -87,8 +88,8 @@ func (d *dashboard) writeSignIn(w http.ResponseWriter, r *http.Request, status i
 	d.write(w, r, status, "sign-in", &data)
 }
 
-// signIn begins a session for whoever has sent a token that the cluster takes. The form has
-// no antiforgery token: there is no session yet. It must come from this server's own page.
+// signIn begins a session for a token that the cluster accepts. The form has no antiforgery
+// token, since there is no session yet, but it must come from this server's own page.
 func (d *dashboard) signIn(w http.ResponseWriter, r *http.Request) {
 	next := localPath(r.PostFormValue("next"))
 	token := strings.TrimSpace(r.PostFormValue("token"))
@@ -99,16 +100,16 @@ func (d *dashboard) signIn(w http.ResponseWriter, r *http.Request) {
 	_, err := d.authenticator.Caller(r.Context(), token)
 	switch {
 	case errors.Is(err, auth.ErrUnauthenticated):
-		d.writeSignIn(w, r, http.StatusUnauthorized, signInData{Next: next, Problem: "The cluster does not accept this token: it is wrong, expired, revoked, or another cluster's. Make a new one and try again."})
+		d.writeSignIn(w, r, http.StatusUnauthorized, signInData{Next: next, Problem: "The cluster does not accept this token: it is wrong, expired, revoked, or of another cluster. Create a new one and try again."})
 		return
 	case err != nil:
 		d.unavailable(w, r, err)
 		return
 	}
-	// What another browser may have planted is not gone on with.
+	// A session that somebody else may have planted in this browser ends here.
 	d.sessions.End(w, r)
 	if err := d.sessions.Begin(w, r, token); err != nil {
-		d.writeSignIn(w, r, http.StatusUnprocessableEntity, signInData{Next: next, Problem: "This token is too long for a browser's cookie, which takes about 2,800 characters. Use a ServiceAccount's token, or one with fewer claims."})
+		d.writeSignIn(w, r, http.StatusUnprocessableEntity, signInData{Next: next, Problem: "This token is too long for a browser's cookie, which has room for about 2,800 characters. Use a ServiceAccount's token, or one with fewer claims."})
 		return
 	}
 	seeOther(w, r, next)
@@ -127,9 +128,9 @@ func (d *dashboard) signOut(w http.ResponseWriter, r *http.Request) {
 	seeOther(w, r, own+"/sign-in?why=out")
 }
 
-const notGenuine = "This form was not made for your session, so it was not done. Open the page again and repeat it."
+const notGenuine = "This form is not from your session, so nothing was done. Reload the page and try again."
 
-// genuine: the request has the session's antiforgery token.
+// genuine reports whether the request has the session's antiforgery token.
 func (d *dashboard) genuine(r *http.Request, session *auth.Session) bool {
 	token := r.Header.Get("X-Antiforgery-Token")
 	if token == "" {
@@ -138,7 +139,7 @@ func (d *dashboard) genuine(r *http.Request, session *auth.Session) bool {
 	return d.sessions.Genuine(session, token)
 }
 
-// localPath keeps a path of the dashboard to come back to, and nothing that leads elsewhere.
+// localPath returns a path of the dashboard to return to; Root for whatever leads elsewhere.
 func localPath(next string) string {
 	parsed, err := url.Parse(next)
 	if err != nil || parsed.IsAbs() || parsed.Host != "" || parsed.User != nil || strings.ContainsAny(next, "\\\r\n\t\x00") {
@@ -151,7 +152,8 @@ func localPath(next string) string {
 	return (&url.URL{Path: clean, RawQuery: parsed.RawQuery}).RequestURI()
 }
 
-// over reports whether the user's session has ended, or the cluster takes the token no more.
+// over reports whether the user's session has ended or the cluster does not accept the token
+// any more.
 func (d *dashboard) over(ctx context.Context, r *http.Request, u *user) bool {
 	if _, err := d.sessions.Of(r); err != nil {
 		return true

@@ -13,7 +13,8 @@ import (
 //go:embed static
 var embedded embed.FS
 
-// staticFiles are what pages load: each by its path below static, and a version of all.
+// staticFiles has what pages load, by its path below static. staticVersion changes with any
+// of them.
 var staticFiles, staticVersion = readStatic()
 
 func readStatic() (map[string][]byte, string) {
@@ -29,12 +30,12 @@ func readStatic() (map[string][]byte, string) {
 		return err
 	})
 	if err != nil {
-		panic(err) // what is embedded can be read
+		panic(err) // embedded files can be read
 	}
 	return files, hex.EncodeToString(sum.Sum(nil))[:16]
 }
 
-// staticTypes are told, not guessed: a machine may know other ones.
+// staticTypes are fixed, since those that Go finds depend on the machine.
 var staticTypes = map[string]string{
 	".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml",
 	".md": "text/plain; charset=utf-8", ".LICENSE": "text/plain; charset=utf-8",
@@ -42,8 +43,7 @@ var staticTypes = map[string]string{
 
 func asset(name string) string { return own + "/static/" + staticVersion + "/" + name }
 
-// serveStatic serves a file whose content never changes at its path: the path has the
-// version.
+// serveStatic serves a file. Its content never changes, since its path has the version.
 func serveStatic(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("file")
 	content, ok := staticFiles[name]

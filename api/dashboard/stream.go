@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// streamsEach session may have open: a stream is an open page.
+	// streamsEach is how many streams, which are open pages, a session may have.
 	streamsEach = 20
 	// refreshDelay is how long changes are gathered before a page is rendered again.
 	refreshDelay = 400 * time.Millisecond
@@ -34,7 +34,7 @@ func (d *dashboard) live(p page) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		u, err := d.userOf(r)
 		if errors.Is(err, auth.ErrNoSession) || errors.Is(err, auth.ErrUnauthenticated) {
-			// Another status would have the browser ask again and again.
+			// With another status the browser would ask again and again.
 			endLive(stream.Begin(w, stream.Events), sessionOver)
 			return
 		}
@@ -187,10 +187,11 @@ func (l *liveStream) load(ctx context.Context) (pageData, error) {
 	return l.p.load(ctx, l.s, may)
 }
 
-// announcer has something to say to who does not see the page, when it changes.
+// announcer has something for screen readers to say when it changes.
 type announcer interface{ announcement() string }
 
-// announce what has changed since the page was opened; false: nobody reads any more.
+// announce sends what has changed since the page was opened. It returns false if nobody reads
+// any more.
 func (l *liveStream) announce(data pageData) bool {
 	page, ok := data.(announcer)
 	if !ok {
@@ -204,10 +205,10 @@ func (l *liveStream) announce(data pageData) bool {
 	return l.out.Send(stream.Event{Name: "status", Data: []byte(template.HTMLEscapeString(text))}) == nil
 }
 
-// gone: nobody reads any more.
+// gone is why a stream ends that nobody reads any more.
 const gone = "gone"
 
-// explain why the live part can't be shown; "": it may be the next time.
+// explain returns why the live part can't be shown; "" if trying again may help.
 func (l *liveStream) explain(ctx context.Context, err error) string {
 	switch {
 	case ctx.Err() != nil:
@@ -224,7 +225,7 @@ func (l *liveStream) explain(ctx context.Context, err error) string {
 	}
 }
 
-// follow the watches until one of them ends: then all begins anew.
+// follow refreshes the page whenever a watch reports a change, until one of them ends.
 func (l *liveStream) follow(ctx context.Context, watching watches) string {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -290,7 +291,7 @@ func (l *liveStream) check(ctx context.Context) string {
 	return message
 }
 
-// watchOne reports that something has changed, and that no more is told of it.
+// watchOne reports that something has changed, and the end of the watch.
 func watchOne(ctx context.Context, w watch.Interface, changed, ended chan<- struct{}) {
 	for {
 		select {

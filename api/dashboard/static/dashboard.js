@@ -1,15 +1,15 @@
-// Small things that a browser can't do by itself. All else works without.
+// What needs a script. Everything else works without one.
 "use strict";
 
-// Select all jobs of a list, and tell how many are selected.
+// Select all jobs of a list, and show how many are selected.
 const boxes = (form) => Array.from(form.querySelectorAll("input[name=job]"));
 
 function count(form) {
-  const told = form.querySelector("[data-selected]");
+  const shown = form.querySelector("[data-selected]");
   const all = form.querySelector("[data-all]");
-  if (!told || !all) return;
+  if (!shown || !all) return;
   const n = boxes(form).filter((box) => box.checked).length;
-  told.textContent = n === 0 ? "" : n + " selected";
+  shown.textContent = n === 0 ? "" : n + " selected";
   all.hidden = false;
   const box = all.querySelector("input");
   box.checked = n > 0 && n === boxes(form).length;
@@ -27,7 +27,7 @@ document.addEventListener("change", (event) => {
   count(form);
 });
 
-// What was unfolded stays so, and a log that was read at its end is followed.
+// Keep open what was open, and keep showing the end of a log.
 let unfolded = [];
 let atEnd = false;
 
@@ -47,7 +47,7 @@ document.addEventListener("htmx:sseMessage", () => {
   countAll();
 });
 
-// Whether the page updates itself.
+// Show whether the page updates itself.
 function connection(lost) {
   const note = document.getElementById("connection");
   if (note) note.hidden = !lost;

@@ -149,7 +149,7 @@ func useARecurringJob(t *testing.T, d dashboard) {
 	}
 	b := d.as(t, d.editor)
 	b.Open("/hangfire/dash-own/recurring/nightly-cleanup")
-	b.See(".head .state", "In place")
+	b.See(".head .state", "Active")
 	// The next runs follow what is typed.
 	b.Mark()
 	b.Do(`document.querySelector("#schedule").select()`)
@@ -178,7 +178,7 @@ func useARecurringJob(t *testing.T, d dashboard) {
 	b.See("table", "Succeeded")
 	picture(b, "recurring-job")
 	b.Press("#resume")
-	b.See(".head .state", "In place")
+	b.See(".head .state", "Active")
 	d.tn.wantCronJob("nightly-cleanup", "30 4 * * 1-5", false)
 	b.Open("/hangfire/dash-own/recurring")
 	b.See("table", "nightly-cleanup")
@@ -313,6 +313,6 @@ func search(t *testing.T, d dashboard) {
 	b.See(".notice", "The job was requeued.")
 	d.tn.waitJob("searched-for", "it runs again", func(job *v1alpha1.WorkspaceJob) bool { return job.Status.Run == 2 && job.Status.State.Final() })
 	b.Open("/hangfire/dash-own/search?by=name&q=never-seen")
-	b.See("main", "No job here has")
+	b.See("main", "here has")
 	picture(b, "search-none")
 }
