@@ -26,6 +26,8 @@ type JobPath struct {
 	Name string `path:"name" pattern:"^[a-z0-9]([a-z0-9-]{0,56}[a-z0-9])?$" patternDescription:"a job's name: lower-case letters, digits and '-', at most 58" maxLength:"58"`
 }
 
+func (p JobPath) id() string { return p.Name }
+
 type createInput struct {
 	WorkspacePath
 	KeyHeader
@@ -37,18 +39,12 @@ type KeyHeader struct {
 	Key string `header:"Idempotency-Key" minLength:"1" maxLength:"255" doc:"However often a request with this key is sent, its job is created once, for as long as the job is kept. If another job has the key, the answer is 409. A key that is a valid name becomes the job's name."`
 }
 
-type jobsOutput struct{ Body JobList }
-
-type jobOutput struct{ Body Job }
-
 // madeOutput is the output of a request that creates a job unless it exists.
 type madeOutput struct {
 	Status   int
 	Location string `header:"Location" doc:"Path of the job"`
 	Body     Job
 }
-
-type nothing struct{}
 
 func (s *server) jobs(api huma.API) {
 	tags := []string{"jobs"}
@@ -61,17 +57,17 @@ func (s *server) jobs(api huma.API) {
 	}, s.listJobs)
 	add(s, api, huma.Operation{
 		OperationID: "get-job", Method: http.MethodGet, Path: path + "/{name}", Tags: tags, Summary: "Read a job",
-	}, s.jobOperation((*client.Workspace).Get))
+	}, operation[JobPath]((*client.Workspace).Get, viewOfJob))
 	add(s, api, huma.Operation{
 		OperationID: "requeue-job", Method: http.MethodPost, Path: path + "/{name}/requeue", Tags: tags, Summary: "Run a finished job again",
-	}, s.jobOperation((*client.Workspace).Requeue))
+	}, operation[JobPath]((*client.Workspace).Requeue, viewOfJob))
 	add(s, api, huma.Operation{
 		OperationID: "cancel-job", Method: http.MethodPost, Path: path + "/{name}/cancel", Tags: tags, Summary: "Stop a job; one that has finished stays as it is",
-	}, s.jobOperation((*client.Workspace).Cancel))
+	}, operation[JobPath]((*client.Workspace).Cancel, viewOfJob))
 	add(s, api, huma.Operation{
 		OperationID: "delete-job", Method: http.MethodDelete, Path: path + "/{name}", Tags: tags,
 		Summary: "Delete a job with its attempts and logs; succeeds if there is none",
-	}, s.deleteJob)
+	}, removal[JobPath]((*client.Workspace).Delete))
 	s.logs(api, path+"/{name}/logs")
 }
 
@@ -120,7 +116,7 @@ func makeJob(ctx context.Context, c *call, ws *v1alpha1.Workspace, job *v1alpha1
 	return out, nil
 }
 
-func (s *server) listJobs(ctx context.Context, c *call, in *jobsInput) (*jobsOutput, error) {
+func (s *server) listJobs(ctx context.Context, c *call, in *jobsInput) (*output[JobList], error) {
 	ws, err := in.find(ctx, c)
 	if err != nil {
 		return nil, err
@@ -129,32 +125,9 @@ func (s *server) listJobs(ctx context.Context, c *call, in *jobsInput) (*jobsOut
 	if err != nil {
 		return nil, err
 	}
-	out := &jobsOutput{JobList{Items: []Job{}, Continue: list.Continue}}
+	out := &output[JobList]{JobList{Items: []Job{}, Continue: list.Continue}}
 	for i := range list.Items {
 		out.Body.Items = append(out.Body.Items, viewOfJob(ws.Name, &list.Items[i]))
 	}
 	return out, nil
-}
-
-// jobOperation returns an operation that takes a job's name and answers with the job.
-func (s *server) jobOperation(do func(*client.Workspace, context.Context, string) (*v1alpha1.WorkspaceJob, error)) func(context.Context, *call, *JobPath) (*jobOutput, error) {
-	return func(ctx context.Context, c *call, in *JobPath) (*jobOutput, error) {
-		ws, err := in.find(ctx, c)
-		if err != nil {
-			return nil, err
-		}
-		job, err := do(c.caller.In(ws.Status.Namespace), ctx, in.Name)
-		if err != nil {
-			return nil, err
-		}
-		return &jobOutput{viewOfJob(ws.Name, job)}, nil
-	}
-}
-
-func (s *server) deleteJob(ctx context.Context, c *call, in *JobPath) (*nothing, error) {
-	ws, err := in.find(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	return &nothing{}, c.caller.In(ws.Status.Namespace).Delete(ctx, in.Name)
 }

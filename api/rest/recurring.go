@@ -21,6 +21,8 @@ type RecurringPath struct {
 	ID string `path:"id" pattern:"^[a-z0-9]([a-z0-9-]{0,44}[a-z0-9])?$" patternDescription:"a recurring job's id: lower-case letters, digits and '-', at most 46" maxLength:"46"`
 }
 
+func (p RecurringPath) id() string { return p.ID }
+
 type recurringInput struct {
 	RecurringPath
 	Body RecurringJobRequest
@@ -37,16 +39,12 @@ type triggerInput struct {
 	KeyHeader
 }
 
-type (
-	recurringOutput     struct{ Body RecurringJob }
-	recurringListOutput struct{ Body RecurringJobList }
-	// appliedOutput is the output of a request that creates or updates a recurring job.
-	appliedOutput struct {
-		Status   int
-		Location string `header:"Location" doc:"Path of the recurring job"`
-		Body     RecurringJob
-	}
-)
+// appliedOutput is the output of a request that creates or updates a recurring job.
+type appliedOutput struct {
+	Status   int
+	Location string `header:"Location" doc:"Path of the recurring job"`
+	Body     RecurringJob
+}
 
 func (s *server) recurring(api huma.API) {
 	tags := []string{"recurring jobs"}
@@ -56,7 +54,7 @@ func (s *server) recurring(api huma.API) {
 	}, s.listRecurring)
 	add(s, api, huma.Operation{
 		OperationID: "get-recurring-job", Method: http.MethodGet, Path: one, Tags: tags, Summary: "Read a recurring job",
-	}, s.recurringOperation((*client.Workspace).GetRecurring))
+	}, operation[RecurringPath]((*client.Workspace).GetRecurring, viewOfRecurring))
 	add(s, api, huma.Operation{
 		OperationID: "put-recurring-job", Method: http.MethodPut, Path: one, Tags: tags, Responses: newRecurring(api),
 		Summary: "Create or replace a recurring job; a paused one stays paused",
@@ -64,19 +62,19 @@ func (s *server) recurring(api huma.API) {
 	add(s, api, huma.Operation{
 		OperationID: "delete-recurring-job", Method: http.MethodDelete, Path: one, Tags: tags,
 		Summary: "Remove a recurring job with its runs; succeeds if there is none",
-	}, s.deleteRecurring)
+	}, removal[RecurringPath]((*client.Workspace).RemoveRecurring))
 	add(s, api, makes(api, huma.Operation{
 		OperationID: "trigger-recurring-job", Method: http.MethodPost, Path: one + "/trigger", Tags: tags, Summary: "Run a recurring job now, whatever its schedule says",
 	}), s.trigger)
 	add(s, api, huma.Operation{
 		OperationID: "pause-recurring-job", Method: http.MethodPost, Path: one + "/pause", Tags: tags, Summary: "Pause the schedule: no run becomes due, but runs can be triggered",
-	}, s.recurringOperation((*client.Workspace).PauseRecurring))
+	}, operation[RecurringPath]((*client.Workspace).PauseRecurring, viewOfRecurring))
 	add(s, api, huma.Operation{
 		OperationID: "resume-recurring-job", Method: http.MethodPost, Path: one + "/resume", Tags: tags, Summary: "Resume a paused schedule",
-	}, s.recurringOperation((*client.Workspace).ResumeRecurring))
+	}, operation[RecurringPath]((*client.Workspace).ResumeRecurring, viewOfRecurring))
 }
 
-func (s *server) listRecurring(ctx context.Context, c *call, in *recurringListInput) (*recurringListOutput, error) {
+func (s *server) listRecurring(ctx context.Context, c *call, in *recurringListInput) (*output[RecurringJobList], error) {
 	ws, err := in.find(ctx, c)
 	if err != nil {
 		return nil, err
@@ -85,27 +83,11 @@ func (s *server) listRecurring(ctx context.Context, c *call, in *recurringListIn
 	if err != nil {
 		return nil, err
 	}
-	out := &recurringListOutput{RecurringJobList{Items: []RecurringJob{}, Continue: list.Continue}}
+	out := &output[RecurringJobList]{RecurringJobList{Items: []RecurringJob{}, Continue: list.Continue}}
 	for i := range list.Items {
 		out.Body.Items = append(out.Body.Items, viewOfRecurring(ws.Name, &list.Items[i]))
 	}
 	return out, nil
-}
-
-// recurringOperation returns an operation that takes an id and answers with the recurring
-// job.
-func (s *server) recurringOperation(do func(*client.Workspace, context.Context, string) (*v1alpha1.WorkspaceRecurringJob, error)) func(context.Context, *call, *RecurringPath) (*recurringOutput, error) {
-	return func(ctx context.Context, c *call, in *RecurringPath) (*recurringOutput, error) {
-		ws, err := in.find(ctx, c)
-		if err != nil {
-			return nil, err
-		}
-		recurring, err := do(c.caller.In(ws.Status.Namespace), ctx, in.ID)
-		if err != nil {
-			return nil, err
-		}
-		return &recurringOutput{viewOfRecurring(ws.Name, recurring)}, nil
-	}
 }
 
 func (s *server) putRecurring(ctx context.Context, c *call, in *recurringInput) (*appliedOutput, error) {
@@ -140,14 +122,6 @@ func apply(ctx context.Context, c *call, ws *v1alpha1.Workspace, recurring *v1al
 	out := &appliedOutput{Status: status, Body: viewOfRecurring(ws.Name, applied)}
 	out.Location = out.Body.Links.Self
 	return out, nil
-}
-
-func (s *server) deleteRecurring(ctx context.Context, c *call, in *RecurringPath) (*nothing, error) {
-	ws, err := in.find(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	return &nothing{}, c.caller.In(ws.Status.Namespace).RemoveRecurring(ctx, in.ID)
 }
 
 func (s *server) trigger(ctx context.Context, c *call, in *triggerInput) (*madeOutput, error) {

@@ -26,22 +26,18 @@ func (p WorkspacePath) find(ctx context.Context, c *call) (*v1alpha1.Workspace, 
 	return c.caller.Workspace(ctx, p.Workspace)
 }
 
-type (
-	workspaceInput   struct{ WorkspacePath }
-	workspaceOutput  struct{ Body Workspace }
-	workspacesOutput struct{ Body WorkspaceList }
-)
+type workspaceInput struct{ WorkspacePath }
 
 func (s *server) workspaces(api huma.API) {
 	tags := []string{"workspaces"}
 	add(s, api, huma.Operation{
 		OperationID: "list-workspaces", Method: http.MethodGet, Path: "/api/workspaces", Tags: tags, Summary: "List the workspaces that you may see, with the numbers of their jobs",
-	}, func(ctx context.Context, c *call, _ *nothing) (*workspacesOutput, error) {
+	}, func(ctx context.Context, c *call, _ *nothing) (*output[WorkspaceList], error) {
 		all, err := c.caller.Workspaces(ctx)
 		if err != nil {
 			return nil, err
 		}
-		out := &workspacesOutput{WorkspaceList{Items: []Workspace{}}}
+		out := &output[WorkspaceList]{WorkspaceList{Items: []Workspace{}}}
 		for i := range all {
 			out.Body.Items = append(out.Body.Items, viewOfWorkspace(&all[i]))
 		}
@@ -49,12 +45,12 @@ func (s *server) workspaces(api huma.API) {
 	})
 	add(s, api, huma.Operation{
 		OperationID: "get-workspace", Method: http.MethodGet, Path: "/api/workspaces/{workspace}", Tags: tags, Summary: "Read a workspace",
-	}, func(ctx context.Context, c *call, in *workspaceInput) (*workspaceOutput, error) {
+	}, func(ctx context.Context, c *call, in *workspaceInput) (*output[Workspace], error) {
 		ws, err := in.find(ctx, c)
 		if err != nil {
 			return nil, err
 		}
-		return &workspaceOutput{viewOfWorkspace(ws)}, nil
+		return &output[Workspace]{viewOfWorkspace(ws)}, nil
 	})
 }
 
