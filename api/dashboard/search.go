@@ -86,7 +86,7 @@ type searchData struct {
 	// Possible is set if a name can contain the text.
 	Possible bool
 	// Searched is how many names were searched.
-	Searched    int
+	Searched  int
 	Recurring []recurringRow
 	Rows      []jobRow
 	// Whole is set if this page shows everything that was found.
@@ -148,7 +148,7 @@ func positionOf(query url.Values, may rights) position {
 // found is what was found by a part of its name.
 type found struct {
 	recurring, jobs []string
-	searched          int
+	searched        int
 	// further is where to continue; nil at the end.
 	further *position
 }
