@@ -31,7 +31,7 @@ func TestAnErrorIsReportedWithWhatIsKnown(t *testing.T) {
 	if diff := cmp.Diff(want, outlineOf(d)); diff != "" {
 		t.Errorf("decide (-want +got):\n%s", diff)
 	}
-	if d.status.ObservedGeneration == 2 || len(d.status.Conditions) != 1 || d.status.Conditions[0].Type != v1alpha1.ConditionLastRunSucceeded {
+	if d.status.ObservedGeneration == 2 || len(d.status.Conditions) > 0 {
 		t.Errorf("the status is of generation %d: %v", d.status.ObservedGeneration, d.status.Conditions)
 	}
 	// A missed run might have been created: only the API server knows.

@@ -25,8 +25,11 @@ func conclude(o observed, d *decision, invalid error) {
 		d.status.ObservedGeneration = o.recurring.Generation
 		c.Summarize(finding(o, d, invalid))
 	}
-	status, reason, message := lastRunSucceeded(d.status.LastRun)
-	c.Set(v1alpha1.ConditionLastRunSucceeded, status, reason, message)
+	if c.Has(v1alpha1.ConditionReady) {
+		// Not before Ready, which comes first in the list.
+		status, reason, message := lastRunSucceeded(d.status.LastRun)
+		c.Set(v1alpha1.ConditionLastRunSucceeded, status, reason, message)
+	}
 }
 
 // finding is how the recurring job stands.
