@@ -71,6 +71,9 @@ func (o observed) template() *v1alpha1.JobTemplate {
 	return &v1alpha1.JobTemplate{}
 }
 
+// withdrawn reports whether the job must not start any more.
+func (o observed) withdrawn() bool { return o.job.Spec.Cancelled || o.replacedBy != "" }
+
 // decision is what to do about what was observed.
 type decision struct {
 	status v1alpha1.WorkspaceJobStatus
@@ -146,6 +149,13 @@ func follow(o observed, d *decision) {
 			return
 		}
 		afterAttempt(o, d, current)
+		if !d.status.State.Final() && o.withdrawn() {
+			// The operator may have died after it made the next attempt's Job. That Job is
+			// looked for once the status says that no attempt is under way.
+			d.recheck(report.Soon)
+			enter(&d.status, v1alpha1.StateScheduled, v1alpha1.ReasonCancelling, d.status.Message, o.now)
+			return
+		}
 	}
 	if d.status.State.Final() && !requeue(o, d) {
 		return

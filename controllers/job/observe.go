@@ -24,19 +24,20 @@ func (r *Reconciler) observe(ctx context.Context, job *v1alpha1.WorkspaceJob) (o
 	if o.workspace, err = workspace.Of(ctx, r.Client, job.Namespace); err != nil {
 		return o, err
 	}
+	if err := r.observeRelatives(ctx, &o); err != nil {
+		return o, err
+	}
 	if err := r.observeChild(ctx, &o); err != nil {
 		return o, err
 	}
-	if o.ended, err = r.endedOf(ctx, job); err != nil {
-		return o, err
-	}
-	return o, r.observeRelatives(ctx, &o)
+	o.ended, err = r.endedOf(ctx, job)
+	return o, err
 }
 
 // observeChild reads the Job of the attempt that is under way, or what has the name of the
 // next one's.
 func (r *Reconciler) observeChild(ctx context.Context, o *observed) error {
-	child, err := r.childOf(ctx, o.job)
+	child, err := r.childOf(ctx, o)
 	if err != nil || child == nil {
 		return err
 	}
@@ -110,7 +111,8 @@ func (r *Reconciler) endedOf(ctx context.Context, job *v1alpha1.WorkspaceJob) ([
 
 // childOf returns the Job of the attempt that is under way or, if none is, whatever has the
 // name of the next one.
-func (r *Reconciler) childOf(ctx context.Context, job *v1alpha1.WorkspaceJob) (*batchv1.Job, error) {
+func (r *Reconciler) childOf(ctx context.Context, o *observed) (*batchv1.Job, error) {
+	job := o.job
 	current := job.Status.UnderWay()
 	key := client.ObjectKey{Namespace: job.Namespace, Name: job.AttemptName(job.Status.NextNumber())}
 	if current != nil {
@@ -118,9 +120,9 @@ func (r *Reconciler) childOf(ctx context.Context, job *v1alpha1.WorkspaceJob) (*
 	}
 	child := &batchv1.Job{}
 	err := r.Client.Get(ctx, key, child)
-	// Calling an attempt lost, or a job cancelled before it started, must not rest
-	// on a cache that lags.
-	certain := current != nil || job.Spec.Cancelled && !job.Status.State.Final()
+	// Calling an attempt lost, or a job deleted before it started, must not rest on a cache
+	// that lags.
+	certain := current != nil || o.withdrawn() && !job.Status.State.Final()
 	// Nor must taking the Job under way for one that a schedule has just made.
 	stale := err == nil && current != nil && !belongs(child, job)
 	if apierrors.IsNotFound(err) && certain || stale {

@@ -33,7 +33,7 @@ func afterAttempt(o observed, d *decision, last *v1alpha1.Attempt) {
 			d.status.Result = resultOf(o.seen.End.Message.Result)
 		}
 		finish(d, v1alpha1.StateSucceeded, v1alpha1.ReasonSucceeded, ended, at)
-	case last.Outcome == v1alpha1.OutcomeCancelled || o.job.Spec.Cancelled:
+	case last.Outcome == v1alpha1.OutcomeCancelled || o.job.Spec.Cancelled && !hasRetry(o, d, last):
 		finish(d, v1alpha1.StateDeleted, v1alpha1.ReasonCancelled, ended, at)
 	case last.Outcome == v1alpha1.OutcomeReplaced:
 		finish(d, v1alpha1.StateDeleted, v1alpha1.ReasonReplaced, ended, at)
@@ -48,6 +48,11 @@ func afterAttempt(o observed, d *decision, last *v1alpha1.Attempt) {
 		d.status.NextAttemptAt = &next
 		enter(&d.status, v1alpha1.StateScheduled, v1alpha1.ReasonRetryScheduled, fmt.Sprintf("%s; retry %d of %d is due at %s", ended, d.status.RunAttempts, retryLimit(o), stamp(next.Time)), o.now)
 	}
+}
+
+// hasRetry reports whether another attempt may follow the one that has just failed.
+func hasRetry(o observed, d *decision, last *v1alpha1.Attempt) bool {
+	return last.Outcome != v1alpha1.OutcomePermanentFailure && d.status.RunAttempts <= retryLimit(o) && last.Number < maxNumber
 }
 
 func permanentReason(last *v1alpha1.Attempt) string {

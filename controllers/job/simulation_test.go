@@ -209,6 +209,7 @@ func (s *simulation) step() bool {
 	if err != nil {
 		s.Errorf("reconcile %s: %v", name, err)
 	}
+	s.judgeFinal(name)
 	// What waits for longer waits for a change: nothing may be forgotten without one.
 	if result.RequeueAfter > 0 && result.RequeueAfter <= report.Soon {
 		s.later[name] = true
@@ -280,6 +281,19 @@ func (s *simulation) judgeEnd(job *v1alpha1.WorkspaceJob) {
 	}
 	if succeeded != (job.Status.State == v1alpha1.StateSucceeded) {
 		s.Errorf("%s is %s, and an attempt has succeeded: %t", job.Name, job.Status.State, succeeded)
+	}
+}
+
+// judgeFinal: nothing of a finished job may still have an effect.
+func (s *simulation) judgeFinal(name string) {
+	job, exists := world.Get[*v1alpha1.WorkspaceJob](s.w, key(name))
+	if !exists || !job.Status.State.Final() {
+		return
+	}
+	for _, child := range world.All[*batchv1.Job](s.w) {
+		if belongs(child, job) && runnerjob.Over(child) == nil {
+			s.Errorf("%s is %s, and %s has not stopped", name, job.Status.State, child.Name)
+		}
 	}
 }
 
