@@ -45,10 +45,10 @@ func TestALogEndsWithTheRightToIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	job.until("log", "Your role does not allow you to read logs here.")
-	if err := l.node.Say(t.Context(), "workspace-acme", "speaks-secretly", "a secret\n"); err != nil {
+	if err := l.env.Node.Say(t.Context(), "workspace-acme", "speaks-secretly", "a secret\n"); err != nil {
 		t.Fatal(err)
 	}
-	l.node.Release("speaks-secretly")
+	l.env.Node.Release("speaks-secretly")
 	job.until("status", "The job speaks-secretly is succeeded.")
 	if strings.Contains(job.seen.String(), "a secret") {
 		t.Error("it is still sent")
@@ -62,11 +62,11 @@ func TestALongLineKeepsItsCharacters(t *testing.T) {
 	l.run(t, "speaks-long", testenv.Part{Hold: true, Log: "it begins\n"})
 	job := l.as(t, "viewer").open("/hangfire/acme/live/jobs/speaks-long")
 	job.until("log", "it begins")
-	if err := l.node.Say(t.Context(), "workspace-acme", "speaks-long", "x"+strings.Repeat("é", 20_000)+" and ends\n"); err != nil {
+	if err := l.env.Node.Say(t.Context(), "workspace-acme", "speaks-long", "x"+strings.Repeat("é", 20_000)+" and ends\n"); err != nil {
 		t.Fatal(err)
 	}
 	job.until("log-lines", "é and ends")
-	l.node.Release("speaks-long")
+	l.env.Node.Release("speaks-long")
 	if strings.Contains(job.seen.String(), "\uFFFD") {
 		t.Error("a character was cut in two")
 	}
