@@ -6,6 +6,7 @@ import (
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -66,7 +67,7 @@ func (s *scene) status(change func(*v1alpha1.WorkspaceRecurringJobStatus)) *scen
 
 func runName(minutes int) string { return fmt.Sprintf("daily-%d", at(minutes).Unix()/60) }
 
-// tick is the Job that Kubernetes creates for a time.
+// tick is the Job that Kubernetes creates for a time, once it has noted that it waits.
 func (s *scene) tick(minutes int) *scene {
 	annotations := map[string]string{
 		batchv1.CronJobScheduledTimestampAnnotation: at(minutes).Format(time.RFC3339),
@@ -76,6 +77,7 @@ func (s *scene) tick(minutes int) *scene {
 	s.ticks = append(s.ticks, batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{Name: runName(minutes), Annotations: annotations, CreationTimestamp: *when(minutes)},
 		Spec:       batchv1.JobSpec{Suspend: new(true)},
+		Status:     batchv1.JobStatus{Conditions: []batchv1.JobCondition{{Type: batchv1.JobSuspended, Status: corev1.ConditionTrue}}},
 	})
 	return s
 }

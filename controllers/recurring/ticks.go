@@ -27,7 +27,7 @@ func scheduledAt(tick *batchv1.Job) time.Time {
 
 // unstarted reports whether nobody has started the tick.
 func unstarted(tick *batchv1.Job) bool {
-	return tick.Annotations[v1alpha1.AnnotationJobUID] == "" && runnerjob.Suspended(tick) && runnerjob.Over(tick) == nil
+	return tick.Annotations[v1alpha1.AnnotationJobUID] == "" && runnerjob.Suspended(tick) && runnerjob.Finished(tick) == nil
 }
 
 // templateOf reads what the schedule said when it fired.
