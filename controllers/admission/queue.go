@@ -29,7 +29,9 @@ type queue struct {
 	reserved map[string]Entry
 	// answered is what each waiting job was last answered.
 	answered map[string]position
-	limit    int
+	// called are the jobs whose turn has come and that have not asked since.
+	called map[string]bool
+	limit  int
 	// suspended queues admit nobody.
 	suspended bool
 }
@@ -226,4 +228,5 @@ func (q *queue) forget(name string) {
 	q.line.drop(name)
 	delete(q.reserved, name)
 	delete(q.answered, name)
+	delete(q.called, name)
 }

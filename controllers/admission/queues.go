@@ -64,6 +64,7 @@ func (q *queue) answer(ctx context.Context, source Source, ws *v1alpha1.Workspac
 	defer q.mutex.Unlock()
 	q.limit, q.suspended = int(ws.Limit()), ws.Spec.Suspend
 	q.line.put(e)
+	delete(q.called, e.Name)
 	u, err := q.usage(ctx, source, ws.NamespaceName())
 	if err != nil {
 		return Answer{}, wrap("read the queue of namespace", ws.NamespaceName(), err)
@@ -88,6 +89,7 @@ func (q *Queues) Running(namespace, name string) {
 	defer own.mutex.Unlock()
 	own.line.drop(name)
 	delete(own.answered, name)
+	delete(own.called, name)
 }
 
 // Leave takes a job that wants no slot out of the queue. It reports whether the job still
@@ -143,8 +145,8 @@ func (q *Queues) release(ctx context.Context, own *queue, namespace string, rese
 	return false, nil
 }
 
-// Turn lists the jobs whose turn has come. Ask it after anything that may have freed a
-// slot, and reconcile them.
+// Turn lists the jobs whose turn has come, each once until it asks. Call it after anything
+// that may have freed a slot, and reconcile them.
 func (q *Queues) Turn(ctx context.Context, namespace string) ([]string, error) {
 	own := q.of(namespace)
 	own.mutex.Lock()
@@ -158,9 +160,17 @@ func (q *Queues) Turn(ctx context.Context, namespace string) ([]string, error) {
 	}
 	var names []string
 	err = own.turns(u, func(e *Entry) bool {
-		names = append(names, e.Name)
+		if !own.called[e.Name] {
+			names = append(names, e.Name)
+		}
 		return false
 	})
+	if own.called == nil {
+		own.called = map[string]bool{}
+	}
+	for _, name := range names {
+		own.called[name] = true
+	}
 	return names, err
 }
 

@@ -18,28 +18,32 @@ import (
 // act does what was decided, and adds to o what came of it. What the API server refuses is
 // not an error but a fact.
 func (r *Reconciler) act(ctx context.Context, o *observed, d decision) error {
+	// The queue first: a job that can't do the rest must not hold up those behind it.
+	if d.queue != o.queue {
+		if err := r.tellQueue(ctx, o, d); err != nil {
+			return err
+		}
+	}
 	if d.stop != nil {
 		if err := r.stop(ctx, d.stop); err != nil {
 			return err
 		}
 		o.stopped = true
 	}
-	if err := r.reap(ctx, o, d.reap); err != nil {
-		return err
-	}
-	if d.queue != o.queue {
-		if err := r.tellQueue(ctx, o, d); err != nil {
+	if d.start != nil {
+		if err := r.start(ctx, o, *d.start); err != nil {
 			return err
 		}
 	}
-	switch {
-	case d.start == nil:
-		return nil
-	case o.tick != nil:
-		return r.release(ctx, o, *d.start)
-	default:
-		return r.create(ctx, o, *d.start)
+	return r.reap(ctx, o, d.reap)
+}
+
+// start an attempt: release the tick that waits for it, or create its Job.
+func (r *Reconciler) start(ctx context.Context, o *observed, attempt v1alpha1.Attempt) error {
+	if o.tick != nil {
+		return r.release(ctx, o, attempt)
 	}
+	return r.create(ctx, o, attempt)
 }
 
 // tellQueue puts the job where it belongs in its workspace's queue.

@@ -28,6 +28,7 @@ func takeUp(o observed, d *decision) {
 		newRun(&d.status, run)
 	}
 	record(&d.status, attemptOf(o.child, d.status.NextNumber(), run))
+	d.status.NextAttemptAt = nil
 	if d.status.EnqueuedAt == nil {
 		d.status.EnqueuedAt = new(metav1.NewTime(firstDue(o, &d.status)))
 	}

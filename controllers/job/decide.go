@@ -153,7 +153,8 @@ func follow(o observed, d *decision) {
 			// The operator may have died after it made the next attempt's Job. That Job is
 			// looked for once the status says that no attempt is under way.
 			d.recheck(report.Soon)
-			enter(&d.status, v1alpha1.StateScheduled, v1alpha1.ReasonCancelling, d.status.Message, o.now)
+			d.status.NextAttemptAt = nil
+			enter(&d.status, v1alpha1.StateScheduled, v1alpha1.ReasonCancelling, fmt.Sprintf("attempt %d %s; no other one follows", current.Number, describe(current)), o.now)
 			return
 		}
 	}

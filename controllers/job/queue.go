@@ -58,11 +58,12 @@ func awaitSlot(o observed, d *decision, next v1alpha1.Attempt) {
 	}
 }
 
-// keepReported leaves the status of a job that waits already as it is while the queue
-// can't say more: after a restart of the operator ten thousand jobs may wait.
+// keepReported leaves the status as it is while the queue can't say more: after a restart
+// of the operator ten thousand jobs may wait. What has happened since is reported.
 func keepReported(o observed, d *decision) {
-	if stillWaits(o, d) {
-		d.status = *o.job.Status.DeepCopy()
+	reported := &o.job.Status
+	if reported.UnderWay() == nil && max(reported.Run, 1) == d.status.Run && reported.RunAttempts == d.status.RunAttempts && len(reported.Parents) == len(d.status.Parents) {
+		d.status = *reported.DeepCopy()
 		return
 	}
 	enter(&d.status, v1alpha1.StateEnqueued, v1alpha1.ReasonQueued, fmt.Sprintf("waits for an answer of queue %s", d.status.Queue), o.now)

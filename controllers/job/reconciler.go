@@ -6,6 +6,7 @@
 package job
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -106,7 +107,11 @@ func (r *Reconciler) reconcile(ctx context.Context, name types.NamespacedName) (
 		return report.Result(err)
 	}
 	d, err := r.carryOut(ctx, &o)
-	if err = errors.Join(err, r.report(ctx, o, d)); err != nil {
+	if err != nil && (d.stop != nil || d.start != nil) {
+		// Nothing has stopped or started yet, and the status must not say so.
+		return report.Result(err)
+	}
+	if err = cmp.Or(err, r.report(ctx, o, d)); err != nil {
 		return report.Result(err)
 	}
 	if d.remove {

@@ -33,7 +33,7 @@ import (
 )
 
 // TestWhatMustNeverHappen runs the real reconciler and the real queues in a simulated
-// world, in which every watch lags and the operator dies at any write. What must never
+// world, in which every watch lags, any write may fail, and the operator dies at any write. What must never
 // happen: more at once than the limit, two of a concurrencyKey, two runs of a series whose
 // policy forbids it, an attempt beside another one of its job, an attempt that runs twice,
 // a status that lies; and a job that could run and is forgotten.
@@ -114,6 +114,7 @@ func (s *simulation) restart() {
 	s.w.HearAll("WorkspaceRecurringJob")
 	c := s.w.Client()
 	c.Dies = func() bool { return s.mortal && s.w.Rand.IntN(50) == 0 }
+	c.Fails = func() bool { return s.mortal && s.w.Rand.IntN(30) == 0 }
 	c.Refuse, c.Created = s.refuse, s.created
 	metrics, err := NewMetrics(prometheus.NewRegistry(), c, s.w.Clock)
 	if err != nil {
@@ -206,7 +207,10 @@ func (s *simulation) step() bool {
 		s.restart()
 		return true
 	}
-	if err != nil {
+	switch {
+	case apierrors.IsInternalError(err):
+		s.work[name] = true
+	case err != nil:
 		s.Errorf("reconcile %s: %v", name, err)
 	}
 	s.judgeFinal(name)

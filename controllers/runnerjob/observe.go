@@ -41,10 +41,7 @@ type End struct {
 
 // Observe returns what became of job, given the pods that it owns.
 func Observe(job *batchv1.Job, pods []corev1.Pod) Observation {
-	pods = slices.Clone(pods)
-	slices.SortFunc(pods, func(a, b corev1.Pod) int {
-		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
-	})
+	pods = byAge(pods)
 	var seen Observation
 	for i := range pods {
 		if started := startOf(&pods[i]); started != nil && (seen.StartedAt == nil || started.Before(seen.StartedAt)) {
@@ -100,10 +97,26 @@ func saysSuspended(c batchv1.JobCondition) bool {
 // Suspended reports whether the Job is told to run no pod.
 func Suspended(job *batchv1.Job) bool { return job.Spec.Suspend != nil && *job.Spec.Suspend }
 
-// endSeen reports whether one of the pods shows how the runner's process ended. A cache
-// may hold a finished Job and not yet the end of its pod.
-func endSeen(pods []corev1.Pod) bool {
-	return slices.ContainsFunc(pods, func(pod corev1.Pod) bool { return terminatedOf(&pod) != nil })
+// endSeen reports whether the pods show how the runner's process ended that decided the
+// finished Job. A cache may hold a Job and not yet the end of its pod; a pod that ended
+// before, on a drained node for one, decides nothing.
+func endSeen(finished *batchv1.JobCondition, pods []corev1.Pod) bool {
+	succeeded := finished.Type == batchv1.JobComplete
+	pods = byAge(pods)
+	pod := decisive(pods, succeeded)
+	if pod == nil {
+		return false
+	}
+	ended := terminatedOf(pod)
+	newest := pods[len(pods)-1].UID == pod.UID
+	return ended != nil && (ended.ExitCode == 0) == succeeded && (succeeded || newest)
+}
+
+// byAge returns the pods, oldest first.
+func byAge(pods []corev1.Pod) []corev1.Pod {
+	return slices.SortedFunc(slices.Values(pods), func(a, b corev1.Pod) int {
+		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
+	})
 }
 
 func endOf(condition *batchv1.JobCondition, pods []corev1.Pod) *End {

@@ -65,7 +65,7 @@ func Read(ctx context.Context, cache, live client.Reader, job *batchv1.Job, now 
 func podsOf(ctx context.Context, cache, live client.Reader, job *batchv1.Job) ([]corev1.Pod, error) {
 	var pods corev1.PodList
 	err := cache.List(ctx, &pods, client.InNamespace(job.Namespace), client.MatchingFields{indexPodOwner: string(job.UID)})
-	if err == nil && Finished(job) != nil && !endSeen(pods.Items) {
+	if finished := Finished(job); err == nil && finished != nil && !endSeen(finished, pods.Items) {
 		err = live.List(ctx, &pods, client.InNamespace(job.Namespace), client.MatchingLabels{batchv1.ControllerUidLabel: string(job.UID)})
 	}
 	if err != nil {

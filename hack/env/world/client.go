@@ -27,6 +27,8 @@ type Client struct {
 
 	// Dies is asked before and after each write. Once it says yes, no later write is sent.
 	Dies func() bool
+	// Fails is asked before each write, which gets an internal error if it says yes.
+	Fails func() bool
 	// Refuse may answer a Create with an error.
 	Refuse func(client.Object) error
 	// Created is called after each Create.
@@ -144,6 +146,9 @@ func (w *World) selected(kind string, object client.Object, asked client.ListOpt
 func (c *Client) write(send func() error) error {
 	if c.dead = c.dead || c.Dies != nil && c.Dies(); c.dead {
 		return ErrDied
+	}
+	if c.Fails != nil && c.Fails() {
+		return apierrors.NewInternalError(errors.New("the API server has a bad moment"))
 	}
 	err := send()
 	if c.dead = c.Dies != nil && c.Dies(); c.dead {
