@@ -57,7 +57,6 @@ help: ## Show the targets
 
 .PHONY: demo
 demo: cluster-tool ## Two tenants' jobs on a real cluster against real databases; needs root on Debian
-	@bin/cluster up --name demo
 	@echo "building the demo"
 	@go run ./hack/tools/demo up
 

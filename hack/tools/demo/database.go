@@ -6,19 +6,19 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
+	"os/exec"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/openradius/workspace-jobs/hack/env/postgres"
 )
 
-// sessionsEach is how many accounting records each tenant has.
-const sessionsEach = 240_000
+// sessions is how many accounting records each tenant has.
+const sessions = 240_000
 
 var (
 	//go:embed sql/radacct.sql
@@ -27,9 +27,11 @@ var (
 	sessionsSQL string
 	//go:embed sql/snapshot.sql
 	snapshotSQL string
+	//go:embed sql/show.sql
+	showSQL string
 )
 
-// snapshot is the part of a tenant's accounting table that the demo compares.
+// snapshot is what the demo compares of a tenant's accounting table.
 type snapshot struct {
 	sessions, old, open int64
 	checksum            string // of all rows with all columns
@@ -40,103 +42,78 @@ func (s snapshot) String() string {
 		s.sessions, s.old, s.open, s.checksum[max(0, len(s.checksum)-8):])
 }
 
-// startDatabases recreates the PostgreSQL server, so that every run starts from the same state.
+// startDatabases makes a new PostgreSQL server, so that each demo begins the same.
 func (d *demo) startDatabases(ctx context.Context) error {
-	d.title("One PostgreSQL server, a database and a role for each tenant")
-	if err := stopDatabase(ctx); err != nil {
+	if err := stopDatabases(ctx); err != nil {
 		return err
 	}
 	server, err := postgres.Up(ctx, postgres.Options{
 		Dir:    databaseDir,
-		Listen: []string{d.host},
+		Listen: []string{d.overlay.Host},
 		// The addresses of the node and of its pods.
 		Allow: []string{"198.18.0.0/15", "10.244.0.0/16"},
 	})
 	if err != nil {
 		return err
 	}
-	d.port = server.Port
-	d.urls = map[string]string{}
+	fmt.Printf("   It listens on %s, port %d. Each tenant gets FreeRADIUS's table radacct with about %d sessions of the last 18 months.\n",
+		d.overlay.Host, server.Port, sessions)
+	d.overlay.Port, d.urls = server.Port, map[string]string{}
+	filling, fillCtx := errgroup.WithContext(ctx)
 	for _, tenant := range tenants {
-		if d.urls[tenant], err = server.CreateTenant(ctx, tenant, rand.Text()); err != nil {
+		url, err := server.CreateTenant(ctx, tenant, rand.Text())
+		if err != nil {
 			return err
 		}
+		d.urls[tenant] = url
+		filling.Go(func() error { return fill(fillCtx, url, tenant) })
 	}
-	d.say("it listens on %s, port %d", d.host, d.port)
-	if err := d.proveApart(ctx); err != nil {
-		return err
-	}
-	d.say("Each gets FreeRADIUS's table radacct with about %d sessions of the last 18 months.", sessionsEach)
-	if err := d.fill(ctx); err != nil {
+	if err := filling.Wait(); err != nil {
 		return err
 	}
 	if d.before, err = d.snapshots(ctx); err != nil {
 		return err
 	}
 	for _, tenant := range tenants {
-		d.say("%-7s %s", tenant, d.before[tenant])
+		fmt.Printf("   %-7s %s\n", tenant, d.before[tenant])
 	}
 	return nil
 }
 
-func stopDatabase(ctx context.Context) error {
+func stopDatabases(ctx context.Context) error {
 	if _, err := os.Stat(databaseDir); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	return errors.Join(postgres.Down(ctx, databaseDir), os.RemoveAll(databaseDir))
 }
 
-// proveApart fails if a tenant's role can connect to another tenant's database.
-func (d *demo) proveApart(ctx context.Context) error {
-	for _, tenant := range tenants {
-		for _, other := range tenants {
-			if other == tenant {
-				continue
-			}
-			u, err := url.Parse(d.urls[tenant])
-			if err != nil {
-				return err
-			}
-			u.Path = "/" + other
-			conn, err := pgx.Connect(ctx, u.String())
-			if err == nil {
-				return errors.Join(fmt.Errorf("the role %s can connect to the database %s", tenant, other), conn.Close(ctx))
-			}
-			refusal, ok := errors.AsType[*pgconn.PgError](err)
-			if !ok || refusal.Code != "42501" { // insufficient_privilege
-				return fmt.Errorf("%s into %s: %w", tenant, other, err)
-			}
-			d.say("the role %s into the database %s: %s", tenant, other, refusal.Message)
+func fill(ctx context.Context, url, tenant string) error {
+	return with(ctx, url, func(conn *pgx.Conn) error {
+		if _, err := conn.Exec(ctx, tablesSQL); err != nil {
+			return err
 		}
-	}
-	return nil
+		if _, err := conn.Exec(ctx, sessionsSQL, sessions, tenant); err != nil {
+			return err
+		}
+		_, err := conn.Exec(ctx, "ANALYZE")
+		return err
+	})
 }
 
-// fill writes the sessions of all tenants concurrently.
-func (d *demo) fill(ctx context.Context) error {
-	work, ctx := errgroup.WithContext(ctx)
-	for _, tenant := range tenants {
-		work.Go(func() error {
-			return d.with(ctx, tenant, func(conn *pgx.Conn) error {
-				if _, err := conn.Exec(ctx, tablesSQL); err != nil {
-					return err
-				}
-				if _, err := conn.Exec(ctx, sessionsSQL, sessionsEach, tenant); err != nil {
-					return err
-				}
-				_, err := conn.Exec(ctx, "ANALYZE")
-				return err
-			})
-		})
+// with lends a connection to a tenant's database, as the tenant's own role.
+func with(ctx context.Context, url string, use func(*pgx.Conn) error) error {
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return err
 	}
-	return work.Wait()
+	return errors.Join(use(conn), conn.Close(ctx))
 }
 
 func (d *demo) snapshots(ctx context.Context) (map[string]snapshot, error) {
 	all := map[string]snapshot{}
 	for _, tenant := range tenants {
 		var s snapshot
-		err := d.with(ctx, tenant, func(conn *pgx.Conn) error {
+		err := with(ctx, d.urls[tenant], func(conn *pgx.Conn) error {
 			return conn.QueryRow(ctx, snapshotSQL).Scan(&s.sessions, &s.old, &s.open, &s.checksum)
 		})
 		if err != nil {
@@ -147,44 +124,47 @@ func (d *demo) snapshots(ctx context.Context) (map[string]snapshot, error) {
 	return all, nil
 }
 
-// with calls a function with a connection to the tenant's database, as the tenant's own role.
-func (d *demo) with(ctx context.Context, tenant string, use func(*pgx.Conn) error) error {
-	conn, err := pgx.Connect(ctx, d.urls[tenant])
+// showDatabases shows what the jobs did, and fails if they did anything else.
+func (d *demo) showDatabases(ctx context.Context) error {
+	after, err := d.snapshots(ctx)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(use(conn), conn.Close(ctx)); err != nil {
-		return fmt.Errorf("%s's database: %w", tenant, err)
+	for _, tenant := range tenants {
+		fmt.Printf("   %-7s before: %s\n   %-7s after:  %s\n", tenant, d.before[tenant], "", after[tenant])
 	}
-	return nil
-}
-
-// table prints a query's rows in columns.
-func (d *demo) table(ctx context.Context, tenant, query string) error {
-	return d.with(ctx, tenant, func(conn *pgx.Conn) error {
-		rows, err := conn.Query(ctx, query)
-		if err != nil {
+	for _, tenant := range tenants {
+		fmt.Printf("\n   %s, by psql:\n", tenant)
+		if err := psql(ctx, d.urls[tenant], showSQL); err != nil {
 			return err
 		}
-		defer rows.Close()
-		var lines [][]string
-		var names []string
-		for _, field := range rows.FieldDescriptions() {
-			names = append(names, strings.ToUpper(field.Name))
-		}
-		lines = append(lines, names)
-		for rows.Next() {
-			values, err := rows.Values()
-			if err != nil {
-				return err
-			}
-			var line []string
-			for _, value := range values {
-				line = append(line, fmt.Sprint(value))
-			}
-			lines = append(lines, line)
-		}
-		d.columns(lines)
-		return rows.Err()
-	})
+	}
+	return compare(d.before, after)
+}
+
+// psql gets the password by its environment: arguments are seen by every process.
+func psql(ctx context.Context, url, sql string) error {
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		return err
+	}
+	command := exec.CommandContext(ctx, "psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--pset=footer=off", "--file=-")
+	command.Env = append(os.Environ(), "PGHOST="+config.Host, "PGPORT="+strconv.Itoa(int(config.Port)),
+		"PGUSER="+config.User, "PGPASSWORD="+config.Password, "PGDATABASE="+config.Database)
+	command.Stdin, command.Stdout, command.Stderr = strings.NewReader(sql), os.Stdout, os.Stderr
+	return command.Run()
+}
+
+// compare fails unless acme's old sessions are gone, and no other session of either.
+func compare(before, after map[string]snapshot) error {
+	acme, now := before["acme"], after["acme"]
+	switch {
+	case acme.old == 0 || now.old != 0:
+		return fmt.Errorf("acme had %d old sessions and has %d", acme.old, now.old)
+	case now.sessions != acme.sessions-acme.old:
+		return fmt.Errorf("acme should have kept %d sessions and has %d", acme.sessions-acme.old, now.sessions)
+	case before["globex"] != after["globex"]:
+		return fmt.Errorf("globex's sessions have changed from %s to %s", before["globex"], after["globex"])
+	}
+	return nil
 }

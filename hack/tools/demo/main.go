@@ -1,7 +1,7 @@
 // Command demo shows two tenants' jobs on a real cluster against real databases.
 //
-//	go run ./hack/tools/demo up      as `make demo` does: build, start, run the samples, show, check
-//	go run ./hack/tools/demo down    as `make demo-down` does: remove all of it
+//	go run ./hack/tools/demo up      what `make demo` runs: start everything, run the samples, show and check what they did
+//	go run ./hack/tools/demo down    what `make demo-down` runs: remove all of it
 package main
 
 import (
@@ -10,14 +10,13 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"time"
 )
 
 const usage = "usage: demo up|down, in the root of the repository, after `make cluster-tool`"
 
-// longest bounds a demo, even the first one on a slow machine, which builds Kubernetes.
+// longest bounds a demo. The first one on a slow machine builds Kubernetes.
 const longest = 2 * time.Hour
 
 func main() {
@@ -35,23 +34,14 @@ func run(ctx context.Context, args []string) error {
 	if len(args) != 1 {
 		return errors.New(usage)
 	}
-	root, err := os.Getwd()
-	if err != nil {
-		return err
-	}
-	d := &demo{root: root, out: os.Stdout, started: time.Now()}
-	if _, err := os.Stat(d.clusterTool()); err != nil {
+	if _, err := os.Stat(tool); err != nil {
 		return fmt.Errorf("%w: %s", err, usage)
 	}
 	switch args[0] {
 	case "up":
-		return d.up(ctx)
+		return (&demo{started: time.Now()}).up(ctx)
 	case "down":
-		return d.down(ctx)
-	default:
-		return errors.New(usage)
+		return down(ctx)
 	}
+	return errors.New(usage)
 }
-
-// clusterTool is the path of the cluster tool.
-func (d *demo) clusterTool() string { return filepath.Join(d.root, "bin", "cluster") }

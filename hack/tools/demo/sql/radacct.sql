@@ -51,9 +51,3 @@ CREATE TABLE prices (
     plan  text PRIMARY KEY,
     cents integer NOT NULL
 );
-
--- What the recurring job heartbeat fills, at the second try each time.
-CREATE TABLE heartbeats (
-    beat_at  timestamptz NOT NULL DEFAULT now()
-);
-CREATE SEQUENCE tries;
