@@ -66,6 +66,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	}
 	o := r.observe(ctx, ws)
 	d := carryOut(ctx, &o, r.act)
+	for key, refusal := range o.refused {
+		// A policy or a missing right that keeps a tenant from being set up is the platform's
+		// to fix, so it is logged each time, as an error is.
+		ctrl.LoggerFrom(ctx).Info("the API server refused a write", "object", key, "message", refusal.Message)
+	}
 	// What is known is reported even if something failed.
 	if err := cmp.Or(o.failed, r.reporter.Report(ctx, changeOf(ws, d.status))); err != nil {
 		return report.Result(err)
