@@ -115,7 +115,8 @@ const (
 	ReasonWorkspaceNotReady = "WorkspaceNotReady"
 	// ReasonProcessing means that the handler is running.
 	ReasonProcessing = "Processing"
-	// ReasonCancelling means that the job was cancelled and its pod is still stopping.
+	// ReasonCancelling means that the job was cancelled or replaced and its attempt is still
+	// ending.
 	ReasonCancelling = "Cancelling"
 	// ReasonSucceeded means that the run took effect.
 	ReasonSucceeded = "Succeeded"

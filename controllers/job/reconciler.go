@@ -178,7 +178,7 @@ func (r *Reconciler) callTurns(ctx context.Context, namespace string) error {
 	return err
 }
 
-// logDecision tells the story of a job to whoever runs with --log-level=DEBUG.
+// logDecision logs the story of a job, for --log-level=DEBUG.
 func logDecision(ctx context.Context, d decision) {
 	ctrl.LoggerFrom(ctx).V(1).Info("decided", "state", d.status.State, "reason", report.Reason(d.status.Conditions), "does", d.verbs(), "after", d.after.String())
 }

@@ -78,7 +78,7 @@ func kubectl(name string, args []string) error {
 	}
 	environment := append(os.Environ(), "KUBECONFIG="+c.kubeconfig(), "NO_PROXY="+os.Getenv("NO_PROXY")+","+c.nodeAddress())
 	if err := unix.Exec(bin["kubectl"], append([]string{"kubectl"}, args...), environment); err != nil {
-		return fmt.Errorf("%s: %w: mend it by `cluster up --name %s`", bin["kubectl"], err, c.name)
+		return fmt.Errorf("%s: %w: repair it with `cluster up --name %s`", bin["kubectl"], err, c.name)
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ import (
 
 const usage = `A real Kubernetes on this machine, built from its source modules.
 
-  cluster up   [--name NAME]       make the cluster, or mend it; does nothing to one that is whole
+  cluster up   [--name NAME]       make the cluster, or repair it; does nothing if it is complete
   cluster down [--name NAME]       remove it: processes, containers, mounts, network, files
   cluster status [--name NAME]     each part, and the node; fails if one does not run
   cluster kubeconfig [--name NAME] print the path of its kubeconfig

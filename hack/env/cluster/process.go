@@ -138,5 +138,5 @@ func poll(ctx context.Context, every time.Duration, check func(context.Context) 
 	}
 }
 
-// errStop marks an error that waiting will not mend.
+// errStop marks an error that waiting will not fix.
 var errStop = errors.New("waiting will not help")
