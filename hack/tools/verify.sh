@@ -51,6 +51,10 @@ for module in $MODULES $PINS; do
 	}
 done
 
+step "large files"
+large=$(git ls-tree -r -l HEAD | awk '$4 > 1048576 { print $5 }')
+[[ -z $large ]] || fault "larger than 1 MiB, so most likely built by accident; remove from the commit: $large"
+
 step "format"
 unformatted=$(git ls-files --cached --others --exclude-standard -- '*.go' |
 	while read -r file; do [[ ! -e $file ]] || echo "$file"; done | xargs gofmt -l)
