@@ -1,15 +1,14 @@
 // Package admission decides which of a workspace's jobs may start.
 //
-// What must never happen: more jobs processing than the workspace allows, two of one
-// concurrencyKey, two runs of a recurring job whose policy forbids it, and a job that
-// could run and is forgotten.
+// It never lets more jobs process at once than the workspace allows, nor two with the same
+// concurrencyKey, nor two runs of a recurring job whose policy forbids that, and it never
+// forgets a job that could run.
 //
-// A slot is one of the jobs that a workspace processes at once. Which slots are used is
-// read from the API server's objects each time, Jobs and pods, and not counted by hand:
-// a [Source] lists them, out of the manager's cache. The cache may lag, so an admitted
-// attempt keeps a reservation until the cache shows its Job. An operator that has just
-// become the leader admits nothing in a namespace before its cache is as new as the API
-// server was then.
+// A slot is one of the jobs that a workspace processes at once. Which slots are in use is
+// not kept in a counter but read each time from Jobs and pods, which a [Source] lists from
+// the manager's cache. The cache may lag, so an admitted attempt keeps a reservation until
+// the cache shows its pod, or that its Job is over. A new leader admits nothing in a
+// namespace until its cache is as new as the API server was when the leader first asked.
 package admission
 
 import (
@@ -26,7 +25,7 @@ import (
 type Entry struct {
 	// Name of the WorkspaceJob.
 	Name string
-	// UID of the WorkspaceJob: another one may have had its name.
+	// UID of the WorkspaceJob: an earlier one may have had the same name.
 	UID types.UID
 	// Version is the resource version of the WorkspaceJob that the entry was made from.
 	Version string
@@ -34,9 +33,9 @@ type Entry struct {
 	Job string
 	// Priority: higher first.
 	Priority int32
-	// Due is since when the attempt waits: first come, first served.
+	// Due is when the attempt became due: first come, first served.
 	Due time.Time
-	// Created is when the WorkspaceJob was; it decides among equals, then the name.
+	// Created is when the WorkspaceJob was created. It breaks ties, and then the name does.
 	Created time.Time
 	// Key is its concurrencyKey, or "".
 	Key string
@@ -47,8 +46,8 @@ type Entry struct {
 	// HasAttempt means that the run had an attempt before. The policy let it start then,
 	// and is not asked again.
 	HasAttempt bool
-	// Reason that the job's status gives for waiting, or "". What the status says
-	// already need not be written again by a new operator.
+	// Reason that the job's status gives for waiting, or "". A new operator need not
+	// write again what the status says already.
 	Reason string
 }
 
@@ -73,7 +72,7 @@ func EntryOf(job *v1alpha1.WorkspaceJob, series *v1alpha1.WorkspaceRecurringJob)
 	return entry
 }
 
-// waitingReason is why the job waits for a slot, if its status says so already.
+// waitingReason returns why the job waits for a slot, as its status says, or "".
 func waitingReason(status *v1alpha1.WorkspaceJobStatus) string {
 	switch reason := report.Reason(status.Conditions); reason {
 	case v1alpha1.ReasonQueued, v1alpha1.ReasonQueueSuspended, v1alpha1.ReasonConcurrencyKeyBusy, v1alpha1.ReasonEarlierRunActive:
@@ -83,25 +82,26 @@ func waitingReason(status *v1alpha1.WorkspaceJobStatus) string {
 	}
 }
 
-// sameAttempt of the same WorkspaceJob.
+// sameAttempt reports whether both are for the same attempt of the same WorkspaceJob.
 func (e Entry) sameAttempt(other Entry) bool { return e.UID == other.UID && e.Job == other.Job }
 
 // Answer to an attempt that asked for a slot. The zero value means that the queue can't
 // say yet.
 type Answer struct {
-	// Admitted means that the attempt has a slot and must start now. It keeps it until
-	// the cache shows its Job, or [Queues.Leave] is called.
+	// Admitted means that the attempt has a slot and must start now. It keeps the
+	// reservation until the cache shows its pod, or that its Job is over, or until
+	// [Queues.Leave] is called.
 	Admitted bool
 	// Rejected means that the run must not start at all.
 	Rejected bool
 	// Reason why not, one of the constants in api/v1alpha1, or "" if it is not known yet.
 	Reason string
-	// Before is how many jobs are before it.
+	// Before is how many jobs are ahead of it in the queue.
 	Before int
 	// By names the run in its way, or "" if that is not the reason.
 	By string
-	// Unchanged means that the reason is the one of the last answer, and that Before has
-	// not changed enough to report it.
+	// Unchanged means that the reason is the same as in the last answer, and that Before
+	// has not changed enough to be reported.
 	Unchanged bool
 	// After is when to ask again, even if nothing happens.
 	After time.Duration
@@ -122,31 +122,32 @@ type Run struct {
 	Name string
 	// HasAttempt means that it has had an attempt.
 	HasAttempt bool
-	// Due is when the run became so.
+	// Due is when the run became due.
 	Due time.Time
-	// Created is when the WorkspaceJob was.
+	// Created is when the WorkspaceJob was created.
 	Created time.Time
 }
 
-// Source lists what a namespace holds, as far as the operator's cache knows; what is
-// read from the API server says so.
+// Source lists what a namespace holds, from the operator's cache unless a method names the
+// API server.
 type Source interface {
 	// Fresh reports whether the cache is as new as the API server was when Fresh was
 	// first called for the namespace. Until then nobody is admitted.
 	Fresh(ctx context.Context, namespace string) (bool, error)
-	// Current reports whether the cache has nothing newer of the job than the entry.
+	// Current reports whether the entry was made from the job as the cache has it now.
 	Current(ctx context.Context, namespace string, e Entry) (bool, error)
-	// Waiting lists the jobs that an operator before this one has found due.
+	// Waiting lists the jobs that wait for a slot according to their status, which an
+	// earlier operator may have written.
 	Waiting(ctx context.Context, namespace string) ([]Entry, error)
 	// Occupants lists the jobs that are processing.
 	Occupants(ctx context.Context, namespace string) ([]Occupant, error)
-	// Shown reports whether the cache shows a Job's pod, or that the Job has finished:
-	// from then on Occupants knows of it.
+	// Shown reports whether the cache shows the Job's pod, or that the Job is over. From
+	// then on Occupants alone says whether it uses a slot.
 	Shown(ctx context.Context, namespace, job string) (bool, error)
 	// Unfinished lists the runs of a recurring job.
 	Unfinished(ctx context.Context, namespace, series string) ([]Run, error)
-	// Remains reports whether the API server has a Job of the entry's that is not over,
-	// or a pod of one that is gone.
+	// Remains reports whether the API server has the entry's Job and it is not over, or
+	// has a pod of it although the Job is gone.
 	Remains(ctx context.Context, namespace string, e Entry) (bool, error)
 	// Exists reports whether the API server has the entry's WorkspaceJob.
 	Exists(ctx context.Context, namespace string, e Entry) (bool, error)

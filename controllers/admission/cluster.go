@@ -27,8 +27,8 @@ const (
 	indexPodJob = "job"
 )
 
-// overdue is how much longer than its grace period a pod that is being deleted may
-// use a slot: one on a node that is lost never reports its end.
+// overdue is how long after its grace period a pod that is being deleted still uses a
+// slot. It has to end: a pod on a lost node never reports that it stopped.
 const overdue = 30 * time.Second
 
 // Cluster is the operator's [Source].
@@ -43,7 +43,7 @@ type Cluster struct {
 	freshness freshness
 }
 
-// Index adds to the manager's cache what a [Cluster] looks up.
+// Index adds to the manager's cache the indexes that a [Cluster] needs.
 func Index(ctx context.Context, indexer client.FieldIndexer) error {
 	for _, index := range []struct {
 		of      client.Object
@@ -69,8 +69,8 @@ func indexSeries(object client.Object) []string {
 	return nil
 }
 
-// jobProcessing indexes an attempt's Job, which uses a slot until it is over. One
-// without an attempt is a tick, which waits itself.
+// jobProcessing indexes an attempt's Job, which uses a slot until it is over. A Job without
+// an attempt is a tick, which waits for a slot itself.
 func jobProcessing(object client.Object) []string {
 	job, ok := object.(*batchv1.Job)
 	if !ok || job.Labels[v1alpha1.LabelAttempt] == "" || runnerjob.Over(job) != nil {
@@ -79,7 +79,7 @@ func jobProcessing(object client.Object) []string {
 	return []string{processing}
 }
 
-// podProcessing indexes a pod that has not stopped. It may outlive its Job.
+// podProcessing indexes an attempt's pod that has not stopped, because it may outlive its Job.
 func podProcessing(object client.Object) []string {
 	pod, ok := object.(*corev1.Pod)
 	ended := ok && (pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed)
@@ -130,8 +130,7 @@ func occupant(object client.Object) Occupant {
 	return Occupant{Name: object.GetLabels()[v1alpha1.LabelJob], Key: object.GetAnnotations()[v1alpha1.AnnotationConcurrencyKey]}
 }
 
-// started reports whether the cache shows that a Job was started, whatever became of it
-// since.
+// started reports whether the cache shows that the Job is an attempt's, running or over.
 func (c *Cluster) started(ctx context.Context, namespace, name string) (bool, error) {
 	job := &batchv1.Job{}
 	err := c.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, job, client.UnsafeDisableDeepCopy)
@@ -175,8 +174,8 @@ func (c *Cluster) Unfinished(ctx context.Context, namespace, series string) ([]R
 	return runs, nil
 }
 
-// unfinished returns nil for a run that has finished or is not due yet. An attempt may
-// have started that the status does not show yet.
+// unfinished returns nil for a run that has finished or is not due yet. The next attempt's
+// Job counts too: the status may not show yet that it started.
 func (c *Cluster) unfinished(ctx context.Context, job *v1alpha1.WorkspaceJob) (*Run, error) {
 	started, err := c.started(ctx, job.Namespace, job.AttemptName(job.Status.NextNumber()))
 	if err != nil {

@@ -19,9 +19,9 @@ import (
 // page is how many objects the API server is asked for at a time.
 const page = 500
 
-// freshness compares the cache of a namespace with what the API server had when it
-// was first asked. A new operator's cache may come from an API server that lags;
-// what the operator before it started would be missing there.
+// freshness compares the cache of a namespace with what the API server had when it was
+// first asked. A new operator's cache may be filled by an API server that lags, and lack
+// what the previous operator started.
 type freshness struct {
 	mutex   sync.Mutex
 	missing map[string][]sighting // by namespace: what the cache has not reached
@@ -32,7 +32,7 @@ type sighting struct {
 	kind    schema.GroupVersionKind
 	name    string
 	version string // the resource version that the cache must have, or a newer one
-	gone    bool   // only a newer one counts: the API server has this one no more
+	gone    bool   // the API server has deleted it: only a newer version counts
 }
 
 func (f *freshness) reached(ctx context.Context, cache, live client.Reader, namespace string) (bool, error) {
@@ -64,8 +64,8 @@ func (f *freshness) reached(ctx context.Context, cache, live client.Reader, name
 	return len(left) == 0, nil
 }
 
-// compare the cache with the API server. The cache is read first: what is in it and then
-// not there has gone, and has not come in between.
+// compare returns what the cache has to reach. The cache is read first, so that an object
+// that only the cache has was deleted, and not created between the two reads.
 func compare(ctx context.Context, cache, live client.Reader, namespace string) ([]sighting, error) {
 	var cached v1alpha1.WorkspaceJobList
 	if err := cache.List(ctx, &cached, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
@@ -78,7 +78,7 @@ func compare(ctx context.Context, cache, live client.Reader, namespace string) (
 	return append(seen, leftovers(cached.Items, seen)...), nil
 }
 
-// sightings lists all that bears on a queue.
+// sightings lists all objects of the namespace that concern its queue.
 func sightings(ctx context.Context, live client.Reader, namespace string) ([]sighting, error) {
 	var all []sighting
 	for _, kind := range []schema.GroupVersionKind{
@@ -102,7 +102,7 @@ func sightings(ctx context.Context, live client.Reader, namespace string) ([]sig
 	return all, nil
 }
 
-// leftovers are the WorkspaceJobs that the cache had and the API server no longer has.
+// leftovers returns the WorkspaceJobs that the cache had and the API server no longer has.
 func leftovers(cached []v1alpha1.WorkspaceJob, seen []sighting) []sighting {
 	exists := map[string]bool{}
 	for _, one := range seen {
@@ -119,7 +119,8 @@ func leftovers(cached []v1alpha1.WorkspaceJob, seen []sighting) []sighting {
 	return gone
 }
 
-// reached reports whether the cache has the object as it was seen or newer, or it is gone.
+// reached reports whether the cache has the object in the version that was seen or a newer
+// one, or the object is gone from both.
 func (s sighting) reached(ctx context.Context, cache, live client.Reader, namespace string) (bool, error) {
 	key := client.ObjectKey{Namespace: namespace, Name: s.name}
 	cached := s.blank()

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// order of the queue: priority, then first come, first served. Times of the API
-// have no fractions of a second, so names decide among the jobs of one second.
+// order compares two entries: priority, then first come, first served. Times in the API
+// have whole seconds, so names decide between jobs of the same second.
 func order(a, b *Entry) int {
 	return cmp.Or(
 		-cmp.Compare(a.Priority, b.Priority),

@@ -16,7 +16,7 @@ type obstacle struct {
 	final bool
 }
 
-// overlap decides what e's series means for it, given the other unfinished runs.
+// overlap returns what the policy of e's series makes of the other unfinished runs.
 func overlap(e *Entry, runs []Run) obstacle {
 	if e.Series == "" || e.HasAttempt || e.Policy == v1alpha1.PolicyAllow {
 		return obstacle{}
@@ -25,7 +25,7 @@ func overlap(e *Entry, runs []Run) obstacle {
 	if len(earlier) == 0 {
 		return obstacle{}
 	}
-	// The one that runs is in the way rather than one that waits for it.
+	// Name a run that has started, rather than one that waits for it too.
 	by := earlier[0].Name
 	waiting := 0
 	for _, run := range slices.Backward(earlier) {
@@ -47,7 +47,7 @@ func overlap(e *Entry, runs []Run) obstacle {
 	}
 }
 
-// earlierThan lists the runs that go before e: those that had an attempt, and those that
+// earlierThan returns the runs that come before e: those that had an attempt, and those that
 // became due before it.
 func earlierThan(e *Entry, runs []Run) []Run {
 	self := Run{Name: e.Name, Due: e.Due, Created: e.Created}

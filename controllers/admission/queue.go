@@ -9,11 +9,11 @@ import (
 )
 
 const (
-	// soon is when a job asks again while the cache is behind, or while something is left
-	// of an attempt before this one.
+	// soon is when a job asks again while the cache is behind, or while the Job or pod of
+	// its previous attempt is not gone.
 	soon = time.Second
 	// A waiting job asks again by itself after shortestWait to longestWait. It is called
-	// when its turn comes, so this only keeps its reported position true.
+	// when its turn comes, so this only keeps its reported position up to date.
 	shortestWait = 30 * time.Second
 	longestWait  = 5 * time.Minute
 	waitPerJob   = 50 * time.Millisecond
@@ -24,10 +24,10 @@ type queue struct {
 	mutex sync.Mutex
 	ready readiness
 	line  line
-	// reserved are the slots of jobs that were admitted and whose pods the cache does not
-	// show yet, by WorkspaceJob.
+	// reserved are the reservations, by WorkspaceJob: jobs that were admitted and whose
+	// pods the cache does not show yet.
 	reserved map[string]Entry
-	// answered is what each waiting job was last answered.
+	// answered is the last answer to each waiting job.
 	answered map[string]position
 	// called are the jobs whose turn has come and that have not asked since.
 	called map[string]bool
@@ -36,7 +36,7 @@ type queue struct {
 	suspended bool
 }
 
-// readiness of a queue, which has to learn what waited before this operator.
+// readiness is whether a queue knows the jobs that waited before this operator started.
 type readiness int
 
 const (
@@ -60,9 +60,9 @@ type usage struct {
 	runs func(series string) ([]Run, error)
 }
 
-// usage reads which slots are used. It drops reservations that the cache shows by now,
-// and does so before it reads who is processing: the cache moves on between the two, and
-// a pod that appears there would be missed the other way round.
+// usage reads which slots are in use. It first drops the reservations whose pods the cache
+// shows by now, and then lists the occupants. The other way round, a pod that reaches the
+// cache in between would be in neither.
 func (q *queue) usage(ctx context.Context, source Source, namespace string) (*usage, error) {
 	for name, e := range q.reserved {
 		shown, err := source.Shown(ctx, namespace, e.Job)
@@ -100,8 +100,8 @@ func (q *queue) usage(ctx context.Context, source Source, namespace string) (*us
 	return u, nil
 }
 
-// runsOf lists a series' runs: those that the cache knows, and those that were admitted
-// or have asked before it does.
+// runsOf lists a series' runs: those that the cache shows as due, and those in the queue that
+// it does not show yet.
 func (q *queue) runsOf(ctx context.Context, source Source, namespace, series string) ([]Run, error) {
 	runs, err := source.Unfinished(ctx, namespace, series)
 	if err != nil {
@@ -131,7 +131,7 @@ func (q *queue) runsOf(ctx context.Context, source Source, namespace, series str
 	return runs, nil
 }
 
-// obstacleOf is why e can't have the next slot, be one free or not.
+// obstacleOf returns what keeps e from starting, apart from a lack of free slots.
 func (q *queue) obstacleOf(u *usage, e *Entry) (obstacle, error) {
 	if e.Series != "" && !e.HasAttempt && e.Policy != v1alpha1.PolicyAllow {
 		runs, err := u.runs(e.Series)
@@ -146,7 +146,7 @@ func (q *queue) obstacleOf(u *usage, e *Entry) (obstacle, error) {
 	case q.suspended:
 		return obstacle{reason: v1alpha1.ReasonQueueSuspended}, nil
 	case u.busy[e.Name]:
-		// Its last attempt's pod has not stopped.
+		// Its previous attempt's pod has not stopped.
 		return obstacle{reason: v1alpha1.ReasonQueued}, nil
 	case e.Key != "" && u.keys[e.Key]:
 		return obstacle{reason: v1alpha1.ReasonConcurrencyKeyBusy}, nil
@@ -155,9 +155,9 @@ func (q *queue) obstacleOf(u *usage, e *Entry) (obstacle, error) {
 	}
 }
 
-// turns gives the free slots away in the order of the line and calls visit with each job
-// that gets one, until visit says that it has seen enough. A job that can't use a slot
-// does not hold up those behind it.
+// turns gives away the free slots in the order of the line, and calls visit with each job
+// that gets one until visit returns true. A job that can't use a slot does not hold up
+// those behind it.
 func (q *queue) turns(u *usage, visit func(*Entry) (enough bool)) error {
 	for _, e := range q.line.entries {
 		if u.free <= 0 || q.suspended {
@@ -203,8 +203,9 @@ func (q *queue) ask(u *usage, e *Entry) (Answer, error) {
 	return q.wait(e, o), nil
 }
 
-// wait answers where e stands. Its position counts as changed when it has halved, so that
-// ten thousand waiting jobs are not written each time that the queue moves.
+// wait returns why e waits and its position. The position counts as changed only when it
+// has halved, so that ten thousand waiting jobs are not written each time that the queue
+// moves.
 func (q *queue) wait(e *Entry, o obstacle) Answer {
 	before := q.line.before(e)
 	last, known := q.answered[e.Name]

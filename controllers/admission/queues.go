@@ -8,21 +8,21 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// Queues are those of all workspaces. Questions about one never wait for another.
+// Queues are the queues of all workspaces. A call about one never waits for another.
 type Queues struct {
 	source Source
 	mutex  sync.Mutex
 	queues map[string]*queue // by namespace
 }
 
-// New returns the queues of what source lists.
+// New returns the queues of the jobs that source lists.
 func New(source Source) *Queues {
 	return &Queues{source: source, queues: map[string]*queue{}}
 }
 
-// Ask decides whether the attempt may start. The same question is answered the same: an
-// attempt that was admitted keeps its slot until its Job is seen or [Queues.Leave] is
-// called. A job whose earlier attempt has left something behind has to wait for that.
+// Ask decides whether the attempt may start. An attempt that was admitted is admitted again
+// until the cache shows its pod, or that its Job is over, or [Queues.Leave] is called. A job
+// whose previous attempt has a Job or pod left has to wait for that.
 func (q *Queues) Ask(ctx context.Context, ws *v1alpha1.Workspace, e Entry) (Answer, error) {
 	namespace := ws.NamespaceName()
 	later := Answer{Unchanged: true, After: soon}
@@ -32,7 +32,7 @@ func (q *Queues) Ask(ctx context.Context, ws *v1alpha1.Workspace, e Entry) (Answ
 		return later, err
 	}
 	if reserved != nil && reserved.sameAttempt(e) {
-		// The Job may have been made and have gone since, and the WorkspaceJob with it.
+		// The WorkspaceJob may have been deleted since it was admitted, and its Job with it.
 		exists, err := q.source.Exists(ctx, namespace, e)
 		if err != nil || !exists {
 			return later, wrap("look for the job", e.Name, err)
@@ -58,7 +58,7 @@ func (q *Queues) Ask(ctx context.Context, ws *v1alpha1.Workspace, e Entry) (Answ
 	return own.answer(ctx, q.source, ws, e)
 }
 
-// answer an attempt that has no slot.
+// answer answers an attempt that has no slot.
 func (q *queue) answer(ctx context.Context, source Source, ws *v1alpha1.Workspace, e Entry) (Answer, error) {
 	q.mutex.Lock()
 	defer q.mutex.Unlock()
@@ -92,9 +92,9 @@ func (q *Queues) Running(namespace, name string) {
 	delete(own.called, name)
 }
 
-// Leave takes a job that wants no slot out of the queue. It reports whether the job still
-// has one: a reservation ends only when it is certain that no Job or pod is on its way,
-// or stopping, that the cache does not show. Call it again then.
+// Leave takes a job that wants no slot out of the queue. It returns true if the job still
+// has a reservation, which ends only when the API server has no unfinished Job or pod of
+// the attempt. Call Leave again then.
 func (q *Queues) Leave(ctx context.Context, namespace, name string) (left bool, err error) {
 	own := q.of(namespace)
 	reserved, err := own.reservation(ctx, q.source, namespace, name)
@@ -110,7 +110,8 @@ func (q *Queues) Leave(ctx context.Context, namespace, name string) (left bool, 
 	return false, nil
 }
 
-// reservation of a job whose Job the cache does not show yet; nil if there is none.
+// reservation returns the job's reservation, or nil if it has none or the cache shows its
+// pod by now.
 func (q *queue) reservation(ctx context.Context, source Source, namespace, name string) (*Entry, error) {
 	q.mutex.Lock()
 	defer q.mutex.Unlock()
@@ -129,9 +130,9 @@ func (q *queue) reservation(ctx context.Context, source Source, namespace, name 
 	return &reserved, nil
 }
 
-// release ends a reservation, unless something is left of its attempt. The API server is
-// asked without holding the queue up. Only the reconcile of this job changes its
-// reservation, so nobody else does so meanwhile.
+// release ends a reservation, unless a Job or pod of its attempt is left. It asks the API
+// server without holding the queue's lock. That is safe because only the reconcile of this
+// job changes its reservation, and a job is never reconciled twice at once.
 func (q *Queues) release(ctx context.Context, own *queue, namespace string, reserved *Entry) (left bool, err error) {
 	if reserved == nil {
 		return false, nil
@@ -145,8 +146,8 @@ func (q *Queues) release(ctx context.Context, own *queue, namespace string, rese
 	return false, nil
 }
 
-// Turn lists the jobs whose turn has come, each once until it asks. Call it after anything
-// that may have freed a slot, and reconcile them.
+// Turn lists the jobs whose turn has come, each only once until it asks. Call it after
+// anything that may have freed a slot, and reconcile the jobs.
 func (q *Queues) Turn(ctx context.Context, namespace string) ([]string, error) {
 	own := q.of(namespace)
 	own.mutex.Lock()
@@ -185,8 +186,8 @@ func (q *Queues) of(namespace string) *queue {
 	return own
 }
 
-// prepare learns what waited before this operator: once, and by one caller. The others
-// come again, so that a large namespace holds up nobody.
+// prepare learns once which jobs waited before this operator started. One caller does it and
+// the others ask again later, so that a large namespace blocks no worker.
 func (q *Queues) prepare(ctx context.Context, own *queue, namespace string) (bool, error) {
 	own.mutex.Lock()
 	if own.ready != unknown {

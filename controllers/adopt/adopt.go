@@ -16,20 +16,20 @@ import (
 
 // Answer is what came of [Create]: the object, a stranger, or a refusal.
 type Answer[T client.Object] struct {
-	// Object was created now, or existed and is the caller's. The API server's
-	// version of it.
+	// Object is the API server's version of the object, which was created now, or existed
+	// and is the caller's.
 	Object T
 	// Exists reports whether Object or Stranger existed already.
 	Exists bool
-	// Stranger is another owner's object of that name.
+	// Stranger is another owner's object with the name.
 	Stranger T
 	// Refusal is nil unless the API server refused the object.
 	Refusal *report.Refusal
 }
 
-// Create creates object with writer. If its name is taken, the holder is read with live,
-// which must not be a cache: owns reports whether it is the caller's, which it must
-// decide by UID and never by name. An error is worth a retry.
+// Create creates object with writer. If another object has its name, that is read with live,
+// which must not be a cache. owns reports whether it is the caller's, and must decide that
+// by UID, never by name. An error is worth a retry.
 func Create[T client.Object](ctx context.Context, writer client.Writer, live client.Reader, object T, owns func(T) bool) (Answer[T], error) {
 	key := client.ObjectKeyFromObject(object)
 	err := writer.Create(ctx, object, client.FieldOwner(v1alpha1.ManagedBy))

@@ -13,7 +13,7 @@ import (
 // indexParent holds WorkspaceJobs by the names of their parents.
 const indexParent = "parent"
 
-// Index adds to the manager's cache what [Of] looks up.
+// Index adds to the manager's cache the index that [Of] needs.
 func Index(ctx context.Context, indexer client.FieldIndexer) error {
 	return indexer.IndexField(ctx, &v1alpha1.WorkspaceJob{}, indexParent, func(object client.Object) []string {
 		job, ok := object.(*v1alpha1.WorkspaceJob)

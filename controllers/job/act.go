@@ -15,8 +15,8 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 )
 
-// act does what was decided, and adds to o what came of it. What the API server refuses is
-// not an error but a fact.
+// act carries out the decision, and adds the outcome to o. A refusal by the API server is
+// a fact, not an error.
 func (r *Reconciler) act(ctx context.Context, o *observed, d decision) error {
 	// The queue first: a job that can't do the rest must not hold up those behind it.
 	if d.queue != o.queue {
@@ -38,7 +38,7 @@ func (r *Reconciler) act(ctx context.Context, o *observed, d decision) error {
 	return r.reap(ctx, o, d.reap)
 }
 
-// start an attempt: release the tick that waits for it, or create its Job.
+// start starts an attempt: it releases the tick that waits for it, or creates its Job.
 func (r *Reconciler) start(ctx context.Context, o *observed, attempt v1alpha1.Attempt) error {
 	if o.tick != nil {
 		return r.release(ctx, o, attempt)
@@ -68,9 +68,9 @@ func (r *Reconciler) tellQueue(ctx context.Context, o *observed, d decision) err
 	return nil
 }
 
-// create the attempt's Job, or take up the one that has its name: ours, of a life before
-// this one or not in the cache yet; the schedule's, which is to be released; or another
-// owner's.
+// create creates the attempt's Job. If a Job has the name already, create adopts it when
+// it is this WorkspaceJob's, created before a crash or not in the cache yet. Otherwise it
+// notes in o whether the Job is the schedule's tick or another owner's.
 func (r *Reconciler) create(ctx context.Context, o *observed, attempt v1alpha1.Attempt) error {
 	answer, err := adopt.Create(ctx, r.Client, r.APIReader, build(o.workspace, o.job, attempt),
 		func(found *batchv1.Job) bool { return belongs(found, o.job) })
@@ -96,7 +96,7 @@ func (r *Reconciler) create(ctx context.Context, o *observed, attempt v1alpha1.A
 	return nil
 }
 
-// release the tick: it becomes this WorkspaceJob's and starts, in one write.
+// release gives the tick to this WorkspaceJob and starts it, in one write.
 func (r *Reconciler) release(ctx context.Context, o *observed, attempt v1alpha1.Attempt) error {
 	child := start(o.tick, o.job, attempt)
 	patch := client.MergeFromWithOptions(o.tick, client.MergeFromWithOptimisticLock{})
@@ -107,7 +107,7 @@ func (r *Reconciler) release(ctx context.Context, o *observed, attempt v1alpha1.
 	return nil
 }
 
-// reap deletes Jobs. What is deleted is not observed any more.
+// reap deletes Jobs, and removes them from o.
 func (r *Reconciler) reap(ctx context.Context, o *observed, jobs []batchv1.Job) error {
 	for i := range jobs {
 		child := &jobs[i]
@@ -120,7 +120,7 @@ func (r *Reconciler) reap(ctx context.Context, o *observed, jobs []batchv1.Job) 
 	return nil
 }
 
-// forget a Job that was deleted.
+// forget removes a deleted Job from what was observed.
 func (o *observed) forget(child *batchv1.Job) {
 	if o.tick != nil && o.tick.UID == child.UID {
 		o.tick = nil
@@ -128,9 +128,9 @@ func (o *observed) forget(child *batchv1.Job) {
 	o.ended = slices.DeleteFunc(o.ended, func(ended batchv1.Job) bool { return ended.UID == child.UID })
 }
 
-// stop deletes the pods that are left of the Job, which keeps each until it has counted
-// its end. Suspending the Job would let a pod go uncounted, so it is for a Job that has
-// none. See docs/decisions/0002-stop-by-deleting-the-pod.md.
+// stop deletes the Job's running pods. The Job controller keeps each pod until it has
+// counted how the pod ended. Suspending the Job could lose that count, so stop suspends
+// only a Job without pods. See docs/decisions/0002-stop-by-deleting-the-pod.md.
 func (r *Reconciler) stop(ctx context.Context, child *batchv1.Job) error {
 	var pods corev1.PodList
 	if err := r.APIReader.List(ctx, &pods, client.InNamespace(child.Namespace), client.MatchingLabels{batchv1.ControllerUidLabel: string(child.UID)}); err != nil {

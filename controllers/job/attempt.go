@@ -53,7 +53,7 @@ func conclude(attempt *v1alpha1.Attempt, seen *runnerjob.End) {
 		end(attempt, v1alpha1.OutcomeSucceeded, "", seen.At.Time)
 		return
 	}
-	// One that was being stopped ended for the reason for which it was stopped.
+	// If it was being stopped, the reason for that counts, not the exit code.
 	end(attempt, cmp.Or(attempt.Outcome, outcomeOf(seen)), cmp.Or(attempt.Error, seen.Error), seen.At.Time)
 }
 
@@ -83,7 +83,7 @@ func end(attempt *v1alpha1.Attempt, outcome v1alpha1.AttemptOutcome, message str
 	attempt.FinishedAt = new(metav1.NewTime(at))
 }
 
-// describe an attempt that has ended, as the end of a sentence.
+// describe returns how an attempt ended, as the end of a sentence.
 func describe(attempt *v1alpha1.Attempt) string {
 	words := map[v1alpha1.AttemptOutcome]string{
 		v1alpha1.OutcomeSucceeded: "succeeded", v1alpha1.OutcomeTimedOut: "timed out", v1alpha1.OutcomeInterrupted: "was interrupted",

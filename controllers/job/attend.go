@@ -14,11 +14,11 @@ import (
 )
 
 // podRecheck is how often a pod that has not started is checked. What keeps it from
-// starting may stand in events only, which wake nobody.
+// starting may be only in events, which are not watched.
 const podRecheck = 15 * time.Second
 
-// takeUp records the attempt of a Job that exists though the status doesn't know it: the
-// operator died, or its cache lagged, between making the Job and writing the status.
+// takeUp records the attempt of a Job that the status does not list: the operator died, or
+// its cache lagged, between creating the Job and writing the status.
 func takeUp(o observed, d *decision) {
 	if o.child == nil || d.status.UnderWay() != nil {
 		return
@@ -34,12 +34,13 @@ func takeUp(o observed, d *decision) {
 	}
 }
 
-// attemptOf describes the attempt that a Job is.
+// attemptOf returns the attempt that the Job runs.
 func attemptOf(child *batchv1.Job, number, run int32) v1alpha1.Attempt {
 	return v1alpha1.Attempt{Number: number, Run: run, Job: child.Name, JobUID: child.UID, CreatedAt: startedOrCreated(child)}
 }
 
-// startedOrCreated is when a Job's pods could first start: a tick may have waited long.
+// startedOrCreated returns when the Job's pods could first start. A tick may have waited
+// long before that.
 func startedOrCreated(child *batchv1.Job) metav1.Time {
 	if child.Status.StartTime != nil {
 		return *child.Status.StartTime
@@ -80,7 +81,7 @@ func attend(o observed, d *decision, current *v1alpha1.Attempt) {
 	}
 }
 
-// stopping waits until the pod has stopped: only then can it have no more effect.
+// stopping waits until the pod has stopped: until then it may still have an effect.
 func stopping(o observed, d *decision, current *v1alpha1.Attempt) {
 	if !o.stopped {
 		d.stop = o.child
@@ -112,7 +113,7 @@ func pending(o observed, d *decision, current *v1alpha1.Attempt) {
 	}
 }
 
-// awaitPod says that an attempt's pod has not started.
+// awaitPod reports that the attempt waits for its pod to start.
 func awaitPod(o observed, d *decision, number int32) {
 	d.recheck(podRecheck)
 	d.status.NextAttemptAt = nil

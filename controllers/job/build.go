@@ -24,8 +24,8 @@ func build(ws *v1alpha1.Workspace, job *v1alpha1.WorkspaceJob, attempt v1alpha1.
 	return runnerjob.Build(ws, spec)
 }
 
-// start makes a tick, which waits suspended, an attempt of the WorkspaceJob. The CronJob
-// owns it too, as before.
+// start returns the suspended tick as a running attempt of the WorkspaceJob. The CronJob
+// stays its controller.
 func start(tick *batchv1.Job, job *v1alpha1.WorkspaceJob, attempt v1alpha1.Attempt) *batchv1.Job {
 	child := tick.DeepCopy()
 	child.Spec.Suspend = new(false)

@@ -15,19 +15,20 @@ import (
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
-// foreignRetry is how often a name is checked that another owner's Job holds.
+// foreignRetry is how often the name is checked while another owner's Job has it.
 const foreignRetry = time.Minute
 
-// observed is all that decide may know. The second part is what came of acting.
+// observed is all that decide may know. From queue on, it is what came of acting in this
+// reconcile.
 type observed struct {
 	now    time.Time
 	limits Limits
 	job    *v1alpha1.WorkspaceJob
 	// workspace that the namespace belongs to, or nil.
 	workspace *v1alpha1.Workspace
-	// child is the Job of the attempt that is under way or, if none is, of the next one:
-	// it exists before its time if the operator died after making it. Nil if there is
-	// none.
+	// child is the Job of the attempt that is under way, or nil. If no attempt is under
+	// way, it is the next attempt's Job, which exists if the operator died after creating
+	// it.
 	child *batchv1.Job
 	// seen is what child and its pods show.
 	seen runnerjob.Observation
@@ -43,23 +44,23 @@ type observed struct {
 	replacedBy string
 	// parents are those of spec.after, in its order.
 	parents []parent
-	// cycle are the names from this job, by way of its parents, back to it.
+	// cycle names the jobs on the way from this job through its parents back to it.
 	cycle []string
-	// awaited means that a continuation has not yet seen how this job ends.
+	// awaited means that a continuation has not seen yet how this job ended.
 	awaited bool
 
-	// queue is where the workspace's queue has put the job in this reconcile.
+	// queue is where this reconcile has put the job in its workspace's queue.
 	queue queueing
 	// slot is what the queue answered, or nil.
 	slot *admission.Answer
-	// reserved means that the job has left the queue, but for a slot whose Job or pod
-	// has not gone.
+	// reserved means that the job could not leave the queue: it keeps its reservation
+	// until the Job or pod of its attempt is gone.
 	reserved bool
 	// made is the Job of the attempt that this reconcile has started, or nil.
 	made *batchv1.Job
-	// refusal is why the API server did not take that Job, or nil.
+	// refusal is why the API server refused to create that Job, or nil.
 	refusal *report.Refusal
-	// stopped means that child's pods were told to stop.
+	// stopped means that this reconcile has asked child's pods to stop.
 	stopped bool
 }
 
@@ -79,17 +80,17 @@ type decision struct {
 	status v1alpha1.WorkspaceJobStatus
 	// queue is where the job belongs in the workspace's queue.
 	queue queueing
-	// ask for a slot with this entry, where the job belongs in the line.
+	// ask for a slot with this entry if queue is waiting.
 	ask admission.Entry
-	// stop the pods of this Job, so that what they came to is still counted.
+	// stop the pods of this Job in a way that still counts how they ended.
 	stop *batchv1.Job
 	// reap these Jobs, which nobody needs any more.
 	reap []batchv1.Job
 	// start this attempt, which has a slot.
 	start *v1alpha1.Attempt
-	// remove the WorkspaceJob itself, whose time is over.
+	// remove the WorkspaceJob itself, whose retention has passed.
 	remove bool
-	// after is when to reconcile again; 0: when something changes.
+	// after is when to reconcile again at the latest; 0 means when something changes.
 	after time.Duration
 }
 
@@ -98,7 +99,7 @@ func (d *decision) acts(o observed) bool {
 	return d.queue != o.queue || d.stop != nil || len(d.reap) > 0 || d.start != nil
 }
 
-// verbs names what is done, for the log.
+// verbs names the actions, for the log.
 func (d *decision) verbs() []string {
 	verbs := []string{"queue:" + d.queue.String()}
 	if d.stop != nil {
@@ -116,7 +117,7 @@ func (d *decision) verbs() []string {
 	return verbs
 }
 
-// recheck at the latest after so long.
+// recheck has the job reconciled again after this time at the latest.
 func (d *decision) recheck(after time.Duration) {
 	if d.after == 0 || after < d.after {
 		d.after = after
@@ -172,9 +173,8 @@ func follow(o observed, d *decision) {
 	}
 }
 
-// unresolved reports whether a job with recurringJobRef does not know yet what to run.
-// What it finds is written down before anything is done with it, so that all attempts run
-// the same.
+// unresolved reports whether a job with recurringJobRef has no template yet. The template
+// is stored in the status before any attempt starts, so that all attempts run the same.
 func unresolved(o observed, d *decision) bool {
 	ref := o.job.Spec.RecurringJobRef
 	if ref == nil || o.job.Status.Template != nil {
@@ -190,8 +190,8 @@ func unresolved(o observed, d *decision) bool {
 	return true
 }
 
-// unfit reports at once, without waiting for its time, a job that can't run as it is or
-// where it is.
+// unfit reports whether the job can't run with its arguments or in its namespace. Such a
+// job is reported at once, before it is due.
 func unfit(o observed, d *decision) bool {
 	if args := o.template().Args; args != nil && len(args.Raw) > contract.MaxArgs {
 		finish(d, v1alpha1.StateFailed, v1alpha1.ReasonInvalidArguments, fmt.Sprintf("args are %d bytes of JSON; at most %d (64 KiB) are allowed: put the data into the database and pass a key to it", len(args.Raw), contract.MaxArgs), o.now)
@@ -204,7 +204,7 @@ func unfit(o observed, d *decision) bool {
 	return false
 }
 
-// begin brings the next attempt, which is due, through the queue to its Job.
+// begin takes the next attempt, which is due, through the queue and starts it.
 func begin(o observed, d *decision) {
 	if d.status.EnqueuedAt == nil {
 		d.status.EnqueuedAt = new(metav1.NewTime(firstDue(o, &d.status)))
@@ -233,8 +233,8 @@ func foreignMessage(name string) string {
 	return fmt.Sprintf("a Job named %q exists already and does not belong to this WorkspaceJob: have a cluster admin delete it, or create the WorkspaceJob under another name", name)
 }
 
-// refused reports why the API server does not take the attempt's Job. The attempt gives
-// its slot back and asks for another one later.
+// refused reports why the API server refuses the attempt's Job. The attempt gives its slot
+// back, and asks for another one later.
 func refused(o observed, d *decision) {
 	d.recheck(o.refusal.RetryAfter())
 	switch o.refusal.Kind {

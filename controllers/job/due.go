@@ -9,7 +9,7 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// due reports whether the next attempt's time has come, and says so if not.
+// due reports whether the next attempt is due. If it is not, the status says when it is.
 func due(o observed, d *decision) bool {
 	at := firstDue(o, &d.status)
 	reason, message := v1alpha1.ReasonScheduled, fmt.Sprintf("due at %s", stamp(at))
@@ -25,9 +25,10 @@ func due(o observed, d *decision) bool {
 	return false
 }
 
-// firstDue is when a run's first attempt is due: a requeued run when it was asked for, a
-// scheduled one as its schedule says, a continuation when its last parent has finished. A
-// time that had passed when the job was created counts as its creation.
+// firstDue returns when a run's first attempt is due: a requeued run at requeueAt, a
+// scheduled one at its schedule's time, a continuation when its last parent has finished,
+// any other when it was created. Except for a requeued run, spec.delay is added, and
+// spec.runAt counts if it is later.
 func firstDue(o observed, status *v1alpha1.WorkspaceJobStatus) time.Time {
 	if status.Run > 1 {
 		if again := o.job.Spec.RequeueAt; again != nil && again.Time.Before(o.now) {
@@ -60,8 +61,8 @@ func requeue(o observed, d *decision) bool {
 		d.status.FinishedAt = new(metav1.NewTime(o.now))
 	}
 	spec, finished := o.job.Spec, d.status.FinishedAt
-	// The status keeps whole seconds: a run that is asked for at 8.1 s and ends at 8.9 s has
-	// finished at 8, which is not before it was asked for.
+	// The status keeps whole seconds: a run that is requeued at 8.1 s and ends at 8.9 s
+	// finished at 8 s. That must not count as finished before it was requeued.
 	if again := spec.RequeueAt; again != nil && !spec.Cancelled && finished.Time.Before(again.Truncate(time.Second)) {
 		if o.now.Before(again.Time) {
 			d.recheck(again.Sub(o.now))
@@ -74,7 +75,7 @@ func requeue(o observed, d *decision) bool {
 	return false
 }
 
-// newRun clears what belonged to the run before; its attempts stay as history.
+// newRun clears what belongs to the previous run. Its attempts stay as history.
 func newRun(status *v1alpha1.WorkspaceJobStatus, run int32) {
 	status.Run = run
 	status.RunAttempts = 0

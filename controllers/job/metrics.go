@@ -15,7 +15,7 @@ import (
 // The gauges count recurring jobs too.
 // +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspacerecurringjobs,verbs=get;list;watch
 
-// scrapeLimit bounds the listing behind one scrape. The cache answers it.
+// scrapeLimit bounds how long one scrape may list objects, which the cache answers.
 const scrapeLimit = 5 * time.Second
 
 // Metrics of all queues. Labels name queues, never single objects.
@@ -29,7 +29,7 @@ type Metrics struct {
 	clock    clock.PassiveClock
 }
 
-// gauges are computed at each scrape, so nothing has to keep them true.
+// gauges are computed at each scrape, so nothing has to keep them up to date.
 type gauges struct{ jobs, limit, oldest, recurring, failing *prometheus.Desc }
 
 // NewMetrics registers the metrics; reader is the manager's cache.
@@ -117,8 +117,8 @@ type load struct {
 	failing   int // of the recurring jobs
 }
 
-// loadsOf returns one load for each workspace, in their order. What is in a namespace
-// without a workspace belongs to no queue.
+// loadsOf returns one load for each workspace, in their order. Objects in a namespace
+// without a workspace belong to no queue.
 func loadsOf(now time.Time, workspaces []v1alpha1.Workspace, jobs []v1alpha1.WorkspaceJob, recurring []v1alpha1.WorkspaceRecurringJob) []load {
 	loads := make([]load, len(workspaces))
 	of := make(map[string]*load, len(workspaces))

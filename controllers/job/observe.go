@@ -16,8 +16,8 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/workspace"
 )
 
-// observe reads all that decide needs. The cache may lag: where acting on what it lacks
-// would be wrong, the API server is asked.
+// observe reads all that decide needs. The cache may lag, so the API server is asked where
+// a missing object would lead to a wrong decision.
 func (r *Reconciler) observe(ctx context.Context, job *v1alpha1.WorkspaceJob) (observed, error) {
 	o := observed{now: r.Clock.Now(), job: job, limits: r.Limits}
 	var err error
@@ -34,8 +34,8 @@ func (r *Reconciler) observe(ctx context.Context, job *v1alpha1.WorkspaceJob) (o
 	return o, err
 }
 
-// observeChild reads the Job of the attempt that is under way, or what has the name of the
-// next one's.
+// observeChild reads the Job of the attempt that is under way or, if none is, whatever Job
+// has the name of the next one.
 func (r *Reconciler) observeChild(ctx context.Context, o *observed) error {
 	child, err := r.childOf(ctx, o)
 	if err != nil || child == nil {
@@ -58,21 +58,21 @@ func (r *Reconciler) observeChild(ctx context.Context, o *observed) error {
 	return err
 }
 
-// belongs reports whether the Job is an attempt of this WorkspaceJob, by UID: it made the
-// Job, or started the one that a schedule had made.
+// belongs reports whether the Job is an attempt of this WorkspaceJob, by UID: the operator
+// created the Job for it, or released a tick for it.
 func belongs(child *batchv1.Job, job *v1alpha1.WorkspaceJob) bool {
 	owned := slices.ContainsFunc(child.OwnerReferences, func(owner metav1.OwnerReference) bool { return owner.UID == job.UID })
 	return owned && child.Annotations[v1alpha1.AnnotationJobUID] == string(job.UID)
 }
 
-// isTick reports whether the Job looks like one that a schedule made and nobody started.
+// isTick reports whether the Job looks like a tick that nobody has started.
 func isTick(child *batchv1.Job, job *v1alpha1.WorkspaceJob) bool {
 	_, scheduled := job.ScheduledAt()
 	return scheduled && child.Name == job.Name && child.Annotations[v1alpha1.AnnotationJobUID] == "" && runnerjob.Suspended(child)
 }
 
-// scheduledFor reports whether the Job waits, was made by the CronJob of the recurring job
-// that the WorkspaceJob is a run of, and runs what that says.
+// scheduledFor reports whether the Job is the tick of this run: it is suspended, the CronJob
+// of the run's recurring job controls it, and its template has the run's handler and args.
 func (r *Reconciler) scheduledFor(ctx context.Context, child *batchv1.Job, job *v1alpha1.WorkspaceJob) (bool, error) {
 	owner := metav1.GetControllerOf(child)
 	if !isTick(child, job) || owner == nil || owner.Kind != "CronJob" {
@@ -120,10 +120,10 @@ func (r *Reconciler) childOf(ctx context.Context, o *observed) (*batchv1.Job, er
 	}
 	child := &batchv1.Job{}
 	err := r.Client.Get(ctx, key, child)
-	// Calling an attempt lost, or a job deleted before it started, must not rest on a cache
-	// that lags.
+	// A lagging cache must not decide that an attempt is lost, or that a job was withdrawn
+	// before it started.
 	certain := current != nil || o.withdrawn() && !job.Status.State.Final()
-	// Nor must taking the Job under way for one that a schedule has just made.
+	// Nor that the Job of an attempt under way is still a tick.
 	stale := err == nil && current != nil && !belongs(child, job)
 	if apierrors.IsNotFound(err) && certain || stale {
 		err = r.APIReader.Get(ctx, key, child)

@@ -13,7 +13,7 @@ import (
 // maxNamed is how many parents a message names.
 const maxNamed = 3
 
-// parent is a job that this one continues, as it is now.
+// parent is a job that this one waits for, in its current state.
 type parent struct {
 	v1alpha1.Parent
 	// found means that it exists.
@@ -41,8 +41,8 @@ func awaiting(o observed, d *decision) bool {
 	return len(o.job.Spec.After) > 0 && d.status.Run == 1 && d.status.EnqueuedAt == nil
 }
 
-// noteParents writes down the parents that have ended as wanted: they may be
-// requeued or deleted afterwards.
+// noteParents records in the status which parents have ended as wanted, because they may
+// be requeued or deleted afterwards.
 func noteParents(o observed, d *decision) {
 	if !awaiting(o, d) {
 		return
@@ -58,7 +58,7 @@ func noted(d *decision, p parent) bool {
 	return slices.ContainsFunc(d.status.Parents, func(s v1alpha1.ParentStatus) bool { return s.Name == p.Name })
 }
 
-// awaits reports whether a continuation can't run yet, or never.
+// awaits reports whether a continuation can't run yet, or never can.
 func awaits(o observed, d *decision) bool {
 	if !awaiting(o, d) {
 		return false

@@ -9,11 +9,11 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/report"
 )
 
-// slotRetry is how soon it is checked again whether what keeps a slot has gone.
+// slotRetry is how soon a reservation is checked again that could not be ended.
 const slotRetry = time.Second
 
-// queueing is where a job is in its workspace's queue; 0 while the queue was not told in
-// this reconcile.
+// queueing is where a job is in its workspace's queue. 0 means that this reconcile has not
+// put it anywhere yet.
 type queueing int
 
 const (
@@ -29,7 +29,7 @@ func (q queueing) String() string {
 	return [...]string{"", "outside", "waiting", "running"}[q]
 }
 
-// entryOf is how the job asks for a slot.
+// entryOf returns the entry with which the job asks for a slot.
 func entryOf(o observed, d *decision) admission.Entry {
 	asking := *o.job
 	asking.Status = d.status
@@ -58,8 +58,9 @@ func awaitSlot(o observed, d *decision, next v1alpha1.Attempt) {
 	}
 }
 
-// keepReported leaves the status as it is while the queue can't say more: after a restart
-// of the operator ten thousand jobs may wait. What has happened since is reported.
+// keepReported leaves the status as it is while the queue has no answer, so that a restart
+// of the operator does not write ten thousand waiting jobs. An attempt, run or parent that
+// the status lacks is reported all the same.
 func keepReported(o observed, d *decision) {
 	reported := &o.job.Status
 	if reported.UnderWay() == nil && max(reported.Run, 1) == d.status.Run && reported.RunAttempts == d.status.RunAttempts && len(reported.Parents) == len(d.status.Parents) {
@@ -69,8 +70,8 @@ func keepReported(o observed, d *decision) {
 	enter(&d.status, v1alpha1.StateEnqueued, v1alpha1.ReasonQueued, fmt.Sprintf("waits for an answer of queue %s", d.status.Queue), o.now)
 }
 
-// stillWaits reports whether the status says, about this generation, that the job waits
-// for its next attempt. It is not written each time that the queue moves.
+// stillWaits reports whether the status of this generation says already that the job waits
+// for its next attempt. It need not be written each time that the queue moves.
 func stillWaits(o observed, d *decision) bool {
 	reported := &o.job.Status
 	return reported.ObservedGeneration == o.job.Generation && reported.State == v1alpha1.StateEnqueued &&

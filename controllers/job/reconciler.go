@@ -1,8 +1,8 @@
 // Package job runs WorkspaceJobs: each attempt is one batch/v1 Job.
 //
-// Read it in this order: reconciler.go is the table of contents, watch.go says what wakes
-// it, observe.go reads, decide.go and the policies beside it (attend, due, parents, queue,
-// retention, retry) are pure, act.go writes.
+// Read the files in this order: reconciler.go is the table of contents, watch.go lists what
+// triggers a reconcile, observe.go reads, decide.go and the policies beside it (attend, due,
+// parents, queue, retention, retry) are pure, act.go writes.
 package job
 
 import (
@@ -60,7 +60,7 @@ type Options struct {
 	Limits Limits
 }
 
-// Limits of waiting for what may never come.
+// Limits bounds how long the operator waits for what may never come.
 type Limits struct {
 	// Pending is how long an attempt's pod may take to start before the attempt has
 	// failed.
@@ -75,18 +75,18 @@ func New(options Options) *Reconciler {
 	return &Reconciler{Options: options, turns: make(chan event.TypedGenericEvent[types.NamespacedName], turnsBuffer)}
 }
 
-// turnsBuffer is how many jobs may be called before the controller takes them up.
+// turnsBuffer is how many jobs can be called before the controller receives them.
 const turnsBuffer = 1024
 
-// maxRounds bounds how often one reconcile decides and acts. Each round takes up at least
-// one fact: a stop, a deletion, the queue's answer, a Job or why there is none, and that
-// the queue knows of it.
+// maxRounds bounds how often one reconcile decides and acts. Each round adds at least one
+// fact: a stop, a deletion, the queue's answer, a Job or its refusal, or where the job
+// is in the queue after that.
 const maxRounds = 8
 
 // Reconcile brings one WorkspaceJob a step further.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	result, err := r.reconcile(ctx, req.NamespacedName)
-	// Whatever happened may have freed a slot, or been an event of a pod that did.
+	// Whatever triggered this reconcile, or came of it, may have freed a slot.
 	return result, errors.Join(err, r.callTurns(ctx, req.Namespace))
 }
 
@@ -99,7 +99,7 @@ func (r *Reconciler) reconcile(ctx context.Context, name types.NamespacedName) (
 	case err != nil || !job.DeletionTimestamp.IsZero():
 		return r.gone(ctx, name)
 	case r.Reporter.Behind(job):
-		// What the cache is about to show brings it back here.
+		// The watch event that the cache still lacks triggers another reconcile.
 		return ctrl.Result{RequeueAfter: report.Soon}, nil
 	}
 	o, err := r.observe(ctx, job)
@@ -120,8 +120,8 @@ func (r *Reconciler) reconcile(ctx context.Context, name types.NamespacedName) (
 	return ctrl.Result{RequeueAfter: d.after}, nil
 }
 
-// carryOut decides and acts until nothing is left to do. What the queue and the API server
-// answer is observed too, so the last decision knows all of it, also after an error.
+// carryOut decides and acts until nothing is left to do. The answers of the queue and the
+// API server are added to o, so the last decision includes them, even after an error.
 func (r *Reconciler) carryOut(ctx context.Context, o *observed) (decision, error) {
 	d := decide(*o)
 	for range maxRounds {
@@ -137,7 +137,7 @@ func (r *Reconciler) carryOut(ctx context.Context, o *observed) (decision, error
 	return d, fmt.Errorf("no end after %d rounds in state %s: this is a fault of the operator", maxRounds, d.status.State)
 }
 
-// report the status if it changed, then events and metrics.
+// report writes the status if it changed, then events and metrics.
 func (r *Reconciler) report(ctx context.Context, o observed, d decision) error {
 	logDecision(ctx, d)
 	after := o.job.DeepCopy()
@@ -149,13 +149,14 @@ func (r *Reconciler) report(ctx context.Context, o observed, d decision) error {
 	})
 }
 
-// remove a job whose time is over, only as it was seen: it may have been requeued since.
+// remove deletes a job whose retention has passed, unless it has changed since it was read:
+// it may have been requeued.
 func (r *Reconciler) remove(ctx context.Context, job *v1alpha1.WorkspaceJob) error {
 	seen := client.Preconditions{UID: &job.UID, ResourceVersion: &job.ResourceVersion}
 	return r.Client.Delete(ctx, job, seen)
 }
 
-// gone takes a job that does not exist any more out of everything.
+// gone forgets a job that is deleted or being deleted, and takes it out of its queue.
 func (r *Reconciler) gone(ctx context.Context, name types.NamespacedName) (ctrl.Result, error) {
 	r.Reporter.Forget(name)
 	left, err := r.Queues.Leave(ctx, name.Namespace, name.Name)
@@ -165,7 +166,7 @@ func (r *Reconciler) gone(ctx context.Context, name types.NamespacedName) (ctrl.
 	return ctrl.Result{}, err
 }
 
-// callTurns has the jobs reconciled whose turn has come.
+// callTurns triggers a reconcile of each job whose turn has come.
 func (r *Reconciler) callTurns(ctx context.Context, namespace string) error {
 	names, err := r.Queues.Turn(ctx, namespace)
 	for _, name := range names {

@@ -14,8 +14,9 @@ import (
 // maxAncestors bounds the search for a cycle among continuations.
 const maxAncestors = 1000
 
-// observeRelatives reads the jobs that bear on this one: its recurring job and that one's
-// other runs, its parents, its continuations. They are read only where it matters.
+// observeRelatives reads the jobs that this one depends on or that depend on it: its
+// recurring job and the other runs of that, its parents and its continuations. Each is read
+// only in states in which it matters.
 func (r *Reconciler) observeRelatives(ctx context.Context, o *observed) error {
 	if o.job.Status.State.Final() {
 		var err error
@@ -50,7 +51,7 @@ func (r *Reconciler) observeRelatives(ctx context.Context, o *observed) error {
 	return err
 }
 
-// jobNamed returns nil if there is none. What it returns must not be changed.
+// jobNamed returns the job, or nil if there is none. The job is the cache's: don't change it.
 func (r *Reconciler) jobNamed(ctx context.Context, namespace, name string) (*v1alpha1.WorkspaceJob, error) {
 	job := &v1alpha1.WorkspaceJob{}
 	err := r.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, job, client.UnsafeDisableDeepCopy)
@@ -102,10 +103,10 @@ func runOfSeries(job *v1alpha1.WorkspaceJob) admission.Run {
 	return admission.Run{Name: job.Name, Due: job.Status.EnqueuedAt.Time, Created: job.CreationTimestamp.Time}
 }
 
-// cycleOf follows parents that wait for parents themselves, back to job, and names those
-// on the way. It returns nil if there is no cycle, or none among the nearest thousand.
+// cycleOf searches the ancestors that wait themselves for a way back to job, and names the
+// jobs on it. It returns nil if there is no cycle among the nearest thousand ancestors.
 func (r *Reconciler) cycleOf(ctx context.Context, job *v1alpha1.WorkspaceJob) ([]string, error) {
-	// child is the job from which each one was reached.
+	// child maps each ancestor to the job from which the search reached it.
 	child := map[string]string{}
 	next := []string{job.Name}
 	for len(next) > 0 && len(child) < maxAncestors {
@@ -131,7 +132,7 @@ func (r *Reconciler) cycleOf(ctx context.Context, job *v1alpha1.WorkspaceJob) ([
 	return nil, nil
 }
 
-// wayTo names the jobs from start to the one that was found last.
+// wayTo names the jobs from start to last.
 func wayTo(last string, child map[string]string, start string) []string {
 	way := []string{last}
 	for way[0] != start {

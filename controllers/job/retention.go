@@ -13,13 +13,13 @@ import (
 const (
 	// defaultPods is the schema's default of retention.pods.
 	defaultPods = 7 * 24 * time.Hour
-	// awaitedRecheck is how often it is checked whether a continuation still has to see a
-	// job that could go.
+	// awaitedRecheck is how often a job whose retention has passed is checked again while
+	// a continuation has not seen its end.
 	awaitedRecheck = time.Minute
 )
 
-// expire removes a finished job whose time is over: its own ttlAfterFinished, else
-// the workspace's retention. One that a continuation has not seen the end of stays.
+// expire removes a finished job after its ttlAfterFinished or, without one, after the
+// workspace's retention. A job stays until every continuation has seen its end.
 func expire(o observed, d *decision) {
 	ttl := timeToLive(o, d.status.State)
 	if ttl == nil {
@@ -49,8 +49,8 @@ func timeToLive(o observed, state v1alpha1.JobState) *v1alpha1.Duration {
 	return o.workspace.Spec.Retention.Succeeded
 }
 
-// reap the Jobs, and with them pods and logs, whose time is over. Only what the stored
-// status reports is safe to lose.
+// reap deletes Jobs whose retention has passed, and with them their pods and logs. A Job
+// stays until the stored status reports how it ended.
 func reap(o observed, d *decision) {
 	if d.status.State.Final() && o.tick != nil {
 		d.reap = append(d.reap, *o.tick)
@@ -76,8 +76,8 @@ func reap(o observed, d *decision) {
 	}
 }
 
-// accounted reports whether the status says how the Job's attempt ended, or said so and
-// kept only later ones.
+// accounted reports whether the status says how the Job's attempt ended, or has dropped that
+// attempt because it keeps only the newest ones.
 func accounted(status *v1alpha1.WorkspaceJobStatus, child *batchv1.Job) bool {
 	at := slices.IndexFunc(status.Attempts, func(a v1alpha1.Attempt) bool { return a.Job == child.Name && a.JobUID == child.UID })
 	if at >= 0 {

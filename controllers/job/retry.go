@@ -11,7 +11,7 @@ import (
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
-// Defaults of the API, for objects that were made before their schema had them.
+// Defaults of the API, for objects that are older than these defaults in the schema.
 const (
 	defaultRetryLimit = 10
 	defaultMinDelay   = 15 * time.Second
@@ -19,8 +19,8 @@ const (
 	defaultFactor     = 2
 )
 
-// longestWait is how far a runner may put off its next attempt: what a tenant's
-// code asks for must not overflow a date.
+// longestWait is how far a runner may put off its next attempt, so that no delay that a
+// tenant's code asks for overflows a date.
 const longestWait = 365 * 24 * time.Hour
 
 // afterAttempt decides what follows the attempt that has just ended.
@@ -69,8 +69,8 @@ func retryLimit(o observed) int32 {
 	return defaultRetryLimit
 }
 
-// retryDelay returns the delay before the attempt that follows so many failed ones: what
-// the runner asked for, or else minDelay·factor^(failed-1), at most maxDelay.
+// retryDelay returns the delay before the next attempt after this number of failed ones:
+// what the runner asked for, or else minDelay·factor^(failed-1), at most maxDelay.
 func retryDelay(o observed, failed int32) time.Duration {
 	if end := o.seen.End; end != nil && end.ExitCode != nil && *end.ExitCode == contract.ExitLater {
 		if asked, ok := end.Message.Delay(); ok {
@@ -89,7 +89,7 @@ func retryDelay(o observed, failed int32) time.Duration {
 			factor = float64(*retry.Factor)
 		}
 	}
-	// 0 times infinity would be no number.
+	// Bounded, because 0 times infinity is NaN.
 	growth := min(math.Pow(factor, float64(failed-1)), math.MaxInt64)
 	return time.Duration(min(low*growth, high))
 }

@@ -9,20 +9,20 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/report"
 )
 
-// enter a state in which the operator is at work or waits for its time.
+// enter sets a state in which the operator works on the job, or waits without a person.
 func enter(status *v1alpha1.WorkspaceJobStatus, state v1alpha1.JobState, reason, message string, now time.Time) {
 	status.State = state
 	setConditions(status, metav1.ConditionUnknown, report.Finding{Phase: report.Progressing, Reason: reason, Message: message}, now)
 }
 
-// stall says that nothing happens until somebody does what the message says.
+// stall sets a state in which nothing happens until a person does what the message says.
 func stall(status *v1alpha1.WorkspaceJobStatus, state v1alpha1.JobState, reason, message string, now time.Time) {
 	status.State = state
 	setConditions(status, metav1.ConditionUnknown, report.Finding{Phase: report.Stalled, Reason: reason, Message: message}, now)
 }
 
-// finish the run in one of the final states. A final failure is Stalled: to kstatus
-// Ready=False alone would mean "in progress".
+// finish ends the run in one of the final states. A failure is also Stalled: Ready=False
+// alone means "in progress" to kstatus.
 func finish(d *decision, state v1alpha1.JobState, reason, message string, at time.Time) {
 	d.status.State = state
 	d.status.FinishedAt = new(metav1.NewTime(at))

@@ -12,7 +12,7 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/report"
 )
 
-// measure is what the metrics learn from a transition.
+// measure is what the metrics count of one transition.
 type measure struct {
 	outcome v1alpha1.AttemptOutcome // of an attempt that ended
 	ran     time.Duration           // how long it ran; 0: it never started
@@ -20,9 +20,9 @@ type measure struct {
 	late    *time.Duration          // the same, by the schedule that made the run
 }
 
-// eventsOf lists what is worth an event between two statuses: what an operator should look
-// at. A job that succeeds at once has none, for its status says it all and events flood
-// etcd.
+// eventsOf returns an event for each change between two statuses that a person should know
+// about. A job that succeeds at its first attempt has none: its status says it all, and
+// events would flood etcd.
 func eventsOf(namespace string, before, after *v1alpha1.WorkspaceJobStatus) []report.Event {
 	var events []report.Event
 	if before.Run > 0 && after.Run > before.Run {
@@ -49,7 +49,8 @@ func eventsOf(namespace string, before, after *v1alpha1.WorkspaceJobStatus) []re
 	return events
 }
 
-// eventType of what the conditions say, or "" if it needs no event.
+// eventType returns the type of the event for a change of state or reason, or "" if it
+// needs none.
 func eventType(before, after *v1alpha1.WorkspaceJobStatus) string {
 	reason := report.Reason(after.Conditions)
 	if report.Reason(before.Conditions) == reason && before.State == after.State {
@@ -78,14 +79,14 @@ func eventType(before, after *v1alpha1.WorkspaceJobStatus) string {
 	}
 }
 
-// measuresOf lists what the metrics learn between two statuses of the job.
+// measuresOf returns what the metrics count between two statuses of the job.
 func measuresOf(job *v1alpha1.WorkspaceJob, before, after *v1alpha1.WorkspaceJobStatus) []measure {
 	var measures []measure
 	started := after.StartedAt != nil && (before.StartedAt == nil || before.Run != after.Run)
 	if started && after.EnqueuedAt != nil {
 		measures = append(measures, measure{queued: new(max(0, after.StartedAt.Sub(after.EnqueuedAt.Time)))})
 	}
-	// Only its first run was due by a schedule; a requeued one comes from none.
+	// Only the first run was due by a schedule; a requeue is not.
 	due, scheduled := job.ScheduledAt()
 	if started && scheduled && after.Run == 1 {
 		measures = append(measures, measure{late: new(max(0, after.StartedAt.Sub(due)))})

@@ -28,8 +28,9 @@ import (
 // workers is how many WorkspaceJobs are reconciled at once.
 const workers = 16
 
-// SetupWithManager makes the manager call r for everything that bears on a WorkspaceJob.
-// The indexes of admission, continuation, runnerjob and workspace must be in place.
+// SetupWithManager registers r with the manager for every change that may concern a
+// WorkspaceJob. The indexes of admission, continuation, runnerjob and workspace must be in
+// place.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("workspacejob").
@@ -44,8 +45,8 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Complete(r)
 }
 
-// jobOfChild goes by labels, which are hints of what to wake and are trusted for nothing
-// else. A tick has the name of its WorkspaceJob.
+// jobOfChild returns the WorkspaceJob that the labels name. Anybody can set labels, so they
+// decide only what to reconcile. A tick has the name of its WorkspaceJob.
 func jobOfChild(_ context.Context, child client.Object) []reconcile.Request {
 	name := child.GetLabels()[v1alpha1.LabelJob]
 	if name == "" && child.GetLabels()[v1alpha1.LabelRecurringJob] != "" {
@@ -62,7 +63,8 @@ func onTurn(_ context.Context, e event.TypedGenericEvent[types.NamespacedName], 
 	q.Add(reconcile.Request{NamespacedName: e.Object})
 }
 
-// jobsOfWorkspace returns its jobs: they may have waited for it, or may go now.
+// jobsOfWorkspace returns the workspace's jobs: they may have waited for it, or its
+// retention may have changed.
 func (r *Reconciler) jobsOfWorkspace(ctx context.Context, object client.Object) []reconcile.Request {
 	ws, ok := object.(*v1alpha1.Workspace)
 	if !ok {
@@ -80,8 +82,8 @@ func (r *Reconciler) jobsOfWorkspace(ctx context.Context, object client.Object) 
 	return requests
 }
 
-// becomesAble passes changes of whether a workspace can take jobs, and not the counts in
-// its status, which change all the time.
+// becomesAble lets through changes after which jobs may start, wait for another reason or
+// be removed, but not the counts in the status, which change all the time.
 func becomesAble() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*v1alpha1.Workspace)
@@ -100,9 +102,9 @@ func becomesAble() predicate.Predicate {
 // requests is a controller's work queue.
 type requests = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
-// onRelatives wakes the jobs that a change of another one may concern: its
-// continuations, its parents (which may go once their end was seen), and the other
-// runs of its recurring job.
+// onRelatives wakes the jobs that a change of another job may concern: its continuations,
+// its parents, which can be removed once their end was seen, and the other runs of its
+// recurring job.
 func (r *Reconciler) onRelatives() handler.EventHandler {
 	return handler.Funcs{
 		CreateFunc: func(ctx context.Context, e event.CreateEvent, q requests) { r.wakeContinuations(ctx, e.Object, q) },

@@ -8,8 +8,8 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/report"
 )
 
-// account reports what became of the runs. Each counts once: in the write that takes it
-// out of status.active or, if it was never in there, in the one that moves
+// account reports how the runs ended. Each is counted once: in the write that removes it
+// from status.active or, if it was never in there, in the write that moves
 // status.lastScheduledAt past it.
 func account(o observed, d *decision) {
 	was := map[string]bool{}
@@ -41,8 +41,8 @@ func account(o observed, d *decision) {
 	}
 }
 
-// isBrief reports whether a run that no schedule created came and ended between two
-// reconciles. One that ended no later than status.lastRun may have been counted itself.
+// isBrief reports whether a run that no schedule created was created and ended between two
+// reconciles. A run that ended no later than status.lastRun may have been counted already.
 func isBrief(o observed, run *v1alpha1.WorkspaceJob) bool {
 	if _, scheduled := run.ScheduledAt(); scheduled || run.CreationTimestamp.Before(&o.recurring.CreationTimestamp) {
 		return false
@@ -62,7 +62,7 @@ func unfinishedOf(o observed) int {
 }
 
 func byAge(a, b *v1alpha1.WorkspaceJob) int {
-	// One that is being created has no time yet, and is the youngest.
+	// A run that is being created has no time yet, and is the youngest.
 	if a.CreationTimestamp.IsZero() != b.CreationTimestamp.IsZero() {
 		if a.CreationTimestamp.IsZero() {
 			return 1
@@ -76,7 +76,7 @@ func ended(run *v1alpha1.WorkspaceJob) bool {
 	return run.Status.State.Final() && run.Status.FinishedAt != nil
 }
 
-// count a run that has ended.
+// count counts a run that has ended.
 func count(d *decision, run *v1alpha1.WorkspaceJob) {
 	if _, scheduled := run.ScheduledAt(); skipped(run) {
 		if scheduled {

@@ -15,9 +15,8 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/report"
 )
 
-// act does the first thing that the decision wants done before the status can be
-// reported, and adds the API server's answer to what was observed. A refusal is an
-// answer; an error is worth a retry.
+// act does the first thing that has to be done before the status can be reported, and adds
+// the API server's answer to o. A refusal is an answer; an error is worth a retry.
 func (r *Reconciler) act(ctx context.Context, o *observed, d decision) error {
 	switch {
 	case d.doubts.any():
@@ -31,7 +30,7 @@ func (r *Reconciler) act(ctx context.Context, o *observed, d decision) error {
 	}
 }
 
-// apply the CronJob: the one that was observed, or a new one.
+// apply applies the CronJob, an observed or a new one.
 func (r *Reconciler) apply(ctx context.Context, o *observed, cronJob *batchv1.CronJob) error {
 	config, err := configOf(cronJob)
 	if err != nil {
@@ -39,7 +38,8 @@ func (r *Reconciler) apply(ctx context.Context, o *observed, cronJob *batchv1.Cr
 	}
 	options := []client.ApplyOption{client.FieldOwner(v1alpha1.ManagedBy)}
 	if cronJob.UID != "" {
-		// Without it, a CronJob that another owner has created meanwhile is a conflict.
+		// Only for a CronJob that was observed: a new one must conflict with a CronJob
+		// that another owner has created meanwhile.
 		options = append(options, client.ForceOwnership)
 	}
 	err = r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(config), options...)
@@ -58,8 +58,8 @@ func (r *Reconciler) apply(ctx context.Context, o *observed, cronJob *batchv1.Cr
 	return nil
 }
 
-// suspend the CronJob and change nothing else of it. It is the last resort: if the API
-// server refuses this as well, nothing more can be done about the CronJob.
+// suspend suspends the CronJob and changes nothing else in it. It is the last resort: if
+// the API server refuses this as well, nothing more can be done about the CronJob.
 func (r *Reconciler) suspend(ctx context.Context, o *observed, cronJob *batchv1.CronJob) error {
 	changed := cronJob.DeepCopy()
 	changed.Spec.Suspend = new(true)
@@ -76,8 +76,8 @@ func (r *Reconciler) suspend(ctx context.Context, o *observed, cronJob *batchv1.
 	return nil
 }
 
-// create the WorkspaceJobs of runs that are due, in this order: one that is refused
-// holds up those behind it. A name that another owner's object has does not.
+// create creates the WorkspaceJobs of runs that are due, in this order. A refused run holds
+// up those behind it; a run whose name another owner's object has does not.
 func (r *Reconciler) create(ctx context.Context, o *observed, runs []v1alpha1.WorkspaceJob) error {
 	owns := func(run *v1alpha1.WorkspaceJob) bool { return metav1.IsControlledBy(run, o.recurring) }
 	for i := range runs {
@@ -99,8 +99,9 @@ func (r *Reconciler) create(ctx context.Context, o *observed, runs []v1alpha1.Wo
 	return nil
 }
 
-// remove what the status, which is written now, no longer needs. It is removed only as
-// it was observed: a finished run may have been requeued since, and a tick started.
+// remove deletes what the status, which has been written, no longer needs. An object that
+// has changed since it was observed stays: a finished run may have been requeued, and a
+// tick started.
 func (r *Reconciler) remove(ctx context.Context, d decision) error {
 	var faults []error
 	for i := range d.removeRuns {

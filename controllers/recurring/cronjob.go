@@ -18,13 +18,13 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 )
 
-// annotationApplied is a hash of what the operator wanted when it wrote the CronJob. A
-// field that it no longer wants shows only there.
+// annotationApplied is a hash of what the operator wanted when it wrote the CronJob. Only
+// the hash shows that the operator no longer wants a field.
 const annotationApplied = v1alpha1.Group + "/applied"
 
 // build returns the CronJob that is wanted. Its Jobs are created suspended, and
 // Kubernetes removes none of them: the operator starts each when its run has a slot in
-// the queue, and removes it once it has read how it ended.
+// the queue, and removes it once it has read how the Job ended.
 func build(o observed, kept *plan) *batchv1.CronJob {
 	spec := o.recurring.Spec
 	cronJob := &batchv1.CronJob{
@@ -78,7 +78,8 @@ func jobTemplate(o observed) batchv1.JobTemplateSpec {
 	}
 }
 
-// templateText is the template as JSON. What was read as JSON can be written as JSON.
+// templateText returns the template as JSON. That can't fail: the template was read from
+// JSON.
 func templateText(recurring *v1alpha1.WorkspaceRecurringJob) string {
 	text, err := json.Marshal(recurring.Spec.Template)
 	if err != nil {
@@ -87,15 +88,15 @@ func templateText(recurring *v1alpha1.WorkspaceRecurringJob) string {
 	return string(text)
 }
 
-// since keeps a time that the observed CronJob is annotated with while the two are the
-// same in a respect. Otherwise it is now.
+// since returns the time in the observed CronJob's annotation if same finds no change
+// between the two CronJobs. Otherwise it returns now.
 func since(o observed, wanted *batchv1.CronJob, annotation string, same func(a, b *batchv1.CronJob) bool) string {
 	if o.cronJob != nil && same(wanted, o.cronJob) {
 		if !annotatedTime(o.cronJob, annotation).IsZero() {
 			return o.cronJob.Annotations[annotation]
 		}
 	}
-	// Up to the second: what was due earlier in this one was due before the change.
+	// Rounded up: what was due earlier in this second was due before the change.
 	return o.now.Add(time.Second - time.Nanosecond).Truncate(time.Second).UTC().Format(time.RFC3339)
 }
 
@@ -111,8 +112,8 @@ func suspended(cronJob *batchv1.CronJob) bool {
 	return cronJob.Spec.Suspend != nil && *cronJob.Spec.Suspend
 }
 
-// upToDate reports whether live is as wanted. The hash shows changes to what is wanted,
-// the comparison shows changes by others; what Kubernetes fills in is neither.
+// upToDate reports whether live is as wanted. The hash shows changes of what is wanted, and
+// the comparison shows changes by others. Defaults that Kubernetes fills in are neither.
 func upToDate(wanted, live *batchv1.CronJob) bool {
 	if live == nil || live.Annotations[annotationApplied] != wanted.Annotations[annotationApplied] {
 		return false

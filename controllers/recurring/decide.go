@@ -25,10 +25,10 @@ type observed struct {
 	ticks []batchv1.Job
 	// runs are the WorkspaceJobs of the series. They belong to the cache: read-only.
 	runs []v1alpha1.WorkspaceJob
-	// awaited are runs of which a continuation has not seen yet how they ended.
+	// awaited are the runs whose end a continuation has not seen yet.
 	awaited []string
 
-	// What follows comes from the API server's answers in this reconcile.
+	// The fields from here on come from the API server's answers in this reconcile.
 
 	// verified is what the API server itself was asked about.
 	verified verified
@@ -50,9 +50,9 @@ func (o *observed) refuse(name string, why report.Refusal) {
 	o.refusals[name] = why
 }
 
-// decision is what to do about what was observed. First come the doubts; without any,
-// the CronJob, then the runs; and when nothing of it is left, the status is written and
-// what it no longer needs is removed.
+// decision is what to do about what was observed, in this order: doubts, the CronJob, runs.
+// When nothing of that is left to do, the status is written, and then what it no longer
+// needs is removed.
 type decision struct {
 	// doubts must be cleared up before anything else is done.
 	doubts doubts
@@ -68,7 +68,7 @@ type decision struct {
 	removeTicks []batchv1.Job
 	// removeRuns are finished runs beyond the history limits.
 	removeRuns []v1alpha1.WorkspaceJob
-	// after is when to reconcile again at the latest; 0 is when something changes.
+	// after is when to reconcile again at the latest; 0 means when something changes.
 	after time.Duration
 
 	// reported are the runs of occurrences that the status reports from now on.
@@ -77,9 +77,9 @@ type decision struct {
 	skipped []string
 	// namesTaken are missed runs whose names other owners' objects have.
 	namesTaken []string
-	// startedManually are missed runs whose ticks a person has started.
+	// startedManually are missed runs whose ticks a person started.
 	startedManually []string
-	// crowded is set if too many runs are unfinished for another one.
+	// crowded is set if so many runs are unfinished that no other is created.
 	crowded bool
 }
 
@@ -88,7 +88,7 @@ func (d *decision) acts() bool {
 	return d.doubts.any() || d.apply != nil || d.suspend != nil || len(d.create) > 0
 }
 
-// verbs are what the decision does, for the log.
+// verbs names the actions, for the log.
 func (d *decision) verbs() []string {
 	verbs := d.doubts.verbs()
 	if d.apply != nil {
@@ -109,15 +109,15 @@ func (d *decision) verbs() []string {
 	return verbs
 }
 
-// requeue has the recurring job reconciled again after so long at the latest.
+// requeue has the recurring job reconciled again after this time at the latest.
 func (d *decision) requeue(after time.Duration) {
 	if d.after == 0 || after < d.after {
 		d.after = after
 	}
 }
 
-// decide compares what was observed with the spec. It is pure. A decision that rests on
-// something doubtful is not made: the doubt is returned in its place.
+// decide compares what was observed with the spec. It is pure. If the decision would rest
+// on something doubtful, decide returns the doubt instead.
 func decide(o observed) decision {
 	d := decision{status: *o.recurring.Status.DeepCopy(), reported: map[string]bool{}}
 	wanted, invalid := planOf(o)
@@ -137,8 +137,8 @@ func decide(o observed) decision {
 	return d
 }
 
-// decideCronJob wants the CronJob as the spec says. Where that can't be, it is at least
-// suspended when nothing may become due.
+// decideCronJob applies the CronJob as the spec says. If that is not possible and nothing
+// may become due, it at least suspends the CronJob.
 func decideCronJob(o observed, d *decision, wanted *plan) {
 	homeless := o.workspace == nil || !o.workspace.DeletionTimestamp.IsZero()
 	switch {

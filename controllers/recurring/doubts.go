@@ -8,10 +8,10 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// doubts are what a decision rests on and only the cache says, which may lag. They are
-// cleared up before anything is written.
+// doubts are facts that a decision rests on and that only the cache shows, which may lag.
+// They are verified with the API server before anything is written.
 type doubts struct {
-	// recurring is set if the recurring job itself must be read live.
+	// recurring is set if the recurring job itself must be read live, from the API server.
 	recurring bool
 	// runs must be read live by their names.
 	runs []string
@@ -21,7 +21,7 @@ type doubts struct {
 
 func (d doubts) any() bool { return d.recurring || len(d.runs) > 0 || d.allRuns }
 
-// verbs are what has to be read, for the log.
+// verbs names what has to be read, for the log.
 func (d doubts) verbs() []string {
 	var verbs []string
 	if d.recurring {
@@ -51,8 +51,8 @@ func (v *verified) note(in doubts) {
 // doubtsOf returns the first doubt about a decision, because what clears it up may clear
 // up the others too.
 func doubtsOf(o observed, d *decision) doubts {
-	// A status that lags may not report a run yet that was created, ended and removed:
-	// it would be created a second time.
+	// A lagging status may not report a run that was created, ended and was removed. That
+	// run would be created a second time.
 	if len(d.create) > 0 && !o.verified.recurring {
 		return doubts{recurring: true}
 	}
@@ -65,10 +65,10 @@ func doubtsOf(o observed, d *decision) doubts {
 	return doubts{}
 }
 
-// doubtfulRuns are names of runs that must be read live: those that are missing although
-// the status calls them unfinished or their Jobs would be removed, and those that look
-// unfinished although a status has counted their ends. The cache of an operator that has
-// just started may be older than that status.
+// doubtfulRuns returns the names of runs that must be read live: runs that are missing
+// although the status calls them unfinished or their ticks would be removed, and runs that
+// seem unfinished although the status has counted their ends. The cache of an operator that
+// has just started may be older than that status.
 func doubtfulRuns(o observed, d *decision) []string {
 	seen := map[string]bool{}
 	for i := range o.runs {
@@ -121,8 +121,9 @@ func (o *observed) gone(name string) {
 	o.runs = slices.DeleteFunc(o.runs, func(seen v1alpha1.WorkspaceJob) bool { return seen.Name == name })
 }
 
-// unseen returns a run that the cache does not show yet, as it began. Counted now, how it
-// ended would be counted again when the cache first shows it unfinished and then ended.
+// unseen returns a run that the cache does not show yet, without its status. If its end were
+// counted now, it would be counted again when the cache shows the run unfinished and then
+// ended.
 func unseen(run v1alpha1.WorkspaceJob) v1alpha1.WorkspaceJob {
 	run.Status = v1alpha1.WorkspaceJobStatus{}
 	return run

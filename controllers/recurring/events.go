@@ -12,7 +12,8 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/report"
 )
 
-// eventsOf returns what is worth an event between a status and the one decided on.
+// eventsOf returns an event for each change between a status and the one decided on that a
+// person should know about.
 func eventsOf(before *v1alpha1.WorkspaceRecurringJobStatus, d decision) []report.Event {
 	var events []report.Event
 	warn := func(reason, format string, values ...any) {

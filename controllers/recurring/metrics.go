@@ -6,8 +6,8 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// Metrics are those of the recurring jobs of all queues. Labels name queues, never
-// single objects.
+// Metrics are the metrics of recurring jobs in all queues. Labels name queues, never single
+// objects.
 type Metrics struct {
 	missed, skipped *prometheus.CounterVec
 }
@@ -30,7 +30,7 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 	return m, nil
 }
 
-// count what happened between two statuses of a recurring job.
+// count counts what happened between two statuses of a recurring job.
 func (m *Metrics) count(ws *v1alpha1.Workspace, before, after *v1alpha1.WorkspaceRecurringJobStatus) {
 	if ws == nil {
 		return

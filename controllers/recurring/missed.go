@@ -11,12 +11,12 @@ import (
 const (
 	// grace is how long Kubernetes may take to create a Job that is due.
 	grace = 30 * time.Second
-	// maxMissed bounds how many missed runs are counted at once: those of ten weeks of
-	// a schedule of every minute.
+	// maxMissed bounds how many missed runs are counted at once: ten weeks of a schedule
+	// that is due every minute.
 	maxMissed = 100_000
 )
 
-// giveUp counts the times whose Jobs Kubernetes will not create any more.
+// giveUp counts as missed the times for which Kubernetes will not create a Job any more.
 func giveUp(o observed, d *decision, kept *plan, counted time.Time) {
 	deadline := o.recurring.Spec.StartingDeadline
 	if deadline == nil || o.cronJob == nil || suspended(o.cronJob) || kept == nil {
@@ -30,7 +30,7 @@ func giveUp(o observed, d *decision, kept *plan, counted time.Time) {
 	}
 }
 
-// countedUntil is the time up to which all missed runs are counted: what was due after
+// countedUntil returns the time up to which all missed runs are counted. What was due after
 // it and has neither tick nor run was missed. Nothing is due before the schedule is in
 // force, or while it is suspended.
 func countedUntil(o observed) time.Time {
@@ -42,8 +42,7 @@ func countedUntil(o observed) time.Time {
 	return until
 }
 
-// missBetween counts the times of the schedule that came after one time and before
-// another: they had no run.
+// missBetween counts as missed the schedule's times after one time and before another.
 func missBetween(d *decision, kept *plan, after, before time.Time) {
 	if kept == nil {
 		return

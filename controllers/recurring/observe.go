@@ -20,8 +20,8 @@ import (
 // errRecreated is returned for a recurring job that was deleted and created again.
 var errRecreated = errors.New("it was deleted and created again")
 
-// observe reads all that decide starts from. All of it but a CronJob without its labels
-// comes from the cache, which may lag.
+// observe reads all that decide starts from. All of it comes from the cache, which may lag,
+// except a CronJob without the operator's labels.
 func (r *Reconciler) observe(ctx context.Context, recurring *v1alpha1.WorkspaceRecurringJob) (observed, error) {
 	o := observed{now: r.Clock.Now(), recurring: recurring}
 	for _, read := range []func(context.Context, *observed) error{r.observeWorkspace, r.observeCronJob, r.observeRuns, r.observeAwaited} {
@@ -111,7 +111,7 @@ func (r *Reconciler) observeAwaited(ctx context.Context, o *observed) error {
 	return nil
 }
 
-// verify asks the API server itself about what a decision doubts.
+// verify reads what is in doubt from the API server.
 func (r *Reconciler) verify(ctx context.Context, o *observed, in doubts) error {
 	if in.recurring {
 		if err := r.verifyRecurring(ctx, o); err != nil {

@@ -14,14 +14,14 @@ import (
 )
 
 const (
-	// skew is how far the clock that dated a run may be ahead.
+	// skew is how far the clock that wrote a run's time may be ahead.
 	skew = time.Minute
 	// maxActive is how many unfinished runs the status names.
 	maxActive = 1000
 )
 
-// occurrence is a time at which the schedule was due: the Job that Kubernetes created
-// for it, its tick, and the run. One of them may be missing.
+// occurrence is a time at which the schedule was due, with its tick, the Job that
+// Kubernetes created for it, and its run. Either may be missing, but not both.
 type occurrence struct {
 	at   time.Time
 	name string
@@ -42,10 +42,10 @@ const (
 	early
 	// missed means that it can't start any more.
 	missed
-	// startedManually means that a person has started the tick around the queue. Its pod
-	// is given no run, so it does nothing; the Job is that person's, and the run was missed.
+	// startedManually means that a person started the tick, bypassing the queue. Its pod
+	// belongs to no run, so it does nothing. The Job stays, and the run counts as missed.
 	startedManually
-	// waiting means that its run can't be created now, and those after it wait too.
+	// waiting means that its run can't be created now, and later ones wait too.
 	waiting
 	// due means that its run is to be created.
 	due
@@ -81,8 +81,8 @@ func reportedUntil(status *v1alpha1.WorkspaceRecurringJobStatus) time.Time {
 	return latest(timeOf(status.LastScheduledAt), timeOf(status.LastMissedAt))
 }
 
-// decideOccurrences creates a run for each tick, in the order of their times, and counts
-// what was missed.
+// decideOccurrences creates a run for each tick that is due, oldest first, and counts the
+// missed ones.
 func decideOccurrences(o observed, d *decision, kept *plan) {
 	counted := countedUntil(o)
 	unfinished := unfinishedOf(o)
@@ -127,7 +127,7 @@ func follow(o observed, d *decision, c occurrence, s state) {
 	}
 }
 
-// unused reports whether the occurrence's tick is there, has no run and will get none.
+// unused reports whether the occurrence has a tick that no run uses or ever will.
 func unused(c occurrence, s state) bool {
 	if c.tick == nil {
 		return false
@@ -139,7 +139,7 @@ func unused(c occurrence, s state) bool {
 		return false
 	}
 	if c.run != nil {
-		// A run does not start a Job that doesn't say what it runs: it creates its own.
+		// A run does not start a tick whose template can't be read: it creates its own Job.
 		_, readable := templateOf(c.tick)
 		return !readable
 	}
@@ -163,8 +163,8 @@ func occurrencesOf(o observed) []occurrence {
 			c.run = run
 			continue
 		}
-		// Anybody can annotate a WorkspaceJob, and a time to come would hide all ticks
-		// before it.
+		// Anybody can annotate a WorkspaceJob, and a time in the future would hide all
+		// ticks before it.
 		if at, ok := run.ScheduledAt(); ok && run.Name == tickName(o.recurring, at) && at.Before(o.now.Add(skew)) {
 			of[run.Name] = &occurrence{at: at, name: run.Name, run: run}
 		}

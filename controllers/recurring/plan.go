@@ -9,11 +9,11 @@ import (
 	"github.com/openradius/workspace-jobs/api/schedule"
 )
 
-// nextDelay is how long after a run was due the status names the one after it, even if
+// nextDelay is how long after a run was due the status shows the next one, even if
 // Kubernetes has created no Job.
 const nextDelay = 5 * time.Second
 
-// plan is a schedule as Kubernetes keeps it.
+// plan is a schedule in the form that a CronJob has.
 type plan struct {
 	*schedule.Schedule
 	zone string
@@ -43,7 +43,7 @@ func keptBy(cronJob *batchv1.CronJob) *plan {
 	return &plan{parsed, zone}
 }
 
-// decideNext reports the schedule in force and when it is due next.
+// decideNext puts the schedule in force and its next time into the status.
 func decideNext(o observed, d *decision, kept *plan) {
 	d.status.NextScheduledAt, d.status.Schedule = nil, ""
 	if kept == nil {
@@ -61,7 +61,7 @@ func decideNext(o observed, d *decision, kept *plan) {
 	d.requeue(next.Sub(o.now) + nextDelay)
 }
 
-// countsFrom is the time after which Kubernetes looks for the CronJob's next one.
+// countsFrom returns the time from which Kubernetes computes the CronJob's next one.
 func countsFrom(cronJob *batchv1.CronJob) time.Time {
 	if last := cronJob.Status.LastScheduleTime; last != nil {
 		return last.Time

@@ -25,10 +25,10 @@ import (
 // +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;delete
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
-// maxRounds bounds how often one reconcile decides and acts. Seven rounds have something
-// to do at most: read the recurring job, the runs in doubt and all runs live; apply the
+// maxRounds bounds how often one reconcile decides and acts. A reconcile seldom needs more
+// than seven rounds: read the recurring job, the runs in doubt and all runs live; apply the
 // CronJob and, if that is refused, suspend it; create the runs that are due and, if other
-// owners hold some of their names, those that there is room for then.
+// owners have some of their names, the runs that there is room for then.
 const maxRounds = 10
 
 // errTooManyRounds is returned when a reconcile has something left to do after maxRounds.
@@ -67,7 +67,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		r.Reporter.Forget(request.NamespacedName)
 		return reconcile.Result{}, nil
 	case r.Reporter.Behind(recurring):
-		// What the cache is about to show brings it back here.
+		// The watch event that the cache still lacks triggers another reconcile.
 		return reconcile.Result{RequeueAfter: report.Soon}, nil
 	}
 	o, err := r.observe(ctx, recurring)
@@ -85,9 +85,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	return reconcile.Result{RequeueAfter: d.after}, nil
 }
 
-// carryOut decides and acts until nothing is left to do. What the API server answers is
-// a fact that the next decision rests on, and so is an error: after one, a decision does
-// nothing but report what is known.
+// carryOut decides and acts until nothing is left to do. The API server's answer is a fact
+// for the next decision, and so is an error: after one, a decision only reports what is
+// known.
 func (r *Reconciler) carryOut(ctx context.Context, o *observed) decision {
 	for range maxRounds {
 		d := decide(*o)
@@ -101,7 +101,7 @@ func (r *Reconciler) carryOut(ctx context.Context, o *observed) decision {
 	return decide(*o)
 }
 
-// report the status if it changed, then events and metrics.
+// report writes the status if it changed, then events and metrics.
 func (r *Reconciler) report(ctx context.Context, o observed, d decision) error {
 	after := o.recurring.DeepCopy()
 	after.Status = d.status
@@ -112,7 +112,7 @@ func (r *Reconciler) report(ctx context.Context, o observed, d decision) error {
 	})
 }
 
-// logDecision lets --log-level=DEBUG tell the story of a recurring job.
+// logDecision logs each decision, so that --log-level=DEBUG shows a recurring job's story.
 func logDecision(ctx context.Context, d decision) {
 	ctrl.LoggerFrom(ctx).V(1).Info("decided", "reason", report.Reason(d.status.Conditions), "does", d.verbs(), "after", d.after.String())
 }

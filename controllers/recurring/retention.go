@@ -45,8 +45,8 @@ func limitOf(o observed, field func(*v1alpha1.History) *int32) int {
 	return defaultHistory
 }
 
-// needed reports whether the status does not report the run yet, or a person wants it to
-// run again, or another job continues it.
+// needed reports whether a finished run must stay: the status does not report it yet, it is
+// requeued, or a continuation has not seen its end.
 func needed(o observed, d *decision, run *v1alpha1.WorkspaceJob) bool {
 	if at, scheduled := run.ScheduledAt(); scheduled && at.After(reportedUntil(&d.status)) {
 		return true

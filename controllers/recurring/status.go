@@ -14,11 +14,11 @@ import (
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
-// foreignRetry is how often a name that another owner's CronJob has is tried again.
+// foreignRetry is how often the name is checked while another owner's CronJob has it.
 const foreignRetry = time.Minute
 
-// conclude sets the conditions. After an error, those that say how the spec is followed
-// stay as they were: the retry will know.
+// conclude sets the conditions. After an error, Ready, Reconciling and Stalled stay as they
+// were, for the retry to change.
 func conclude(o observed, d *decision, invalid error) {
 	c := report.Conditions{List: &d.status.Conditions, Generation: o.recurring.Generation, Now: o.now}
 	if o.failed == nil {
@@ -26,13 +26,13 @@ func conclude(o observed, d *decision, invalid error) {
 		c.Summarize(finding(o, d, invalid))
 	}
 	if c.Has(v1alpha1.ConditionReady) {
-		// Not before Ready, which comes first in the list.
+		// Only once Ready is there, so that Ready comes first in the list.
 		status, reason, message := lastRunSucceeded(d.status.LastRun)
 		c.Set(v1alpha1.ConditionLastRunSucceeded, status, reason, message)
 	}
 }
 
-// finding is how the recurring job stands.
+// finding returns what the conditions say about the recurring job.
 func finding(o observed, d *decision, invalid error) report.Finding {
 	zone := new(schedule.TimeZoneError)
 	switch {
@@ -83,12 +83,12 @@ func findingOfRuns(o observed, d *decision) report.Finding {
 	}
 }
 
-// stalled is for what a person has to change.
+// stalled returns a finding that a person has to act on.
 func stalled(reason, format string, values ...any) report.Finding {
 	return report.Finding{Phase: report.Stalled, Reason: reason, Message: fmt.Sprintf(format, values...)}
 }
 
-// progressing is for what the operator tries again by itself.
+// progressing returns a finding that the operator acts on by itself.
 func progressing(reason, format string, values ...any) report.Finding {
 	return report.Finding{Phase: report.Progressing, Reason: reason, Message: fmt.Sprintf(format, values...)}
 }
@@ -99,7 +99,8 @@ func tooLarge(o observed) bool {
 	return args != nil && len(args.Raw) > contract.MaxArgs
 }
 
-// inForce adds to the message about an invalid schedule which one is kept.
+// inForce returns which schedule stays in force, as the end of the message about an invalid
+// one.
 func inForce(o observed) string {
 	if keptBy(o.cronJob) == nil {
 		return ""

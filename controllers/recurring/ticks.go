@@ -12,12 +12,12 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 )
 
-// tickName is what Kubernetes calls the Job that a CronJob creates for a time.
+// tickName returns the name that Kubernetes gives the Job that a CronJob creates for a time.
 func tickName(recurring *v1alpha1.WorkspaceRecurringJob, at time.Time) string {
 	return fmt.Sprintf("%s-%d", recurring.Name, at.Unix()/60)
 }
 
-// scheduledAt is when the tick was due.
+// scheduledAt returns when the tick was due.
 func scheduledAt(tick *batchv1.Job) time.Time {
 	if at := annotatedTime(tick, batchv1.CronJobScheduledTimestampAnnotation); !at.IsZero() {
 		return at
@@ -30,7 +30,7 @@ func unstarted(tick *batchv1.Job) bool {
 	return tick.Annotations[v1alpha1.AnnotationJobUID] == "" && runnerjob.Suspended(tick) && runnerjob.Finished(tick) == nil
 }
 
-// templateOf reads what the schedule said when it fired.
+// templateOf reads the template that the recurring job had when the tick was created.
 func templateOf(tick *batchv1.Job) (template v1alpha1.JobTemplate, readable bool) {
 	err := json.Unmarshal([]byte(tick.Annotations[v1alpha1.AnnotationTemplate]), &template)
 	return template, err == nil && template.Handler != ""
@@ -56,7 +56,7 @@ func runOf(recurring *v1alpha1.WorkspaceRecurringJob, c occurrence) v1alpha1.Wor
 	}
 }
 
-// annotatedTime is zero if the annotation is missing or no time.
+// annotatedTime returns the annotation's time, or zero if it is missing or no time.
 func annotatedTime(object metav1.Object, annotation string) time.Time {
 	at, err := time.Parse(time.RFC3339, object.GetAnnotations()[annotation])
 	if err != nil {

@@ -23,9 +23,9 @@ import (
 // workers is how many WorkspaceRecurringJobs are reconciled at once.
 const workers = 8
 
-// SetupWithManager has the manager call r for everything that bears on a
-// WorkspaceRecurringJob. The indexes of admission, continuation, runnerjob and
-// workspace must be in the cache.
+// SetupWithManager registers r with the manager for every change that may concern a
+// WorkspaceRecurringJob. The indexes of admission, continuation, runnerjob and workspace
+// must be in place.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("workspacerecurringjob").
@@ -38,7 +38,8 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Complete(r)
 }
 
-// labelled goes by a label, which is a hint of what to reconcile and nothing to trust.
+// labelled returns the recurring job that the label names. Anybody can set the label, so it
+// decides only what to reconcile.
 func labelled(_ context.Context, object client.Object) []reconcile.Request {
 	return named(object.GetNamespace(), object.GetLabels()[v1alpha1.LabelRecurringJob])
 }
@@ -59,8 +60,7 @@ func named(namespace, name string) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: namespace, Name: name}}}
 }
 
-// ofWorkspace returns the workspace's recurring jobs: what their pods need may have
-// changed.
+// ofWorkspace returns the workspace's recurring jobs: their CronJobs may have to change.
 func (r *Reconciler) ofWorkspace(ctx context.Context, object client.Object) []reconcile.Request {
 	ws, ok := object.(*v1alpha1.Workspace)
 	if !ok {
@@ -78,8 +78,8 @@ func (r *Reconciler) ofWorkspace(ctx context.Context, object client.Object) []re
 	return requests
 }
 
-// edits lets through what somebody changes in a CronJob, and not what Kubernetes writes
-// into its status whenever a Job comes or goes.
+// edits lets through what somebody changes in a CronJob, but not its status, which
+// Kubernetes writes whenever a Job comes or goes.
 func edits() predicate.Predicate {
 	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}, predicate.AnnotationChangedPredicate{}, predicate.Funcs{
 		UpdateFunc: func(e event.UpdateEvent) bool {
@@ -88,13 +88,13 @@ func edits() predicate.Predicate {
 	})
 }
 
-// comesOrGoes lets through that a Job is created or deleted. What becomes of it in
-// between is its WorkspaceJob's business.
+// comesOrGoes lets through only that a Job is created or deleted. Its updates concern its
+// WorkspaceJob.
 func comesOrGoes() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(event.UpdateEvent) bool { return false }}
 }
 
-// ends lets through that a run is created, is deleted, ends or begins again.
+// ends lets through that a run is created, is deleted, ends or is requeued.
 func ends() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*v1alpha1.WorkspaceJob)
@@ -103,8 +103,8 @@ func ends() predicate.Predicate {
 	}}
 }
 
-// changes lets through what changes the CronJobs of a workspace, and not the counts
-// in its status, which change all the time.
+// changes lets through what may change the CronJobs of a workspace, but not the counts in
+// its status, which change all the time.
 func changes() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*v1alpha1.Workspace)

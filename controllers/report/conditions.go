@@ -23,13 +23,14 @@ type Phase int
 const (
 	// Ready means that the object is as its spec wants it.
 	Ready Phase = iota
-	// Progressing means that the operator works on it, or waits, without a person.
+	// Progressing means that the operator works on it, or waits for something that needs
+	// no person.
 	Progressing
 	// Stalled means that nothing happens until a person changes something.
 	Stalled
 )
 
-// String is the phase's name.
+// String returns the phase's name.
 func (p Phase) String() string {
 	switch p {
 	case Ready:
@@ -46,8 +47,7 @@ type Finding struct {
 	Phase Phase
 	// Reason is one of the constants in api/v1alpha1.
 	Reason string
-	// Message is for a person, and says what to do about it. It is clipped to
-	// [MaxMessage].
+	// Message is for a person, and says what to do. It is clipped to [MaxMessage].
 	Message string
 }
 

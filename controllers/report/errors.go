@@ -9,20 +9,19 @@ import (
 )
 
 const (
-	// Soon is when an object is reconciled again after somebody else's write came in
-	// between.
+	// Soon is when an object is reconciled again after a conflict with another write.
 	Soon = time.Second
 	// quotaRetry is how often a write that a quota or a policy forbids is tried again.
 	quotaRetry = 15 * time.Second
-	// invalidRetry is how often a write that the API server finds invalid is.
+	// invalidRetry is how often a write that the API server finds invalid is tried again.
 	invalidRetry = 5 * time.Minute
-	// nameTakenRetry is how often a name that another object holds is. The cache does
-	// not show that object, so its end wakes nobody.
+	// nameTakenRetry is how often a name that another owner's object has is tried again.
+	// The cache may not hold that object, so no watch reports its deletion.
 	nameTakenRetry = time.Minute
 )
 
-// Result sorts an error of a reconcile: a conflict, or an object that has just gone, is
-// only a matter of time; everything else is retried with back-off.
+// Result returns what a reconcile that ended with err returns. A passing error leads to
+// another reconcile soon; any other error is returned, and retried with back-off.
 func Result(err error) (reconcile.Result, error) {
 	if Passing(err) {
 		return reconcile.Result{RequeueAfter: Soon}, nil
@@ -30,19 +29,19 @@ func Result(err error) (reconcile.Result, error) {
 	return reconcile.Result{}, err
 }
 
-// Passing reports whether an error needs no attention: somebody else was faster, or the
+// Passing reports whether an error needs no attention: another write came first, or the
 // object or its namespace has just been deleted.
 func Passing(err error) bool {
 	return apierrors.IsConflict(err) || apierrors.IsNotFound(err) || apierrors.IsAlreadyExists(err) ||
 		apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
 }
 
-// Refusal is the API server's answer to a write that it would give again if the write
-// were sent again at once.
+// Refusal is an answer of the API server that an immediate retry of the write would get
+// again.
 type Refusal struct {
 	// Kind says why.
 	Kind RefusalKind
-	// Message is the API server's.
+	// Message is the API server's message.
 	Message string
 }
 
@@ -50,7 +49,7 @@ type Refusal struct {
 type RefusalKind int
 
 const (
-	// Forbidden means by a quota or an admission policy.
+	// Forbidden means that a quota or an admission policy forbids the write.
 	Forbidden RefusalKind = iota
 	// Invalid means that the object breaks a rule of its schema, or is too large.
 	Invalid
@@ -60,8 +59,7 @@ const (
 	NamespaceTerminating
 )
 
-// RefusalOf returns the refusal that err is, or nil if it is none: it is nil, or worth a
-// retry with back-off.
+// RefusalOf returns err as a refusal, or nil if err is nil or another error.
 func RefusalOf(err error) *Refusal {
 	switch {
 	case err == nil:

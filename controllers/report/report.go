@@ -1,5 +1,5 @@
-// Package report is how the reconcilers answer: conditions, the one status patch, then
-// events, then metrics. It also sorts the errors and refusals of the API server.
+// Package report is how the reconcilers report: conditions, the one status patch, then
+// events, then metrics. It also classifies the errors and refusals of the API server.
 package report
 
 import (
@@ -17,7 +17,7 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// Event is recorded about an object. kubectl describe shows it.
+// Event is an event about an object, as kubectl describe shows it.
 type Event struct {
 	// Type is Normal or Warning.
 	Type string
@@ -34,8 +34,8 @@ type Event struct {
 type Change struct {
 	// Before is the object as it was read.
 	Before client.Object
-	// After is the same object with its new status. It becomes what the API server
-	// answers.
+	// After is the same object with its new status. Report updates it to the API server's
+	// answer.
 	After client.Object
 	// Events to record once the status is written.
 	Events []Event
@@ -80,10 +80,10 @@ func (r *Reporter) Report(ctx context.Context, c Change) error {
 	return nil
 }
 
-// Behind reports whether the object, as the cache has it, is older than the status that
-// was last written. A decision made from it would be refused as a conflict. The cache
-// is believed again after five seconds.
+// Behind reports whether the object, as read from the cache, is older than the status that
+// was last written. A status decided from it would be refused as a conflict. After five
+// seconds the cache is trusted again.
 func (r *Reporter) Behind(object client.Object) bool { return r.written.unseen(object) }
 
-// Forget what was written of an object that is gone.
+// Forget removes what was remembered about an object that is gone.
 func (r *Reporter) Forget(name client.ObjectKey) { r.written.forget(name) }

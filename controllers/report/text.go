@@ -15,7 +15,7 @@ const (
 	MaxNote = 1000
 )
 
-// Clip cuts text to at most limit bytes of whole characters.
+// Clip cuts text to at most limit bytes, and only between characters.
 func Clip(text string, limit int) string {
 	const mark = "…"
 	if len(text) <= limit {
@@ -28,8 +28,8 @@ func Clip(text string, limit int) string {
 	return text[:cut] + mark
 }
 
-// Hash returns ten hexadecimal digits that stand for the values. It fits into a name
-// and an annotation, and panics for values that JSON can't hold, such as channels.
+// Hash returns a hash of the values as ten hexadecimal digits, which fit into a name. It
+// panics if JSON can't encode a value, such as a channel.
 func Hash(values ...any) string {
 	encoded, err := json.Marshal(values)
 	if err != nil {

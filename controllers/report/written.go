@@ -10,20 +10,19 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// catchUp is how long the cache may take to show what was written. After that it is
-// believed again: a status that the reconciler has no right to overwrite is refused as a
-// conflict in any case.
+// catchUp is how long the cache may take to show what was written. After that it is trusted
+// again. That is safe: a status decided from a stale object is refused as a conflict.
 const catchUp = 5 * time.Second
 
-// written remembers the statuses that the cache does not show yet. What is decided from
-// an older one is refused as a conflict: one write for nothing at each step of an object.
+// written remembers the statuses that the cache may not show yet. A status decided from an
+// older one would be refused as a conflict: a wasted write at each step of an object.
 type written struct {
 	clock   clock.PassiveClock
 	mutex   sync.Mutex
 	objects map[types.NamespacedName]version
 }
 
-// version of an object, when it was written.
+// version is an object's version and when it was written.
 type version struct {
 	uid     types.UID
 	version string

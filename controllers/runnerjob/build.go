@@ -1,5 +1,5 @@
 // Package runnerjob builds the Kubernetes Jobs that run a workspace's runner image, and
-// observes what became of them. [Build] and [Observe] are pure.
+// observes how they run and end. [Build] and [Observe] are pure.
 package runnerjob
 
 import (
@@ -44,8 +44,8 @@ type Spec struct {
 	Timeout time.Duration
 }
 
-// Build returns the Job that runs spec in the workspace. It has one pod and one try: the
-// controller that made the Job decides what follows a failure.
+// Build returns the Job that runs spec in the workspace. It runs one pod at a time and does
+// not retry a failure: the controller that created the Job decides what follows.
 //
 // The time limit is the pod's, not the Job's: a Job that runs out of time deletes
 // its pod, and the log and the termination message with it.
@@ -77,8 +77,8 @@ func Build(ws *v1alpha1.Workspace, spec Spec) *batchv1.Job {
 	}
 }
 
-// ignoreDisruptions lets a drained node's pod be replaced without counting as a
-// failure.
+// ignoreDisruptions lets Kubernetes replace a pod that was evicted, as from a drained node,
+// without counting a failure.
 func ignoreDisruptions() *batchv1.PodFailurePolicy {
 	return &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{{
 		Action: batchv1.PodFailurePolicyActionIgnore,
@@ -140,13 +140,13 @@ func databaseEnv(ws *v1alpha1.Workspace) []corev1.EnvVar {
 	}
 }
 
-// volumesOf gives a handler a /tmp of its own, for the root is read-only, and the
+// volumesOf returns a writable /tmp, because the root file system is read-only, and the
 // Secrets that the workspace names.
 func volumesOf(ws *v1alpha1.Workspace) ([]corev1.Volume, []corev1.VolumeMount) {
 	volumes := []corev1.Volume{{Name: "tmp", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}}
 	mounts := []corev1.VolumeMount{{Name: "tmp", MountPath: "/tmp"}}
 	for i, name := range ws.Spec.Runner.Secrets {
-		// A Secret's name may be longer than a volume's, and hold dots.
+		// A Secret's name may be longer than a volume's, and contain dots.
 		volume := fmt.Sprintf("secret-%d", i)
 		volumes = append(volumes, corev1.Volume{Name: volume, VolumeSource: corev1.VolumeSource{
 			Secret: &corev1.SecretVolumeSource{SecretName: name},

@@ -18,7 +18,7 @@ import (
 type Observation struct {
 	// StartedAt is when the runner's process first started, or nil before that.
 	StartedAt *metav1.Time
-	// Waiting says why the pod can't start, or is "" if nothing says so.
+	// Waiting is why the pod can't start, or "" if that is not known.
 	Waiting string
 	// End is nil until the Job has finished.
 	End *End
@@ -30,8 +30,8 @@ type End struct {
 	Succeeded bool
 	// ExitCode of the runner's process; nil if it never ran or its pod is gone.
 	ExitCode *int32
-	// Reason is Kubernetes' own word, such as OOMKilled, Evicted,
-	// DeadlineExceeded; often empty.
+	// Reason is the reason that Kubernetes gives, such as OOMKilled, Evicted or
+	// DeadlineExceeded. It is often empty.
 	Reason string
 	// Message is what the runner left; zero if it left nothing readable.
 	Message contract.Message
@@ -39,7 +39,7 @@ type End struct {
 	Error string
 }
 
-// Observe returns what became of job, given the pods that it owns.
+// Observe returns what job and the pods that it owns show.
 func Observe(job *batchv1.Job, pods []corev1.Pod) Observation {
 	pods = byAge(pods)
 	var seen Observation
@@ -70,8 +70,8 @@ func Finished(job *batchv1.Job) *batchv1.JobCondition {
 	return nil
 }
 
-// Over returns the condition since which the Job runs nothing: the one that ended it or,
-// for a Job that was suspended, that one. It returns nil while the Job may run pods.
+// Over returns the condition since which the Job runs nothing: Complete, Failed, or Suspended
+// if none of its pods is left. It returns nil while a pod may run.
 func Over(job *batchv1.Job) *batchv1.JobCondition {
 	if finished := Finished(job); finished != nil || !stopped(job) {
 		return finished
@@ -80,8 +80,8 @@ func Over(job *batchv1.Job) *batchv1.JobCondition {
 	return &job.Status.Conditions[at]
 }
 
-// stopped reports whether the Job was suspended, none of its pods is left running, and
-// none has ended that the Job controller has not counted yet: it may have succeeded.
+// stopped reports whether the Job was suspended and has no pod that runs, has succeeded, or
+// has ended without being counted by the Job controller: that one may have succeeded.
 func stopped(job *batchv1.Job) bool {
 	uncounted := job.Status.UncountedTerminatedPods
 	return Suspended(job) && slices.ContainsFunc(job.Status.Conditions, saysSuspended) &&
@@ -94,12 +94,12 @@ func saysSuspended(c batchv1.JobCondition) bool {
 	return c.Type == batchv1.JobSuspended && c.Status == corev1.ConditionTrue
 }
 
-// Suspended reports whether the Job is told to run no pod.
+// Suspended reports whether the Job's spec suspends it.
 func Suspended(job *batchv1.Job) bool { return job.Spec.Suspend != nil && *job.Spec.Suspend }
 
-// endSeen reports whether the pods show how the runner's process ended that decided the
-// finished Job. A cache may hold a Job and not yet the end of its pod; a pod that ended
-// before, on a drained node for one, decides nothing.
+// endSeen reports whether the pods include the one that decided how the Job finished, and
+// show how its process ended. The cache may have a Job before the end of its pod. A pod
+// that ended earlier, such as on a drained node, decides nothing.
 func endSeen(finished *batchv1.JobCondition, pods []corev1.Pod) bool {
 	succeeded := finished.Type == batchv1.JobComplete
 	pods = byAge(pods)
@@ -134,7 +134,7 @@ func endOf(condition *batchv1.JobCondition, pods []corev1.Pod) *End {
 		end.At = terminated.FinishedAt
 		end.ExitCode = new(terminated.ExitCode)
 		end.Reason = cmp.Or(end.Reason, terminated.Reason)
-		// A message that can't be read is none: the exit code still counts.
+		// Without a readable message, the exit code still counts.
 		end.Message, _ = contract.ParseMessage(terminated.Message)
 		end.Message.Error = printable.Text(end.Message.Error)
 	}
@@ -197,7 +197,7 @@ func startOf(pod *corev1.Pod) *metav1.Time {
 		return nil
 	case status.State.Running != nil:
 		return &status.State.Running.StartedAt
-	// A container that never ran is "terminated" too, at the epoch.
+	// A container that never ran can be terminated too, with the epoch as its start.
 	case status.State.Terminated != nil && status.State.Terminated.StartedAt.Unix() > 0:
 		return &status.State.Terminated.StartedAt
 	default:
@@ -205,8 +205,8 @@ func startOf(pod *corev1.Pod) *metav1.Time {
 	}
 }
 
-// waitingOf returns why the pod can't start, as the pod's own status says, or "" while it
-// is only on its way.
+// waitingOf returns why the pod can't start according to its own status, or "" if the
+// status shows no obstacle.
 func waitingOf(pod *corev1.Pod) string {
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Message != "" {

@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// troubleAfter is how long a pod may be on its way before its events are asked why.
+// troubleAfter is the age of a Job from which events are read if its pod has not started.
 const troubleAfter = 10 * time.Second
 
 const (
@@ -21,7 +21,7 @@ const (
 	indexPodOwner = "controllerUID"
 )
 
-// Index adds to the manager's cache what this package and its callers look up.
+// Index adds to the manager's cache the indexes that this package and its callers need.
 func Index(ctx context.Context, indexer client.FieldIndexer) error {
 	err := indexer.IndexField(ctx, &batchv1.Job{}, IndexOwner, func(object client.Object) []string {
 		var uids []string
@@ -41,9 +41,9 @@ func Index(ctx context.Context, indexer client.FieldIndexer) error {
 	})
 }
 
-// Read observes job. Its pods are read from the cache, and live where the cache of pods
-// is behind that of Jobs. A pod that has not started for ten seconds, and whose status
-// does not say why, is explained by its events.
+// Read observes job. Its pods are read from the cache, or live if the cache of pods is behind
+// that of Jobs. If the Job is older than ten seconds, its pod has not started and the pod's
+// status does not say why, the events of both may.
 func Read(ctx context.Context, cache, live client.Reader, job *batchv1.Job, now time.Time) (Observation, error) {
 	pods, err := podsOf(ctx, cache, live, job)
 	if err != nil {

@@ -9,9 +9,9 @@ import (
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
-// Run describes a Job that runs a template. What differs between runs and attempts
-// reaches the runner through the pod's labels and annotations, which may still
-// change while a Job is suspended; the container itself may not.
+// Run returns the Spec of a Job that runs a template. What differs between runs and attempts
+// reaches the runner through the pod's labels and annotations, because they can still change
+// while a Job is suspended, and the container can't.
 func Run(ws *v1alpha1.Workspace, template *v1alpha1.JobTemplate) Spec {
 	spec := Spec{
 		Labels:      map[string]string{},

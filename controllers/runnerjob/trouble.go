@@ -33,8 +33,8 @@ func trouble(ctx context.Context, reader client.Reader, objects ...client.Object
 	return fmt.Sprintf("its pod can't start (%s): %s", newest.Reason, nameless(newest, objects[0].GetName())), nil
 }
 
-// nameless takes the random end off the names of a Job's pods. The Job controller
-// tries a new one each time, and a message that changes with it is news to nobody.
+// nameless takes the random end off the names of a Job's pods. The Job controller tries a
+// new name each time, and the message must not change with it.
 func nameless(e *corev1.Event, job string) string {
 	return regexp.MustCompile(regexp.QuoteMeta(job)+`-[a-z0-9]{5}\b`).ReplaceAllString(e.Message, job+"-*")
 }

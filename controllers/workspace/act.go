@@ -14,8 +14,8 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/report"
 )
 
-// act does what was decided and adds to o what came of it. That the API server refuses a
-// write is such a fact, and no error.
+// act carries out the decision, and adds the outcome to o. A refusal by the API server is a
+// fact, not an error.
 func (r *Reconciler) act(ctx context.Context, o *observed, d decision) error {
 	if d.createNamespace != nil {
 		return r.createNamespace(ctx, o, d.createNamespace)
@@ -44,7 +44,8 @@ func (r *Reconciler) act(ctx context.Context, o *observed, d decision) error {
 	return nil
 }
 
-// createNamespace takes up the namespace that has the name then; decide judges whose it is.
+// createNamespace creates the namespace, or reads the one that has the name already. decide
+// judges whose that is.
 func (r *Reconciler) createNamespace(ctx context.Context, o *observed, ns *corev1.Namespace) error {
 	answer, err := adopt.Create(ctx, r.client, r.live, ns, func(holder *corev1.Namespace) bool {
 		whose, _ := judgeNamespace(o.workspace, holder)
@@ -66,8 +67,9 @@ func (r *Reconciler) createNamespace(ctx context.Context, o *observed, ns *corev
 	return r.observeInside(ctx, o)
 }
 
-// apply the child. What others edited of one that was seen is taken back. One that was not
-// seen must not take over an object that somebody created meanwhile.
+// apply applies the child. It undoes what others edited in an object that was read. Without
+// such an object it does not force ownership, so as not to take over one that somebody
+// created meanwhile.
 func (r *Reconciler) apply(ctx context.Context, o *observed, c child) error {
 	options := []client.ApplyOption{client.FieldOwner(v1alpha1.ManagedBy)}
 	if c.exists {
@@ -85,8 +87,8 @@ func (r *Reconciler) apply(ctx context.Context, o *observed, c child) error {
 	return nil
 }
 
-// createMigration creates the Job. One that exists and is the workspace's was created
-// before a crash, or the cache does not show it yet.
+// createMigration creates the Job. If the Job exists and is the workspace's, it is adopted:
+// it was created before a crash, or the cache does not show it yet.
 func (r *Reconciler) createMigration(ctx context.Context, o *observed, job *batchv1.Job) error {
 	answer, err := adopt.Create(ctx, r.client, r.live, job, func(holder *batchv1.Job) bool {
 		return controls(o.workspace, holder)
@@ -105,8 +107,7 @@ func (r *Reconciler) createMigration(ctx context.Context, o *observed, job *batc
 	return r.observeLedger(ctx, o)
 }
 
-// remove deletes exactly the object that was seen, and with it what depends on it, such as
-// a Job's pod.
+// remove deletes exactly the object that was read, and its dependents, such as a Job's pod.
 func (r *Reconciler) remove(ctx context.Context, o *observed, key string, object client.Object) error {
 	err := r.client.Delete(ctx, object,
 		client.Preconditions{UID: new(object.GetUID())}, client.PropagationPolicy(metav1.DeletePropagationBackground))

@@ -16,20 +16,20 @@ import (
 // child is one object that the operator applies.
 type child struct {
 	kind, name string
-	// wanted is false for one that has to go if it is the workspace's: the binding of a
-	// role without members.
+	// wanted is false for an object that is deleted if it is the workspace's: the binding
+	// of a role without members.
 	wanted bool
-	// blank is what to read the object into.
+	// blank is an empty object to read into.
 	blank client.Object
 	// config is what the operator applies.
 	config runtime.ApplyConfiguration
-	// exists is set by onto.
+	// exists means that config is limited to an object that was read; see onto.
 	exists bool
 	// guard limits config to the object with this UID.
 	guard func(types.UID)
-	// settled reports whether what the operator owns of live is what it wants. It sees
-	// edits, which take a field's ownership away, as well as fields that an earlier spec
-	// had and this one has not.
+	// settled reports whether the fields that the operator owns in live are those that it
+	// wants. That shows edits, which take away the ownership of a field, and fields that
+	// only an earlier spec had.
 	settled func(live client.Object) bool
 	// immutable reports whether live can't become config and has to be replaced.
 	immutable func(live client.Object) bool
@@ -62,8 +62,8 @@ func newChild[O client.Object, C applied[C]](blank O, config C, extract func(O, 
 	}
 }
 
-// onto limits c to the live object: the API server refuses it for another one that has
-// taken the name meanwhile.
+// onto returns c limited to the live object by its UID: the API server refuses to apply it
+// to another object that has got the name meanwhile.
 func (c child) onto(live client.Object) child {
 	c.guard(live.GetUID())
 	c.exists = true
@@ -72,7 +72,7 @@ func (c child) onto(live client.Object) child {
 
 func (c child) key() string { return c.kind + "/" + c.name }
 
-// jobKey is the key of a migration; "" of none.
+// jobKey returns the key of a migration, or "" for nil.
 func jobKey(job *batchv1.Job) string {
 	if job == nil {
 		return ""
@@ -87,7 +87,7 @@ func controls(ws *v1alpha1.Workspace, object client.Object) bool {
 	return metav1.IsControlledBy(object, ws)
 }
 
-// stranger says which object is in the way, and what to do about it.
+// stranger returns a message about another owner's object that is in the way.
 func stranger(kind string, object client.Object) string {
 	whose := "made by somebody else"
 	if owner := metav1.GetControllerOf(object); owner != nil {

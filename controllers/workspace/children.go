@@ -20,8 +20,8 @@ const (
 	runnerPolicy   = v1alpha1.ManagedBy + "-runner"
 )
 
-// decideChildren plans what the namespace holds, and reports whether all of it is in place.
-// What is in the way of one child does not keep the others from being applied.
+// decideChildren decides about the objects in the namespace, and reports whether all of them
+// are in place. An obstacle to one child does not keep the others from being applied.
 func decideChildren(o observed, d *decision) bool {
 	var obstacles []report.Refusal
 	for _, c := range children(o.workspace) {
@@ -52,8 +52,8 @@ func decideChildren(o observed, d *decision) bool {
 	return true
 }
 
-// children are the objects that ws's namespace has, in the order in which they are
-// applied: the borders first.
+// children returns the objects in ws's namespace, in the order in which they are applied:
+// network policies and quota first, which isolate the tenant.
 func children(ws *v1alpha1.Workspace) []child {
 	list := []child{
 		newChild(&networkingv1.NetworkPolicy{}, defaultDeny(ws), applynetworkingv1.ExtractNetworkPolicy),
@@ -78,8 +78,8 @@ func serviceAccount(ws *v1alpha1.Workspace) *applycorev1.ServiceAccountApplyConf
 		WithAutomountServiceAccountToken(false)
 }
 
-// limitRange gives a container that sets nothing what the quota requires it to set. CPU has
-// no limit: it would only slow a job down while the node idles.
+// limitRange gives a container that sets no resources the defaults that the quota requires.
+// CPU has no limit: a limit would only slow a job down while the node idles.
 func limitRange(ws *v1alpha1.Workspace) *applycorev1.LimitRangeApplyConfiguration {
 	limits := corev1.ResourceList{
 		corev1.ResourceMemory:           resource.MustParse("256Mi"),

@@ -22,16 +22,16 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// countInterval is how old status.jobs may be, and so how often it is written.
+// countInterval is how old status.jobs may become, and so how often it is written at most.
 const countInterval = 10 * time.Second
 
-// Counter keeps status.jobs and status.history of Workspaces. It is a reconciler of its own
-// because every job wakes it, and it writes these two fields only. All that it reads comes
-// from the manager's cache.
+// Counter keeps status.jobs and status.history of Workspaces up to date. It is a separate
+// reconciler because every job triggers it. It writes only these two fields, and reads only
+// the manager's cache.
 type Counter struct {
 	client client.Client
 	clock  clock.PassiveClock
-	// interval between an event and the count that it leads to.
+	// interval between a change and the count that it triggers.
 	interval time.Duration
 }
 
@@ -46,7 +46,7 @@ func NewCounter(c client.Client, clock clock.PassiveClock) *Counter {
 	return &Counter{client: c, clock: clock, interval: countInterval}
 }
 
-// SetupWithManager has the manager call c after a job's state has changed.
+// SetupWithManager registers c with the manager for changes of a job's state.
 func (c *Counter) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("workspace-counts").
@@ -55,14 +55,14 @@ func (c *Counter) SetupWithManager(mgr ctrl.Manager) error {
 		Complete(c)
 }
 
-// queue of Workspaces to count.
+// queue holds the Workspaces to count.
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
-// onJobs wakes c an interval later. A Workspace that is waiting already keeps its time, so a
-// busy one is counted once in an interval, and a quiet one never.
+// onJobs triggers c an interval after a change. A Workspace that is waiting already keeps its
+// time, so a busy one is counted once in an interval, and a quiet one never.
 func (c *Counter) onJobs() handler.EventHandler {
 	later := func(ctx context.Context, job client.Object, q queue) {
-		// The label is only a hint which Workspace to wake; Reconcile checks it.
+		// The label decides only which Workspace to count; Reconcile checks it.
 		ns := &corev1.Namespace{}
 		if err := c.client.Get(ctx, client.ObjectKey{Name: job.GetNamespace()}, ns); err != nil {
 			return
@@ -84,7 +84,7 @@ func (c *Counter) onJobs() handler.EventHandler {
 	}
 }
 
-// onWorkspaces wakes c when a Workspace gets its namespace, or loses it.
+// onWorkspaces triggers c when a Workspace gets its namespace or loses it.
 func (c *Counter) onWorkspaces() handler.EventHandler {
 	now := func(ws client.Object, q queue) {
 		q.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(ws)})
@@ -114,8 +114,8 @@ func (c *Counter) Reconcile(ctx context.Context, request reconcile.Request) (rec
 	if equality.Semantic.DeepEqual(ws.Status.Jobs, counts) && equality.Semantic.DeepEqual(ws.Status.History, history) {
 		return reconcile.Result{}, nil
 	}
-	// Without a resourceVersion and with these fields alone: the other reconciler may
-	// write at the same time.
+	// The patch has these fields only and no resourceVersion, because the other
+	// reconciler may write at the same time.
 	patch, err := json.Marshal(map[string]any{"status": map[string]any{"jobs": counts, "history": history}})
 	if err != nil {
 		return reconcile.Result{}, err
@@ -130,15 +130,15 @@ func (c *Counter) count(ctx context.Context, ws *v1alpha1.Workspace) (*v1alpha1.
 		return nil, nil, nil
 	}
 	var jobs v1alpha1.WorkspaceJobList
-	// The jobs are only read: copying ten thousand of them is waste.
+	// The jobs are only read, so ten thousand of them need not be copied.
 	if err := c.client.List(ctx, &jobs, client.InNamespace(ws.Status.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, nil, fmt.Errorf("list the jobs of workspace %q: %w", ws.Name, err)
 	}
 	return countsOf(jobs.Items), historyOf(ws.Status.History, jobs.Items, c.clock.Now()), nil
 }
 
-// countsOf counts by state. A job that the operator has not reconciled yet has no state and
-// is not counted, so the numbers are those of `kubectl get workspacejobs --field-selector
+// countsOf counts jobs by state. A job that the operator has not reconciled yet has no state
+// and is not counted, so the numbers match those of `kubectl get workspacejobs --field-selector
 // status.state=…`.
 func countsOf(jobs []v1alpha1.WorkspaceJob) *v1alpha1.JobCounts {
 	by := map[v1alpha1.JobState]int32{}
@@ -159,8 +159,8 @@ func countsOf(jobs []v1alpha1.WorkspaceJob) *v1alpha1.JobCounts {
 // historyDays is how far back status.history goes.
 const historyDays = 7
 
-// historyOf counts the jobs that finished in each hour. A higher count from before stays:
-// jobs have been deleted since. Counting twice changes nothing.
+// historyOf counts the jobs that finished in each hour. A higher count in before stays,
+// because jobs may have been deleted since. Counting twice changes nothing.
 func historyOf(before []v1alpha1.HourCount, jobs []v1alpha1.WorkspaceJob, now time.Time) []v1alpha1.HourCount {
 	oldest := now.Add(-historyDays * 24 * time.Hour).Truncate(time.Hour)
 	hours := map[int64]v1alpha1.HourCount{}
@@ -187,7 +187,7 @@ func historyOf(before []v1alpha1.HourCount, jobs []v1alpha1.WorkspaceJob, now ti
 	}
 	var history []v1alpha1.HourCount
 	for _, counted := range hours {
-		// A node's clock may be ahead.
+		// A node's clock may be ahead of the operator's.
 		if !counted.Hour.Time.Before(oldest) && !counted.Hour.After(now) {
 			history = append(history, counted)
 		}

@@ -19,12 +19,11 @@ type observed struct {
 	workspace *v1alpha1.Workspace
 	// namespace is nil if there is none.
 	namespace *corev1.Namespace
-	// live are the objects that have the children's names, by child.key, no matter who
-	// owns them.
+	// live are the objects with the children's names, by child.key, whoever owns them.
 	live map[string]client.Object
 	// jobs are this workspace's migrations.
 	jobs []batchv1.Job
-	// ledger is the one among them that speaks for the ledger.
+	// ledger is the one among them that shows the state of the ledger.
 	ledger migration
 
 	// applied are the objects that were applied in this reconcile, by key: they are as
@@ -38,16 +37,16 @@ type observed struct {
 
 func (o *observed) refuse(key string, why report.Refusal) { o.refused[key] = why }
 
-// forget an object that was deleted.
+// forget removes a deleted object from what was observed.
 func (o *observed) forget(key string) {
 	delete(o.live, key)
 	o.jobs = slices.DeleteFunc(slices.Clone(o.jobs), func(job batchv1.Job) bool { return jobKey(&job) == key })
 }
 
-// decision is what to do about what was observed, in this order, and what to report if
-// that is nothing.
+// decision is what to do about what was observed, in this order, and what to report once
+// nothing is left to do.
 type decision struct {
-	// createNamespace is nil if it exists.
+	// createNamespace is the namespace to create, or nil.
 	createNamespace *corev1.Namespace
 	// apply these children.
 	apply []child
@@ -55,7 +54,7 @@ type decision struct {
 	migrate *batchv1.Job
 	// remove these children, which are not wanted, or can't become what is wanted.
 	remove []child
-	// removeJobs are migrations that no longer speak for the ledger.
+	// removeJobs are migrations that no longer show the state of the ledger.
 	removeJobs []batchv1.Job
 
 	// namespace that the workspace holds; "" if it holds none.
@@ -68,7 +67,7 @@ type decision struct {
 	database *report.Finding
 	// status that follows from these findings.
 	status v1alpha1.WorkspaceStatus
-	// after this time the workspace is reconciled again; 0: when something changes.
+	// after is when to reconcile again at the latest; 0 means when something changes.
 	after time.Duration
 }
 
@@ -98,7 +97,7 @@ func (d *decision) does() []string {
 	return writes
 }
 
-// reconcileAfter so long at the latest.
+// reconcileAfter has the workspace reconciled again after this time at the latest.
 func (d *decision) reconcileAfter(after time.Duration) {
 	if d.after == 0 || after < d.after {
 		d.after = after
@@ -113,8 +112,8 @@ func stall(reason, message string) report.Finding {
 	return report.Finding{Phase: report.Stalled, Reason: reason, Message: message}
 }
 
-// decide compares what is observed with what the spec wants. It is pure. A step begins
-// when the one before it is done: nothing runs in a namespace that is not fenced in.
+// decide compares what was observed with the spec. It is pure. A step begins only when the
+// one before it is done, so that nothing runs in a namespace that is not isolated yet.
 func decide(o observed) decision {
 	d := decision{ready: progress("", "")}
 	switch {
@@ -169,14 +168,14 @@ func (o *observed) refusedBy(kind report.RefusalKind) bool {
 	return false
 }
 
-// homeless is a workspace without a namespace. A database that can't be reached from one
-// is not ready.
+// homeless reports a workspace without a namespace. Its database is not ready either, as no
+// pod can reach it.
 func (d *decision) homeless(why report.Finding, after time.Duration) {
 	d.ready, d.database, d.after = why, &why, after
 }
 
-// obstructed is a workspace that lacks what the API server refused, or what a stranger's
-// name is in the way of. What needs a person is reported first.
+// obstructed reports a workspace that lacks an object, because the API server refused it or
+// another owner's object has its name. A refusal that a person has to act on comes first.
 func (d *decision) obstructed(refusals []report.Refusal) {
 	first := slices.IndexFunc(refusals, report.Refusal.Stalled)
 	d.ready = findingOf(refusals[max(first, 0)])
@@ -196,8 +195,7 @@ func findingOf(refusal report.Refusal) report.Finding {
 	}
 }
 
-// decideLedger decides about the migration, and so how the workspace stands whose
-// namespace has all that it needs.
+// decideLedger decides about the migration, the last step before the workspace is ready.
 func decideLedger(o observed, d *decision) {
 	p := planMigration(o)
 	if refusal, refused := o.refused[jobKey(p.run)]; refused {

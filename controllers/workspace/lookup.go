@@ -14,7 +14,7 @@ import (
 // indexNamespace holds Workspaces by the namespace that each has or wants.
 const indexNamespace = "namespaceName"
 
-// Index adds to the manager's cache what [Of] and [Coming] look up.
+// Index adds to the manager's cache the index that [Of] and [Coming] need.
 func Index(ctx context.Context, indexer client.FieldIndexer) error {
 	return indexer.IndexField(ctx, &v1alpha1.Workspace{}, indexNamespace, func(object client.Object) []string {
 		ws, ok := object.(*v1alpha1.Workspace)
@@ -53,9 +53,8 @@ func Stalled(ws *v1alpha1.Workspace) bool {
 	return meta.IsStatusConditionTrue(ws.Status.Conditions, v1alpha1.ConditionStalled)
 }
 
-// Obstacle returns why the workspace can't run a job now; "" if it can. Before any of its
-// code runs, its borders (network policies, quota) and its ledger must be as its spec says
-// today.
+// Obstacle returns why the workspace can't run a job now, or "" if it can. Before any of its
+// code runs, its network policies, quota and ledger must be as its current spec says.
 func Obstacle(ws *v1alpha1.Workspace) string {
 	if !ws.DeletionTimestamp.IsZero() {
 		return fmt.Sprintf("workspace %q is being deleted", ws.Name)

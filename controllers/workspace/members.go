@@ -36,7 +36,7 @@ func roleBinding(ws *v1alpha1.Workspace, role v1alpha1.MemberRole) *applyrbacv1.
 	return binding
 }
 
-// subjectsOf returns all that have the role, each once, with the API group that the API
+// subjectsOf returns the subjects with the role, each once, with the API group that the API
 // server would fill in.
 func subjectsOf(ws *v1alpha1.Workspace, role v1alpha1.MemberRole) []rbacv1.Subject {
 	var subjects []rbacv1.Subject

@@ -19,19 +19,19 @@ import (
 )
 
 const (
-	// A failed migration is retried after minRetry, then after twice as long each time,
-	// at most maxRetry. One that failed for good is retried after maxRetry.
+	// A failed migration is retried after minRetry, then after twice as long each time, but
+	// at most maxRetry. A permanent failure is retried after maxRetry.
 	minRetry = 15 * time.Second
 	maxRetry = 5 * time.Minute
-	// pendingRetry is how often a migration that has not ended is checked: what keeps its
-	// pod from starting may be only in events, which wake nobody.
+	// pendingRetry is how often a migration that has not ended is checked. What keeps its
+	// pod from starting may be only in events, which are not watched.
 	pendingRetry = 15 * time.Second
-	// maxError is how much of a runner's error a condition quotes, in bytes: what the
-	// operator says after it must not be clipped.
+	// maxError is how much of a runner's error a condition quotes, in bytes, so that the
+	// operator's own text after it is not clipped.
 	maxError = report.MaxMessage - 200
 )
 
-// migration is what is known of the Job that speaks for the ledger.
+// migration is what is known of the Job that shows the state of the ledger.
 type migration struct {
 	// job is nil if there is none.
 	job *batchv1.Job
@@ -47,7 +47,7 @@ type plan struct {
 	database report.Finding
 	// schemaVersion is 0 if the migration did not report it.
 	schemaVersion int64
-	// after this time it is checked again; 0: when something changes.
+	// after is when to check again at the latest; 0 means when something changes.
 	after time.Duration
 }
 
@@ -72,9 +72,9 @@ func planMigration(o observed) plan {
 	return p
 }
 
-// underWay is the finding while a migration has not ended. Once the database was ready for
-// this very spec it stays so: its Job was only lost, and runs again. And while the next try
-// runs, the reason why the last one failed stays.
+// underWay returns the finding while a migration has not ended. A database that was ready for
+// this generation stays ready: its Job was only lost, and runs again. While a retry runs,
+// the reason why the previous try failed stays.
 func underWay(ws *v1alpha1.Workspace, m migration) report.Finding {
 	before := meta.FindStatusCondition(ws.Status.Conditions, v1alpha1.ConditionDatabaseReady)
 	again := before != nil && m.job != nil && tryOf(m.job, triesName(ws)) > 1
@@ -103,7 +103,7 @@ func migrated(result contract.MigrationResult) report.Finding {
 	return report.Finding{Phase: report.Ready, Reason: v1alpha1.ReasonDatabaseReady, Message: message}
 }
 
-// resultOf is zero if the runner reported nothing readable, or its pod is gone.
+// resultOf returns the runner's result, or zero if it is unreadable or the pod is gone.
 func resultOf(end *runnerjob.End) contract.MigrationResult {
 	var result contract.MigrationResult
 	if err := json.Unmarshal(end.Message.Result, &result); err != nil || result.SchemaVersion < 0 {
@@ -113,9 +113,9 @@ func resultOf(end *runnerjob.End) contract.MigrationResult {
 	return result
 }
 
-// retry waits, and then runs the next try; the failed one is removed once that exists. The
-// failure is reported before the next try starts. The delay counts from the Job's own end,
-// which the cluster's controller wrote, not from a node's clock.
+// retry waits and then runs the next try, once the failure has been reported. The failed Job
+// is removed when the next one exists. The delay counts from the end in the Job's status,
+// which the Job controller wrote, so that a node's clock does not matter.
 func retry(ws *v1alpha1.Workspace, m migration, now time.Time) plan {
 	try := tryOf(m.job, triesName(ws))
 	delay := retryDelay(try)

@@ -20,18 +20,17 @@ const (
 	labelComponent  = "app.kubernetes.io/component"
 	ledgerMigration = "ledger-migration"
 
-	// annotationLedger is a hash of what decides whether the ledger has to be migrated:
-	// image, Secret's name and key, schema, whether the role may be a superuser.
+	// annotationLedger is a hash of the fields whose change needs a migration: image,
+	// Secret's name and key, schema, and whether the role may be a superuser.
 	annotationLedger = v1alpha1.Group + "/ledger"
 
-	// migrationTimeout ends a migration that hangs. No ledger is so large that it takes
-	// that long.
+	// migrationTimeout ends a migration that hangs. No ledger takes that long.
 	migrationTimeout = time.Hour
 )
 
-// migrationJob is the n-th try to migrate ws's ledger. Its name says with which pod and
-// which try it is, so that no try is ever made twice, and another pod gives a failed or
-// stuck migration a new chance.
+// migrationJob returns the Job of a try to migrate ws's ledger. Its name has a hash of the pod
+// and the number of the try, so that no try is made twice, and a change of the pod gives a
+// failed or stuck migration a new chance.
 func migrationJob(ws *v1alpha1.Workspace, try int) *batchv1.Job {
 	return runnerjob.Build(ws, runnerjob.Spec{
 		Name:        triesName(ws) + strconv.Itoa(try),
@@ -51,13 +50,15 @@ func ledgerHash(ws *v1alpha1.Workspace) string {
 	return report.Hash(ws.Spec.Runner.Image, ws.Spec.Database.SecretRef, ws.Spec.Database.Schema, ws.Spec.Database.AllowSuperuser)
 }
 
-// triesName is the name of all tries with the pod that ws describes, up to the number.
+// triesName returns the name, without the number, of all tries with the pod that ws's spec
+// describes.
 func triesName(ws *v1alpha1.Workspace) string {
 	job := runnerjob.Build(ws, runnerjob.Spec{Command: contract.CommandMigrate, Timeout: migrationTimeout})
 	return fmt.Sprintf("%s-%s-", ledgerMigration, report.Hash(job.Spec.Template.Spec))
 }
 
-// tryOf returns which try the Job is among those of this name, from 1; 0 if it is none.
+// tryOf returns the number of the try that the Job is, from 1, or 0 if its name is not one
+// of these tries'.
 func tryOf(job *batchv1.Job, tries string) int {
 	number, ok := strings.CutPrefix(job.Name, tries)
 	if !ok {
@@ -70,9 +71,9 @@ func tryOf(job *batchv1.Job, tries string) int {
 	return try
 }
 
-// currentMigration returns the Job that speaks for ws's ledger: one that has migrated it as
-// the spec says, whatever else its pod was like; otherwise the newest try with the pod that
-// the spec describes; nil if there is none. A Job that is being deleted speaks for nothing.
+// currentMigration returns the Job that shows the state of ws's ledger: one that has migrated
+// it as the spec says, even with another pod; otherwise the newest try with the pod that the
+// spec describes; otherwise nil. A Job that is being deleted does not count.
 func currentMigration(ws *v1alpha1.Workspace, jobs []batchv1.Job) *batchv1.Job {
 	ledger, tries := ledgerHash(ws), triesName(ws)
 	var current *batchv1.Job
@@ -92,7 +93,7 @@ func currentMigration(ws *v1alpha1.Workspace, jobs []batchv1.Job) *batchv1.Job {
 	return current
 }
 
-// obsolete returns the migrations that no longer speak for anything.
+// obsolete returns the migrations other than current that are not being deleted yet.
 func obsolete(jobs []batchv1.Job, current *batchv1.Job) []batchv1.Job {
 	return slices.DeleteFunc(slices.Clone(jobs), func(job batchv1.Job) bool {
 		return current != nil && job.UID == current.UID || !job.DeletionTimestamp.IsZero()

@@ -23,14 +23,14 @@ const podSecurityVersion = "v1.37"
 const workspaceKind = "Workspace"
 
 const (
-	// strangerRetry is how often an object is checked that is in the way. The cache does
-	// not hold it, so its end wakes nobody.
+	// strangerRetry is how often another owner's object that is in the way is checked.
+	// The cache does not hold it, so no watch reports its deletion.
 	strangerRetry = time.Minute
-	// terminatingRetry is the same for what is being deleted.
+	// terminatingRetry is the same for an object that is being deleted.
 	terminatingRetry = 5 * time.Second
 )
 
-// claim is what right a workspace has to a namespace.
+// claim is the right that a workspace has to a namespace.
 type claim int
 
 const (
@@ -41,8 +41,8 @@ const (
 	claimMade
 	// claimAdopted means that a cluster admin handed it over. It stays.
 	claimAdopted
-	// claimTerminating means that it is being deleted. The next one of its name may
-	// become the workspace's.
+	// claimTerminating means that it is being deleted. The workspace may get the next
+	// namespace of this name.
 	claimTerminating
 	// claimTaken means that it belongs to something else.
 	claimTaken
@@ -51,9 +51,9 @@ const (
 // held reports whether the workspace has the namespace now.
 func (c claim) held() bool { return c == claimMade || c == claimAdopted }
 
-// judgeNamespace returns the right that ws has to ns, and in a sentence why it has none.
-// Owners are compared by UID: a name says nothing after a Workspace was deleted and
-// created again.
+// judgeNamespace returns the right that ws has to ns and, if it has none, a sentence that
+// says why. Owners are compared by UID, because a Workspace that was deleted and created
+// again has the same name.
 func judgeNamespace(ws *v1alpha1.Workspace, ns *corev1.Namespace) (claim, string) {
 	if ns == nil {
 		return claimAbsent, ""
@@ -91,8 +91,8 @@ func workspaceOwning(ns *corev1.Namespace) *metav1.OwnerReference {
 	return nil
 }
 
-// newNamespace is the namespace to create, with POST: server-side apply would take over
-// one that somebody created a moment before.
+// newNamespace returns the namespace to create. It is sent with POST, because server-side
+// apply would take over one that somebody created a moment before.
 func newNamespace(ws *v1alpha1.Workspace) *corev1.Namespace {
 	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 		Name:            ws.NamespaceName(),
@@ -102,8 +102,8 @@ func newNamespace(ws *v1alpha1.Workspace) *corev1.Namespace {
 	}}
 }
 
-// namespaceDrift is what to apply onto the namespace; nil if its labels and annotations are
-// as they should be.
+// namespaceDrift returns what to apply to the namespace, or nil if its labels and annotations
+// are as they should be.
 func namespaceDrift(ws *v1alpha1.Workspace, ns *corev1.Namespace, c claim) *child {
 	labels, annotations := namespaceLabels(ws, c), namespaceAnnotations(ws)
 	if containsAll(ns.Labels, labels) && containsAll(ns.Annotations, annotations) {
@@ -118,8 +118,9 @@ func namespaceAnnotations(ws *v1alpha1.Workspace) map[string]string {
 	return map[string]string{v1alpha1.AnnotationRunnerImage: ws.Spec.Runner.Image}
 }
 
-// namespaceLabels returns the labels that the operator keeps on the namespace. On an adopted
-// one these are only Pod Security's: app.kubernetes.io/managed-by is its owner's there.
+// namespaceLabels returns the labels that the operator keeps on the namespace. An adopted
+// namespace gets only those of Pod Security: there, its owner decides about
+// app.kubernetes.io/managed-by.
 func namespaceLabels(ws *v1alpha1.Workspace, c claim) map[string]string {
 	labels := map[string]string{}
 	for _, mode := range []string{"enforce", "audit", "warn"} {

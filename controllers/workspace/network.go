@@ -28,8 +28,7 @@ func defaultDeny(ws *v1alpha1.Workspace) *applynetworkingv1.NetworkPolicyApplyCo
 		WithPolicyTypes(networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress))
 }
 
-// runnerEgress lets runner pods reach DNS, the database, and what the workspace allows
-// besides.
+// runnerEgress lets runner pods reach DNS, the database, and what else the workspace allows.
 func runnerEgress(ws *v1alpha1.Workspace) *applynetworkingv1.NetworkPolicyApplyConfiguration {
 	rules := append([]v1alpha1.EgressRule{dns()}, ws.Spec.Database.Egress...)
 	if ws.Spec.Network != nil {

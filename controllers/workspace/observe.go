@@ -14,7 +14,7 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 )
 
-// observe reads all that decide needs. An error is a fact too.
+// observe reads all that decide needs. An error is noted in o.failed, for decide to report.
 func (r *Reconciler) observe(ctx context.Context, ws *v1alpha1.Workspace) observed {
 	o := observed{
 		now: r.clock.Now(), workspace: ws,
@@ -51,7 +51,7 @@ func (r *Reconciler) observeInside(ctx context.Context, o *observed) error {
 func (r *Reconciler) observeChild(ctx context.Context, o *observed, c child) error {
 	key := client.ObjectKey{Namespace: o.namespace.Name, Name: c.name}
 	if !c.wanted {
-		// The cache has it if it is the workspace's, and nobody else's matters.
+		// If it is the workspace's, the cache has it. Another owner's does not matter.
 		err := r.client.Get(ctx, key, c.blank)
 		if err == nil {
 			o.live[c.key()] = c.blank
@@ -65,7 +65,7 @@ func (r *Reconciler) observeChild(ctx context.Context, o *observed, c child) err
 	return err
 }
 
-// observeLedger reads how the Job stands that speaks for the ledger.
+// observeLedger observes the Job that shows the state of the ledger.
 func (r *Reconciler) observeLedger(ctx context.Context, o *observed) error {
 	o.ledger = migration{job: currentMigration(o.workspace, o.jobs)}
 	if o.ledger.job == nil {
@@ -76,9 +76,9 @@ func (r *Reconciler) observeLedger(ctx context.Context, o *observed) error {
 	return err
 }
 
-// read returns the object, or nil if there is none. The cache holds only what carries the
-// operator's labels, and the object may be somebody else's: so the API server is asked
-// where the cache has nothing.
+// read returns the object, or nil if there is none. The cache holds only objects with the
+// operator's labels, so read asks the API server for what the cache lacks: it may be another
+// owner's.
 func read[T client.Object](ctx context.Context, r *Reconciler, key client.ObjectKey, into T) (found T, err error) {
 	err = r.client.Get(ctx, key, into)
 	if apierrors.IsNotFound(err) {

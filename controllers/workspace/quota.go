@@ -17,7 +17,7 @@ const (
 	quotaKey  = "ResourceQuota/" + quotaName
 	// countedJobs is the quota's limit on WorkspaceJobs.
 	countedJobs corev1.ResourceName = "count/workspacejobs." + v1alpha1.Group
-	// quotaPatience is how long Kubernetes may take to count for a new quota.
+	// quotaPatience is how long Kubernetes may take to count the objects for a new quota.
 	quotaPatience = 10 * time.Second
 )
 
@@ -62,9 +62,9 @@ func counted(quota client.Object) bool {
 	return known
 }
 
-// overlooked reports whether live is a quota that Kubernetes met before it had noticed the
-// CRDs, which takes it up to half a minute. It checks such a quota again only minutes
-// later, or when it is created again.
+// overlooked reports whether live is a quota that Kubernetes first saw before it had
+// discovered the CRDs, which can take half a minute. Kubernetes counts for such a quota only
+// minutes later, or when the quota is created again.
 func overlooked(live client.Object, now time.Time) bool {
 	_, isQuota := live.(*corev1.ResourceQuota)
 	return isQuota && !counted(live) && now.Sub(live.GetCreationTimestamp().Time) >= quotaPatience

@@ -1,9 +1,9 @@
-// Package workspace gives each Workspace what a tenant needs: a fenced-in namespace,
-// rights for its members, and a migrated ledger in its database.
+// Package workspace gives each Workspace what a tenant needs: an isolated namespace, rights
+// for its members, and a migrated ledger in its database.
 //
-// Read it in this order: reconciler.go is the table of contents, watch.go says what wakes
-// it, observe.go reads, decide.go and the policies beside it (namespace, children,
-// migration) are pure, act.go writes. counts.go is a second, small reconciler.
+// Read the files in this order: reconciler.go is the table of contents, watch.go lists what
+// triggers a reconcile, observe.go reads, decide.go and the policies beside it (namespace,
+// children, migration) are pure, act.go writes. counts.go is a second, small reconciler.
 package workspace
 
 import (
@@ -43,9 +43,8 @@ type Reconciler struct {
 	clock    clock.PassiveClock
 }
 
-// New returns a Reconciler that reads from c, the manager's cache, and writes with it; see
-// [CacheByObject] for what the cache holds. What it leaves out is read with live, which
-// asks the API server.
+// New returns a Reconciler. c reads from the manager's cache and writes to the API server.
+// live reads from the API server what the cache leaves out; see [CacheByObject].
 func New(c client.Client, live client.Reader, recorder events.EventRecorder, clock clock.PassiveClock) *Reconciler {
 	return &Reconciler{client: c, live: live, reporter: report.New(c, recorder, clock), clock: clock}
 }
@@ -78,17 +77,17 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	return reconcile.Result{RequeueAfter: d.after}, nil
 }
 
-// maxRounds bounds how often one reconcile decides and acts. Each round takes up at least
-// one fact: the namespace, its children, those that had to be deleted first, a migration,
-// and that an earlier one is gone.
+// maxRounds bounds how often one reconcile decides and acts. Each round adds at least one
+// fact: the namespace, its children, those that had to be deleted first, a migration, or
+// that an earlier one is gone.
 const maxRounds = 8
 
 // errNoEnd is returned when decisions and answers go in circles.
 var errNoEnd = errors.New("still not done after eight rounds: this is a fault of the operator")
 
-// carryOut decides and acts until nothing is left to do. What the API server answers is a
-// fact that the next decision rests on, and so is an error: after one, a decision does
-// nothing but report what is known.
+// carryOut decides and acts until nothing is left to do. The API server's answer is a fact
+// for the next decision, and so is an error: after one, a decision only reports what is
+// known.
 func carryOut(ctx context.Context, o *observed, act func(context.Context, *observed, decision) error) decision {
 	for range maxRounds {
 		d := decide(*o)
@@ -102,7 +101,8 @@ func carryOut(ctx context.Context, o *observed, act func(context.Context, *obser
 	return decide(*o)
 }
 
-// logDecision leaves messages out: a runner, or the API server, may have written them.
+// logDecision logs each decision without messages, which a runner or the API server may have
+// written.
 func logDecision(ctx context.Context, d decision) {
 	ctrl.LoggerFrom(ctx).V(1).Info("decided", "phase", d.ready.Phase.String(), "reason", d.ready.Reason, "does", d.does())
 }

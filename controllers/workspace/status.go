@@ -9,7 +9,7 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/report"
 )
 
-// changeOf is what to report of a workspace whose status becomes the given one.
+// changeOf returns what to report when the workspace's status becomes the given one.
 func changeOf(ws *v1alpha1.Workspace, status v1alpha1.WorkspaceStatus) report.Change {
 	after := ws.DeepCopy()
 	after.Status = status
@@ -30,13 +30,13 @@ func eventType(reason string) string {
 	}
 }
 
-// statusOf lays the findings over the status that the workspace has.
+// statusOf returns the workspace's status, updated with the findings.
 func statusOf(o observed, d decision) v1alpha1.WorkspaceStatus {
 	ws := o.workspace
 	status := *ws.Status.DeepCopy()
 	c := report.Conditions{List: &status.Conditions, Generation: ws.Generation, Now: o.now}
 	if d.ready.Reason == v1alpha1.ReasonReconcileError {
-		// What was last known of the workspace stays: it may still hold, and jobs run.
+		// Ready stays as it was: it may still be true, and jobs may be running.
 		if report.Passing(o.failed) {
 			return status
 		}

@@ -26,8 +26,9 @@ import (
 // workers is how many Workspaces are reconciled at once.
 const workers = 4
 
-// SetupWithManager has the manager call r for everything that bears on a Workspace,
-// including what others do to its children. The index of runnerjob must be in place.
+// SetupWithManager registers r with the manager for every change that may concern a
+// Workspace, including edits of its children by others. The index of runnerjob must be in
+// place.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("workspace").
@@ -44,9 +45,9 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Complete(r)
 }
 
-// CacheByObject returns what the manager's cache has to hold for the operator: of a
-// cluster's namespaces only those of workspaces, of everything else only the operator's own
-// objects. Their managed fields are kept, because they show drift.
+// CacheByObject returns what the manager's cache holds of these kinds: only the namespaces of
+// workspaces, and only the operator's own objects of every other kind. Managed fields are
+// kept where they show drift.
 func CacheByObject() (map[client.Object]cache.ByObject, error) {
 	claimed, err := labels.NewRequirement(v1alpha1.LabelWorkspace, selection.Exists, nil)
 	if err != nil {
@@ -70,8 +71,8 @@ func CacheByObject() (map[client.Object]cache.ByObject, error) {
 	}, nil
 }
 
-// labelledWorkspace reads a label, which is only a hint which Workspace to wake: nothing
-// trusts it.
+// labelledWorkspace returns the Workspace that the label names. Anybody can set the label, so
+// it decides only what to reconcile.
 func labelledWorkspace(_ context.Context, object client.Object) []reconcile.Request {
 	name := object.GetLabels()[v1alpha1.LabelWorkspace]
 	if name == "" {
@@ -80,8 +81,8 @@ func labelledWorkspace(_ context.Context, object client.Object) []reconcile.Requ
 	return []reconcile.Request{{NamespacedName: client.ObjectKey{Name: name}}}
 }
 
-// exceptCounts leaves out what the counter writes. All else in the status wakes the
-// reconciler, so that an edit is undone.
+// exceptCounts leaves out what the [Counter] writes. Any other change of the status triggers
+// a reconcile, so that an edit is undone.
 func exceptCounts() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*v1alpha1.Workspace)
@@ -95,7 +96,7 @@ func exceptCounts() predicate.Predicate {
 }
 
 // exceptUsage leaves out a quota's counts, which change with every pod that comes and goes.
-// That something is counted at all comes through.
+// It lets through that Kubernetes starts to count, which changes status.hard.
 func exceptUsage() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*corev1.ResourceQuota)
