@@ -12,8 +12,8 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/world"
 )
 
-// TestOnlyItsOwnAttemptKeepsASlot: whose a Job or pod is says the UID of its WorkspaceJob,
-// and not its name.
+// TestOnlyItsOwnAttemptKeepsASlot checks that a Job or pod belongs to a WorkspaceJob by its
+// UID, not by its name.
 func TestOnlyItsOwnAttemptKeepsASlot(t *testing.T) {
 	t.Parallel()
 	meta := func(name, uid string) metav1.ObjectMeta {

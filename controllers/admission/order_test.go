@@ -48,7 +48,7 @@ func full(t *testing.T, entries []Entry) (*Queues, *v1alpha1.Workspace) {
 	return queues, ws
 }
 
-// leave the queue, of which nothing is left.
+// leave takes a job out of the queue.
 func leave(t *testing.T, queues *Queues, name string) {
 	t.Helper()
 	if left, err := queues.Leave(t.Context(), "acme", name); err != nil || left {
@@ -56,7 +56,7 @@ func leave(t *testing.T, queues *Queues, name string) {
 	}
 }
 
-// TestFirstComeFirstServed: within a priority, in whatever order they ask.
+// TestFirstComeFirstServed checks that within a priority, in whatever order the jobs ask.
 func TestFirstComeFirstServed(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
@@ -89,8 +89,8 @@ func TestFirstComeFirstServed(t *testing.T) {
 	}
 }
 
-// TestThePositionOfTenThousandChangesSparingly: the last of ten thousand gets some fourteen
-// new positions until it is its turn, not ten thousand.
+// TestThePositionOfTenThousandChangesSparingly checks that the last of ten thousand jobs
+// gets about fourteen new positions until its turn, not ten thousand.
 func TestThePositionOfTenThousandChangesSparingly(t *testing.T) {
 	t.Parallel()
 	const n = 10_000
@@ -152,7 +152,7 @@ func (m *moving) Shown(context.Context, string, string) (bool, error) {
 
 func (m *moving) hear() { m.shown = m.started }
 
-// TestACacheThatMovesOnHidesNobody: a pod that appears in the middle of a question.
+// TestACacheThatMovesOnHidesNobody has a pod reach the cache in the middle of a question.
 func TestACacheThatMovesOnHidesNobody(t *testing.T) {
 	t.Parallel()
 	cache, ws := &moving{}, oneSlot()

@@ -109,7 +109,7 @@ func TestBuildKeepsSecretsFromArguments(t *testing.T) {
 	}
 }
 
-func TestEventsTellEachFailedAttempt(t *testing.T) {
+func TestEventsReportEachFailedAttempt(t *testing.T) {
 	t.Parallel()
 	o := observed{
 		job: makeJob().Retries(1, 10*time.Second).Backoff(3, time.Minute).Attempt(1, 1, at(0)).Failed(at(5)).Attempt(1, 2, at(15)).Obj(), child: makeChild(2, 1),

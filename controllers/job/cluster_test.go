@@ -23,8 +23,7 @@ import (
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
-// In all of these tests but one the operator dies around every write that it
-// makes.
+// In all of these tests but one the operator dies around every write.
 
 func TestAJobRunsToItsResult(t *testing.T) {
 	t.Parallel()
@@ -52,7 +51,7 @@ func TestAJobRunsToItsResult(t *testing.T) {
 	}
 }
 
-func TestMetricsTellOfTheQueue(t *testing.T) {
+func TestMetricsShowTheQueue(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "metrics")
 	c.submit("nightly", nil)
@@ -87,7 +86,7 @@ func (c *clusterT) gathered(workspace string, want map[string]float64) {
 	})
 }
 
-// measured reads the values of one queue: of a histogram, how many it has seen.
+// measured returns the metrics of one queue: of a histogram, the number of observations.
 func measured(registry prometheus.Gatherer, queue string) (map[string]float64, error) {
 	families, err := registry.Gather()
 	if err != nil {
@@ -112,7 +111,7 @@ func measured(registry prometheus.Gatherer, queue string) (map[string]float64, e
 	return values, nil
 }
 
-func TestAFailedAttemptIsTriedAgainAndTold(t *testing.T) {
+func TestAFailedAttemptIsRetriedAndReported(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, testenv.HealthyNamespace)
 	c.submit("flaky", nil)
@@ -234,7 +233,7 @@ func TestRequeueIsALevel(t *testing.T) {
 	c.settled("nightly")
 }
 
-// settled: whatever happens to the object, it stays as it is and nothing runs.
+// settled checks that the job stays as it is and nothing runs, whatever triggers a reconcile.
 func (c *clusterT) settled(name string) {
 	c.Helper()
 	before, jobs := c.get(name), c.jobs()
@@ -276,7 +275,7 @@ func TestTTLDeletesAFinishedJob(t *testing.T) {
 	})
 }
 
-// plantedJob has the name of the operator's, and is nobody's.
+// plantedJob returns a Job that has the name of the attempt's, and no owner.
 func plantedJob(namespace string, labels map[string]string) *batchv1.Job {
 	return &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{Name: "nightly-1", Namespace: namespace, Labels: labels},
@@ -301,7 +300,7 @@ func TestAPlantedJobIsNeverTakenUp(t *testing.T) {
 			c.submit("nightly", nil)
 			job := c.waitFor("nightly", v1alpha1.StateEnqueued, v1alpha1.ReasonNameTaken)
 			if !strings.Contains(job.Status.Message, `"nightly-1"`) || len(job.Status.Attempts) > 0 {
-				t.Errorf("%d attempts; the message should tell who is in the way: %s", len(job.Status.Attempts), job.Status.Message)
+				t.Errorf("%d attempts; the message should say what is in the way: %s", len(job.Status.Attempts), job.Status.Message)
 			}
 			if err := c.Get(t.Context(), client.ObjectKeyFromObject(planted), planted); err != nil || len(planted.OwnerReferences) > 0 {
 				t.Errorf("the planted Job was touched: %v, %v", err, planted.OwnerReferences)
@@ -334,7 +333,7 @@ func TestAJobThatKubernetesRefusesStalls(t *testing.T) {
 	}
 }
 
-// refuseJobs has the API server find every Job of the namespace invalid, as a
+// refuseJobs makes the API server refuse every Job of the namespace as invalid, as a
 // cluster's own policies may.
 func (c *clusterT) refuseJobs(message string) {
 	c.Helper()
@@ -368,7 +367,7 @@ func (c *clusterT) refuseJobs(message string) {
 	})
 }
 
-func TestAPodThatCantStartIsToldAndGivenUp(t *testing.T) {
+func TestAPodThatCantStartIsReportedAndGivenUp(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "cant-start")
 	c.create(&corev1.ResourceQuota{

@@ -13,7 +13,7 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/report"
 )
 
-// laggingClient reads everything as it was when it was made.
+// laggingClient reads the job as it was when the client was made, and none of its Jobs.
 type laggingClient struct {
 	client.Client
 	job *v1alpha1.WorkspaceJob
@@ -25,13 +25,13 @@ func (l *laggingClient) Get(ctx context.Context, key client.ObjectKey, object cl
 		l.job.DeepCopyInto(typed)
 		return nil
 	case *batchv1.Job:
-		// As if the watch had not told of it yet.
+		// As if the watch had not reported it yet.
 		key.Name = "not-in-the-cache"
 	}
 	return l.Client.Get(ctx, key, object, options...)
 }
 
-// restarted is the operator in a process that has just started, and whose cache is c.
+// restarted returns a reconciler as a process that has just started has it, with c as cache.
 func restarted(c client.Client) *Reconciler {
 	options := operator.reconciler.Options
 	options.Client = c
@@ -52,13 +52,13 @@ func TestALaggingCacheStartsNothingTwice(t *testing.T) {
 
 	lagging := restarted(&laggingClient{Client: operator.reconciler.Client, job: first})
 	for range 5 {
-		// An error is as good as a conflict here; what counts is what is left.
+		// An error is as good as a conflict here. What counts is the result.
 		_, _ = lagging.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(first)})
 	}
 	if n := c.jobs(); n != 1 {
 		t.Errorf("%d Jobs for one attempt", n)
 	}
 	if now := c.get("nightly"); !equality.Semantic.DeepEqual(now.Status, done.Status) {
-		t.Errorf("a stale look changed the status to %+v", now.Status)
+		t.Errorf("a stale cache changed the status to %+v", now.Status)
 	}
 }

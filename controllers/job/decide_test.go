@@ -273,8 +273,8 @@ func TestDecide(t *testing.T) {
 
 func TestDecideIsSettled(t *testing.T) {
 	t.Parallel()
-	// What was decided once is decided again, word for word, when nothing has
-	// changed: no write follows a write.
+	// If nothing has changed, the same is decided again, word for word: no write follows
+	// a write.
 	for name, o := range map[string]observed{
 		"scheduled":  {job: makeJob().Delay(time.Hour).Obj()},
 		"processing": {job: makeJob().Attempt(1, 1, at(0)).Obj(), child: makeChild(1, 1), seen: runnerjob.Observation{StartedAt: when(2)}},

@@ -17,8 +17,8 @@ import (
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
-// FuzzRetryDelay: whatever the policy and the runner ask for, the next attempt is
-// neither before now nor further off than they may say.
+// FuzzRetryDelay checks that the next attempt is neither in the past nor later than the
+// limits allow, whatever the policy and the runner ask for.
 func FuzzRetryDelay(f *testing.F) {
 	f.Add(int64(15*time.Second), int64(2*time.Hour), int32(2), int32(1), "")
 	f.Add(int64(0), int64(0), int32(10), int32(9999), "1m")
@@ -42,8 +42,8 @@ func FuzzRetryDelay(f *testing.F) {
 	})
 }
 
-// FuzzConclude: what an attempt leaves fits into the status: its error is short, its
-// result is JSON that the API server reads, its run a number.
+// FuzzConclude checks that what an attempt leaves fits into the status: its error is short,
+// its result is JSON that the API server can read, and its run is a number.
 func FuzzConclude(f *testing.F) {
 	f.Add("no such table", []byte(`{"rows":1}`), "1")
 	f.Add(strings.Repeat("é", 2000), []byte(`1e999`), "2147483648")

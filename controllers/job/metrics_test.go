@@ -108,7 +108,7 @@ func makeRecurring(namespace string, failures int32) *v1alpha1.WorkspaceRecurrin
 	}
 }
 
-func TestAScrapeTellsOfTheQueueAsItIs(t *testing.T) {
+func TestAScrapeShowsTheQueueAsItIs(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "scrape")
 	recurring := makeRecurring(c.namespace, 0)

@@ -21,7 +21,7 @@ func after(names ...string) func(*v1alpha1.WorkspaceJobSpec) {
 	}
 }
 
-// TestAChainAppliedInAnyOrder: the last job is created first.
+// TestAChainAppliedInAnyOrder creates the last job first.
 func TestAChainAppliedInAnyOrder(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "chain")
@@ -52,7 +52,7 @@ func TestAChainAppliedInAnyOrder(t *testing.T) {
 	}
 }
 
-// TestAChainThatBreaksNamesWho: down to its last link.
+// TestAChainThatBreaksNamesWho checks that, down to the last job of the chain.
 func TestAChainThatBreaksNamesWho(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "chain-breaks")
@@ -72,8 +72,8 @@ func TestAParentThatNeverComes(t *testing.T) {
 	c.wantSaid(c.waitFor("report", v1alpha1.StateDeleted, v1alpha1.ReasonParentMissing), `"cleanup" does not exist`)
 }
 
-// TestACycleIsTold, and is mended by deleting one of the jobs.
-func TestACycleIsTold(t *testing.T) {
+// TestACycleIsReported checks also that deleting one of the jobs breaks it.
+func TestACycleIsReported(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "chain-cycle")
 	c.submit("a", after("b"))
@@ -93,8 +93,8 @@ func TestACycleIsTold(t *testing.T) {
 	c.waitFor("a", v1alpha1.StateSucceeded, v1alpha1.ReasonSucceeded)
 }
 
-// TestAParentStaysUntilItsEndWasSeen: its time is over at once, and it must not go
-// before its continuation knows how it ended.
+// TestAParentStaysUntilItsEndWasSeen has a parent that is to be deleted as soon as it has
+// finished, but not before its continuation has seen how it ended.
 func TestAParentStaysUntilItsEndWasSeen(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "chain-reaped")

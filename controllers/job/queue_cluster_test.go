@@ -86,7 +86,7 @@ func (c *clusterT) wantSaid(job *v1alpha1.WorkspaceJob, words ...string) {
 	}
 }
 
-// TestTheQueueHoldsItsLimit: what waits says so, and starts in its order.
+// TestTheQueueHoldsItsLimit checks also that waiting jobs say so, and start in order.
 func TestTheQueueHoldsItsLimit(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "queue-limit")
@@ -110,8 +110,8 @@ func TestTheQueueHoldsItsLimit(t *testing.T) {
 	}
 }
 
-// TestARetryGivesItsPlaceBack: a job between two attempts holds up nobody.
-func TestARetryGivesItsPlaceBack(t *testing.T) {
+// TestARetryGivesItsSlotBack checks that a job between two attempts holds up no other.
+func TestARetryGivesItsSlotBack(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "queue-retry")
 	c.limit(1)
@@ -165,8 +165,8 @@ func TestAHigherLimitStartsMore(t *testing.T) {
 	c.attempt("second", 1)
 }
 
-// TestOneThatCantStartHoldsUpNobody: a Job that the API server refuses needs no
-// place.
+// TestOneThatCantStartHoldsUpNobody has a Job that the API server refuses, and that must not
+// keep its slot.
 func TestOneThatCantStartHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "queue-refused")
@@ -322,8 +322,8 @@ func (c *clusterT) schedule(recurring *v1alpha1.WorkspaceRecurringJob, name stri
 	return tick
 }
 
-// TestAScheduledRunStartsItsSchedulesJob: the first attempt is the Job that the
-// CronJob made, later ones are the WorkspaceJob's own.
+// TestAScheduledRunStartsItsSchedulesJob checks that the first attempt is the CronJob's Job,
+// and that later ones are the WorkspaceJob's own.
 func TestAScheduledRunStartsItsSchedulesJob(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "scheduled")
@@ -350,7 +350,7 @@ func TestAScheduledRunStartsItsSchedulesJob(t *testing.T) {
 	}
 }
 
-// TestAScheduledRunThatIsSkippedLeavesNoJob: and nothing of it ran.
+// TestAScheduledRunThatIsSkippedLeavesNoJob checks also that nothing of it ran.
 func TestAScheduledRunThatIsSkippedLeavesNoJob(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "scheduled-skipped")
@@ -382,8 +382,8 @@ func (s staleTicks) Get(ctx context.Context, key client.ObjectKey, object client
 	return s.Client.Get(ctx, key, object, options...)
 }
 
-// TestALaggingCacheLosesNoScheduledAttempt: the Job under way looks like the one that
-// the schedule has just made. A thousand schedules in one minute met this.
+// TestALaggingCacheLosesNoScheduledAttempt has a cache that still shows the Job under way as
+// a tick. This was seen with a thousand schedules in one minute.
 func TestALaggingCacheLosesNoScheduledAttempt(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "scheduled-lagging")
@@ -400,9 +400,9 @@ func TestALaggingCacheLosesNoScheduledAttempt(t *testing.T) {
 	}
 }
 
-// TestAnAttemptThatNeverHadAPodGivesItsPlaceBack: its Job is suspended and so never
-// finishes. Neither its own next attempt nor another job waits for that.
-func TestAnAttemptThatNeverHadAPodGivesItsPlaceBack(t *testing.T) {
+// TestAnAttemptThatNeverHadAPodGivesItsSlotBack has a Job that is suspended and so never
+// finishes. Neither the next attempt nor another job may wait for it.
+func TestAnAttemptThatNeverHadAPodGivesItsSlotBack(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "queue-no-pod")
 	c.limit(1)
@@ -425,7 +425,7 @@ func TestAnAttemptThatNeverHadAPodGivesItsPlaceBack(t *testing.T) {
 	c.attempt("next", 1)
 }
 
-// busyReader has something happen after each of its lists of WorkspaceJobs.
+// busyReader calls happens after each list of WorkspaceJobs.
 type busyReader struct {
 	client.Reader
 	happens func()
@@ -439,10 +439,10 @@ func (r busyReader) List(ctx context.Context, list client.ObjectList, options ..
 	return err
 }
 
-// TestAJobThatComesDuringTheFirstLookStopsNoQueue: the operator looks what the API server
-// has before it admits anybody. A job that comes while it does is no leftover that the
-// cache has yet to lose; taken for one, it kept a workspace's queue shut for ever.
-func TestAJobThatComesDuringTheFirstLookStopsNoQueue(t *testing.T) {
+// TestAJobCreatedDuringTheFirstCheckStopsNoQueue creates a job while a new operator compares
+// its cache with the API server. The job must not be taken for one that the API server has
+// deleted: the queue would wait forever for the cache to lose it.
+func TestAJobCreatedDuringTheFirstCheckStopsNoQueue(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "first-look")
 	come := sync.OnceFunc(func() {

@@ -307,8 +307,8 @@ func TestAWaitingJobIsWrittenSparingly(t *testing.T) {
 	}
 }
 
-// TestTheEndOfAnAttemptIsReportedWhateverTheQueueSays: a retry that is due at once must
-// not hide that the attempt before it has failed.
+// TestTheEndOfAnAttemptIsReportedWhateverTheQueueSays has a retry that is due at once, and
+// that must not hide that the attempt before it has failed.
 func TestTheEndOfAnAttemptIsReportedWhateverTheQueueSays(t *testing.T) {
 	t.Parallel()
 	job := makeJob().Retries(3, 0).Backoff(3, time.Minute).Attempt(1, 1, at(0))

@@ -15,14 +15,14 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/world"
 )
 
-// This file is what the others do in the simulation: users, the Job controller, the
-// kubelet, and the judge of what must never happen.
+// This file simulates the others: users, the Job controller and the kubelet. It also checks
+// what must never happen.
 
 func metaOf(name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: "workspace-acme", Name: name}
 }
 
-// disturb does something to the world, or nothing.
+// disturb changes something in the world, or nothing.
 func (s *simulation) disturb(number int) {
 	jobs := world.All[*v1alpha1.WorkspaceJob](s.w)
 	random := s.w.Rand
@@ -55,7 +55,7 @@ func (s *simulation) disturb(number int) {
 	}
 }
 
-// submit a WorkspaceJob that is due now.
+// submit creates a WorkspaceJob that is due now.
 func (s *simulation) submit(number int) {
 	name := fmt.Sprintf("job-%03d", number)
 	job := &v1alpha1.WorkspaceJob{ObjectMeta: metaOf(name), Status: v1alpha1.WorkspaceJobStatus{ObservedGeneration: -1}}
@@ -72,7 +72,7 @@ func (s *simulation) submit(number int) {
 	world.Add(s.w, job)
 }
 
-// limit what the workspace processes at once.
+// limit changes how many jobs the workspace processes at once.
 func (s *simulation) limit(n int32) {
 	s.w.Change(world.All[*v1alpha1.Workspace](s.w)[0], func(object client.Object) {
 		if ws, ok := object.(*v1alpha1.Workspace); ok {
@@ -84,8 +84,8 @@ func (s *simulation) limit(n int32) {
 	}
 }
 
-// play the Job controller and the kubelet: one thing happens. It reports whether there was
-// one to do.
+// play plays one step of the Job controller and the kubelet, and reports whether there was
+// one.
 func (s *simulation) play() bool {
 	var possible []func()
 	jobs := world.All[*batchv1.Job](s.w)
@@ -169,7 +169,7 @@ func (s *simulation) phase(pod *corev1.Pod, phase corev1.PodPhase) {
 	})
 }
 
-// end a pod: one in three fails.
+// end ends a pod. One in three fails.
 func (s *simulation) end(pod *corev1.Pod) {
 	if s.w.Rand.IntN(3) == 0 {
 		s.phase(pod, corev1.PodFailed)
@@ -178,7 +178,7 @@ func (s *simulation) end(pod *corev1.Pod) {
 	s.phase(pod, corev1.PodSucceeded)
 }
 
-// created judges an attempt's Job when the API server has just taken it.
+// created checks an attempt's Job that has just been created.
 func (s *simulation) created(object client.Object) {
 	job, ok := object.(*batchv1.Job)
 	if !ok {
@@ -224,7 +224,7 @@ func (s *simulation) processing(but *batchv1.Job) map[string]string {
 	return names
 }
 
-// judgeSeries: no two runs of a series whose policy forbids it.
+// judgeSeries checks that no two runs of a series are unfinished if its policy forbids it.
 func (s *simulation) judgeSeries(job *batchv1.Job) {
 	own, ok := world.Get[*v1alpha1.WorkspaceJob](s.w, client.ObjectKey{Namespace: job.Namespace, Name: job.Labels[v1alpha1.LabelJob]})
 	if !ok || own.Series() == "" || own.Series() == "series-"+string(v1alpha1.PolicyAllow) || own.Status.RunAttempts > 0 {

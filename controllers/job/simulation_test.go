@@ -32,11 +32,11 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/world"
 )
 
-// TestWhatMustNeverHappen runs the real reconciler and the real queues in a simulated
-// world, in which every watch lags, any write may fail, and the operator dies at any write. What must never
-// happen: more at once than the limit, two of a concurrencyKey, two runs of a series whose
-// policy forbids it, an attempt beside another one of its job, an attempt that runs twice,
-// a status that lies; and a job that could run and is forgotten.
+// TestWhatMustNeverHappen runs the real reconciler and the real queues in a simulated world,
+// in which every watch lags, any write may fail, and the operator may die at any write. It
+// checks that no more jobs run at once than the limit, no two with one concurrencyKey, no
+// two runs of a series whose policy forbids it and no two attempts of one job, that no
+// attempt runs twice, that no status is wrong, and that no job that could run is forgotten.
 func TestWhatMustNeverHappen(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(quick.Few(200)) {
@@ -107,7 +107,7 @@ func template() v1alpha1.JobTemplate {
 	return makeJob().Retries(2, 0).Backoff(3, 0).Template()
 }
 
-// restart the operator as a new process, which reconciles all that its cache has.
+// restart starts the operator as a new process, which reconciles all that its cache has.
 func (s *simulation) restart() {
 	s.w.Restart()
 	s.w.HearAll("Workspace")
@@ -141,7 +141,7 @@ func (s *simulation) refuse(object client.Object) error {
 	return nil
 }
 
-// hear of a change: whoever the real watch wakes is woken.
+// hear handles a change: it wakes the jobs that the real watch would wake.
 func (s *simulation) hear(kind string) bool {
 	change, ok := s.w.Hear(kind)
 	if !ok && len(s.w.Unheard) > 0 {
@@ -214,7 +214,7 @@ func (s *simulation) step() bool {
 		s.Errorf("reconcile %s: %v", name, err)
 	}
 	s.judgeFinal(name)
-	// What waits for longer waits for a change: nothing may be forgotten without one.
+	// A longer wait is not followed: a change has to wake the job before.
 	if result.RequeueAfter > 0 && result.RequeueAfter <= report.Soon {
 		s.later[name] = true
 	}
@@ -229,7 +229,7 @@ func key(name string) types.NamespacedName {
 	return types.NamespacedName{Namespace: "workspace-acme", Name: name}
 }
 
-// comeToRest lets the operator hear of everything and die no more, and ends what runs.
+// comeToRest lets the operator hear of everything and live, and ends what runs.
 func (s *simulation) comeToRest() {
 	s.mortal = false
 	for rounds, moved := 0, true; moved; rounds++ {
@@ -251,7 +251,7 @@ func (s *simulation) comeToRest() {
 	}
 }
 
-// judge what is left.
+// judge checks what is left.
 func (s *simulation) judge() {
 	for _, job := range world.All[*v1alpha1.WorkspaceJob](s.w) {
 		if !job.Status.State.Final() {
@@ -269,8 +269,8 @@ func (s *simulation) judge() {
 	}
 }
 
-// judgeEnd of a finished job: it has succeeded if one of its attempts has, with the result
-// that the attempt's pod has left.
+// judgeEnd checks that a finished job has succeeded if and only if one of its attempts has,
+// with the result that the attempt's pod has left.
 func (s *simulation) judgeEnd(job *v1alpha1.WorkspaceJob) {
 	succeeded := false
 	for _, child := range world.All[*batchv1.Job](s.w) {
@@ -288,7 +288,7 @@ func (s *simulation) judgeEnd(job *v1alpha1.WorkspaceJob) {
 	}
 }
 
-// judgeFinal: nothing of a finished job may still have an effect.
+// judgeFinal checks that nothing of a finished job can still have an effect.
 func (s *simulation) judgeFinal(name string) {
 	job, exists := world.Get[*v1alpha1.WorkspaceJob](s.w, key(name))
 	if !exists || !job.Status.State.Final() {

@@ -17,7 +17,7 @@ import (
 // noon is when the tests' recurring job was created; it is due each hour.
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// at is so many minutes after noon.
+// at returns the time that is this many minutes after noon.
 func at(minutes int) time.Time { return noon.Add(time.Duration(minutes) * time.Minute) }
 
 func when(minutes int) *metav1.Time { return new(metav1.NewTime(at(minutes))) }

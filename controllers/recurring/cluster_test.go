@@ -16,7 +16,7 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-// In all of these tests the operator dies around every write that it makes.
+// In all of these tests the operator dies around every write.
 
 // TestAMinutelyScheduleMakesRuns has Kubernetes itself keep the time.
 func TestAMinutelyScheduleMakesRuns(t *testing.T) {
@@ -189,7 +189,7 @@ func TestNothingIsWrittenWhenNothingChanges(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// What comes after it in the same queue has been seen: so has that.
+	// A later change in the same queue has been seen, and so this one was.
 	c.yearly("later", nil)
 	c.waitFor("later", v1alpha1.ReasonScheduleActive)
 	if now := c.get("daily"); now.ResourceVersion != r.ResourceVersion {
@@ -229,7 +229,7 @@ func TestOutsideOfAWorkspace(t *testing.T) {
 	}
 }
 
-// TestItGoesWithAllThatIsIts: as a CronJob goes with its Jobs.
+// TestItGoesWithAllThatIsIts checks that a recurring job is deleted with all that it owns.
 func TestItGoesWithAllThatIsIts(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "deleted")

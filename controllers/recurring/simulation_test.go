@@ -93,7 +93,7 @@ func simulate(t *testing.T, seed uint64) *simulation {
 	return s
 }
 
-// restart the operator as a new process.
+// restart starts the operator as a new process.
 func (s *simulation) restart() {
 	s.w.Restart()
 	s.w.HearAll("Workspace")
@@ -116,7 +116,7 @@ func (s *simulation) restart() {
 	})
 }
 
-// hour begins: Kubernetes creates its Job, or misses to.
+// hour begins an hour, for which Kubernetes creates a Job or misses to.
 func (s *simulation) hour() {
 	next := s.w.Clock.Now().Truncate(time.Hour).Add(time.Hour)
 	s.w.Clock.SetTime(next)
@@ -165,7 +165,7 @@ func (s *simulation) recurring() *v1alpha1.WorkspaceRecurringJob {
 
 func (s *simulation) cronJob() *batchv1.CronJob { return world.All[*batchv1.CronJob](s.w)[0] }
 
-// play the job controller: some runs start and end, or are skipped.
+// play plays the job controller: some runs start and end, or are skipped.
 func (s *simulation) play() {
 	for _, run := range world.All[*v1alpha1.WorkspaceJob](s.w) {
 		if metav1.GetControllerOf(run) == nil || run.Status.State.Final() || s.w.Rand.IntN(2) == 0 {

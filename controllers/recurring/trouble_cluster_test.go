@@ -41,7 +41,7 @@ func TestALaggingCacheLosesNoRun(t *testing.T) {
 	lagging := *operator.reconciler
 	lagging.Client = &laggingClient{operator.reconciler.Client}
 	for range 5 {
-		// An error is as good as a conflict here; what counts is what is left.
+		// An error is as good as a conflict here. What counts is the result.
 		_, _ = lagging.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(active)})
 	}
 	if err := c.Get(t.Context(), client.ObjectKeyFromObject(tick), tick); err != nil || !tick.DeletionTimestamp.IsZero() {
@@ -77,7 +77,7 @@ func TestAStartedJobIsNotRemovedAsALeftover(t *testing.T) {
 	}
 }
 
-// TestWhatIsWrongIsReportedOnce is of events and metrics, for which the operator lives.
+// TestWhatIsWrongIsReportedOnce checks events and metrics, so its operator does not die.
 func TestWhatIsWrongIsReportedOnce(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, testenv.HealthyNamespace)
@@ -154,8 +154,8 @@ func soon(minutes int) time.Time {
 	return time.Now().Truncate(time.Minute).Add(time.Duration(minutes+1) * time.Minute)
 }
 
-// TestAScheduleWithoutAWorkspaceIsSuspended and runs again when there is one again; what
-// would have been due meanwhile was not.
+// TestAScheduleWithoutAWorkspaceIsSuspended checks also that it runs again once there is a
+// workspace, and that nothing was due meanwhile.
 func TestAScheduleWithoutAWorkspaceIsSuspended(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "evicted")
@@ -179,7 +179,7 @@ func TestAScheduleWithoutAWorkspaceIsSuspended(t *testing.T) {
 	}
 }
 
-// TestAJobStartedByHandIsLeftAlone, and its run was missed: its pod knows of none.
+// TestAJobStartedByHandIsLeftAlone checks also that its run counts as missed.
 func TestAJobStartedByHandIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "by-hand")
@@ -200,7 +200,7 @@ func TestAJobStartedByHandIsLeftAlone(t *testing.T) {
 	}
 }
 
-// TestACronJobWithoutItsLabelsIsFound: the cache goes by them.
+// TestACronJobWithoutItsLabelsIsFound has a CronJob that the cache leaves out.
 func TestACronJobWithoutItsLabelsIsFound(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "unlabelled")
@@ -224,7 +224,7 @@ func TestACronJobWithoutItsLabelsIsFound(t *testing.T) {
 	}
 }
 
-// TestMissedRunsAreCounted: Kubernetes fires only the newest of those that it missed.
+// TestMissedRunsAreCounted lets Kubernetes miss times, of which it fires only the newest.
 func TestMissedRunsAreCounted(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "missed")

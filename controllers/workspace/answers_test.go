@@ -278,8 +278,8 @@ func TestWarningsOfARunnerAreShownSafely(t *testing.T) {
 	}
 }
 
-// TestDecisionsAreLogged: a line for each decision tells an engineer on call the story, at
-// Debug level, without what a runner or the API server wrote.
+// TestDecisionsAreLogged checks that each decision is a line at debug level, without what a
+// runner or the API server wrote.
 func TestDecisionsAreLogged(t *testing.T) {
 	t.Parallel()
 	var lines []string

@@ -27,7 +27,7 @@ func (c *clusterT) live(ws *v1alpha1.Workspace, ch child) (client.Object, error)
 	return ch.blank, err
 }
 
-// settles waits until the child is there, ours and as it should be.
+// settles waits until the child exists, is the workspace's and is as it should be.
 func (c *clusterT) settles(ws *v1alpha1.Workspace, ch child, unlike types.UID) {
 	c.t.Helper()
 	testenv.Eventually(c.t, ch.key()+" is as it should be", func(context.Context) error {

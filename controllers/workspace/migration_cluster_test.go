@@ -250,7 +250,7 @@ func TestWhatDoesNotTouchTheLedgerMigratesNothing(t *testing.T) {
 	}
 }
 
-// TestLostMigrationIsRunAgainQuietly: jobs go on meanwhile.
+// TestLostMigrationIsRunAgainQuietly checks that the workspace stays ready meanwhile.
 func TestLostMigrationIsRunAgainQuietly(t *testing.T) {
 	t.Parallel()
 	c := cluster(t)

@@ -163,7 +163,7 @@ func TestTwoWorkspacesDontShareANamespace(t *testing.T) {
 	c.create(MakeWorkspace("second").Namespace("shared-by-two").Obj())
 	ws := c.waitFor("second", v1alpha1.ConditionStalled, "True NamespaceTaken")
 	if said := message(ws, v1alpha1.ConditionStalled); !strings.Contains(said, `"first"`) {
-		t.Errorf("it doesn't say whatse it is: %s", said)
+		t.Errorf("it doesn't say whose it is: %s", said)
 	}
 }
 

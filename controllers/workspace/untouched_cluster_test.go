@@ -89,7 +89,7 @@ func TestNothingIsWrittenWhenNothingChanges(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// What Kubernetes counts in a quota's status is not ours.
+			// What Kubernetes counts in a quota's status is not the operator's.
 			seen[ch.key()] = object.GetResourceVersion()
 			if _, ok := object.(*corev1.ResourceQuota); ok {
 				seen[ch.key()] = fmt.Sprint(len(object.GetManagedFields()))

@@ -39,8 +39,8 @@ func CreateFor(t testing.TB, c client.Client, object client.Object) {
 	t.Cleanup(func() { DeleteFor(t, c, object) })
 }
 
-// DeleteFor deletes an object, and what it owns, for one test; one that is gone already is
-// no error.
+// DeleteFor deletes an object, and what it owns, for one test. It is no error if the object
+// is gone already.
 func DeleteFor(t testing.TB, c client.Client, object client.Object) {
 	t.Helper()
 	// A test's own context has ended when its clean-up runs.

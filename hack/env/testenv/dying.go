@@ -13,16 +13,15 @@ import (
 
 var errDied = errors.New("the operator died")
 
-// DyingClient does what an operator sees that dies around every write it makes:
-// the first try of each write is not sent, the second is sent but its answer never
-// arrives, and only the third is as usual. The reconciler keeps nothing in memory,
-// so to it an error and a new process are the same.
+// DyingClient returns a client for an operator that dies around every write: the first try
+// of a write is not sent, the answer to the second never arrives, and only the third
+// succeeds as usual. Each death is an error to the reconciler, whose memory stays.
 func DyingClient(c client.Client) client.Client {
 	return &dying{Client: c, deaths: &deaths{counts: map[string]int{}}}
 }
 
-// HealthyNamespace is for tests of events: they are sent after the write that they
-// tell of, so an operator that dies in between has not sent them.
+// HealthyNamespace is for tests of events. An event is sent after the write that it reports,
+// so an operator that dies in between does not send it.
 const HealthyNamespace = "healthy"
 
 type deaths struct {

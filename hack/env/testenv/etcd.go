@@ -12,15 +12,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Compact has etcd forget all that was before now, as an API server has it do every few
-// minutes: a page of a list that began before can't be gone on with.
+// Compact removes all earlier revisions from etcd, as an API server does every few minutes.
+// A paged list that began before can't be continued.
 func (e *Env) Compact(ctx context.Context) error {
 	var namespaces corev1.NamespaceList
 	if err := e.Client.List(ctx, &namespaces); err != nil {
 		return err
 	}
 	now := namespaces.ResourceVersion
-	// API servers tell each other by this key, and then forget what they have themselves.
+	// API servers watch this key, and then compact their own caches too.
 	key := base64.StdEncoding.EncodeToString([]byte("compact_rev_key"))
 	value := base64.StdEncoding.EncodeToString([]byte(now))
 	return errors.Join(
@@ -29,7 +29,7 @@ func (e *Env) Compact(ctx context.Context) error {
 	)
 }
 
-// askEtcd by its API as JSON, https://etcd.io/docs/v3.6/dev-guide/api_grpc_gateway/
+// askEtcd calls etcd's JSON API, https://etcd.io/docs/v3.6/dev-guide/api_grpc_gateway/
 func (e *Env) askEtcd(ctx context.Context, verb, body string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, e.etcd+"/v3/kv/"+verb, strings.NewReader(body))
 	if err != nil {

@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// ExpiredToken is token as it will be after its end: its times lie in the past, and the
-// own key of the cluster with this kubeconfig, one of hack/env/cluster, has signed it.
+// ExpiredToken returns the token with its times in the past, signed with the key of the
+// cluster that this kubeconfig is for. It has to be a cluster of hack/env/cluster.
 func ExpiredToken(kubeconfig, token string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(filepath.Dir(kubeconfig), "pki", "service-account.key"))
 	if err != nil {
@@ -39,7 +39,7 @@ func ExpiredToken(kubeconfig, token string) (string, error) {
 	return signAnew(token, private, -3*time.Hour)
 }
 
-// ForeignToken is token as another cluster of the same names would have made it.
+// ForeignToken returns the token as another cluster with the same names would sign it.
 func ForeignToken(token string) (string, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -48,7 +48,7 @@ func ForeignToken(token string) (string, error) {
 	return signAnew(token, key, 0)
 }
 
-// signAnew a token whose times are moved.
+// signAnew moves a token's times, and signs it with key.
 func signAnew(token string, key *rsa.PrivateKey, by time.Duration) (string, error) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {

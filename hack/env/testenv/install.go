@@ -20,8 +20,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// install applies what the operator needs in a cluster: CRDs, roles and its
-// namespace. What runs in that namespace it leaves out.
+// install applies what the operator needs in a cluster: CRDs, roles and its namespace, but
+// nothing that runs in that namespace.
 func install(ctx context.Context, c client.Client, config string, options Options) error {
 	namespace := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace"}}
 	namespace.SetName("workspace-jobs-system")
@@ -90,8 +90,8 @@ func readManifests(pattern string) ([]*unstructured.Unstructured, error) {
 	return objects, nil
 }
 
-// waitEstablished waits until the kind can be asked for: the API server's discovery
-// tells of it some time after its CRD is established.
+// waitEstablished waits until the API server serves the kind, which discovery may list only
+// some time after its CRD is established.
 func waitEstablished(ctx context.Context, c client.Client, crd *unstructured.Unstructured) error {
 	kind, err := kindOf(crd)
 	if err != nil {
@@ -116,7 +116,7 @@ func waitEstablished(ctx context.Context, c client.Client, crd *unstructured.Uns
 	})
 }
 
-// kindOf is the kind that a CRD defines, in its first version.
+// kindOf returns the kind that a CRD defines, in its first version.
 func kindOf(crd *unstructured.Unstructured) (schema.GroupVersionKind, error) {
 	group, _, err := unstructured.NestedString(crd.Object, "spec", "group")
 	kind, _, kindErr := unstructured.NestedString(crd.Object, "spec", "names", "kind")

@@ -36,25 +36,25 @@ const (
 	sigterm = 143
 )
 
-// Part is what a job does on a [Node]: it is the job's arguments.
+// Part says what a job does on a [Node]. A test passes it as the job's arguments.
 type Part struct {
-	// Exit code.
+	// Exit is the runner's exit code.
 	Exit int32 `json:"exit,omitempty"`
-	// Error and Result are what the runner leaves.
+	// Error and Result are what the runner reports.
 	Error  string          `json:"error,omitempty"`
 	Result json.RawMessage `json:"result,omitempty"`
-	// Log that it writes when it starts.
+	// Log is what the runner logs when it starts.
 	Log string `json:"log,omitempty"`
-	// Lost has its node break the connection when it is asked for the log.
+	// Lost makes the node break the connection when the log is requested.
 	Lost bool `json:"lost,omitempty"`
-	// Hold has it end only after [Node.Release].
+	// Hold makes the runner end only after [Node.Release].
 	Hold bool `json:"hold,omitempty"`
-	// Wait has it start only after [Node.Start].
+	// Wait makes the runner start only after [Node.Start].
 	Wait bool `json:"wait,omitempty"`
 }
 
-// Node is a node on which nothing runs, with its scheduler and its kubelet: it takes the
-// pods of Jobs, has each end as its job's arguments say, a [Part], and serves their logs.
+// Node simulates a node with its scheduler and kubelet. Nothing runs on it: it schedules the
+// pods of Jobs, ends each as its [Part] says, and serves their logs.
 type Node struct {
 	env *Env
 
@@ -163,7 +163,8 @@ func (p Part) message() string {
 	return string(text)
 }
 
-// partOf a pod. A migration succeeds, and so does a job whose arguments are no Part.
+// partOf returns a pod's Part. A migration succeeds, and so does a job whose arguments are
+// no Part.
 func partOf(pod *corev1.Pod) Part {
 	var part Part
 	if pod.Labels[v1alpha1.LabelJob] == "" {
@@ -199,7 +200,7 @@ func (n *Node) Release(job string) {
 	n.released[job] = true
 }
 
-// Say has a job's running pod write more to its log.
+// Say makes a job's running pod write more to its log.
 func (n *Node) Say(ctx context.Context, namespace, job, text string) error {
 	var pods corev1.PodList
 	if err := n.env.Client.List(ctx, &pods, client.InNamespace(namespace), client.MatchingLabels{v1alpha1.LabelJob: job}); err != nil {

@@ -130,7 +130,7 @@ func (n *Node) waiting() <-chan struct{} {
 	return n.more
 }
 
-// wake wakes those who follow a log.
+// wake wakes the requests that follow a log.
 func (n *Node) wake() {
 	n.mutex.Lock()
 	defer n.mutex.Unlock()

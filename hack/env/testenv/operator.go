@@ -66,7 +66,8 @@ func Build(ctx context.Context, scratch, program string) (string, error) {
 	return binary, nil
 }
 
-// NewOperator prepares the manager's binary to work on e, with these further arguments. Its log and kubeconfig are written to the folder scratch.
+// NewOperator prepares the manager's binary to work on e, with these further arguments. It
+// writes the operator's log and kubeconfig to the folder scratch.
 func NewOperator(ctx context.Context, e *Env, binary, scratch string, args ...string) (*Operator, error) {
 	o := &Operator{
 		binary: binary, args: args, kubeconfig: filepath.Join(scratch, "kubeconfig"), logFile: filepath.Join(scratch, "manager.log"),

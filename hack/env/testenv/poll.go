@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// PollLimit is how long Eventually waits: far longer than anything takes on a busy
-	// machine, so that only what never comes fails.
+	// PollLimit is how long Eventually waits. It is far longer than anything takes on a
+	// busy machine, so that only what never happens fails.
 	PollLimit = 4 * time.Minute
 	// pollInterval is how often it checks.
 	pollInterval = 50 * time.Millisecond

@@ -12,8 +12,8 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// AwaitRetry has a job that waits for its time wait for its second attempt, in an hour. It
-// writes what the operator writes once the first has failed, and the operator leaves it so.
+// AwaitRetry makes a scheduled job wait for a retry that is due in an hour. It writes the
+// status that the operator would write after a failed attempt, and the operator keeps it.
 func (e *Env) AwaitRetry(ctx context.Context, namespace, name string) error {
 	operator, err := e.ClientAs(ManagerUser, "system:authenticated")
 	if err != nil {

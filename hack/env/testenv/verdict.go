@@ -9,7 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Verdict is what kstatus, by which Flux and others judge, says of the object.
+// Verdict returns the object's kstatus, as Flux and other tools compute it.
 func Verdict(t testing.TB, object client.Object) status.Status {
 	t.Helper()
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)

@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// ErrDied is what an operator that is dead gets for an answer.
+// ErrDied is returned to an operator that has died.
 var ErrDied = errors.New("the operator died")
 
 // Client reads from the cache and writes to the API server. Methods that no reconciler
@@ -25,9 +25,9 @@ var ErrDied = errors.New("the operator died")
 type Client struct {
 	client.Client
 
-	// Dies is asked before and after each write. Once it says yes, no later write is sent.
+	// Dies is called before and after each write. Once it returns true, no write is sent.
 	Dies func() bool
-	// Fails is asked before each write, which gets an internal error if it says yes.
+	// Fails is called before each write, which gets an internal error if it returns true.
 	Fails func() bool
 	// Refuse may answer a Create with an error.
 	Refuse func(client.Object) error
@@ -44,7 +44,7 @@ func (w *World) Client() *Client { return &Client{world: w} }
 // Live returns a reader of what the API server has.
 func (w *World) Live() client.Reader { return live{w} }
 
-// live reads the truth.
+// live reads what the API server has.
 type live struct{ world *World }
 
 func (l live) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
@@ -141,8 +141,8 @@ func (w *World) selected(kind string, object client.Object, asked client.ListOpt
 	return true
 }
 
-// write sends a write, unless the operator dies before, and forgets the answer if it dies
-// after.
+// write sends a write, unless the operator dies before it, and drops the answer if the
+// operator dies after it.
 func (c *Client) write(send func() error) error {
 	if c.dead = c.dead || c.Dies != nil && c.Dies(); c.dead {
 		return ErrDied
@@ -178,8 +178,8 @@ func (c *Client) Create(_ context.Context, object client.Object, _ ...client.Cre
 	})
 }
 
-// Patch implements client.Client. The object is as it is to be, and was read in its
-// resource version: every patch has an optimistic lock. The status stays.
+// Patch implements client.Client. It stores the object but for its status, whatever the patch
+// says. Every patch has an optimistic lock on the object's resource version.
 func (c *Client) Patch(_ context.Context, object client.Object, _ client.Patch, _ ...client.PatchOption) error {
 	return c.write(func() error {
 		return c.world.replace(object, func(now, wanted reflect.Value) { wanted.FieldByName("Status").Set(now.FieldByName("Status")) })
@@ -194,7 +194,7 @@ type statusWriter struct {
 	client *Client
 }
 
-// Patch writes the status alone.
+// Patch stores only the object's status.
 func (s statusWriter) Patch(_ context.Context, object client.Object, _ client.Patch, _ ...client.SubResourcePatchOption) error {
 	return s.client.write(func() error {
 		return s.client.world.replace(object, func(now, wanted reflect.Value) {
@@ -206,7 +206,7 @@ func (s statusWriter) Patch(_ context.Context, object client.Object, _ client.Pa
 	})
 }
 
-// replace what is stored by wanted, after merge has taken from it what stays.
+// replace stores the object, after merge has copied what must not change from the stored one.
 func (w *World) replace(object client.Object, merge func(now, wanted reflect.Value)) error {
 	key := client.ObjectKeyFromObject(object)
 	now, ok := w.table(kindOf(object)).truth[key]
@@ -253,5 +253,5 @@ func metadataOf(object client.Object) metav1.ObjectMeta {
 
 func labelsOf(object client.Object) labels.Set { return object.GetLabels() }
 
-// second is now, as the API server writes times.
+// second returns the time in whole seconds, as the API server writes it.
 func (w *World) second() metav1.Time { return metav1.NewTime(w.Clock.Now().Truncate(time.Second)) }

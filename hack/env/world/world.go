@@ -20,15 +20,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// World is what the API server stores, and one cache. It is for one goroutine.
+// World is what the API server stores, and one cache. It must be used by one goroutine only.
 type World struct {
-	// Rand decides everything that is left to chance.
+	// Rand makes every random choice.
 	Rand *rand.Rand
-	// Clock stands still but for [World.Sleep].
+	// Clock moves only when [World.Sleep] or a test moves it.
 	Clock *clocktesting.FakePassiveClock
-	// Restless makes the cache move on after reads, too; what it has heard is in Unheard.
+	// Restless makes the cache receive changes after reads, too. Unheard keeps them.
 	Restless bool
-	// Unheard are the changes that came to the cache in the middle of a reconcile.
+	// Unheard are the changes that reached the cache in the middle of a reconcile.
 	Unheard []Change
 
 	tables  map[string]*table // by kind
@@ -58,8 +58,8 @@ type record struct {
 	object client.Object
 }
 
-// New returns an empty world whose clock begins at the time. The same seed decides the
-// same.
+// New returns an empty world whose clock starts at the time. The same seed gives the same
+// random choices.
 func New(seed uint64, begin time.Time) *World {
 	return &World{
 		Rand:   rand.New(rand.NewPCG(seed, seed)), //nolint:gosec // it must be repeatable
@@ -68,7 +68,7 @@ func New(seed uint64, begin time.Time) *World {
 	}
 }
 
-// Sleep moves the clock on.
+// Sleep moves the clock forward.
 func (w *World) Sleep(d time.Duration) { w.Clock.SetTime(w.Clock.Now().Add(d)) }
 
 // IndexField implements client.FieldIndexer.
@@ -136,7 +136,7 @@ func (w *World) stir() {
 	}
 }
 
-// put stores a new state of an object under a new resource version.
+// put stores a new state of an object with a new resource version.
 func (w *World) put(object client.Object) client.Object {
 	w.version++
 	stored := copyOf(object)
@@ -165,7 +165,7 @@ func (w *World) table(kind string) *table {
 	return t
 }
 
-// Add creates an object, as somebody else does.
+// Add creates an object, as somebody else would.
 func Add[T client.Object](w *World, object T) T {
 	w.version++
 	object.SetUID(types.UID(fmt.Sprintf("uid-%d", w.version)))
@@ -206,18 +206,18 @@ func sorted[T client.Object](of map[types.NamespacedName]client.Object) []T {
 	return list
 }
 
-// Change an object, as somebody else does.
+// Change changes an object, as somebody else would.
 func (w *World) Change(object client.Object, change func(client.Object)) {
 	changed := copyOf(object)
 	change(changed)
 	w.put(changed)
 }
 
-// Remove an object, as somebody else does. What it owns stays until [World.Collect].
+// Remove deletes an object, as somebody else would. What it owns stays until [World.Collect].
 func (w *World) Remove(object client.Object) { w.drop(object) }
 
-// Collect deletes one object that has owners of which none exists any more, and reports
-// whether there was one. Pods are only told to stop.
+// Collect deletes one object whose owners are all gone, and reports whether there was one.
+// A pod only gets its deletion timestamp.
 func (w *World) Collect() bool {
 	living := map[types.UID]bool{}
 	for _, t := range w.tables {
@@ -241,7 +241,8 @@ func (w *World) Collect() bool {
 	return false
 }
 
-// delete an object at once, but for a pod: the kubelet stops it first.
+// delete deletes an object at once. A pod only gets its deletion timestamp: the kubelet has
+// to stop it first.
 func (w *World) delete(object client.Object) {
 	if kindOf(object) != "Pod" {
 		w.drop(object)
