@@ -14,7 +14,7 @@ func request(namespace, name string) reconcile.Request {
 	return reconcile.Request{NamespacedName: types.NamespacedName{Namespace: namespace, Name: name}}
 }
 
-// TestALongLineDelaysAnotherByOne: a namespace that comes late, behind 10,000
+// TestALongLineDelaysAnotherByOne checks that a namespace that comes late, behind 10,000
 // requests of another one, is served second.
 func TestALongLineDelaysAnotherByOne(t *testing.T) {
 	t.Parallel()

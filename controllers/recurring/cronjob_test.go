@@ -115,7 +115,7 @@ func TestDecideAboutTheCronJob(t *testing.T) {
 	}
 }
 
-// TestATimeJustBeforeAChangeWasNotDue: Kubernetes fires for it all the same.
+// TestATimeJustBeforeAChangeWasNotDue has a tick that Kubernetes fires for it all the same.
 func TestATimeJustBeforeAChangeWasNotDue(t *testing.T) {
 	t.Parallel()
 	s := hourly().at(30)

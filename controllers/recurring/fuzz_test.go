@@ -14,8 +14,8 @@ import (
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
-// FuzzTemplate: a run gets the template that the schedule had, by way of an
-// annotation that the API server takes.
+// FuzzTemplate checks that a run gets the template that the schedule had, through an
+// annotation that the API server accepts.
 func FuzzTemplate(f *testing.F) {
 	f.Add("key", []byte(`{"a":"<&>\u2028"}`), int64(time.Hour), int32(-1000))
 	f.Add("\"\\\u2028<", []byte(`{ "a" : 1.0e5 }`), int64(1), int32(0))
@@ -55,8 +55,8 @@ func FuzzTemplate(f *testing.F) {
 	})
 }
 
-// FuzzScheduledAt: a tenant may write anything into its run's annotation; a time to
-// come, or one that is another run's, makes no occurrence.
+// FuzzScheduledAt checks that whatever a tenant writes into its run's annotation, a time in
+// the future or of another run makes no occurrence.
 func FuzzScheduledAt(f *testing.F) {
 	f.Add(noon.Format(time.RFC3339), runName(0))
 	f.Add("9999-12-31T23:59:59.999999999+23:59", "daily-4223371679")
@@ -78,7 +78,7 @@ func FuzzScheduledAt(f *testing.F) {
 	})
 }
 
-// FuzzTick: whatever a tick's annotations say, its run is one that can be created.
+// FuzzTick checks that a tick's run can be created, whatever the tick's annotations say.
 func FuzzTick(f *testing.F) {
 	f.Add(`{"handler":"sql","args":{}}`, noon.Format(time.RFC3339), "")
 	f.Add(`{"handler":""}`, "", "soon")

@@ -144,7 +144,8 @@ func TestDecideAboutOccurrences(t *testing.T) {
 	}
 }
 
-// TestNotMoreRunsThanTheStatusCanName: none would be accounted that it does not.
+// TestNotMoreRunsThanTheStatusCanName checks that no run is created that the status can't
+// name, and so could not account for.
 func TestNotMoreRunsThanTheStatusCanName(t *testing.T) {
 	t.Parallel()
 	s := hourly().at(182).tick(60).tick(120).tick(180)

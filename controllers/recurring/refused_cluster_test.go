@@ -57,7 +57,7 @@ func TestARefusedRunIsNotLost(t *testing.T) {
 	}
 }
 
-// TestARefusedCronJobKeepsNoRunBack: and spec.suspend is obeyed as far as possible.
+// TestARefusedCronJobKeepsNoRunBack checks also that spec.suspend is obeyed where possible.
 func TestARefusedCronJobKeepsNoRunBack(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "refused-cronjob")
@@ -81,8 +81,8 @@ func TestARefusedCronJobKeepsNoRunBack(t *testing.T) {
 	}
 }
 
-// refuse has the API server find CronJobs of the namespace invalid that do not keep
-// a rule, as a cluster's own policies may.
+// refuse makes the API server refuse CronJobs of the namespace that break a rule as invalid,
+// as a cluster's own policies may.
 func (c *clusterT) refuse(rule string) {
 	c.Helper()
 	invalid := metav1.StatusReasonInvalid

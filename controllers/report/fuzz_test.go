@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// FuzzClip: a text is kept or its beginning is, within the limit, and what was
-// UTF-8 stays so: the API server takes nothing else.
+// FuzzClip checks that a text or its beginning is kept, within the limit, and that UTF-8
+// stays valid, because the API server accepts nothing else.
 func FuzzClip(f *testing.F) {
 	f.Add("aé€😀", 7)
 	f.Add(strings.Repeat("\x80", 20), 3)

@@ -19,8 +19,8 @@ import (
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
-// expand does to a variable's value what the kubelet does: $$ is a dollar sign,
-// $(NAME) the variable's value, and all else is itself.
+// expand expands a variable's value as the kubelet does: $$ is a dollar sign, $(NAME) is that
+// variable's value, and everything else stays.
 // https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#environment-variables
 func expand(value, variable string) string {
 	return expanded.ReplaceAllStringFunc(value, func(found string) string {
@@ -33,8 +33,8 @@ func expand(value, variable string) string {
 
 var expanded = regexp.MustCompile(`\$\$|\$\([^)]*\)`)
 
-// FuzzRun: what a tenant writes reaches the runner as it is, whatever it looks like
-// to the kubelet, and makes a Job that the API server takes.
+// FuzzRun checks that what a tenant writes reaches the runner unchanged, whatever it looks
+// like to the kubelet, and makes a Job that the API server accepts.
 func FuzzRun(f *testing.F) {
 	const url = "postgres://role:password@host/db"
 	f.Add([]byte(`{"a":"$(DATABASE_URL)"}`), "key", int64(time.Hour))
@@ -72,8 +72,8 @@ func FuzzRun(f *testing.F) {
 	})
 }
 
-// FuzzObserve: whatever a tenant's process leaves, a Job that failed has a text that
-// says why, and one that succeeded has none.
+// FuzzObserve checks that, whatever a tenant's process leaves, a failed Job has a text that
+// says why, and a successful one has none.
 func FuzzObserve(f *testing.F) {
 	f.Add(`{"error":"no such table","retryAfter":"1m"}`, int32(75), "Error", "", true)
 	f.Add(`{"result":{"rows":1},"error":"x"}`, int32(0), "Completed", "", false)

@@ -13,8 +13,8 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/world"
 )
 
-// TestALateCacheOfPodsLosesNoEnd: the cache has the finished Job, and of its pods one that
-// ended on a drained node. How the other one ended is read from the API server.
+// TestALateCacheOfPodsLosesNoEnd has a cache with the finished Job, and of its pods only one
+// that ended on a drained node. The other one's end is read from the API server.
 func TestALateCacheOfPodsLosesNoEnd(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

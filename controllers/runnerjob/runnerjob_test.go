@@ -33,8 +33,8 @@ func makeWorkspace() *v1alpha1.Workspace {
 	}
 }
 
-// TestBuildIsRestricted holds the pod against what Pod Security's "restricted"
-// and the product's own promises ask.
+// TestBuildIsRestricted checks that the pod meets Pod Security's "restricted" standard and
+// the product's own promises.
 func TestBuildIsRestricted(t *testing.T) {
 	t.Parallel()
 	job := Build(makeWorkspace(), Spec{Name: "nightly-1", Command: contract.CommandRun, Timeout: time.Minute})

@@ -156,8 +156,8 @@ func TestEveryRefusalIsAFact(t *testing.T) {
 	}
 }
 
-// TestWhatNeedsAPersonIsReportedFirst: of several obstacles, one that passes by itself must
-// not hide one that does not. What passes soonest is when to try again.
+// TestWhatNeedsAPersonIsReportedFirst checks that of several obstacles, one that passes by
+// itself does not hide one that needs a person, and that the soonest retry counts.
 func TestWhatNeedsAPersonIsReportedFirst(t *testing.T) {
 	t.Parallel()
 	o := crowded(t)
@@ -205,7 +205,7 @@ func TestAReconcileThatDoesNotEndFails(t *testing.T) {
 	}
 }
 
-// TestFailuresInStatus: what a reconcile that failed leaves of the status.
+// TestFailuresInStatus checks what a failed reconcile writes into the status.
 func TestFailuresInStatus(t *testing.T) {
 	t.Parallel()
 	thing := schema.GroupResource{Resource: "things"}
@@ -237,8 +237,8 @@ func TestFailuresInStatus(t *testing.T) {
 	}
 }
 
-// TestATryIsNotMadeWhileItsNameIsInUse: a Job that is being deleted keeps its name until
-// its pod is gone.
+// TestATryIsNotMadeWhileItsNameIsInUse has a Job that is being deleted, which keeps its name
+// until its pod is gone.
 func TestATryIsNotMadeWhileItsNameIsInUse(t *testing.T) {
 	t.Parallel()
 	ws := MakeWorkspace("acme").UID("now").Obj()
@@ -250,7 +250,7 @@ func TestATryIsNotMadeWhileItsNameIsInUse(t *testing.T) {
 	}
 }
 
-// TestAFailedTryGoesOnceTheNextExists: until then its log is all that there is.
+// TestAFailedTryGoesOnceTheNextExists checks also that it stays until then, with its log.
 func TestAFailedTryGoesOnceTheNextExists(t *testing.T) {
 	t.Parallel()
 	ws := reporting(MakeWorkspace("acme").UID("now").Obj(), "MigrationFailed", "no route", noon())
@@ -268,7 +268,8 @@ func TestAFailedTryGoesOnceTheNextExists(t *testing.T) {
 	}
 }
 
-// TestWarningsOfARunnerAreShownSafely: a tenant's code wrote them, and an admin reads them.
+// TestWarningsOfARunnerAreShownSafely has a warning that a tenant's code wrote, and that an
+// admin reads.
 func TestWarningsOfARunnerAreShownSafely(t *testing.T) {
 	t.Parallel()
 	end := &runnerjob.End{Succeeded: true}

@@ -225,8 +225,8 @@ func TestQuotaFollowsTheSpec(t *testing.T) {
 	hard(defaultQuota())
 }
 
-// TestALongRefusalIsClipped: the API server quotes what it refuses, and the status and the
-// event that report it have their limits.
+// TestALongRefusalIsClipped has the API server quote a long value that it refuses. The status
+// and the event that report it have limits.
 func TestALongRefusalIsClipped(t *testing.T) {
 	t.Parallel()
 	c := cluster(t)

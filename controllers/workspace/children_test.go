@@ -111,8 +111,8 @@ func TestQuotaIsLaidOverTheDefaults(t *testing.T) {
 	}
 }
 
-// TestLimitsMeetTheQuota: a container that says nothing must get all that the
-// quota makes it say.
+// TestLimitsMeetTheQuota checks that a container that sets no resources gets defaults for
+// all that the quota requires.
 func TestLimitsMeetTheQuota(t *testing.T) {
 	t.Parallel()
 	item := typed[corev1.LimitRange](t, limitRange(MakeWorkspace("acme").Obj())).Spec.Limits[0]

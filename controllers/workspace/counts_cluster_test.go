@@ -52,7 +52,7 @@ func TestJobsAreCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	become(v1alpha1.JobCounts{Scheduled: 1, Awaiting: 1, Enqueued: 1, Processing: 1, Succeeded: 1, Failed: 1, Deleted: 1})
-	// The other reconciler's words are untouched.
+	// The other reconciler's conditions are untouched.
 	if got := condition(c.workspace("counted"), v1alpha1.ConditionReady); got != "True Ready" {
 		t.Errorf("Ready is %s", got)
 	}

@@ -64,7 +64,7 @@ func (c *clusterT) hasEvents(workspace string, reasons ...string) {
 	})
 }
 
-// TestMigrationPodIsAdmitted: Pod Security, quota and limits let the pod in.
+// TestMigrationPodIsAdmitted checks that Pod Security, quota and limits admit the pod.
 func TestMigrationPodIsAdmitted(t *testing.T) {
 	t.Parallel()
 	c := cluster(t)
@@ -151,8 +151,8 @@ func (c *clusterT) full(ws *v1alpha1.Workspace, of corev1.ResourceName) *corev1.
 	return quota
 }
 
-// TestAForbiddenMigrationIsReported: a quota forbids its Job, and the operator waits until
-// there is room.
+// TestAForbiddenMigrationIsReported has a quota that forbids the Job, and checks that the
+// operator waits until there is room.
 func TestAForbiddenMigrationIsReported(t *testing.T) {
 	t.Parallel()
 	c := cluster(t)

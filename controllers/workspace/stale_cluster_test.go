@@ -20,8 +20,8 @@ func (c *clusterT) absent(b *workspaceBuilder) observed {
 	return nothing(b.UID(types.UID("of " + b.Obj().Name)).Generation(1).Obj())
 }
 
-// TestANamespaceThatCameMeanwhileIsJudged: the answer to a create that comes too late is
-// read, and whose the namespace is decides, not its name.
+// TestANamespaceThatCameMeanwhileIsJudged creates the namespace too late, and checks that the
+// owner of the existing one decides, not its name.
 func TestANamespaceThatCameMeanwhileIsJudged(t *testing.T) {
 	t.Parallel()
 	c := cluster(t)
@@ -32,7 +32,7 @@ func TestANamespaceThatCameMeanwhileIsJudged(t *testing.T) {
 		t.Errorf("a stranger's namespace: %+v, %v", d.ready, o.failed)
 	}
 
-	// One that was handed over meanwhile is taken with what is in it.
+	// One that was handed over meanwhile is adopted with what is in it.
 	account := &corev1.ServiceAccount{}
 	account.Name, account.Namespace = v1alpha1.RunnerServiceAccount, "meanwhile"
 	c.create(account)
@@ -44,7 +44,7 @@ func TestANamespaceThatCameMeanwhileIsJudged(t *testing.T) {
 	}
 }
 
-// TestAChildThatCameMeanwhileIsNotTakenOver: somebody creates it between the operator's
+// TestAChildThatCameMeanwhileIsNotTakenOver has somebody create it between the operator's
 // read and its write.
 func TestAChildThatCameMeanwhileIsNotTakenOver(t *testing.T) {
 	t.Parallel()
@@ -71,7 +71,7 @@ func TestAChildThatCameMeanwhileIsNotTakenOver(t *testing.T) {
 	}
 }
 
-// TestAMigrationThatTheCacheDoesNotShowIsAdopted: it was created before a crash.
+// TestAMigrationThatTheCacheDoesNotShowIsAdopted has one that was created before a crash.
 func TestAMigrationThatTheCacheDoesNotShowIsAdopted(t *testing.T) {
 	t.Parallel()
 	c := cluster(t)
@@ -85,7 +85,7 @@ func TestAMigrationThatTheCacheDoesNotShowIsAdopted(t *testing.T) {
 	}
 }
 
-// TestOnlyWhatWasSeenIsRemoved: somebody replaces an object between the operator's read and
+// TestOnlyWhatWasSeenIsRemoved has somebody replace an object between the operator's read and
 // its delete.
 func TestOnlyWhatWasSeenIsRemoved(t *testing.T) {
 	t.Parallel()

@@ -10,8 +10,8 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// TestWhatWakesTheReconciler: the counter writes every ten seconds in a busy workspace,
-// and nothing that it writes bears on what the reconciler decides.
+// TestWhatWakesTheReconciler checks that the counter's writes, every ten seconds in a busy
+// workspace, do not wake the reconciler: no decision depends on them.
 func TestWhatWakesTheReconciler(t *testing.T) {
 	t.Parallel()
 	hour := metav1.NewTime(noon().Truncate(time.Hour))
