@@ -41,7 +41,7 @@ func runnerExamples() []runnerExample {
 		},
 		{
 			name: "runner-go", load: loadGo,
-			badArgs: `idle takes a duration such as 2h, not "2 hours"`,
+			badArgs: `idle must be a duration such as 2h, not "2 hours"`,
 			noTable: `relation "radacct" does not exist`,
 		},
 	}
