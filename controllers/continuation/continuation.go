@@ -37,9 +37,9 @@ func Of(ctx context.Context, cache client.Reader, namespace, parent string) ([]v
 	return list.Items, nil
 }
 
-// Await reports whether a continuation has not seen yet how the parent ended. Until it has,
+// Awaited reports whether a continuation has not seen yet how the parent ended. Until it has,
 // the parent must not be deleted.
-func Await(ctx context.Context, cache client.Reader, namespace, parent string) (bool, error) {
+func Awaited(ctx context.Context, cache client.Reader, namespace, parent string) (bool, error) {
 	children, err := Of(ctx, cache, namespace, parent)
 	if err != nil {
 		return false, err

@@ -20,7 +20,7 @@ import (
 func (r *Reconciler) act(ctx context.Context, o *observed, d decision) error {
 	// The queue first: a job that can't do the rest must not hold up those behind it.
 	if d.queue != o.queue {
-		if err := r.tellQueue(ctx, o, d); err != nil {
+		if err := r.updateQueue(ctx, o, d); err != nil {
 			return err
 		}
 	}
@@ -46,8 +46,8 @@ func (r *Reconciler) start(ctx context.Context, o *observed, attempt v1alpha1.At
 	return r.create(ctx, o, attempt)
 }
 
-// tellQueue puts the job where it belongs in its workspace's queue.
-func (r *Reconciler) tellQueue(ctx context.Context, o *observed, d decision) error {
+// updateQueue puts the job where it belongs in its workspace's queue.
+func (r *Reconciler) updateQueue(ctx context.Context, o *observed, d decision) error {
 	switch d.queue {
 	case running:
 		r.Queues.Running(o.job.Namespace, o.job.Name)
@@ -84,11 +84,11 @@ func (r *Reconciler) create(ctx context.Context, o *observed, attempt v1alpha1.A
 		o.made = answer.Object
 		return nil
 	}
-	ours, err := r.scheduledFor(ctx, answer.Stranger, o.job)
+	scheduled, err := r.scheduledFor(ctx, answer.Stranger, o.job)
 	if err != nil {
 		return err
 	}
-	if ours {
+	if scheduled {
 		o.tick = answer.Stranger
 		return nil
 	}

@@ -17,9 +17,9 @@ import (
 // starting may be only in events, which are not watched.
 const podRecheck = 15 * time.Second
 
-// takeUp records the attempt of a Job that the status does not list: the operator died, or
+// adoptChild records the attempt of a Job that the status does not list: the operator died, or
 // its cache lagged, between creating the Job and writing the status.
-func takeUp(o observed, d *decision) {
+func adoptChild(o observed, d *decision) {
 	if o.child == nil || d.status.UnderWay() != nil {
 		return
 	}

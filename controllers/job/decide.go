@@ -15,9 +15,6 @@ import (
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
-// foreignRetry is how often the name is checked while another owner's Job has it.
-const foreignRetry = time.Minute
-
 // observed is all that decide may know. From queue on, it is what came of acting in this
 // reconcile.
 type observed struct {
@@ -99,8 +96,8 @@ func (d *decision) acts(o observed) bool {
 	return d.queue != o.queue || d.stop != nil || len(d.reap) > 0 || d.start != nil
 }
 
-// verbs names the actions, for the log.
-func (d *decision) verbs() []string {
+// does names the actions, for the log.
+func (d *decision) does() []string {
 	verbs := []string{"queue:" + d.queue.String()}
 	if d.stop != nil {
 		verbs = append(verbs, "stop:"+d.stop.Name)
@@ -143,7 +140,7 @@ func decide(o observed) decision {
 
 func follow(o observed, d *decision) {
 	noteParents(o, d)
-	takeUp(o, d)
+	adoptChild(o, d)
 	if current := d.status.UnderWay(); current != nil {
 		if attend(o, d, current); current.FinishedAt == nil {
 			d.queue = running
@@ -219,7 +216,7 @@ func begin(o observed, d *decision) {
 	case message != "":
 		enter(&d.status, v1alpha1.StateEnqueued, v1alpha1.ReasonWorkspaceNotReady, message, o.now)
 	case o.foreign != "":
-		d.recheck(foreignRetry)
+		d.recheck(report.NameTakenRetry)
 		stall(&d.status, v1alpha1.StateEnqueued, v1alpha1.ReasonNameTaken, foreignMessage(o.foreign), o.now)
 	case o.refusal != nil:
 		refused(o, d)

@@ -98,7 +98,7 @@ func TestDecide(t *testing.T) {
 		},
 		"somebody else's Job under the next name": {
 			observed{job: makeJob().Obj(), foreign: "it is taken"},
-			outline{State: "Enqueued", Reason: "NameTaken", After: foreignRetry},
+			outline{State: "Enqueued", Reason: "NameTaken", After: report.NameTakenRetry},
 		},
 		"cancelled before it started": {
 			observed{job: makeJob().Delay(time.Hour).Cancelled().Obj()},

@@ -41,15 +41,15 @@ func TestKstatusVerdicts(t *testing.T) {
 			t.Parallel()
 			o := c.o
 			o.now, o.limits, o.workspace = at(6), Limits{Pending: time.Hour, Parent: time.Hour}, readyWorkspace()
-			if got := testenv.Verdict(t, o.job); got != status.InProgressStatus {
+			if got := testenv.Kstatus(t, o.job); got != status.InProgressStatus {
 				t.Errorf("before the operator has seen it: %s", got)
 			}
 			o.job.Status = decided(o).status
-			if got := testenv.Verdict(t, o.job); got != c.want || o.job.Status.State != c.state {
+			if got := testenv.Kstatus(t, o.job); got != c.want || o.job.Status.State != c.state {
 				t.Errorf("%s is %s, want %s to be %s", o.job.Status.State, got, c.state, c.want)
 			}
 			o.job.Generation++
-			if got := testenv.Verdict(t, o.job); got != status.InProgressStatus {
+			if got := testenv.Kstatus(t, o.job); got != status.InProgressStatus {
 				t.Errorf("after a change that the operator has not seen: %s", got)
 			}
 		})

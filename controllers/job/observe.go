@@ -41,11 +41,11 @@ func (r *Reconciler) observeChild(ctx context.Context, o *observed) error {
 	if err != nil || child == nil {
 		return err
 	}
-	ours, err := r.scheduledFor(ctx, child, o.job)
+	scheduled, err := r.scheduledFor(ctx, child, o.job)
 	if err != nil {
 		return err
 	}
-	if ours {
+	if scheduled {
 		o.tick = child
 		return nil
 	}

@@ -9,7 +9,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -134,7 +133,7 @@ func (r *Reconciler) carryOut(ctx context.Context, o *observed) (decision, error
 			return d, err
 		}
 	}
-	return d, fmt.Errorf("no end after %d rounds in state %s: this is a fault of the operator", maxRounds, d.status.State)
+	return d, report.ErrTooManyRounds
 }
 
 // report writes the status if it changed, then events and metrics.
@@ -181,5 +180,5 @@ func (r *Reconciler) callTurns(ctx context.Context, namespace string) error {
 
 // logDecision logs the story of a job, for --log-level=DEBUG.
 func logDecision(ctx context.Context, d decision) {
-	ctrl.LoggerFrom(ctx).V(1).Info("decided", "state", d.status.State, "reason", report.Reason(d.status.Conditions), "does", d.verbs(), "after", d.after.String())
+	ctrl.LoggerFrom(ctx).V(1).Info("decided", "state", d.status.State, "reason", report.Reason(d.status.Conditions), "does", d.does(), "after", d.after.String())
 }

@@ -20,7 +20,7 @@ const maxAncestors = 1000
 func (r *Reconciler) observeRelatives(ctx context.Context, o *observed) error {
 	if o.job.Status.State.Final() {
 		var err error
-		if o.awaited, err = continuation.Await(ctx, r.Client, o.job.Namespace, o.job.Name); err != nil {
+		if o.awaited, err = continuation.Awaited(ctx, r.Client, o.job.Namespace, o.job.Name); err != nil {
 			return err
 		}
 	}

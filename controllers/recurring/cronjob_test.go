@@ -80,7 +80,7 @@ func TestDecideAboutTheCronJob(t *testing.T) {
 			t.Parallel()
 			s := hourly().at(30)
 			c.change(s)
-			if got := testenv.Verdict(t, s.recurring); got != status.InProgressStatus {
+			if got := testenv.Kstatus(t, s.recurring); got != status.InProgressStatus {
 				t.Errorf("before the operator has seen it: %s", got)
 			}
 			d := s.decide()
@@ -102,7 +102,7 @@ func TestDecideAboutTheCronJob(t *testing.T) {
 				t.Errorf("reason %s, want %s", got, c.reason)
 			}
 			s.recurring.Status = d.status
-			if got := testenv.Verdict(t, s.recurring); got != c.kstatus {
+			if got := testenv.Kstatus(t, s.recurring); got != c.kstatus {
 				t.Errorf("kstatus says %s, want %s", got, c.kstatus)
 			}
 			if d.apply != nil {

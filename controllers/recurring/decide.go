@@ -109,8 +109,8 @@ func (d *decision) verbs() []string {
 	return verbs
 }
 
-// requeue has the recurring job reconciled again after this time at the latest.
-func (d *decision) requeue(after time.Duration) {
+// recheck has the recurring job reconciled again after this time at the latest.
+func (d *decision) recheck(after time.Duration) {
 	if d.after == 0 || after < d.after {
 		d.after = after
 	}

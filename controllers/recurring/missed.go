@@ -26,7 +26,7 @@ func giveUp(o observed, d *decision, kept *plan, counted time.Time) {
 	missBetween(d, kept, counted, o.now.Add(-patience))
 	counted = latest(counted, timeOf(d.status.LastMissedAt))
 	if next := kept.Next(counted); !next.IsZero() && next.Before(o.now) {
-		d.requeue(next.Add(patience + time.Second).Sub(o.now))
+		d.recheck(next.Add(patience + time.Second).Sub(o.now))
 	}
 }
 

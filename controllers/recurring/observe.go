@@ -100,7 +100,7 @@ func (r *Reconciler) observeAwaited(ctx context.Context, o *observed) error {
 		if !ended(&o.runs[i]) {
 			continue
 		}
-		awaited, err := continuation.Await(ctx, r.Client, o.recurring.Namespace, o.runs[i].Name)
+		awaited, err := continuation.Awaited(ctx, r.Client, o.recurring.Namespace, o.runs[i].Name)
 		if err != nil {
 			return err
 		}

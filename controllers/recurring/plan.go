@@ -58,7 +58,7 @@ func decideNext(o observed, d *decision, kept *plan) {
 		return
 	}
 	d.status.NextScheduledAt = new(metav1.NewTime(next.UTC()))
-	d.requeue(next.Sub(o.now) + nextDelay)
+	d.recheck(next.Sub(o.now) + nextDelay)
 }
 
 // countsFrom returns the time from which Kubernetes computes the CronJob's next one.

@@ -5,7 +5,6 @@ package recurring
 import (
 	"cmp"
 	"context"
-	"fmt"
 
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -30,10 +29,6 @@ import (
 // CronJob and, if that is refused, suspend it; create the runs that are due and, if other
 // owners have some of their names, the runs that there is room for then.
 const maxRounds = 10
-
-// errTooManyRounds is returned when a reconcile has something left to do after maxRounds.
-// What it has done is reported, so the retry has less to do.
-var errTooManyRounds = fmt.Errorf("something is left to do after %d rounds", maxRounds)
 
 // Reconciler keeps WorkspaceRecurringJobs.
 type Reconciler struct{ Options }
@@ -97,7 +92,7 @@ func (r *Reconciler) carryOut(ctx context.Context, o *observed) decision {
 		}
 		o.failed = r.act(ctx, o, d)
 	}
-	o.failed = errTooManyRounds
+	o.failed = report.ErrTooManyRounds
 	return decide(*o)
 }
 

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/report"
 	"github.com/openradius/workspace-jobs/hack/env/world"
 )
 
@@ -75,7 +76,7 @@ func TestRoundsAreBounded(t *testing.T) {
 		return s.recurring().Status.MissedRuns, err
 	}
 	missed, err := reconcile()
-	if !errors.Is(err, errTooManyRounds) || missed == 0 || missed == taken {
+	if !errors.Is(err, report.ErrTooManyRounds) || missed == 0 || missed == taken {
 		t.Errorf("%d of %d are missed after the first reconcile, whose error is %v", missed, taken, err)
 	}
 	for range 3 {

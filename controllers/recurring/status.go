@@ -3,7 +3,6 @@ package recurring
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -13,9 +12,6 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/workspace"
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
-
-// foreignRetry is how often the name is checked while another owner's CronJob has it.
-const foreignRetry = time.Minute
 
 // conclude sets the conditions. After an error, Ready, Reconciling and Stalled stay as they
 // were, for the retry to change.
@@ -43,7 +39,7 @@ func finding(o observed, d *decision, invalid error) report.Finding {
 	case !o.workspace.DeletionTimestamp.IsZero():
 		return progressing(v1alpha1.ReasonWorkspaceNotReady, "%s", workspace.Obstacle(o.workspace))
 	case o.foreign != nil:
-		d.requeue(foreignRetry)
+		d.recheck(report.NameTakenRetry)
 		return stalled(v1alpha1.ReasonNameTaken, "a CronJob named %q exists already and does not belong to this recurring job: have a cluster admin delete it, or create the recurring job under another name", o.foreign.Name)
 	case errors.As(invalid, &zone):
 		return stalled(v1alpha1.ReasonInvalidTimeZone, "%s%s", invalid, inForce(o))
@@ -52,7 +48,7 @@ func finding(o observed, d *decision, invalid error) report.Finding {
 	case tooLarge(o):
 		return stalled(v1alpha1.ReasonInvalidArguments, "template.args are %d bytes of JSON; at most %d (64 KiB) are allowed: put the data into the database and pass a key to it", len(o.recurring.Spec.Template.Args.Raw), contract.MaxArgs)
 	case o.cronJobRefused != nil:
-		d.requeue(o.cronJobRefused.RetryAfter())
+		d.recheck(o.cronJobRefused.RetryAfter())
 		return stalled(v1alpha1.ReasonCronJobRefused, "the API server refuses the CronJob; fix what it says in the recurring job or in its Workspace: %s", o.cronJobRefused.Message)
 	default:
 		return findingOfRuns(o, d)
@@ -64,7 +60,7 @@ func findingOfRuns(o observed, d *decision) report.Finding {
 		if refusal.Kind == report.NameTaken {
 			continue
 		}
-		d.requeue(refusal.RetryAfter())
+		d.recheck(refusal.RetryAfter())
 		f := progressing(v1alpha1.ReasonJobRefused, "run %q can't be created; it is tried again: %s", name, refusal.Message)
 		if refusal.Stalled() {
 			f.Phase = report.Stalled

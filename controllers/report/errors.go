@@ -1,6 +1,7 @@
 package report
 
 import (
+	"errors"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,10 +16,14 @@ const (
 	quotaRetry = 15 * time.Second
 	// invalidRetry is how often a write that the API server finds invalid is tried again.
 	invalidRetry = 5 * time.Minute
-	// nameTakenRetry is how often a name that another owner's object has is tried again.
+	// NameTakenRetry is how often a name that another owner's object has is tried again.
 	// The cache may not hold that object, so no watch reports its deletion.
-	nameTakenRetry = time.Minute
+	NameTakenRetry = time.Minute
 )
+
+// ErrTooManyRounds is returned when a reconcile has decided and acted as often as it may and
+// something is left to do. What was done is reported, so the retry has less to do.
+var ErrTooManyRounds = errors.New("something is left to do after the last round, and is tried again")
 
 // Result returns what a reconcile that ended with err returns. A passing error leads to
 // another reconcile soon; any other error is returned, and retried with back-off.
@@ -84,7 +89,7 @@ func (r Refusal) RetryAfter() time.Duration {
 	case Invalid:
 		return invalidRetry
 	case NameTaken:
-		return nameTakenRetry
+		return NameTakenRetry
 	default:
 		return quotaRetry
 	}

@@ -104,7 +104,7 @@ func crowded(t *testing.T) observed {
 	ws := MakeWorkspace("acme").UID("now").Generation(2).Member(v1alpha1.RoleViewer, "vera").Obj()
 	ws.Status.Namespace = "workspace-acme"
 	ws.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: metav1.ConditionTrue, Reason: "Ready", ObservedGeneration: 1}}
-	o := settled(t, ws)
+	o := upToDate(t, ws)
 	delete(o.namespace.Labels, v1alpha1.LabelManagedBy)
 	delete(o.live, "LimitRange/workspace-jobs")
 	o.live["ServiceAccount/runner"].SetManagedFields(nil)
@@ -200,7 +200,7 @@ func TestAReconcileThatDoesNotEndFails(t *testing.T) {
 	o := nothing(MakeWorkspace("acme").UID("now").Obj())
 	forgetful := func(context.Context, *observed, decision) error { return nil }
 	d := carryOut(t.Context(), &o, forgetful)
-	if !errors.Is(o.failed, errNoEnd) || d.acts() || d.ready.Reason != v1alpha1.ReasonReconcileError {
+	if !errors.Is(o.failed, report.ErrTooManyRounds) || d.acts() || d.ready.Reason != v1alpha1.ReasonReconcileError {
 		t.Errorf("%v, %+v", o.failed, d.ready)
 	}
 }
@@ -242,7 +242,7 @@ func TestFailuresInStatus(t *testing.T) {
 func TestATryIsNotMadeWhileItsNameIsInUse(t *testing.T) {
 	t.Parallel()
 	ws := MakeWorkspace("acme").UID("now").Obj()
-	o := settled(t, ws)
+	o := upToDate(t, ws)
 	o.jobs, o.ledger = []batchv1.Job{*MakeMigration(ws, 1).Terminating().Obj()}, migration{}
 	d := decide(o)
 	if d.acts() || d.after != terminatingRetry || d.ready.Reason != v1alpha1.ReasonMigrating {
@@ -254,7 +254,7 @@ func TestATryIsNotMadeWhileItsNameIsInUse(t *testing.T) {
 func TestAFailedTryGoesOnceTheNextExists(t *testing.T) {
 	t.Parallel()
 	ws := reporting(MakeWorkspace("acme").UID("now").Obj(), "MigrationFailed", "no route", noon())
-	o := settled(t, ws)
+	o := upToDate(t, ws)
 	o.ledger = failedAt(ws, 1, noon().Add(-minRetry), 1, "no route")
 	o.jobs = []batchv1.Job{*o.ledger.job}
 	api := &playedAPI{}

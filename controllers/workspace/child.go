@@ -27,10 +27,10 @@ type child struct {
 	exists bool
 	// guard limits config to the object with this UID.
 	guard func(types.UID)
-	// settled reports whether the fields that the operator owns in live are those that it
+	// upToDate reports whether the fields that the operator owns in live are those that it
 	// wants. That shows edits, which take away the ownership of a field, and fields that
 	// only an earlier spec had.
-	settled func(live client.Object) bool
+	upToDate func(live client.Object) bool
 	// immutable reports whether live can't become config and has to be replaced.
 	immutable func(live client.Object) bool
 }
@@ -49,7 +49,7 @@ func newChild[O client.Object, C applied[C]](blank O, config C, extract func(O, 
 	return child{
 		kind: *config.GetKind(), name: *config.GetName(), wanted: true, blank: blank, config: config,
 		guard: func(uid types.UID) { config.WithUID(uid) },
-		settled: func(live client.Object) bool {
+		upToDate: func(live client.Object) bool {
 			typed, ok := live.(O)
 			if !ok {
 				return false

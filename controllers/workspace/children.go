@@ -38,7 +38,7 @@ func decideChildren(o observed, d *decision) bool {
 		case !controls(o.workspace, live):
 		case !c.wanted, c.immutable(live), overlooked(live, o.now):
 			d.remove = append(d.remove, c)
-		case !c.settled(live):
+		case !c.upToDate(live):
 			d.apply = append(d.apply, c.onto(live))
 		}
 	}

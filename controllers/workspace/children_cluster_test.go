@@ -35,9 +35,9 @@ func (c *clusterT) settles(ws *v1alpha1.Workspace, ch child, unlike types.UID) {
 		if err != nil {
 			return err
 		}
-		settled := ch.settled(object)
-		if !settled || !controls(ws, object) || object.GetUID() == unlike {
-			return fmt.Errorf("settled %v, owners %v, UID %s", settled, object.GetOwnerReferences(), object.GetUID())
+		upToDate := ch.upToDate(object)
+		if !upToDate || !controls(ws, object) || object.GetUID() == unlike {
+			return fmt.Errorf("upToDate %v, owners %v, UID %s", upToDate, object.GetOwnerReferences(), object.GetUID())
 		}
 		return nil
 	})

@@ -97,8 +97,8 @@ func (d *decision) does() []string {
 	return writes
 }
 
-// reconcileAfter has the workspace reconciled again after this time at the latest.
-func (d *decision) reconcileAfter(after time.Duration) {
+// recheck has the workspace reconciled again after this time at the latest.
+func (d *decision) recheck(after time.Duration) {
 	if d.after == 0 || after < d.after {
 		d.after = after
 	}
@@ -137,7 +137,7 @@ func decideNamespace(o observed, d *decision) bool {
 	}
 	switch whose {
 	case claimTaken:
-		d.homeless(stall(v1alpha1.ReasonNamespaceTaken, why), strangerRetry)
+		d.homeless(stall(v1alpha1.ReasonNamespaceTaken, why), report.NameTakenRetry)
 		return false
 	case claimTerminating:
 		d.homeless(progress(v1alpha1.ReasonNamespaceTerminating, why), terminatingRetry)
@@ -180,7 +180,7 @@ func (d *decision) obstructed(refusals []report.Refusal) {
 	first := slices.IndexFunc(refusals, report.Refusal.Stalled)
 	d.ready = findingOf(refusals[max(first, 0)])
 	for _, refusal := range refusals {
-		d.reconcileAfter(refusal.RetryAfter())
+		d.recheck(refusal.RetryAfter())
 	}
 }
 
@@ -216,7 +216,7 @@ func decideLedger(o observed, d *decision) {
 	case p.database.Phase != report.Ready:
 	case !counted(o.live[quotaKey]):
 		d.ready = progress(v1alpha1.ReasonQuotaPending, "Kubernetes has not counted the namespace's objects yet, and refuses new jobs until it has.")
-		d.reconcileAfter(quotaPatience)
+		d.recheck(quotaPatience)
 	default:
 		d.ready = report.Finding{Phase: report.Ready, Reason: v1alpha1.ReasonReady, Message: "Jobs can run."}
 	}

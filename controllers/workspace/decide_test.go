@@ -29,8 +29,8 @@ func nothing(ws *v1alpha1.Workspace) observed {
 	}
 }
 
-// settled is what is observed of a workspace that is done.
-func settled(t *testing.T, ws *v1alpha1.Workspace) observed {
+// upToDate is what is observed of a workspace that is done.
+func upToDate(t *testing.T, ws *v1alpha1.Workspace) observed {
 	t.Helper()
 	done := MakeMigration(ws, 1).Ended(batchv1.JobComplete, noon()).Obj()
 	seen := nothing(ws)
@@ -98,7 +98,7 @@ func TestDecide(t *testing.T) {
 		"nothing is there": {func(o *observed) { *o = nothing(o.workspace) }, everything, report.Finding{Phase: report.Progressing, Reason: "Migrating"}, true, pendingRetry},
 		"all is there":     {func(*observed) {}, nil, report.Finding{Phase: report.Ready, Reason: "Ready"}, true, 0},
 		"the namespace is taken": {func(o *observed) { o.namespace = MakeNamespace("workspace-acme").Obj() },
-			nil, report.Finding{Phase: report.Stalled, Reason: "NamespaceTaken"}, false, strangerRetry},
+			nil, report.Finding{Phase: report.Stalled, Reason: "NamespaceTaken"}, false, report.NameTakenRetry},
 		"the namespace goes": {func(o *observed) { o.namespace.DeletionTimestamp = new(metav1.Now()) },
 			nil, report.Finding{Phase: report.Progressing, Reason: "NamespaceTerminating"}, false, terminatingRetry},
 		"the namespace lost a label": {func(o *observed) { delete(o.namespace.Labels, v1alpha1.LabelManagedBy) },
@@ -110,10 +110,10 @@ func TestDecide(t *testing.T) {
 		"a child is a stranger": {func(o *observed) {
 			o.live["ServiceAccount/runner"].SetOwnerReferences(nil)
 			delete(o.live, "LimitRange/workspace-jobs")
-		}, []string{"apply LimitRange/workspace-jobs"}, report.Finding{Phase: report.Stalled, Reason: "NameTaken"}, true, strangerRetry},
+		}, []string{"apply LimitRange/workspace-jobs"}, report.Finding{Phase: report.Stalled, Reason: "NameTaken"}, true, report.NameTakenRetry},
 		"a child is an earlier Workspace's": {func(o *observed) {
 			o.live["ServiceAccount/runner"].SetOwnerReferences([]metav1.OwnerReference{*ownerOf(MakeWorkspace("acme").UID("then").Obj())})
-		}, nil, report.Finding{Phase: report.Stalled, Reason: "NameTaken"}, true, strangerRetry},
+		}, nil, report.Finding{Phase: report.Stalled, Reason: "NameTaken"}, true, report.NameTakenRetry},
 		"a role has lost its members": {func(o *observed) {
 			o.live["RoleBinding/workspace-jobs-admin"] = ours(&rbacv1.RoleBinding{}, "workspace-jobs-admin")
 		}, []string{"delete RoleBinding/workspace-jobs-admin"}, report.Finding{Phase: report.Ready, Reason: "Ready"}, true, 0},
@@ -137,7 +137,7 @@ func TestDecide(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			seen := settled(t, ws)
+			seen := upToDate(t, ws)
 			test.seen(&seen)
 			api := &playedAPI{}
 			d := carryOut(t.Context(), &seen, api.act)

@@ -24,15 +24,15 @@ func TestKstatusVerdicts(t *testing.T) {
 			t.Parallel()
 			ws := MakeWorkspace("acme").Generation(2).Obj()
 			ws.Status.ObservedGeneration = -1
-			if got := testenv.Verdict(t, ws); got != status.InProgressStatus {
+			if got := testenv.Kstatus(t, ws); got != status.InProgressStatus {
 				t.Errorf("before the operator has seen it: %s", got)
 			}
 			ws.Status = statusOf(nothing(ws), decision{ready: c.ready, database: &c.ready})
-			if got := testenv.Verdict(t, ws); got != c.want {
+			if got := testenv.Kstatus(t, ws); got != c.want {
 				t.Errorf("%s, want %s", got, c.want)
 			}
 			ws.Generation++
-			if got := testenv.Verdict(t, ws); got != status.InProgressStatus {
+			if got := testenv.Kstatus(t, ws); got != status.InProgressStatus {
 				t.Errorf("after a change that the operator has not seen: %s", got)
 			}
 		})

@@ -22,13 +22,9 @@ const podSecurityVersion = "v1.37"
 
 const workspaceKind = "Workspace"
 
-const (
-	// strangerRetry is how often another owner's object that is in the way is checked.
-	// The cache does not hold it, so no watch reports its deletion.
-	strangerRetry = time.Minute
-	// terminatingRetry is the same for an object that is being deleted.
-	terminatingRetry = 5 * time.Second
-)
+// terminatingRetry is how often an object that is being deleted is checked: the cache may
+// not hold it, so no watch reports that it has gone.
+const terminatingRetry = 5 * time.Second
 
 // claim is the right that a workspace has to a namespace.
 type claim int

@@ -9,7 +9,6 @@ package workspace
 import (
 	"cmp"
 	"context"
-	"errors"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
@@ -82,9 +81,6 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 // that an earlier one is gone.
 const maxRounds = 8
 
-// errNoEnd is returned when decisions and answers go in circles.
-var errNoEnd = errors.New("still not done after eight rounds: this is a fault of the operator")
-
 // carryOut decides and acts until nothing is left to do. The API server's answer is a fact
 // for the next decision, and so is an error: after one, a decision only reports what is
 // known.
@@ -97,7 +93,7 @@ func carryOut(ctx context.Context, o *observed, act func(context.Context, *obser
 		}
 		o.failed = act(ctx, o, d)
 	}
-	o.failed = errNoEnd
+	o.failed = report.ErrTooManyRounds
 	return decide(*o)
 }
 

@@ -36,7 +36,7 @@ func ExpiredToken(kubeconfig, token string) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("the cluster's key is a %T", key)
 	}
-	return signAnew(token, private, -3*time.Hour)
+	return signAgain(token, private, -3*time.Hour)
 }
 
 // ForeignToken returns the token as another cluster with the same names would sign it.
@@ -45,11 +45,11 @@ func ForeignToken(token string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return signAnew(token, key, 0)
+	return signAgain(token, key, 0)
 }
 
-// signAnew moves a token's times, and signs it with key.
-func signAnew(token string, key *rsa.PrivateKey, by time.Duration) (string, error) {
+// signAgain moves a token's times, and signs it with key.
+func signAgain(token string, key *rsa.PrivateKey, by time.Duration) (string, error) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
 		return "", errors.New("the token has no three parts")

@@ -9,8 +9,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Verdict returns the object's kstatus, as Flux and other tools compute it.
-func Verdict(t testing.TB, object client.Object) status.Status {
+// Kstatus returns the object's kstatus, as Flux and other tools compute it.
+func Kstatus(t testing.TB, object client.Object) status.Status {
 	t.Helper()
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 	if err != nil {
