@@ -3,16 +3,13 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	eventsv1 "k8s.io/api/events/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
@@ -94,32 +91,6 @@ func TestRequeueRunsOnceMoreForEachTime(t *testing.T) {
 		t.Errorf("the same requeueAt again: run %d is %s", third.Status.Run, third.Status.State)
 	}
 	tn.wantEffects(2)
-
-	// Kubernetes counts events that differ only in their text as one, unless the operator is
-	// restarted in between. No other test is sure to need the right to patch one.
-	for run := int32(3); !tn.hasRepeatedEvent("add", v1alpha1.ReasonRequeued); run++ {
-		if run > 10 {
-			t.Fatal("no event of a requeue was counted as a repeated one")
-		}
-		again = metav1.NewTime(time.Now().Truncate(time.Second).Add(2 * time.Second))
-		tn.change("add", requeue)
-		tn.waitJob("add", fmt.Sprintf("run %d has succeeded", run), func(job *v1alpha1.WorkspaceJob) bool {
-			return job.Status.Run == run && job.Status.State == v1alpha1.StateSucceeded
-		})
-		tn.wantEffects(int(run))
-	}
-}
-
-// hasRepeatedEvent reports whether an event of the reason about the job is a series.
-func (tn *tenant) hasRepeatedEvent(job, reason string) bool {
-	tn.t.Helper()
-	var list eventsv1.EventList
-	if err := shared.client.List(tn.t.Context(), &list, client.InNamespace(tn.namespace)); err != nil {
-		tn.t.Fatal(err)
-	}
-	return slices.ContainsFunc(list.Items, func(e eventsv1.Event) bool {
-		return e.Regarding.Name == job && e.Reason == reason && e.Series != nil
-	})
 }
 
 func TestTimeoutEndsTheAttemptAndKeepsItsLog(t *testing.T) {

@@ -37,6 +37,10 @@ func unseen(r right) bool {
 		// If the API server can stream lists, clients only watch. Otherwise, or if it is too
 		// busy, they list.
 		return true
+	case r.verb == "patch" && r.resource == "events":
+		// An event is patched only if two of one reason follow from one status write, such as
+		// two skipped runs at once, and whether that happens in a test is luck.
+		return true
 	default:
 		return false
 	}
