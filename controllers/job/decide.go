@@ -59,6 +59,8 @@ type observed struct {
 	refusal *report.Refusal
 	// stopped means that this reconcile has asked child's pods to stop.
 	stopped bool
+	// failed is the error that ended this reconcile; nil if none did.
+	failed error
 }
 
 // template is what the job's attempts run; empty while it is not known yet.
@@ -93,7 +95,7 @@ type decision struct {
 
 // acts reports whether there is something to do before the status is reported.
 func (d *decision) acts(o observed) bool {
-	return d.queue != o.queue || d.stop != nil || len(d.reap) > 0 || d.start != nil
+	return o.failed == nil && (d.queue != o.queue || d.stop != nil || len(d.reap) > 0 || d.start != nil)
 }
 
 // does names the actions, for the log.
@@ -135,6 +137,10 @@ func decide(o observed) decision {
 	}
 	follow(o, &d)
 	reap(o, &d)
+	if o.failed != nil && (d.stop != nil || d.start != nil) {
+		// Nothing has stopped or started yet, and the status must not say so.
+		d.status = *o.job.Status.DeepCopy()
+	}
 	return d
 }
 

@@ -62,20 +62,26 @@ func awaitSlot(o observed, d *decision, next v1alpha1.Attempt) {
 // of the operator does not write ten thousand waiting jobs. An attempt, run or parent that
 // the status lacks is reported all the same.
 func keepReported(o observed, d *decision) {
-	reported := &o.job.Status
-	if reported.UnderWay() == nil && max(reported.Run, 1) == d.status.Run && reported.RunAttempts == d.status.RunAttempts && len(reported.Parents) == len(d.status.Parents) {
-		d.status = *reported.DeepCopy()
+	if nothingNew(o, d) {
+		d.status = *o.job.Status.DeepCopy()
 		return
 	}
 	enter(&d.status, v1alpha1.StateEnqueued, v1alpha1.ReasonQueued, fmt.Sprintf("waits for an answer of queue %s", d.status.Queue), o.now)
+}
+
+// nothingNew reports whether no attempt, run or parent is to be reported that the status
+// lacks.
+func nothingNew(o observed, d *decision) bool {
+	reported := &o.job.Status
+	return reported.UnderWay() == nil && max(reported.Run, 1) == d.status.Run &&
+		reported.RunAttempts == d.status.RunAttempts && len(reported.Parents) == len(d.status.Parents)
 }
 
 // stillWaits reports whether the status of this generation says already that the job waits
 // for its next attempt. It need not be written each time that the queue moves.
 func stillWaits(o observed, d *decision) bool {
 	reported := &o.job.Status
-	return reported.ObservedGeneration == o.job.Generation && reported.State == v1alpha1.StateEnqueued &&
-		reported.UnderWay() == nil && reported.Run == d.status.Run && reported.RunAttempts == d.status.RunAttempts
+	return nothingNew(o, d) && reported.ObservedGeneration == o.job.Generation && reported.State == v1alpha1.StateEnqueued
 }
 
 func waitMessage(o observed, slot *admission.Answer) string {

@@ -105,12 +105,9 @@ func (r *Reconciler) reconcile(ctx context.Context, name types.NamespacedName) (
 	if err != nil {
 		return report.Result(err)
 	}
-	d, err := r.carryOut(ctx, &o)
-	if err != nil && (d.stop != nil || d.start != nil) {
-		// Nothing has stopped or started yet, and the status must not say so.
-		return report.Result(err)
-	}
-	if err = cmp.Or(err, r.report(ctx, o, d)); err != nil {
+	d := r.carryOut(ctx, &o)
+	// What is known is reported even if something failed.
+	if err := cmp.Or(o.failed, r.report(ctx, o, d)); err != nil {
 		return report.Result(err)
 	}
 	if d.remove {
@@ -120,31 +117,31 @@ func (r *Reconciler) reconcile(ctx context.Context, name types.NamespacedName) (
 }
 
 // carryOut decides and acts until nothing is left to do. The answers of the queue and the
-// API server are added to o, so the last decision includes them, even after an error.
-func (r *Reconciler) carryOut(ctx context.Context, o *observed) (decision, error) {
-	d := decide(*o)
+// API server are facts for the next decision, and so is an error: after one, a decision only
+// reports what is known.
+func (r *Reconciler) carryOut(ctx context.Context, o *observed) decision {
 	for range maxRounds {
-		if !d.acts(*o) {
-			return d, nil
-		}
+		d := decide(*o)
 		logDecision(ctx, d)
-		err := r.act(ctx, o, d)
-		if d = decide(*o); err != nil {
-			return d, err
+		if !d.acts(*o) {
+			return d
 		}
+		o.failed = r.act(ctx, o, d)
 	}
-	return d, report.ErrTooManyRounds
+	o.failed = report.ErrTooManyRounds
+	return decide(*o)
 }
 
 // report writes the status if it changed, then events and metrics.
 func (r *Reconciler) report(ctx context.Context, o observed, d decision) error {
-	logDecision(ctx, d)
-	after := o.job.DeepCopy()
-	after.Status = d.status
-	return r.Reporter.Report(ctx, report.Change{
-		Before: o.job, After: after,
-		Events: eventsOf(o.job.Namespace, &o.job.Status, &d.status),
-		Count:  func() { r.Metrics.count(o.workspace, measuresOf(o.job, &o.job.Status, &d.status)) },
+	return r.Reporter.Report(ctx, &o.job.Status, &d.status, func() report.Change {
+		after := o.job.DeepCopy()
+		after.Status = d.status
+		return report.Change{
+			Before: o.job, After: after,
+			Events: eventsOf(o.job.Namespace, &o.job.Status, &d.status),
+			Count:  func() { r.Metrics.count(o.workspace, measuresOf(o.job, &o.job.Status, &d.status)) },
+		}
 	})
 }
 
@@ -180,5 +177,9 @@ func (r *Reconciler) callTurns(ctx context.Context, namespace string) error {
 
 // logDecision logs the story of a job, for --log-level=DEBUG.
 func logDecision(ctx context.Context, d decision) {
-	ctrl.LoggerFrom(ctx).V(1).Info("decided", "state", d.status.State, "reason", report.Reason(d.status.Conditions), "does", d.does(), "after", d.after.String())
+	log := ctrl.LoggerFrom(ctx).V(1)
+	if !log.Enabled() {
+		return
+	}
+	log.Info("decided", "state", d.status.State, "reason", report.Reason(d.status.Conditions), "does", d.does(), "after", d.after.String())
 }

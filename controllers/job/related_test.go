@@ -1,6 +1,7 @@
 package job
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -324,6 +325,23 @@ func TestTheEndOfAnAttemptIsReportedWhateverTheQueueSays(t *testing.T) {
 		}
 		if d := decide(o); d.status.UnderWay() != nil || d.status.State != v1alpha1.StateEnqueued {
 			t.Errorf("%s: the status is %s with attempts %+v", name, d.status.State, d.status.Attempts)
+		}
+	}
+}
+
+// TestAHalfDoneStopOrStartIsNotReported checks the status after an error: no outcome of an
+// attempt whose pods were not stopped, and no attempt whose Job was not created.
+func TestAHalfDoneStopOrStartIsNotReported(t *testing.T) {
+	t.Parallel()
+	processing := runnerjob.Observation{StartedAt: when(2)}
+	for name, o := range map[string]observed{
+		"it was not stopped": {job: makeJob().Attempt(1, 1, at(0)).Cancelled().Obj(), child: makeChild(1, 1), seen: processing, queue: running},
+		"it was not started": {job: makeJob().Obj(), queue: waiting, slot: &admission.Answer{Admitted: true}},
+	} {
+		o.now, o.limits, o.workspace, o.failed = at(9), Limits{Pending: time.Minute}, readyWorkspace(), errors.New("no")
+		d := decide(o)
+		if diff := cmp.Diff(o.job.Status, d.status); diff != "" || d.acts(o) {
+			t.Errorf("%s, and it acts: %t; the status (-was +is):\n%s", name, d.acts(o), diff)
 		}
 	}
 }

@@ -88,8 +88,8 @@ func (d *decision) acts() bool {
 	return d.doubts.any() || d.apply != nil || d.suspend != nil || len(d.create) > 0
 }
 
-// verbs names the actions, for the log.
-func (d *decision) verbs() []string {
+// does names the actions, for the log.
+func (d *decision) does() []string {
 	verbs := d.doubts.verbs()
 	if d.apply != nil {
 		verbs = append(verbs, "apply the CronJob")

@@ -98,16 +98,22 @@ func (r *Reconciler) carryOut(ctx context.Context, o *observed) decision {
 
 // report writes the status if it changed, then events and metrics.
 func (r *Reconciler) report(ctx context.Context, o observed, d decision) error {
-	after := o.recurring.DeepCopy()
-	after.Status = d.status
-	return r.Reporter.Report(ctx, report.Change{
-		Before: o.recurring, After: after,
-		Events: eventsOf(&o.recurring.Status, d),
-		Count:  func() { r.Metrics.count(o.workspace, &o.recurring.Status, &d.status) },
+	return r.Reporter.Report(ctx, &o.recurring.Status, &d.status, func() report.Change {
+		after := o.recurring.DeepCopy()
+		after.Status = d.status
+		return report.Change{
+			Before: o.recurring, After: after,
+			Events: eventsOf(&o.recurring.Status, d),
+			Count:  func() { r.Metrics.count(o.workspace, &o.recurring.Status, &d.status) },
+		}
 	})
 }
 
 // logDecision logs each decision, so that --log-level=DEBUG shows a recurring job's story.
 func logDecision(ctx context.Context, d decision) {
-	ctrl.LoggerFrom(ctx).V(1).Info("decided", "reason", report.Reason(d.status.Conditions), "does", d.verbs(), "after", d.after.String())
+	log := ctrl.LoggerFrom(ctx).V(1)
+	if !log.Enabled() {
+		return
+	}
+	log.Info("decided", "reason", report.Reason(d.status.Conditions), "does", d.does(), "after", d.after.String())
 }

@@ -26,7 +26,7 @@ func TestAnErrorIsReportedWithWhatIsKnown(t *testing.T) {
 	s.failed = errors.New("the API server is down")
 	d := s.decide()
 	if d.acts() {
-		t.Errorf("it does %q", d.verbs())
+		t.Errorf("it does %q", d.does())
 	}
 	want := outline{Last: "13:00", LastRun: "13:00 Succeeded", LastSuccess: "13:01"}
 	if diff := cmp.Diff(want, outlineOf(d)); diff != "" {
@@ -38,7 +38,7 @@ func TestAnErrorIsReportedWithWhatIsKnown(t *testing.T) {
 	// A missed run might have been created: only the API server knows.
 	d = decide(hourly().deadline(0).at(61).tick(60).after(errors.New("it is down")).observed)
 	if d.acts() || d.status.MissedRuns > 0 {
-		t.Errorf("%d missed, and it does %q", d.status.MissedRuns, d.verbs())
+		t.Errorf("%d missed, and it does %q", d.status.MissedRuns, d.does())
 	}
 }
 

@@ -55,13 +55,15 @@ func New(c client.Client, recorder events.EventRecorder, clock clock.PassiveCloc
 	return &Reporter{client: c, recorder: recorder, written: written{clock: clock}}
 }
 
-// Report patches the status if it changed, and only then records events and counts. The
-// patch is refused as a conflict if somebody wrote the object since it was read. A
-// status that the API server finds invalid is a terminal error.
-func (r *Reporter) Report(ctx context.Context, c Change) error {
-	if equality.Semantic.DeepEqual(c.Before, c.After) {
+// Report patches the status if what it was and what it is differ, and only then records
+// events and counts. The change is asked for only then: most reconciles change nothing. The
+// patch is refused as a conflict if somebody wrote the object since it was read. A status
+// that the API server finds invalid is a terminal error.
+func (r *Reporter) Report(ctx context.Context, was, is any, change func() Change) error {
+	if equality.Semantic.DeepEqual(was, is) {
 		return nil
 	}
+	c := change()
 	patch := client.MergeFromWithOptions(c.Before, client.MergeFromWithOptimisticLock{})
 	err := r.client.Status().Patch(ctx, c.After, patch, client.FieldOwner(v1alpha1.ManagedBy))
 	if apierrors.IsInvalid(err) {

@@ -46,6 +46,16 @@ func (r *reporting) change(text string, counted *int) Change {
 	}
 }
 
+// report the change.
+func (r *reporting) report(t *testing.T, c Change) error {
+	t.Helper()
+	after, ok := c.After.(*v1alpha1.WorkspaceJob)
+	if !ok {
+		t.Fatalf("%T is no job", c.After)
+	}
+	return r.Report(t.Context(), &r.job.Status, &after.Status, func() Change { return c })
+}
+
 func TestEventsAndMetricsFollowTheStatus(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -63,7 +73,7 @@ func TestEventsAndMetricsFollowTheStatus(t *testing.T) {
 	} {
 		r, counted := newReporting(t), 0
 		c.prepare(r)
-		err := r.Report(t.Context(), r.change(c.text, &counted))
+		err := r.report(t, r.change(c.text, &counted))
 		if (err == nil) != (c.written || c.text == "") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -82,7 +92,7 @@ func TestNotesAndMessagesAreClipped(t *testing.T) {
 	long := strings.Repeat("é", 5000)
 	change := r.change("news", &counted)
 	change.Events[0].Note = long
-	if err := r.Report(t.Context(), change); err != nil {
+	if err := r.report(t, change); err != nil {
 		t.Fatal(err)
 	}
 	if note := <-r.events; len(note) > MaxNote+len("Normal Told ") {
@@ -127,7 +137,7 @@ func TestErrorsAreSorted(t *testing.T) {
 	t.Parallel()
 	r, counted := newReporting(t), 0
 	r.w.Remove(r.job)
-	gone := r.Report(t.Context(), r.change("news", &counted))
+	gone := r.report(t, r.change("news", &counted))
 	if result, err := Result(fmt.Errorf("on the way: %w", gone)); err != nil || result.RequeueAfter != Soon {
 		t.Errorf("an object that is gone: %v, %v", result, err)
 	}

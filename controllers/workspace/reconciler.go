@@ -70,7 +70,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		ctrl.LoggerFrom(ctx).Info("the API server refused a write", "object", key, "message", refusal.Message)
 	}
 	// What is known is reported even if something failed.
-	if err := cmp.Or(o.failed, r.reporter.Report(ctx, changeOf(ws, d.status))); err != nil {
+	if err := cmp.Or(o.failed, r.reporter.Report(ctx, &ws.Status, &d.status, func() report.Change { return changeOf(ws, d.status) })); err != nil {
 		return report.Result(err)
 	}
 	return reconcile.Result{RequeueAfter: d.after}, nil
@@ -100,5 +100,9 @@ func carryOut(ctx context.Context, o *observed, act func(context.Context, *obser
 // logDecision logs each decision without messages, which a runner or the API server may have
 // written.
 func logDecision(ctx context.Context, d decision) {
-	ctrl.LoggerFrom(ctx).V(1).Info("decided", "phase", d.ready.Phase.String(), "reason", d.ready.Reason, "does", d.does())
+	log := ctrl.LoggerFrom(ctx).V(1)
+	if !log.Enabled() {
+		return
+	}
+	log.Info("decided", "phase", d.ready.Phase.String(), "reason", d.ready.Reason, "does", d.does())
 }
