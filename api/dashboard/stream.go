@@ -8,7 +8,6 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/openradius/workspace-jobs/api/auth"
 	"github.com/openradius/workspace-jobs/api/stream"
@@ -289,29 +288,4 @@ func (l *liveStream) check(ctx context.Context) string {
 	}
 	_, message := l.refresh(ctx)
 	return message
-}
-
-// watchOne reports that something has changed, and the end of the watch.
-func watchOne(ctx context.Context, w watch.Interface, changed, ended chan<- struct{}) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case e, open := <-w.ResultChan():
-			if !open || e.Type == watch.Error {
-				select {
-				case ended <- struct{}{}:
-				default:
-				}
-				return
-			}
-			if e.Type == watch.Bookmark {
-				continue
-			}
-			select {
-			case changed <- struct{}{}:
-			default:
-			}
-		}
-	}
 }
