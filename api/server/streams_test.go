@@ -26,7 +26,8 @@ const (
 	pagesOpen = 20
 )
 
-// TestAThousandStreams of one workspace, and whoever else comes is served.
+// TestAThousandStreams opens that many in one workspace, and checks that other callers are
+// still served.
 func TestAThousandStreams(t *testing.T) {
 	t.Parallel()
 	env := shared.Env(t)

@@ -19,7 +19,8 @@ type observed struct {
 	workspace *v1alpha1.Workspace
 	// namespace is nil if there is none.
 	namespace *corev1.Namespace
-	// live are the objects with the children's names, by child.key, whoever owns them.
+	// live are the objects that have the children's names, by child.key. Another owner may
+	// have made them.
 	live map[string]client.Object
 	// jobs are this workspace's migrations.
 	jobs []batchv1.Job

@@ -50,7 +50,7 @@ func main() {
 	}
 }
 
-// say tells whoever waits what is done. It is never what a command prints.
+// say prints progress for a person who waits. A command's own output goes elsewhere.
 func say(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "cluster: "+format+"\n", args...)
 }

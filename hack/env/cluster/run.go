@@ -123,7 +123,7 @@ func runParts(ctx context.Context, parts []component, ready func()) error {
 	}
 }
 
-// untilEOF ends the context when there is no more input: whoever started us is gone.
+// untilEOF ends the context when there is no more input: the parent process is gone.
 func untilEOF(ctx context.Context, input io.Reader) context.Context {
 	ctx, cancel := context.WithCancelCause(ctx)
 	go func() {

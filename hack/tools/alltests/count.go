@@ -125,7 +125,7 @@ func importPath(root, folder string) (string, error) {
 	}
 }
 
-// A test's name goes on with anything but a small letter.
+// After the prefix, a test's name has anything but a lower-case letter.
 var testName = regexp.MustCompile(`^(Test|Fuzz)([^\p{Ll}]|$)`)
 
 func testsIn(file string) ([]string, error) {

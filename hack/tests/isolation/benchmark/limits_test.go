@@ -165,7 +165,7 @@ func checkObjectLimits(c *clusterT, s *seen) {
 	c.nothingLeft(s)
 }
 
-// nothingLeft checks that a quota with a count of 0 refuses each object, whoever creates it.
+// nothingLeft checks that a quota with a count of 0 refuses each object, no matter which user creates it.
 func (c *clusterT) nothingLeft(s *seen) {
 	c.Helper()
 	c.withQuota(roomy, quantities("count/pods", "0", "pods", "0", "count/jobs.batch", "0", "count/cronjobs.batch", "0",

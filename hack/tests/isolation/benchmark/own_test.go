@@ -105,7 +105,7 @@ func checkEscalation(c *clusterT, s *seen) {
 	if got := refusalOf(err); got.who != byValidation || !strings.Contains(got.why, "spec.members[0].role") {
 		c.Errorf("a Workspace with a member of another role: %s", got)
 	}
-	s.say(kinds, "the Workspace's schema knows no other role, whoever writes it")
+	s.say(kinds, "the Workspace's schema refuses any other role, from every writer")
 }
 
 func roleOver(group, name string) *rbacv1.Role {
