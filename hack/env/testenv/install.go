@@ -11,8 +11,10 @@ import (
 	"path/filepath"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apiextensions-apiserver/pkg/apihelpers"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
@@ -93,41 +95,29 @@ func readManifests(pattern string) ([]*unstructured.Unstructured, error) {
 // waitEstablished waits until the API server serves the kind, which discovery may list only
 // some time after its CRD is established.
 func waitEstablished(ctx context.Context, c client.Client, crd *unstructured.Unstructured) error {
-	kind, err := kindOf(crd)
-	if err != nil {
-		return err
-	}
 	return wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
 		live := crd.DeepCopy()
 		if err := c.Get(ctx, client.ObjectKeyFromObject(crd), live); err != nil {
-			if apierrors.IsNotFound(err) {
-				return false, nil
-			}
+			return false, client.IgnoreNotFound(err)
+		}
+		kind, err := establishedKind(live)
+		if err != nil || kind.Empty() {
 			return false, err
 		}
-		conditions, _, err := unstructured.NestedSlice(live.Object, "status", "conditions")
-		for _, each := range conditions {
-			if condition, ok := each.(map[string]any); ok && condition["type"] == "Established" && condition["status"] == "True" {
-				_, err := c.RESTMapper().RESTMapping(kind.GroupKind(), kind.Version)
-				return err == nil, nil
-			}
-		}
-		return false, err
+		_, err = c.RESTMapper().RESTMapping(kind.GroupKind(), kind.Version)
+		return err == nil, nil
 	})
 }
 
-// kindOf returns the kind that a CRD defines, in its first version.
-func kindOf(crd *unstructured.Unstructured) (schema.GroupVersionKind, error) {
-	group, _, err := unstructured.NestedString(crd.Object, "spec", "group")
-	kind, _, kindErr := unstructured.NestedString(crd.Object, "spec", "names", "kind")
-	versions, _, versionsErr := unstructured.NestedSlice(crd.Object, "spec", "versions")
-	if err := errors.Join(err, kindErr, versionsErr); err != nil || len(versions) == 0 {
-		return schema.GroupVersionKind{}, fmt.Errorf("CRD %q has no version: %w", crd.GetName(), err)
+// establishedKind returns the kind that a CRD defines, in its first version, or nothing if
+// the CRD is not established. The conditions of a CRD that has just been created are null.
+func establishedKind(crd *unstructured.Unstructured) (schema.GroupVersionKind, error) {
+	typed := &apiextensionsv1.CustomResourceDefinition{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(crd.Object, typed); err != nil {
+		return schema.GroupVersionKind{}, err
 	}
-	first, ok := versions[0].(map[string]any)
-	if !ok {
-		return schema.GroupVersionKind{}, fmt.Errorf("a version of CRD %q is a %T", crd.GetName(), versions[0])
+	if !apihelpers.IsCRDConditionTrue(typed, apiextensionsv1.Established) {
+		return schema.GroupVersionKind{}, nil
 	}
-	version, _, err := unstructured.NestedString(first, "name")
-	return schema.GroupVersionKind{Group: group, Version: version, Kind: kind}, err
+	return schema.GroupVersionKind{Group: typed.Spec.Group, Version: typed.Spec.Versions[0].Name, Kind: typed.Spec.Names.Kind}, nil
 }
