@@ -40,7 +40,7 @@ func TestOnlyItsOwnAttemptKeepsASlot(t *testing.T) {
 		for _, object := range c.objects {
 			world.Add(w, object)
 		}
-		cluster := &Cluster{Client: w.Client(), APIReader: w.Live(), Clock: w.Clock}
+		cluster := &Cluster{Client: w.Client(), APIReader: w.APIReader(), Clock: w.Clock}
 		remains, err := cluster.Remains(t.Context(), "acme", Entry{Name: "job", UID: "mine", Job: "job-1"})
 		if err != nil || remains != c.want {
 			t.Errorf("%s: it remains: %t, %v", name, remains, err)

@@ -35,19 +35,19 @@ type sighting struct {
 	gone    bool   // the API server has deleted it: only a newer version counts
 }
 
-func (f *freshness) reached(ctx context.Context, cache, live client.Reader, namespace string) (bool, error) {
+func (f *freshness) reached(ctx context.Context, cache, apiReader client.Reader, namespace string) (bool, error) {
 	f.mutex.Lock()
 	missing, asked := f.missing[namespace]
 	f.mutex.Unlock()
 	var err error
 	if !asked {
-		if missing, err = compare(ctx, cache, live, namespace); err != nil {
+		if missing, err = compare(ctx, cache, apiReader, namespace); err != nil {
 			return false, err
 		}
 	}
 	left := missing[:0]
 	for _, seen := range missing {
-		ok, err := seen.reached(ctx, cache, live, namespace)
+		ok, err := seen.reached(ctx, cache, apiReader, namespace)
 		if err != nil {
 			return false, err
 		}
@@ -66,12 +66,12 @@ func (f *freshness) reached(ctx context.Context, cache, live client.Reader, name
 
 // compare returns what the cache has to reach. The cache is read first, so that an object
 // that only the cache has was deleted, and not created between the two reads.
-func compare(ctx context.Context, cache, live client.Reader, namespace string) ([]sighting, error) {
+func compare(ctx context.Context, cache, apiReader client.Reader, namespace string) ([]sighting, error) {
 	var cached v1alpha1.WorkspaceJobList
 	if err := cache.List(ctx, &cached, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, err
 	}
-	seen, err := sightings(ctx, live, namespace)
+	seen, err := sightings(ctx, apiReader, namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func compare(ctx context.Context, cache, live client.Reader, namespace string) (
 }
 
 // sightings lists all objects of the namespace that concern its queue.
-func sightings(ctx context.Context, live client.Reader, namespace string) ([]sighting, error) {
+func sightings(ctx context.Context, apiReader client.Reader, namespace string) ([]sighting, error) {
 	var all []sighting
 	for _, kind := range []schema.GroupVersionKind{
 		batchv1.SchemeGroupVersion.WithKind("Job"), corev1.SchemeGroupVersion.WithKind("Pod"), v1alpha1.GroupVersion.WithKind("WorkspaceJob"),
@@ -91,7 +91,7 @@ func sightings(ctx context.Context, live client.Reader, namespace string) ([]sig
 			if kind.Group != v1alpha1.Group {
 				options = append(options, client.MatchingLabels{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})
 			}
-			if err := live.List(ctx, list, options...); err != nil {
+			if err := apiReader.List(ctx, list, options...); err != nil {
 				return nil, fmt.Errorf("list the %ss: %w", kind.Kind, err)
 			}
 			for i := range list.Items {
@@ -121,7 +121,7 @@ func leftovers(cached []v1alpha1.WorkspaceJob, seen []sighting) []sighting {
 
 // reached reports whether the cache has the object in the version that was seen or a newer
 // one, or the object is gone from both.
-func (s sighting) reached(ctx context.Context, cache, live client.Reader, namespace string) (bool, error) {
+func (s sighting) reached(ctx context.Context, cache, apiReader client.Reader, namespace string) (bool, error) {
 	key := client.ObjectKey{Namespace: namespace, Name: s.name}
 	cached := s.blank()
 	err := cache.Get(ctx, key, cached)
@@ -137,7 +137,7 @@ func (s sighting) reached(ctx context.Context, cache, live client.Reader, namesp
 	}
 	gone := &metav1.PartialObjectMetadata{}
 	gone.SetGroupVersionKind(s.kind)
-	err = live.Get(ctx, key, gone)
+	err = apiReader.Get(ctx, key, gone)
 	return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
 }
 

@@ -14,23 +14,23 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/report"
 )
 
-// Answer is what came of [Create]: the object, a stranger, or a refusal.
+// Answer is what came of [Create]: the object, a foreign one, or a refusal.
 type Answer[T client.Object] struct {
 	// Object is the API server's version of the object, which was created now, or existed
 	// and is the caller's.
 	Object T
-	// Exists reports whether Object or Stranger existed already.
+	// Exists reports whether Object or Foreign existed already.
 	Exists bool
-	// Stranger is another owner's object with the name.
-	Stranger T
+	// Foreign is another owner's object with the name.
+	Foreign T
 	// Refusal is nil unless the API server refused the object.
 	Refusal *report.Refusal
 }
 
-// Create creates object with writer. If another object has its name, that is read with live,
+// Create creates object with writer. If another object has its name, that is read with apiReader,
 // which must not be a cache. owns reports whether it is the caller's, and must decide that
 // by UID, never by name. An error is worth a retry.
-func Create[T client.Object](ctx context.Context, writer client.Writer, live client.Reader, object T, owns func(T) bool) (Answer[T], error) {
+func Create[T client.Object](ctx context.Context, writer client.Writer, apiReader client.Reader, object T, owns func(T) bool) (Answer[T], error) {
 	key := client.ObjectKeyFromObject(object)
 	err := writer.Create(ctx, object, client.FieldOwner(v1alpha1.ManagedBy))
 	switch refusal := report.RefusalOf(err); {
@@ -45,11 +45,11 @@ func Create[T client.Object](ctx context.Context, writer client.Writer, live cli
 	if !ok {
 		return Answer[T]{}, fmt.Errorf("%T is no pointer to an object", object)
 	}
-	if err := live.Get(ctx, key, holder); err != nil {
+	if err := apiReader.Get(ctx, key, holder); err != nil {
 		return Answer[T]{}, fmt.Errorf("read %T %q: %w", object, key.Name, err)
 	}
 	if owns(holder) {
 		return Answer[T]{Object: holder, Exists: true}, nil
 	}
-	return Answer[T]{Stranger: holder, Exists: true}, nil
+	return Answer[T]{Foreign: holder, Exists: true}, nil
 }

@@ -43,11 +43,11 @@ func TestCreate(t *testing.T) {
 		writer.Refuse = func(client.Object) error { return c.refuse }
 		wanted := owned("mine")
 		wanted.Spec.Parallelism = new(int32(7))
-		answer, err := adopt.Create(t.Context(), writer, w.Live(), wanted, func(found *batchv1.Job) bool { return found.Annotations["owner"] == "mine" })
+		answer, err := adopt.Create(t.Context(), writer, w.APIReader(), wanted, func(found *batchv1.Job) bool { return found.Annotations["owner"] == "mine" })
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if (answer.Object != nil) != (c.want != "") || (answer.Stranger != nil) != (c.exists && c.want == "") || answer.Exists != c.exists {
+		if (answer.Object != nil) != (c.want != "") || (answer.Foreign != nil) != (c.exists && c.want == "") || answer.Exists != c.exists {
 			t.Errorf("%s: %+v", name, answer)
 		}
 		if (answer.Refusal != nil && answer.Refusal.Kind == report.Forbidden) != c.refused {

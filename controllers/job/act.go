@@ -84,15 +84,15 @@ func (r *Reconciler) create(ctx context.Context, o *observed, attempt v1alpha1.A
 		o.made = answer.Object
 		return nil
 	}
-	scheduled, err := r.scheduledFor(ctx, answer.Stranger, o.job)
+	scheduled, err := r.scheduledFor(ctx, answer.Foreign, o.job)
 	if err != nil {
 		return err
 	}
 	if scheduled {
-		o.tick = answer.Stranger
+		o.tick = answer.Foreign
 		return nil
 	}
-	o.foreign = answer.Stranger.Name
+	o.foreign = answer.Foreign.Name
 	return nil
 }
 

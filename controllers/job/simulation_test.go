@@ -121,8 +121,8 @@ func (s *simulation) restart() {
 		s.Fatal(err)
 	}
 	s.r = New(Options{
-		Client: c, APIReader: s.w.Live(), Reporter: report.New(c, &events.FakeRecorder{}, s.w.Clock), Clock: s.w.Clock, Metrics: metrics,
-		Queues: admission.New(&admission.Cluster{Client: c, APIReader: s.w.Live(), Clock: s.w.Clock}),
+		Client: c, APIReader: s.w.APIReader(), Reporter: report.New(c, &events.FakeRecorder{}, s.w.Clock), Clock: s.w.Clock, Metrics: metrics,
+		Queues: admission.New(&admission.Cluster{Client: c, APIReader: s.w.APIReader(), Clock: s.w.Clock}),
 		Limits: Limits{Pending: time.Hour, Parent: time.Hour},
 	})
 	s.work, s.later = map[string]bool{}, map[string]bool{}

@@ -77,7 +77,10 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, opts options) error {
 			return fmt.Errorf("set up the cache: %w", err)
 		}
 	}
-	workspaces := workspace.New(mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder(v1alpha1.ManagedBy), clock.RealClock{})
+	workspaces := workspace.New(workspace.Options{
+		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Clock: clock.RealClock{},
+		Reporter: report.New(mgr.GetClient(), mgr.GetEventRecorder(v1alpha1.ManagedBy), clock.RealClock{}),
+	})
 	if err := workspaces.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the Workspace controller: %w", err)
 	}

@@ -89,7 +89,7 @@ func (r *Reconciler) create(ctx context.Context, o *observed, runs []v1alpha1.Wo
 		case answer.Refusal != nil:
 			o.refuse(name, *answer.Refusal)
 			return nil
-		case answer.Stranger != nil:
+		case answer.Foreign != nil:
 			o.refuse(name, report.Refusal{Kind: report.NameTaken})
 			o.verified.note(doubts{runs: []string{name}})
 		default:

@@ -202,7 +202,7 @@ func TestNothingIsWrittenWhenNothingChanges(t *testing.T) {
 
 func TestAnotherOwnersCronJobIsNeverTouched(t *testing.T) {
 	t.Parallel()
-	c := inWorkspace(t, "stranger")
+	c := inWorkspace(t, "foreign")
 	foreign := &batchv1.CronJob{
 		ObjectMeta: metav1.ObjectMeta{Name: "daily", Namespace: c.namespace},
 		Spec: batchv1.CronJobSpec{Schedule: "0 0 1 1 *", JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{

@@ -11,27 +11,27 @@ import (
 // doubts are facts that a decision rests on and that only the cache shows, which may lag.
 // They are verified with the API server before anything is written.
 type doubts struct {
-	// recurring is set if the recurring job itself must be read live, from the API server.
+	// recurring is set if the recurring job itself must be read from the API server.
 	recurring bool
-	// runs must be read live by their names.
+	// runs are the names of runs that must be read from the API server.
 	runs []string
-	// allRuns is set if all runs must be listed live.
+	// allRuns is set if all runs must be listed at the API server.
 	allRuns bool
 }
 
 func (d doubts) any() bool { return d.recurring || len(d.runs) > 0 || d.allRuns }
 
-// verbs names what has to be read, for the log.
+// verbs names what has to be read from the API server, for the log.
 func (d doubts) verbs() []string {
 	var verbs []string
 	if d.recurring {
-		verbs = append(verbs, "read the recurring job live")
+		verbs = append(verbs, "verify the recurring job")
 	}
 	for _, name := range d.runs {
-		verbs = append(verbs, "read run "+name+" live")
+		verbs = append(verbs, "verify run "+name)
 	}
 	if d.allRuns {
-		verbs = append(verbs, "list all runs live")
+		verbs = append(verbs, "verify all runs")
 	}
 	return verbs
 }
@@ -65,7 +65,7 @@ func doubtsOf(o observed, d *decision) doubts {
 	return doubts{}
 }
 
-// doubtfulRuns returns the names of runs that must be read live: runs that are missing
+// doubtfulRuns returns the names of runs that must be read from the API server: runs that are missing
 // although the status calls them unfinished or their ticks would be removed, and runs that
 // seem unfinished although the status has counted their ends. The cache of an operator that
 // has just started may be older than that status.

@@ -144,13 +144,13 @@ func (r *Reconciler) verify(ctx context.Context, o *observed, in doubts) error {
 }
 
 func (r *Reconciler) verifyRecurring(ctx context.Context, o *observed) error {
-	live := &v1alpha1.WorkspaceRecurringJob{}
-	if err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(o.recurring), live); err != nil {
+	current := &v1alpha1.WorkspaceRecurringJob{}
+	if err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(o.recurring), current); err != nil {
 		return fmt.Errorf("read the recurring job: %w", err)
 	}
-	if live.UID != o.recurring.UID {
-		return apierrors.NewConflict(v1alpha1.GroupVersion.WithResource("workspacerecurringjobs").GroupResource(), live.Name, errRecreated)
+	if current.UID != o.recurring.UID {
+		return apierrors.NewConflict(v1alpha1.GroupVersion.WithResource("workspacerecurringjobs").GroupResource(), current.Name, errRecreated)
 	}
-	o.recurring = live
+	o.recurring = current
 	return nil
 }

@@ -62,8 +62,8 @@ type simulation struct {
 	// ticks that Kubernetes has created and whose names are free, and how often the run of
 	// each was.
 	ticks, created map[string]int
-	// strangers are other owners' WorkspaceJobs that have the name of a tick's run.
-	strangers int
+	// foreign counts other owners' WorkspaceJobs that have the name of a tick's run.
+	foreign int
 	// pending are the hours without a tick since the last one; with the next one they
 	// are missed.
 	pending, missed, skipped int64
@@ -112,7 +112,7 @@ func (s *simulation) restart() {
 		s.Fatal(err)
 	}
 	s.r = New(Options{
-		Client: c, APIReader: s.w.Live(), Reporter: report.New(c, &events.FakeRecorder{}, s.w.Clock), Clock: s.w.Clock, Metrics: metrics,
+		Client: c, APIReader: s.w.APIReader(), Reporter: report.New(c, &events.FakeRecorder{}, s.w.Clock), Clock: s.w.Clock, Metrics: metrics,
 	})
 }
 
@@ -127,7 +127,7 @@ func (s *simulation) hour() {
 	s.missed, s.pending = s.missed+s.pending, 0
 	tick := tickOf(s.cronJob(), next)
 	if s.w.Rand.IntN(10) == 0 {
-		s.strangers++
+		s.foreign++
 		s.missed++
 		world.Add(s.w, &v1alpha1.WorkspaceJob{ObjectMeta: metav1.ObjectMeta{Namespace: tick.Namespace, Name: tick.Name}})
 	} else {
@@ -224,7 +224,7 @@ func (s *simulation) judge() {
 	if len(s.created) != len(s.ticks) || status.MissedRuns != s.missed || status.SkippedRuns != s.skipped || len(status.Active) > 0 {
 		s.Errorf("%d ticks, %d runs, %d missed, %d skipped; the status is %+v", len(s.ticks), len(s.created), s.missed, s.skipped, status)
 	}
-	if runs, ticks := world.All[*v1alpha1.WorkspaceJob](s.w), world.All[*batchv1.Job](s.w); len(runs) > 2+s.strangers || len(ticks) > 2 {
+	if runs, ticks := world.All[*v1alpha1.WorkspaceJob](s.w), world.All[*batchv1.Job](s.w); len(runs) > 2+s.foreign || len(ticks) > 2 {
 		s.Errorf("%d runs and %d Jobs are left", len(runs), len(ticks))
 	}
 	s.dies = func() bool { s.Error("an idle operator writes"); return true }

@@ -41,11 +41,11 @@ func Index(ctx context.Context, indexer client.FieldIndexer) error {
 	})
 }
 
-// Read observes job. Its pods are read from the cache, or live if the cache of pods is behind
-// that of Jobs. If the Job is older than ten seconds, its pod has not started and the pod's
+// Read observes job. Its pods are read from the cache, or from the API server if the
+// cache of pods is behind that of Jobs. If the Job is older than ten seconds, its pod has not started and the pod's
 // status does not say why, the events of both may.
-func Read(ctx context.Context, cache, live client.Reader, job *batchv1.Job, now time.Time) (Observation, error) {
-	pods, err := podsOf(ctx, cache, live, job)
+func Read(ctx context.Context, cache, apiReader client.Reader, job *batchv1.Job, now time.Time) (Observation, error) {
+	pods, err := podsOf(ctx, cache, apiReader, job)
 	if err != nil {
 		return Observation{}, err
 	}
@@ -58,15 +58,15 @@ func Read(ctx context.Context, cache, live client.Reader, job *batchv1.Job, now 
 	for i := range pods {
 		about = append(about, &pods[i])
 	}
-	seen.Waiting, err = trouble(ctx, live, about...)
+	seen.Waiting, err = trouble(ctx, apiReader, about...)
 	return seen, err
 }
 
-func podsOf(ctx context.Context, cache, live client.Reader, job *batchv1.Job) ([]corev1.Pod, error) {
+func podsOf(ctx context.Context, cache, apiReader client.Reader, job *batchv1.Job) ([]corev1.Pod, error) {
 	var pods corev1.PodList
 	err := cache.List(ctx, &pods, client.InNamespace(job.Namespace), client.MatchingFields{indexPodOwner: string(job.UID)})
 	if finished := Finished(job); err == nil && finished != nil && !endSeen(finished, pods.Items) {
-		err = live.List(ctx, &pods, client.InNamespace(job.Namespace), client.MatchingLabels{batchv1.ControllerUidLabel: string(job.UID)})
+		err = apiReader.List(ctx, &pods, client.InNamespace(job.Namespace), client.MatchingLabels{batchv1.ControllerUidLabel: string(job.UID)})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list the pods of Job %q: %w", job.Name, err)

@@ -12,11 +12,11 @@ import (
 // trouble returns the newest warning that Kubernetes has about the objects, a Job and
 // then its pods: a quota that refuses the pod, a volume that can't be mounted. For what a
 // pod's own status says, see [Observe]. It reads events, which the cache does not hold.
-func trouble(ctx context.Context, reader client.Reader, objects ...client.Object) (string, error) {
+func trouble(ctx context.Context, apiReader client.Reader, objects ...client.Object) (string, error) {
 	var newest *corev1.Event
 	for _, object := range objects {
 		var events corev1.EventList
-		if err := reader.List(ctx, &events, client.InNamespace(object.GetNamespace()), client.MatchingFields{
+		if err := apiReader.List(ctx, &events, client.InNamespace(object.GetNamespace()), client.MatchingFields{
 			"involvedObject.uid": string(object.GetUID()), "type": corev1.EventTypeWarning,
 		}); err != nil {
 			return "", fmt.Errorf("list the events of %q: %w", object.GetName(), err)

@@ -47,7 +47,7 @@ func (r *Reconciler) act(ctx context.Context, o *observed, d decision) error {
 // createNamespace creates the namespace, or reads the one that has the name already. decide
 // judges whose that is.
 func (r *Reconciler) createNamespace(ctx context.Context, o *observed, ns *corev1.Namespace) error {
-	answer, err := adopt.Create(ctx, r.client, r.live, ns, func(holder *corev1.Namespace) bool {
+	answer, err := adopt.Create(ctx, r.Client, r.APIReader, ns, func(holder *corev1.Namespace) bool {
 		whose, _ := judgeNamespace(o.workspace, holder)
 		return whose.held()
 	})
@@ -56,8 +56,8 @@ func (r *Reconciler) createNamespace(ctx context.Context, o *observed, ns *corev
 		return err
 	case answer.Refusal != nil:
 		o.refuse(namespaceKey(ns.Name), *answer.Refusal)
-	case answer.Stranger != nil:
-		o.namespace = answer.Stranger
+	case answer.Foreign != nil:
+		o.namespace = answer.Foreign
 	default:
 		o.namespace = answer.Object
 	}
@@ -75,7 +75,7 @@ func (r *Reconciler) apply(ctx context.Context, o *observed, c child) error {
 	if c.exists {
 		options = append(options, client.ForceOwnership)
 	}
-	err := r.client.Apply(ctx, c.config, options...)
+	err := r.Client.Apply(ctx, c.config, options...)
 	if refusal := report.RefusalOf(err); refusal != nil {
 		o.refuse(c.key(), *refusal)
 		return nil
@@ -90,7 +90,7 @@ func (r *Reconciler) apply(ctx context.Context, o *observed, c child) error {
 // createMigration creates the Job. If the Job exists and is the workspace's, it is adopted:
 // it was created before a crash, or the cache does not show it yet.
 func (r *Reconciler) createMigration(ctx context.Context, o *observed, job *batchv1.Job) error {
-	answer, err := adopt.Create(ctx, r.client, r.live, job, func(holder *batchv1.Job) bool {
+	answer, err := adopt.Create(ctx, r.Client, r.APIReader, job, func(holder *batchv1.Job) bool {
 		return controls(o.workspace, holder)
 	})
 	switch {
@@ -99,8 +99,8 @@ func (r *Reconciler) createMigration(ctx context.Context, o *observed, job *batc
 	case answer.Refusal != nil:
 		o.refuse(jobKey(job), *answer.Refusal)
 		return nil
-	case answer.Stranger != nil:
-		o.refuse(jobKey(job), report.Refusal{Kind: report.NameTaken, Message: stranger("Job", answer.Stranger)})
+	case answer.Foreign != nil:
+		o.refuse(jobKey(job), report.Refusal{Kind: report.NameTaken, Message: foreignMessage("Job", answer.Foreign)})
 		return nil
 	}
 	o.jobs = append(o.jobs, *answer.Object)
@@ -109,7 +109,7 @@ func (r *Reconciler) createMigration(ctx context.Context, o *observed, job *batc
 
 // remove deletes exactly the object that was read, and its dependents, such as a Job's pod.
 func (r *Reconciler) remove(ctx context.Context, o *observed, key string, object client.Object) error {
-	err := r.client.Delete(ctx, object,
+	err := r.Client.Delete(ctx, object,
 		client.Preconditions{UID: new(object.GetUID())}, client.PropagationPolicy(metav1.DeletePropagationBackground))
 	if refusal := report.RefusalOf(err); refusal != nil {
 		o.refuse(key, *refusal)

@@ -87,8 +87,8 @@ func controls(ws *v1alpha1.Workspace, object client.Object) bool {
 	return metav1.IsControlledBy(object, ws)
 }
 
-// stranger returns a message about another owner's object that is in the way.
-func stranger(kind string, object client.Object) string {
+// foreignMessage returns a message about another owner's object that is in the way.
+func foreignMessage(kind string, object client.Object) string {
 	whose := "made by somebody else"
 	if owner := metav1.GetControllerOf(object); owner != nil {
 		whose = fmt.Sprintf("controlled by %s %q", owner.Kind, owner.Name)

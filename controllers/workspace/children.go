@@ -34,7 +34,7 @@ func decideChildren(o observed, d *decision) bool {
 		case live == nil:
 			d.apply = append(d.apply, c)
 		case !controls(o.workspace, live) && c.wanted:
-			obstacles = append(obstacles, report.Refusal{Kind: report.NameTaken, Message: stranger(c.kind, live)})
+			obstacles = append(obstacles, report.Refusal{Kind: report.NameTaken, Message: foreignMessage(c.kind, live)})
 		case !controls(o.workspace, live):
 		case !c.wanted, c.immutable(live), overlooked(live, o.now):
 			d.remove = append(d.remove, c)

@@ -107,7 +107,7 @@ func TestDecide(t *testing.T) {
 			[]string{"apply ServiceAccount/runner"}, report.Finding{Phase: report.Ready, Reason: "Ready"}, true, 0},
 		"a child was edited": {func(o *observed) { o.live["ServiceAccount/runner"].SetManagedFields(nil) },
 			[]string{"apply ServiceAccount/runner"}, report.Finding{Phase: report.Ready, Reason: "Ready"}, true, 0},
-		"a child is a stranger": {func(o *observed) {
+		"a child is foreign": {func(o *observed) {
 			o.live["ServiceAccount/runner"].SetOwnerReferences(nil)
 			delete(o.live, "LimitRange/workspace-jobs")
 		}, []string{"apply LimitRange/workspace-jobs"}, report.Finding{Phase: report.Stalled, Reason: "NameTaken"}, true, report.NameTakenRetry},
@@ -117,7 +117,7 @@ func TestDecide(t *testing.T) {
 		"a role has lost its members": {func(o *observed) {
 			o.live["RoleBinding/workspace-jobs-admin"] = ours(&rbacv1.RoleBinding{}, "workspace-jobs-admin")
 		}, []string{"delete RoleBinding/workspace-jobs-admin"}, report.Finding{Phase: report.Ready, Reason: "Ready"}, true, 0},
-		"a stranger has an unused role's name": {func(o *observed) {
+		"a foreign object has an unused role's name": {func(o *observed) {
 			o.live["RoleBinding/workspace-jobs-admin"] = &rbacv1.RoleBinding{}
 		}, nil, report.Finding{Phase: report.Ready, Reason: "Ready"}, true, 0},
 		"a role refers elsewhere": {func(o *observed) {

@@ -32,7 +32,7 @@ func TestJudgeNamespace(t *testing.T) {
 		"made for an earlier one":       {MakeNamespace("ns").For("acme").OwnedBy("acme", "then").Obj(), claimTerminating, `earlier Workspace "acme"`},
 		"ours and terminating":          {MakeNamespace("ns").OwnedBy("acme", "now").Terminating().Obj(), claimTerminating, "is being deleted"},
 		"labelled and terminating":      {MakeNamespace("ns").For("acme").Terminating().Obj(), claimTerminating, "is being deleted"},
-		"a stranger and terminating":    {MakeNamespace("ns").Terminating().Obj(), claimTerminating, "is being deleted"},
+		"foreign and terminating":       {MakeNamespace("ns").Terminating().Obj(), claimTerminating, "is being deleted"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

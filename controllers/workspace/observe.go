@@ -17,7 +17,7 @@ import (
 // observe reads all that decide needs. An error is noted in o.failed, for decide to report.
 func (r *Reconciler) observe(ctx context.Context, ws *v1alpha1.Workspace) observed {
 	o := observed{
-		now: r.clock.Now(), workspace: ws,
+		now: r.Clock.Now(), workspace: ws,
 		live: map[string]client.Object{}, applied: map[string]bool{}, refused: map[string]report.Refusal{},
 	}
 	if o.namespace, o.failed = read(ctx, r, client.ObjectKey{Name: ws.NamespaceName()}, &corev1.Namespace{}); o.failed == nil {
@@ -37,7 +37,7 @@ func (r *Reconciler) observeInside(ctx context.Context, o *observed) error {
 		}
 	}
 	var jobs batchv1.JobList
-	if err := r.client.List(ctx, &jobs, client.InNamespace(o.namespace.Name), migrationLabels()); err != nil {
+	if err := r.Client.List(ctx, &jobs, client.InNamespace(o.namespace.Name), migrationLabels()); err != nil {
 		return fmt.Errorf("list the migrations: %w", err)
 	}
 	for i := range jobs.Items {
@@ -52,7 +52,7 @@ func (r *Reconciler) observeChild(ctx context.Context, o *observed, c child) err
 	key := client.ObjectKey{Namespace: o.namespace.Name, Name: c.name}
 	if !c.wanted {
 		// If it is the workspace's, the cache has it. Another owner's does not matter.
-		err := r.client.Get(ctx, key, c.blank)
+		err := r.Client.Get(ctx, key, c.blank)
 		if err == nil {
 			o.live[c.key()] = c.blank
 		}
@@ -72,7 +72,7 @@ func (r *Reconciler) observeLedger(ctx context.Context, o *observed) error {
 		return nil
 	}
 	var err error
-	o.ledger.run, err = runnerjob.Read(ctx, r.client, r.live, o.ledger.job, o.now)
+	o.ledger.run, err = runnerjob.Read(ctx, r.Client, r.APIReader, o.ledger.job, o.now)
 	return err
 }
 
@@ -80,9 +80,9 @@ func (r *Reconciler) observeLedger(ctx context.Context, o *observed) error {
 // operator's labels, so read asks the API server for what the cache lacks: it may be another
 // owner's.
 func read[T client.Object](ctx context.Context, r *Reconciler, key client.ObjectKey, into T) (found T, err error) {
-	err = r.client.Get(ctx, key, into)
+	err = r.Client.Get(ctx, key, into)
 	if apierrors.IsNotFound(err) {
-		err = r.live.Get(ctx, key, into)
+		err = r.APIReader.Get(ctx, key, into)
 	}
 	switch {
 	case apierrors.IsNotFound(err):

@@ -11,7 +11,6 @@ import (
 	"context"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -35,31 +34,35 @@ import (
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // Reconciler reconciles Workspaces. Make it with [New].
-type Reconciler struct {
-	client   client.Client
-	live     client.Reader
-	reporter *report.Reporter
-	clock    clock.PassiveClock
+type Reconciler struct{ Options }
+
+// Options of a [Reconciler]. All are needed.
+type Options struct {
+	// Client reads from the manager's cache and writes to the API server.
+	Client client.Client
+	// APIReader reads from the API server what the cache leaves out; see [CacheByObject].
+	APIReader client.Reader
+	// Reporter writes statuses and events.
+	Reporter *report.Reporter
+	// Clock of all decisions.
+	Clock clock.PassiveClock
 }
 
-// New returns a Reconciler. c reads from the manager's cache and writes to the API server.
-// live reads from the API server what the cache leaves out; see [CacheByObject].
-func New(c client.Client, live client.Reader, recorder events.EventRecorder, clock clock.PassiveClock) *Reconciler {
-	return &Reconciler{client: c, live: live, reporter: report.New(c, recorder, clock), clock: clock}
-}
+// New returns a Reconciler.
+func New(options Options) *Reconciler { return &Reconciler{options} }
 
 // Reconcile brings one Workspace closer to its spec.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	ws := &v1alpha1.Workspace{}
-	err := r.client.Get(ctx, request.NamespacedName, ws)
+	err := r.Client.Get(ctx, request.NamespacedName, ws)
 	switch {
 	case client.IgnoreNotFound(err) != nil:
 		return reconcile.Result{}, err
 	case apierrors.IsNotFound(err) || !ws.DeletionTimestamp.IsZero():
 		// Garbage collection follows the owner references; the rest stays.
-		r.reporter.Forget(request.NamespacedName)
+		r.Reporter.Forget(request.NamespacedName)
 		return reconcile.Result{}, nil
-	case r.reporter.Behind(ws):
+	case r.Reporter.Behind(ws):
 		return reconcile.Result{RequeueAfter: report.Soon}, nil
 	}
 	o := r.observe(ctx, ws)
@@ -70,7 +73,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		ctrl.LoggerFrom(ctx).Info("the API server refused a write", "object", key, "message", refusal.Message)
 	}
 	// What is known is reported even if something failed.
-	if err := cmp.Or(o.failed, r.reporter.Report(ctx, &ws.Status, &d.status, func() report.Change { return changeOf(ws, d.status) })); err != nil {
+	if err := cmp.Or(o.failed, r.Reporter.Report(ctx, &ws.Status, &d.status, func() report.Change { return changeOf(ws, d.status) })); err != nil {
 		return report.Result(err)
 	}
 	return reconcile.Result{RequeueAfter: d.after}, nil

@@ -29,7 +29,7 @@ func TestANamespaceThatCameMeanwhileIsJudged(t *testing.T) {
 	o := c.absent(MakeWorkspace("late").Namespace("meanwhile"))
 	d := carryOut(t.Context(), &o, operator.reconciler.act)
 	if o.failed != nil || d.ready.Reason != v1alpha1.ReasonNamespaceTaken || d.status.Namespace != "" {
-		t.Errorf("a stranger's namespace: %+v, %v", d.ready, o.failed)
+		t.Errorf("another owner's namespace: %+v, %v", d.ready, o.failed)
 	}
 
 	// One that was handed over meanwhile is adopted with what is in it.

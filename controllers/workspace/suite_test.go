@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/report"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
@@ -30,7 +31,10 @@ func setUp(ctx context.Context, mgr ctrl.Manager) error {
 	if err := runnerjob.Index(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	operator.reconciler = New(mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder(v1alpha1.ManagedBy), clock.RealClock{})
+	operator.reconciler = New(Options{
+		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Clock: clock.RealClock{},
+		Reporter: report.New(mgr.GetClient(), mgr.GetEventRecorder(v1alpha1.ManagedBy), clock.RealClock{}),
+	})
 	if err := operator.reconciler.SetupWithManager(mgr); err != nil {
 		return err
 	}

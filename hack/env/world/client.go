@@ -41,18 +41,18 @@ type Client struct {
 // Client returns a new operator's client.
 func (w *World) Client() *Client { return &Client{world: w} }
 
-// Live returns a reader of what the API server has.
-func (w *World) Live() client.Reader { return live{w} }
+// APIReader returns a reader of what the API server has.
+func (w *World) APIReader() client.Reader { return apiReader{w} }
 
-// live reads what the API server has.
-type live struct{ world *World }
+// apiReader reads what the API server has.
+type apiReader struct{ world *World }
 
-func (l live) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
-	return l.world.get(func(t *table) map[types.NamespacedName]client.Object { return t.truth }, key, into)
+func (r apiReader) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
+	return r.world.get(func(t *table) map[types.NamespacedName]client.Object { return t.truth }, key, into)
 }
 
-func (l live) List(_ context.Context, into client.ObjectList, options ...client.ListOption) error {
-	return l.world.list(func(t *table) map[types.NamespacedName]client.Object { return t.truth }, into, options)
+func (r apiReader) List(_ context.Context, into client.ObjectList, options ...client.ListOption) error {
+	return r.world.list(func(t *table) map[types.NamespacedName]client.Object { return t.truth }, into, options)
 }
 
 // Get implements client.Client.
