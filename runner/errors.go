@@ -19,7 +19,7 @@ type permanentError struct{ err error }
 func (e *permanentError) Error() string { return e.err.Error() }
 func (e *permanentError) Unwrap() error { return e.err }
 
-// Permanent marks err as a failure that no retry can fix: the job fails for good,
+// Permanent marks err as a failure that no retry can fix: the job fails permanently,
 // whatever its retry policy (exit code 65). The text of err is shown to people.
 func Permanent(err error) error {
 	if err == nil {

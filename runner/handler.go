@@ -29,7 +29,7 @@ type boundHandler func(ctx context.Context, s *session, tx pgx.Tx) error
 // Handle registers a handler that works in as many transactions as it needs; see
 // [Job.Tx]. T is the type of its arguments. They are decoded from JSON, and unknown
 // fields are refused. If T or *T has a method Validate() error, it is called too.
-// Arguments that don't fit fail the job for good before anything runs.
+// Arguments that don't fit fail the job permanently before anything runs.
 func Handle[T any](name string, run func(ctx context.Context, job *Job[T]) error) Handler {
 	return Handler{
 		name:   name,

@@ -22,8 +22,8 @@ const (
 	// Refused means that nothing ran: there is no such handler, or the description is
 	// invalid.
 	Refused
-	// FailedForGood means that no retry can succeed.
-	FailedForGood
+	// PermanentFailure means that no retry can succeed.
+	PermanentFailure
 	// Later means that the next attempt should come after Outcome.RetryAfter.
 	Later
 	// TimedOut means that the run's time ran out. What was not committed is undone.
@@ -51,7 +51,7 @@ func (o Outcome) ExitCode() int {
 		return contract.ExitDone
 	case Refused:
 		return contract.ExitUsage
-	case FailedForGood:
+	case PermanentFailure:
 		return contract.ExitPermanent
 	case Later:
 		return contract.ExitLater
@@ -99,7 +99,7 @@ func outcomeOf(ctx context.Context, err error) Outcome {
 	case errors.As(err, &usage):
 		return Outcome{Kind: Refused, Error: err.Error()}
 	case errors.As(err, &permanent):
-		return Outcome{Kind: FailedForGood, Error: err.Error()}
+		return Outcome{Kind: PermanentFailure, Error: err.Error()}
 	case errors.As(err, &later):
 		return Outcome{Kind: Later, Error: err.Error(), RetryAfter: later.delay}
 	default:
@@ -112,8 +112,8 @@ func (o Outcome) recorded() ledger.Outcome {
 	switch o.Kind {
 	case Done:
 		return ledger.Succeeded
-	case FailedForGood, Refused:
-		return ledger.FailedForGood
+	case PermanentFailure, Refused:
+		return ledger.PermanentFailure
 	case Later:
 		return ledger.Later
 	case TimedOut:

@@ -26,7 +26,7 @@ type JobEvent struct {
 	Link         string            `json:"link"`
 }
 
-// End is why a stream is over for good.
+// End is why a stream is over.
 type End struct {
 	Reason string `json:"reason"`
 }
@@ -56,7 +56,7 @@ func (s *server) events(api huma.API) {
 	api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[JobEvent](), true, "")
 	responses := func(of string) map[string]*huma.Response {
 		return map[string]*huma.Response{"200": {
-			Description: "Server-sent events. `job`: a JobEvent for " + of + ". `reset`: changes were missed, so read the state again. `end`: the stream is over for good, with a reason. A comment every 15 seconds shows that the stream is alive.",
+			Description: "Server-sent events. `job`: a JobEvent for " + of + ". `reset`: changes were missed, so read the state again. `end`: the stream is over, with a reason. A comment every 15 seconds shows that the stream is alive.",
 			Content:     map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}}},
 		}}
 	}

@@ -196,7 +196,7 @@ const (
 	ReasonMigrationPending = "MigrationPending"
 	// ReasonMigrationFailed means that the migration failed and will be retried.
 	ReasonMigrationFailed = "MigrationFailed"
-	// ReasonDatabaseRefused means that the migration failed for good: it is not retried
+	// ReasonDatabaseRefused means that the migration failed permanently: it is not retried
 	// until the spec or the database changes.
 	ReasonDatabaseRefused = "DatabaseRefused"
 	// ReasonDatabaseReady means that the database has the ledger's schema.

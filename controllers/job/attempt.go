@@ -88,7 +88,7 @@ func describe(attempt *v1alpha1.Attempt) string {
 	words := map[v1alpha1.AttemptOutcome]string{
 		v1alpha1.OutcomeSucceeded: "succeeded", v1alpha1.OutcomeTimedOut: "timed out", v1alpha1.OutcomeInterrupted: "was interrupted",
 		v1alpha1.OutcomeNotStarted: "did not start", v1alpha1.OutcomeLost: "was lost", v1alpha1.OutcomeCancelled: "was cancelled",
-		v1alpha1.OutcomePermanentFailure: "failed for good", v1alpha1.OutcomeReplaced: "was replaced",
+		v1alpha1.OutcomePermanentFailure: "failed permanently", v1alpha1.OutcomeReplaced: "was replaced",
 	}
 	text := cmp.Or(words[attempt.Outcome], "failed")
 	if attempt.ExitCode != nil && *attempt.ExitCode != 0 {

@@ -75,13 +75,13 @@ func TestSQLRefusals(t *testing.T) {
 		"an empty one":     {object{"statements": []string{" -- nothing\n"}}, runner.Refused, "statement 1 is empty"},
 		"commit":           {object{"statements": []string{"SELECT 1", "/* x */ commit"}}, runner.Refused, "statement 2 begins with COMMIT"},
 		"bad mode":         {object{"statements": []string{"SELECT 1"}, "transaction": "two"}, runner.Refused, `transaction is "two"; it must be "one" or "each"`},
-		"syntax":           {object{"statements": []string{"SELEC 1"}}, runner.FailedForGood, `statement 1: syntax error at or near "SELEC" [42601]`},
-		"missing table":    {object{"statements": []string{"SELECT * FROM nope"}}, runner.FailedForGood, `relation "nope" does not exist [42P01]`},
-		"two in one":       {object{"statements": []string{"DELETE FROM t; COMMIT"}}, runner.FailedForGood, "cannot insert multiple commands"},
-		"vacuum":           {object{"statements": []string{"VACUUM"}, "transaction": "each"}, runner.FailedForGood, "VACUUM cannot run inside a transaction block"},
+		"syntax":           {object{"statements": []string{"SELEC 1"}}, runner.PermanentFailure, `statement 1: syntax error at or near "SELEC" [42601]`},
+		"missing table":    {object{"statements": []string{"SELECT * FROM nope"}}, runner.PermanentFailure, `relation "nope" does not exist [42P01]`},
+		"two in one":       {object{"statements": []string{"DELETE FROM t; COMMIT"}}, runner.PermanentFailure, "cannot insert multiple commands"},
+		"vacuum":           {object{"statements": []string{"VACUUM"}, "transaction": "each"}, runner.PermanentFailure, "VACUUM cannot run inside a transaction block"},
 		"a procedure":      {object{"statements": []string{"CALL ends()"}}, runner.Failed, "invalid transaction termination"},
 		"prepared commit":  {object{"statements": []string{"PREPARE TRANSACTION 'x'"}}, runner.Refused, "begins with PREPARE"},
-		"not as superuser": {object{"statements": []string{"SELECT pg_read_file('/etc/passwd')"}}, runner.FailedForGood, "permission denied"},
+		"not as superuser": {object{"statements": []string{"SELECT pg_read_file('/etc/passwd')"}}, runner.PermanentFailure, "permission denied"},
 	} {
 		job++
 		number := job

@@ -169,7 +169,7 @@ func TestSyncWithToken(t *testing.T) {
 		t.Errorf("requests %q", u.requests)
 	}
 	args["tokenFrom"] = object{"secret": "crm", "key": "nope"}
-	wantFailure(t, db.run(t, 2, 1, Sync(secrets), args), runner.FailedForGood, `can't read the key "nope" of the Secret "crm"`)
+	wantFailure(t, db.run(t, 2, 1, Sync(secrets), args), runner.PermanentFailure, `can't read the key "nope" of the Secret "crm"`)
 	args["tokenFrom"] = object{"secret": "..", "key": "token"}
 	wantFailure(t, db.run(t, 3, 1, Sync(secrets), args), runner.Refused, `tokenFrom needs secret and key`)
 }
@@ -187,25 +187,25 @@ func TestSyncFailures(t *testing.T) {
 		text   string
 		delay  time.Duration
 	}{
-		"not found":           {answer: status(404), kind: runner.FailedForGood, text: "the server answered 404 Not Found"},
-		"forbidden":           {answer: status(403), kind: runner.FailedForGood, text: "403"},
+		"not found":           {answer: status(404), kind: runner.PermanentFailure, text: "the server answered 404 Not Found"},
+		"forbidden":           {answer: status(403), kind: runner.PermanentFailure, text: "403"},
 		"time-out":            {answer: status(408), kind: runner.Failed, text: "408"},
 		"too many":            {answer: status(429, "Retry-After", "120"), kind: runner.Later, text: "429", delay: 2 * time.Minute},
 		"unavailable":         {answer: status(503, "Retry-After", "1000000"), kind: runner.Later, text: "503", delay: 24 * time.Hour},
 		"unavailable, vague":  {answer: status(503, "Retry-After", "soon"), kind: runner.Failed, text: "503"},
-		"redirect elsewhere":  {answer: status(302, "Location", elsewhere.URL), kind: runner.FailedForGood, text: "did not follow a redirect: it leads to another server"},
-		"next page elsewhere": {answer: json(`{"data":{"items":[]},"next":"` + elsewhere.URL + `"}`), change: without("cursorParam"), kind: runner.FailedForGood, text: "it leads to another server"},
-		"not JSON":            {answer: json(`<html>hush</html>`), kind: runner.FailedForGood, text: "the page is not JSON"},
-		"no list":             {answer: json(`{"data":[]}`), kind: runner.FailedForGood, text: `the page has no list at "data.items"`},
-		"no key":              {answer: json(`{"data":{"items":[{"name":"x"}]}}`), kind: runner.FailedForGood, text: `item 1 has no "id", which the key needs`},
-		"does not fit":        {answer: json(`{"data":{"items":[{"id":"seven","name":"x"}]}}`), kind: runner.FailedForGood, text: `the page does not fit the table: invalid input syntax for type integer: "seven"`},
-		"null not allowed":    {answer: json(`{"data":{"items":[{"id":1}]}}`), kind: runner.FailedForGood, text: `null value in column "name"`},
-		"too large":           {answer: json(strings.Repeat(" ", maxBody+1)), kind: runner.FailedForGood, text: "the page is larger than 16 MiB"},
+		"redirect elsewhere":  {answer: status(302, "Location", elsewhere.URL), kind: runner.PermanentFailure, text: "did not follow a redirect: it leads to another server"},
+		"next page elsewhere": {answer: json(`{"data":{"items":[]},"next":"` + elsewhere.URL + `"}`), change: without("cursorParam"), kind: runner.PermanentFailure, text: "it leads to another server"},
+		"not JSON":            {answer: json(`<html>hush</html>`), kind: runner.PermanentFailure, text: "the page is not JSON"},
+		"no list":             {answer: json(`{"data":[]}`), kind: runner.PermanentFailure, text: `the page has no list at "data.items"`},
+		"no key":              {answer: json(`{"data":{"items":[{"name":"x"}]}}`), kind: runner.PermanentFailure, text: `item 1 has no "id", which the key needs`},
+		"does not fit":        {answer: json(`{"data":{"items":[{"id":"seven","name":"x"}]}}`), kind: runner.PermanentFailure, text: `the page does not fit the table: invalid input syntax for type integer: "seven"`},
+		"null not allowed":    {answer: json(`{"data":{"items":[{"id":1}]}}`), kind: runner.PermanentFailure, text: `null value in column "name"`},
+		"too large":           {answer: json(strings.Repeat(" ", maxBody+1)), kind: runner.PermanentFailure, text: "the page is larger than 16 MiB"},
 		"the same page":       {answer: json(`{"data":{"items":[]},"next":""}`), change: with("next", "self"), kind: runner.Done},
 		"nobody listens":      {change: with("url", "http://127.0.0.1:1/x?token=hush"), kind: runner.Failed, text: "GET http://127.0.0.1:1/x: dial tcp 127.0.0.1:1: connect: connection refused"},
-		"no such table":       {change: with("table", "customer"), kind: runner.FailedForGood, text: `table "customer" does not exist`},
-		"no such column":      {change: with("columns", object{"id": "id", "nom": "name"}), kind: runner.FailedForGood, text: `has no column "nom"`},
-		"no unique key":       {change: with("key", []string{"id", "name"}), kind: runner.FailedForGood, text: `no unique index on exactly (id, name)`},
+		"no such table":       {change: with("table", "customer"), kind: runner.PermanentFailure, text: `table "customer" does not exist`},
+		"no such column":      {change: with("columns", object{"id": "id", "nom": "name"}), kind: runner.PermanentFailure, text: `has no column "nom"`},
+		"no unique key":       {change: with("key", []string{"id", "name"}), kind: runner.PermanentFailure, text: `no unique index on exactly (id, name)`},
 		"key without column":  {change: with("key", []string{"note"}), kind: runner.Refused, text: `key has "note", which is not in columns`},
 		"a user in the URL":   {change: with("url", "http://me:hush@host/"), kind: runner.Refused, text: "url contains a user or a password"},
 		"another scheme":      {change: with("url", "file:///etc/passwd"), kind: runner.Refused, text: "url is not an http or https URL"},

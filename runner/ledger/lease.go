@@ -14,14 +14,15 @@ import (
 type Outcome string
 
 // Outcomes that runners record. The ledger adds "Lost" for attempts that were
-// overtaken.
+// overtaken. PermanentFailure keeps the word of the first migration: an older runner may
+// still write it while a new one is rolled out.
 const (
-	Succeeded     Outcome = "Succeeded"
-	Failed        Outcome = "Failed"
-	FailedForGood Outcome = "FailedForGood"
-	Later         Outcome = "Later"
-	TimedOut      Outcome = "TimedOut"
-	Interrupted   Outcome = "Interrupted"
+	Succeeded        Outcome = "Succeeded"
+	Failed           Outcome = "Failed"
+	PermanentFailure Outcome = "FailedForGood"
+	Later            Outcome = "Later"
+	TimedOut         Outcome = "TimedOut"
+	Interrupted      Outcome = "Interrupted"
 )
 
 // maxError bounds the error text that the ledger keeps, in bytes.
@@ -116,7 +117,7 @@ func (l *Lease) end(ctx context.Context, tx pgx.Tx, outcome Outcome, result, mes
 	switch outcome {
 	case Succeeded:
 		state = stateSucceeded
-	case FailedForGood:
+	case PermanentFailure:
 		state = stateFailed
 	}
 	var resultArg, messageArg *string

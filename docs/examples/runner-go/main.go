@@ -16,7 +16,7 @@ type closeArgs struct {
 	Idle string `json:"idle"`
 }
 
-// Validate is called before anything runs. Its error fails the job for good.
+// Validate is called before anything runs. Its error fails the job permanently.
 func (a closeArgs) Validate() error {
 	if _, err := time.ParseDuration(a.Idle); err != nil {
 		return fmt.Errorf("idle must be a duration such as 2h, not %q", a.Idle)

@@ -43,11 +43,11 @@ TABLE = "python_runs"
 
 
 class Usage(Exception):
-    """Arguments that the handler can't work with: the job fails for good."""
+    """Arguments that the handler can't work with: the job fails permanently."""
 
 
 class Permanent(Exception):
-    """A failure that no retry can fix: the job fails for good."""
+    """A failure that no retry can fix: the job fails permanently."""
 
 
 class Later(Exception):

@@ -100,7 +100,7 @@ func ip(ctx context.Context, args ...string) error {
 }
 
 // makeNamespace makes a network namespace that a file keeps, as ip-netns(8) does, but
-// without its folder, which would stay a mount for good.
+// without its folder, which would stay a mount forever.
 func makeNamespace(path string) error {
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		return err
