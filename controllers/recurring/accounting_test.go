@@ -1,11 +1,16 @@
 package recurring
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/env/quick"
+	"github.com/openradius/workspace-jobs/hack/env/world"
 )
 
 func TestDecideAboutRuns(t *testing.T) {
@@ -96,6 +101,36 @@ func TestDecideAboutRuns(t *testing.T) {
 				t.Errorf("decide (-want +got):\n%s", diff)
 			}
 			onlyOnce(t, c.s)
+		})
+	}
+}
+
+// TestATriggeredRunIsCountedOnce ends a run while the operator is down. The cache of the
+// next operator may have neither the run nor its end at first. No time of a schedule shows
+// that the status has counted such a run already.
+func TestATriggeredRunIsCountedOnce(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(quick.Few(200)) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			s := simulateCalmly(t, seed)
+			run := world.Add(s.w, &v1alpha1.WorkspaceJob{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "workspace-acme", Name: "triggered"},
+				Spec:       v1alpha1.WorkspaceJobSpec{RecurringJobRef: &v1alpha1.RecurringJobRef{Name: "daily"}},
+			})
+			s.hearAll()
+			s.reconcile()
+			s.w.Change(run, func(run client.Object) { s.end(run, v1alpha1.StateFailed) })
+			s.restart()
+			s.reconcile()
+			for range 2 {
+				s.w.Hear("WorkspaceJob")
+				s.hearAll("WorkspaceRecurringJob")
+				s.reconcile()
+			}
+			if status := s.recurring().Status; status.ConsecutiveFailures != 1 || len(status.Active) > 0 {
+				t.Errorf("%d failures, %v unfinished", status.ConsecutiveFailures, status.Active)
+			}
 		})
 	}
 }

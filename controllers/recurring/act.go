@@ -93,7 +93,7 @@ func (r *Reconciler) create(ctx context.Context, o *observed, runs []v1alpha1.Wo
 			o.refuse(name, report.Refusal{Kind: report.NameTaken})
 			o.verified.note(doubts{runs: []string{name}})
 		default:
-			o.runs = append(o.runs, unseen(*answer.Object))
+			o.runs = append(o.runs, *answer.Object)
 		}
 	}
 	return nil

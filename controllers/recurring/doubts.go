@@ -121,9 +121,9 @@ func (o *observed) gone(name string) {
 	o.runs = slices.DeleteFunc(o.runs, func(seen v1alpha1.WorkspaceJob) bool { return seen.Name == name })
 }
 
-// unseen returns a run that the cache does not show yet, without its status. If its end were
-// counted now, it would be counted again when the cache shows the run unfinished and then
-// ended.
+// unseen returns a run that the cache does not show yet, without its status. If the end of
+// a run that was triggered were counted now, it would be counted again when the cache shows
+// the run unfinished and then ended: see counted.
 func unseen(run v1alpha1.WorkspaceJob) v1alpha1.WorkspaceJob {
 	run.Status = v1alpha1.WorkspaceJobStatus{}
 	return run

@@ -52,10 +52,7 @@ func (s *scene) after(err error) *scene {
 func TestRoundsAreBounded(t *testing.T) {
 	t.Parallel()
 	const taken = 12
-	s := simulate(t, 1)
-	s.w.Restless = false
-	s.dies, s.full = func() bool { return false }, func() bool { return false }
-	s.restart()
+	s := simulateCalmly(t, 1)
 	for i := range maxActive - 1 {
 		world.Add(s.w, &v1alpha1.WorkspaceJob{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "workspace-acme", Name: fmt.Sprintf("triggered-%d", i)},
@@ -69,9 +66,7 @@ func TestRoundsAreBounded(t *testing.T) {
 	}
 	s.w.Clock.SetTime(at(60*taken + 1))
 	reconcile := func() (missed int64, err error) {
-		for _, kind := range kinds {
-			s.w.HearAll(kind)
-		}
+		s.hearAll()
 		_, err = s.r.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(s.recurring())})
 		return s.recurring().Status.MissedRuns, err
 	}

@@ -93,6 +93,21 @@ func simulate(t *testing.T, seed uint64) *simulation {
 	return s
 }
 
+// simulateCalmly leaves out what goes wrong by itself.
+func simulateCalmly(t *testing.T, seed uint64) *simulation {
+	t.Helper()
+	s := simulate(t, seed)
+	s.calm()
+	s.restart()
+	return s
+}
+
+// calm lets the operator live and the quota have room.
+func (s *simulation) calm() {
+	never := func() bool { return false }
+	s.w.Restless, s.dies, s.full = false, never, never
+}
+
 // restart starts the operator as a new process.
 func (s *simulation) restart() {
 	s.w.Restart()
@@ -142,6 +157,16 @@ func (s *simulation) hear() {
 		for range s.w.Rand.IntN(4) {
 			s.w.Hear(kind)
 		}
+	}
+}
+
+// hearAll lets the cache hear of all changes of these kinds, or of all kinds that lag.
+func (s *simulation) hearAll(of ...string) {
+	if len(of) == 0 {
+		of = kinds
+	}
+	for _, kind := range of {
+		s.w.HearAll(kind)
 	}
 }
 
@@ -202,13 +227,10 @@ func (s *simulation) end(object client.Object, state v1alpha1.JobState) {
 
 // comeToRest lets the operator live and hear of everything.
 func (s *simulation) comeToRest() {
-	never := func() bool { return false }
-	s.w.Restless, s.dies, s.full = false, never, never
+	s.calm()
 	s.restart()
 	for range 20 {
-		for _, kind := range kinds {
-			s.w.HearAll(kind)
-		}
+		s.hearAll()
 		s.reconcile()
 		s.play()
 	}
