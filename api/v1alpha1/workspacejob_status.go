@@ -81,7 +81,8 @@ type Attempt struct {
 	// JobUID tells that Job from any other of the same name.
 	// +optional
 	JobUID types.UID `json:"jobUID,omitempty"`
-	// CreatedAt is when the Job was created.
+	// CreatedAt is when the Job was created, or, if a schedule created it, when the operator
+	// started it.
 	CreatedAt metav1.Time `json:"createdAt"`
 	// StartedAt is when the handler's process started.
 	// +optional

@@ -27,7 +27,7 @@ func adoptChild(o observed, d *decision) {
 	if run > d.status.Run || d.status.State.Final() {
 		newRun(&d.status, run)
 	}
-	record(&d.status, attemptOf(o.child, d.status.NextNumber(), run))
+	record(&d.status, attemptOf(o, o.child, d.status.NextNumber(), run))
 	d.status.NextAttemptAt = nil
 	if d.status.EnqueuedAt == nil {
 		d.status.EnqueuedAt = new(metav1.NewTime(firstDue(o, &d.status)))
@@ -35,17 +35,24 @@ func adoptChild(o observed, d *decision) {
 }
 
 // attemptOf returns the attempt that the Job runs.
-func attemptOf(child *batchv1.Job, number, run int32) v1alpha1.Attempt {
-	return v1alpha1.Attempt{Number: number, Run: run, Job: child.Name, JobUID: child.UID, CreatedAt: startedOrCreated(child)}
+func attemptOf(o observed, child *batchv1.Job, number, run int32) v1alpha1.Attempt {
+	return v1alpha1.Attempt{Number: number, Run: run, Job: child.Name, JobUID: child.UID, CreatedAt: metav1.NewTime(startableSince(o, child))}
 }
 
-// startedOrCreated returns when the Job's pods could first start. A tick may have waited
-// long before that.
-func startedOrCreated(child *batchv1.Job) metav1.Time {
-	if child.Status.StartTime != nil {
-		return *child.Status.StartTime
+// startableSince returns since when the Job's pods could start. A tick may have been created
+// long before that. Once it is resumed, the Job controller notes the time, a little later.
+func startableSince(o observed, child *batchv1.Job) time.Time {
+	switch current := o.job.Status.UnderWay(); {
+	case current != nil && current.JobUID == child.UID:
+		return current.CreatedAt.Time
+	case child.Status.StartTime != nil:
+		return child.Status.StartTime.Time
+	case child.Name == o.job.Name:
+		// A tick that has just been resumed.
+		return o.now
+	default:
+		return child.CreationTimestamp.Time
 	}
-	return child.CreationTimestamp
 }
 
 // attend updates the attempt that is under way.

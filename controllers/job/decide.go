@@ -217,7 +217,7 @@ func begin(o observed, d *decision) {
 	switch {
 	case o.made != nil:
 		d.queue = running
-		record(&d.status, attemptOf(o.made, number, d.status.Run))
+		record(&d.status, attemptOf(o, o.made, number, d.status.Run))
 		awaitPod(o, d, number)
 	case message != "":
 		enter(&d.status, v1alpha1.StateEnqueued, v1alpha1.ReasonWorkspaceNotReady, message, o.now)

@@ -54,7 +54,7 @@ func (r *Reconciler) observeChild(ctx context.Context, o *observed) error {
 		return nil
 	}
 	o.child = child
-	o.seen, err = runnerjob.Read(ctx, r.Client, r.APIReader, child, o.now)
+	o.seen, err = runnerjob.Read(ctx, r.Client, r.APIReader, child, o.now.Sub(startableSince(*o, child)))
 	return err
 }
 

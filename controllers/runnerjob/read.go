@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// troubleAfter is the age of a Job from which events are read if its pod has not started.
+// troubleAfter is how long a pod may take to start before events are read.
 const troubleAfter = 10 * time.Second
 
 const (
@@ -41,16 +41,16 @@ func Index(ctx context.Context, indexer client.FieldIndexer) error {
 	})
 }
 
-// Read observes job. Its pods are read from the cache, or from the API server if the
-// cache of pods is behind that of Jobs. If the Job is older than ten seconds, its pod has not started and the pod's
-// status does not say why, the events of both may.
-func Read(ctx context.Context, cache, apiReader client.Reader, job *batchv1.Job, now time.Time) (Observation, error) {
+// Read observes job. Its pods are read from the cache, or from the API server if the cache of
+// pods is behind that of Jobs. age is how long the Job's pod could have started. If it has not
+// after ten seconds and its status does not say why, the events of both may.
+func Read(ctx context.Context, cache, apiReader client.Reader, job *batchv1.Job, age time.Duration) (Observation, error) {
 	pods, err := podsOf(ctx, cache, apiReader, job)
 	if err != nil {
 		return Observation{}, err
 	}
 	seen := Observe(job, pods)
-	stuck := seen.End == nil && seen.StartedAt == nil && seen.Waiting == "" && now.Sub(job.CreationTimestamp.Time) >= troubleAfter
+	stuck := seen.End == nil && seen.StartedAt == nil && seen.Waiting == "" && age >= troubleAfter
 	if !stuck {
 		return seen, nil
 	}

@@ -54,7 +54,7 @@ func TestALateCacheOfPodsLosesNoEnd(t *testing.T) {
 				pod.Status.ContainerStatuses[0].State = ended(c.code, `{"result":7}`)
 			}
 		})
-		seen, err := Read(t.Context(), w.Client(), w.APIReader(), job, w.Clock.Now())
+		seen, err := Read(t.Context(), w.Client(), w.APIReader(), job, 2*time.Minute)
 		if err != nil || seen.End == nil || seen.End.ExitCode == nil || *seen.End.ExitCode != c.code || string(seen.End.Message.Result) != "7" {
 			t.Errorf("%s: %v, %+v", name, err, seen.End)
 		}

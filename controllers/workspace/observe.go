@@ -72,7 +72,8 @@ func (r *Reconciler) observeLedger(ctx context.Context, o *observed) error {
 		return nil
 	}
 	var err error
-	o.ledger.run, err = runnerjob.Read(ctx, r.Client, r.APIReader, o.ledger.job, o.now)
+	age := o.now.Sub(o.ledger.job.CreationTimestamp.Time)
+	o.ledger.run, err = runnerjob.Read(ctx, r.Client, r.APIReader, o.ledger.job, age)
 	return err
 }
 
