@@ -122,7 +122,8 @@ const (
 	ReasonSucceeded = "Succeeded"
 	// ReasonCancelled means that spec.cancelled is set.
 	ReasonCancelled = "Cancelled"
-	// ReasonRetriesExhausted means that the last attempt that retry.limit allows failed.
+	// ReasonRetriesExhausted means that the last attempt that retry.limit allows failed, or
+	// that no attempt number is left.
 	ReasonRetriesExhausted = "RetriesExhausted"
 	// ReasonInvalidArguments means that the image has no such handler, or that the
 	// arguments don't fit it.

@@ -88,6 +88,32 @@ func TestNamesFit(t *testing.T) {
 	}
 }
 
+// TestUsedUpNumbersAreReported checks that a job without an attempt number says what to do,
+// and that requeueing it starts nothing: its Job's name might be too long.
+func TestUsedUpNumbersAreReported(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		o    observed
+		want string
+	}{
+		"retries were left": {observed{
+			job: makeJob().Retries(3, time.Second).Attempt(1, maxNumber, at(0)).Obj(), child: makeChild(maxNumber, 1), seen: exited(1, 5, contract.Message{}),
+		}, "attempt 9999 failed (exit code 1); this WorkspaceJob has used up its 9999 attempt numbers: create another one"},
+		"no retry was left": {observed{
+			job: makeJob().Retries(0, time.Second).Attempt(1, maxNumber, at(0)).Obj(), child: makeChild(maxNumber, 1), seen: exited(1, 5, contract.Message{}),
+		}, "attempt 9999 failed (exit code 1); this WorkspaceJob has used up its 9999 attempt numbers: create another one"},
+		"requeued": {observed{
+			job: makeJob().Attempt(1, maxNumber, at(0)).Failed(at(5)).Finished("Failed", at(5)).RequeueAt(at(10)).Obj(),
+		}, "this WorkspaceJob has used up its 9999 attempt numbers: create another one"},
+	} {
+		c.o.workspace, c.o.now = readyWorkspace(), at(20)
+		d := decided(c.o)
+		if d.status.State != v1alpha1.StateFailed || report.Reason(d.status.Conditions) != "RetriesExhausted" || d.status.Message != c.want || d.start != nil {
+			t.Errorf("%s: %s: %s, starts %v", name, d.status.State, d.status.Message, d.start)
+		}
+	}
+}
+
 func TestBuildKeepsSecretsFromArguments(t *testing.T) {
 	t.Parallel()
 	job := makeJob().Args(`{"a":"$(DATABASE_URL) $$(X) $1"}`).Obj()

@@ -193,11 +193,15 @@ func unresolved(o observed, d *decision) bool {
 	return true
 }
 
-// unfit reports whether the job can't run with its arguments or in its namespace. Such a
-// job is reported at once, before it is due.
+// unfit reports whether the job can't run with its arguments, in its namespace, or at all
+// because no attempt number is left. Such a job is reported at once, before it is due.
 func unfit(o observed, d *decision) bool {
 	if args := o.template().Args; args != nil && len(args.Raw) > contract.MaxArgs {
 		finish(d, v1alpha1.StateFailed, v1alpha1.ReasonInvalidArguments, fmt.Sprintf("args are %d bytes of JSON; at most %d (64 KiB) are allowed: put the data into the database and pass a key to it", len(args.Raw), contract.MaxArgs), o.now)
+		return true
+	}
+	if d.status.NextNumber() > maxNumber {
+		finish(d, v1alpha1.StateFailed, v1alpha1.ReasonRetriesExhausted, numbersUsedUp, o.now)
 		return true
 	}
 	if o.workspace == nil {

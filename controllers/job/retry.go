@@ -23,6 +23,9 @@ const (
 // tenant's code asks for overflows a date.
 const longestWait = 365 * 24 * time.Hour
 
+// numbersUsedUp says what to do when no attempt number is left, not even for a requeue.
+const numbersUsedUp = "this WorkspaceJob has used up its 9999 attempt numbers: create another one"
+
 // afterAttempt decides what follows the attempt that has just ended.
 func afterAttempt(o observed, d *decision, last *v1alpha1.Attempt) {
 	at := last.FinishedAt.Time
@@ -39,10 +42,10 @@ func afterAttempt(o observed, d *decision, last *v1alpha1.Attempt) {
 		finish(d, v1alpha1.StateDeleted, v1alpha1.ReasonReplaced, ended, at)
 	case last.Outcome == v1alpha1.OutcomePermanentFailure:
 		finish(d, v1alpha1.StateFailed, permanentReason(last), ended, at)
+	case last.Number >= maxNumber:
+		finish(d, v1alpha1.StateFailed, v1alpha1.ReasonRetriesExhausted, ended+"; "+numbersUsedUp, at)
 	case d.status.RunAttempts > retryLimit(o):
 		finish(d, v1alpha1.StateFailed, v1alpha1.ReasonRetriesExhausted, fmt.Sprintf("%s; no attempt is left after %d", ended, d.status.RunAttempts), at)
-	case last.Number >= maxNumber:
-		finish(d, v1alpha1.StateFailed, v1alpha1.ReasonRetriesExhausted, fmt.Sprintf("%s; the object has used up its %d attempt numbers: create another WorkspaceJob", ended, maxNumber), at)
 	default:
 		next := metav1.NewTime(at.Add(retryDelay(o, d.status.RunAttempts)).Round(time.Second))
 		d.status.NextAttemptAt = &next
