@@ -6,23 +6,32 @@ import (
 
 // JobCounts counts a workspace's jobs by state.
 type JobCounts struct {
+	// Scheduled jobs wait for their time, or for the time of their retry.
 	Scheduled int32 `json:"scheduled"`
+	// Awaiting jobs wait for other jobs to finish.
 	// +optional
-	Awaiting   int32 `json:"awaiting"`
-	Enqueued   int32 `json:"enqueued"`
+	Awaiting int32 `json:"awaiting"`
+	// Enqueued jobs wait for a slot of the queue, or for their pod to start.
+	Enqueued int32 `json:"enqueued"`
+	// Processing jobs have a handler that is running.
 	Processing int32 `json:"processing"`
-	Succeeded  int32 `json:"succeeded"`
-	Failed     int32 `json:"failed"`
-	Deleted    int32 `json:"deleted"`
+	// Succeeded jobs have taken effect.
+	Succeeded int32 `json:"succeeded"`
+	// Failed jobs have no attempt left, or failed permanently.
+	Failed int32 `json:"failed"`
+	// Deleted jobs were cancelled, skipped or replaced, and still exist as objects.
+	Deleted int32 `json:"deleted"`
 }
 
 // HourCount counts the jobs that finished within an hour. A job that was deleted or requeued
 // before it was counted is missing.
 type HourCount struct {
 	// Hour is when the hour began.
-	Hour      metav1.Time `json:"hour"`
-	Succeeded int32       `json:"succeeded"`
-	Failed    int32       `json:"failed"`
+	Hour metav1.Time `json:"hour"`
+	// Succeeded is how many jobs succeeded within the hour.
+	Succeeded int32 `json:"succeeded"`
+	// Failed is how many jobs failed within the hour.
+	Failed int32 `json:"failed"`
 }
 
 // WorkspaceStatus is the observed state of a workspace.
