@@ -2,6 +2,8 @@ package workspace
 
 import (
 	"cmp"
+	"net/netip"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -38,7 +40,7 @@ func runnerEgress(ws *v1alpha1.Workspace) *applynetworkingv1.NetworkPolicyApplyC
 		WithPodSelector(applymetav1.LabelSelector().WithMatchLabels(labelsOf(ws))).
 		WithPolicyTypes(networkingv1.PolicyTypeEgress)
 	for i := range rules {
-		spec.WithEgress(applyEgress(rules[i]))
+		spec.WithEgress(applyEgress(withoutLinkLocal(rules[i])))
 	}
 	return networkPolicy(ws, runnerPolicy).WithSpec(spec)
 }
@@ -49,6 +51,43 @@ func dns() v1alpha1.EgressRule {
 		Ports: []v1alpha1.EgressPort{{Protocol: corev1.ProtocolUDP, Port: new(dnsPort)}, {Protocol: corev1.ProtocolTCP, Port: new(dnsPort)}},
 		To:    []networkingv1.NetworkPolicyPeer{{NamespaceSelector: kubeSystem}},
 	}
+}
+
+// linkLocal are addresses of the node and its neighbours, where clouds serve each node's
+// credentials.
+func linkLocal() []netip.Prefix {
+	return []netip.Prefix{netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("fe80::/10")}
+}
+
+// withoutLinkLocal leaves link-local addresses out of a rule that includes them only because
+// its blocks are large. A block of nothing but link-local addresses asks for them.
+func withoutLinkLocal(rule v1alpha1.EgressRule) v1alpha1.EgressRule {
+	if len(rule.To) == 0 {
+		// To everything: to all pods, and to all addresses.
+		rule.To = []networkingv1.NetworkPolicyPeer{
+			{NamespaceSelector: &metav1.LabelSelector{}},
+			{IPBlock: &networkingv1.IPBlock{CIDR: "0.0.0.0/0"}}, {IPBlock: &networkingv1.IPBlock{CIDR: "::/0"}},
+		}
+	}
+	rule.To = slices.Clone(rule.To)
+	for i, peer := range rule.To {
+		if peer.IPBlock == nil {
+			continue
+		}
+		// One that can't be parsed is left to the API server, which refuses it.
+		block, err := netip.ParsePrefix(peer.IPBlock.CIDR)
+		if err != nil {
+			continue
+		}
+		rule.To[i].IPBlock = peer.IPBlock.DeepCopy()
+		for _, local := range linkLocal() {
+			larger := block.Bits() < local.Bits() && block.Overlaps(local)
+			if larger && !slices.Contains(peer.IPBlock.Except, local.String()) {
+				rule.To[i].IPBlock.Except = append(rule.To[i].IPBlock.Except, local.String())
+			}
+		}
+	}
+	return rule
 }
 
 func applyEgress(rule v1alpha1.EgressRule) *applynetworkingv1.NetworkPolicyEgressRuleApplyConfiguration {
