@@ -131,7 +131,10 @@ func endOf(condition *batchv1.JobCondition, pods []corev1.Pod) *End {
 	}
 	end.Reason = pod.Status.Reason
 	if terminated := terminatedOf(pod); terminated != nil {
-		end.At = terminated.FinishedAt
+		// A container that the kubelet has lost is reported without times.
+		if terminated.FinishedAt.Unix() > 0 {
+			end.At = terminated.FinishedAt
+		}
 		end.ExitCode = new(terminated.ExitCode)
 		end.Reason = cmp.Or(end.Reason, terminated.Reason)
 		// Without a readable message, the exit code still counts.

@@ -204,6 +204,19 @@ func TestObserve(t *testing.T) {
 			makeJob(batchv1.JobFailed), []*podMaker{makePod(0).exited(137, "OOMKilled", "")},
 			Observation{StartedAt: started, End: &End{At: when(9), ExitCode: new(int32(137)), Reason: "OOMKilled", Error: "the runner ran out of memory (OOMKilled): raise resources.limits.memory of the job or of the workspace"}},
 		},
+		// So the kubelet reports a container that it has lost, or whose pod it evicted.
+		"ended at an unknown time": {
+			makeJob(batchv1.JobFailed), []*podMaker{makePod(0).state(corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+				ExitCode: 137, Reason: "ContainerStatusUnknown",
+			}})},
+			Observation{End: &End{At: when(100), ExitCode: new(int32(137)), Reason: "ContainerStatusUnknown", Error: "the runner exited with code 137 and left no message; its log may tell more"}},
+		},
+		"ended at the epoch": {
+			makeJob(batchv1.JobFailed), []*podMaker{makePod(0).state(corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+				ExitCode: 1, Reason: "Error", StartedAt: metav1.Unix(0, 0), FinishedAt: metav1.Unix(0, 0),
+			}})},
+			Observation{End: &End{At: when(100), ExitCode: new(int32(1)), Reason: "Error", Error: "the runner exited with code 1 and left no message; its log may tell more"}},
+		},
 		"out of time": {
 			makeJob(batchv1.JobFailed), []*podMaker{makePod(0).exited(137, "Error", "").reason("DeadlineExceeded", "Pod was active too long")},
 			Observation{StartedAt: started, End: &End{At: when(9), ExitCode: new(int32(137)), Reason: "DeadlineExceeded", Error: "the attempt's timeout ran out and the runner did not stop by itself"}},
