@@ -3,6 +3,8 @@ package recurring
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -56,7 +58,9 @@ func finding(o observed, d *decision, invalid error) report.Finding {
 }
 
 func findingOfRuns(o observed, d *decision) report.Finding {
-	for name, refusal := range o.refusals {
+	// In order, so that the message names the same run each time.
+	for _, name := range slices.Sorted(maps.Keys(o.refusals)) {
+		refusal := o.refusals[name]
 		if refusal.Kind == report.NameTaken {
 			continue
 		}

@@ -45,3 +45,16 @@ func TestEvents(t *testing.T) {
 		})
 	}
 }
+
+func TestTheSameRefusedRunIsNamedEachTime(t *testing.T) {
+	t.Parallel()
+	o := hourly().observed
+	o.refuse("daily-2", report.Refusal{Message: "second"})
+	o.refuse("daily-1", report.Refusal{Message: "first"})
+	o.refuse("daily-0", report.Refusal{Kind: report.NameTaken})
+	for range 20 {
+		if f := findingOfRuns(o, &decision{}); f.Message != `run "daily-1" can't be created; it is tried again: first` {
+			t.Fatal(f.Message)
+		}
+	}
+}
