@@ -136,7 +136,10 @@ func (o *Operator) Alive() error {
 	select {
 	case err := <-o.ended:
 		o.ended <- err
-		return errors.Join(fmt.Errorf("the operator has ended: %w\n%s", err, o.lastLog()))
+		if err == nil {
+			return fmt.Errorf("the operator has ended without an error\n%s", o.lastLog())
+		}
+		return fmt.Errorf("the operator has ended: %w\n%s", err, o.lastLog())
 	default:
 		return nil
 	}

@@ -182,13 +182,6 @@ func Get[T client.Object](w *World, name types.NamespacedName) (T, bool) {
 	return object, ok
 }
 
-// Cached returns what the cache has under the name; it must not be changed.
-func Cached[T client.Object](w *World, name types.NamespacedName) (T, bool) {
-	var zero T
-	object, ok := w.table(kindOf(zero)).cache[name].(T)
-	return object, ok
-}
-
 // All returns what the API server has of a kind, by name; it must not be changed.
 func All[T client.Object](w *World) []T { return sorted[T](w.table(kindOf(*new(T))).truth) }
 
