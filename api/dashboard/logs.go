@@ -77,6 +77,8 @@ func logProblem(err error) string {
 		return "The log is gone: the attempt's pod was deleted under the workspace's retention, or never existed."
 	case errors.Is(err, auth.ErrRevoked), apierrors.IsForbidden(err):
 		return "Your role does not allow you to read logs here."
+	case errors.Is(err, auth.ErrUnauthenticated):
+		return "Your session has ended. Sign in again to read the log."
 	case errors.Is(err, logs.ErrNotStarted):
 		return "There is no log yet: the attempt's process has not started."
 	default:
@@ -160,13 +162,26 @@ func (s *scope) follow(ctx context.Context, job *v1alpha1.WorkspaceJob, attempt 
 		emitLines(lines, emit)
 	})
 	switch {
-	case errors.Is(err, auth.ErrRevoked):
+	case ctx.Err() != nil: // nobody follows it any more
+	case errors.Is(err, auth.ErrRevoked), errors.Is(err, auth.ErrUnauthenticated):
 		data.Text, data.Problem = "", logProblem(err)
 		emitLog(data, emit)
-	case sent == 0 && ctx.Err() == nil:
-		emitLines("The attempt has written nothing.", emit)
+	default:
+		emitLines(lastWords(sent, err), emit)
+	}
+}
+
+// lastWords returns what is added to a log that was sent to its end, or until err.
+func lastWords(sent int, err error) string {
+	switch {
+	case err != nil:
+		return "\n… The connection to the log broke. Reload the page to see the rest.\n"
+	case sent == 0:
+		return "The attempt has written nothing."
 	case sent >= followedLines:
-		emitLines("\n… The log is longer than this page can show. Open the whole log.\n", emit)
+		return "\n… The log is longer than this page can show. Open the whole log.\n"
+	default:
+		return ""
 	}
 }
 
