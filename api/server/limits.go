@@ -178,13 +178,6 @@ func (r *recorder) Write(p []byte) (int, error) {
 // Unwrap returns the writer that http.ResponseController controls.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// Flush implements http.Flusher.
-func (r *recorder) Flush() {
-	if flusher, ok := r.ResponseWriter.(http.Flusher); ok {
-		flusher.Flush()
-	}
-}
-
 // refuse answers with a problem (RFC 9457).
 func refuse(w http.ResponseWriter, status int, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")

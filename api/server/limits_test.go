@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/openradius/workspace-jobs/api/auth"
+	"github.com/openradius/workspace-jobs/api/stream"
 )
 
 // behind is next with these limits, and what it logs.
@@ -149,4 +151,20 @@ func TestAFaultEndsOneRequest(t *testing.T) {
 	if text := log.String(); !strings.Contains(text, `"path":"/fault"`) || !strings.Contains(text, "secret-word") || strings.Contains(text, "hidden-word") {
 		t.Errorf("it logs %s", text)
 	}
+}
+
+// gone is a connection whose client has gone away.
+type gone struct{ *httptest.ResponseRecorder }
+
+func (gone) FlushError() error { return io.ErrClosedPipe }
+
+// TestAClientThatIsGoneIsNoticed: by the flush that meets it, and not by a later write.
+func TestAClientThatIsGoneIsNoticed(t *testing.T) {
+	t.Parallel()
+	handler, _ := behind(func(w http.ResponseWriter, _ *http.Request) {
+		if _, err := stream.Begin(w, stream.Events).Write([]byte("data: news\n\n")); !errors.Is(err, io.ErrClosedPipe) {
+			t.Errorf("the write ends with %v", err)
+		}
+	}, usual())
+	handler.ServeHTTP(gone{httptest.NewRecorder()}, httptest.NewRequest(http.MethodGet, "/", nil))
 }
