@@ -37,8 +37,7 @@ func Result(err error) (reconcile.Result, error) {
 // Passing reports whether an error needs no attention: another write came first, or the
 // object or its namespace has just been deleted.
 func Passing(err error) bool {
-	return apierrors.IsConflict(err) || apierrors.IsNotFound(err) || apierrors.IsAlreadyExists(err) ||
-		apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
+	return apierrors.IsConflict(err) || apierrors.IsNotFound(err) || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
 }
 
 // Refusal is an answer of the API server that an immediate retry of the write would get

@@ -7,8 +7,10 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -144,7 +146,9 @@ func TestErrorsAreSorted(t *testing.T) {
 	if result, err := Result(nil); err != nil || result.RequeueAfter != 0 {
 		t.Errorf("no error: %v, %v", result, err)
 	}
-	if _, err := Result(errors.New("connection refused")); err == nil {
-		t.Error("an error that is worth a retry is swallowed")
+	for _, err := range []error{errors.New("connection refused"), apierrors.NewAlreadyExists(schema.GroupResource{}, "job")} {
+		if _, got := Result(err); got == nil {
+			t.Errorf("an error that is worth a retry is swallowed: %v", err)
+		}
 	}
 }
