@@ -2,6 +2,7 @@ package job
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -173,7 +174,6 @@ func TestADelayedJobWaits(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "delayed")
 	c.submit("later", func(spec *v1alpha1.WorkspaceJobSpec) { spec.Delay = &v1alpha1.Duration{Duration: 3 * time.Second} })
-	c.waitFor("later", v1alpha1.StateScheduled, v1alpha1.ReasonScheduled)
 	child := c.attempt("later", 1)
 	created := c.get("later").CreationTimestamp
 	if early := created.Add(3 * time.Second).Sub(child.CreationTimestamp.Time); early > 0 {
@@ -190,13 +190,18 @@ func TestCancelStopsThePodFirst(t *testing.T) {
 	c.env.RunPod(t, pod)
 	c.waitFor("nightly", v1alpha1.StateProcessing, v1alpha1.ReasonProcessing)
 	c.change("nightly", func(spec *v1alpha1.WorkspaceJobSpec) { spec.Cancelled = true })
+	testenv.Eventually(c, "its pod is asked to stop", func(ctx context.Context) error {
+		err := c.Get(ctx, client.ObjectKeyFromObject(pod), pod)
+		if err == nil && pod.DeletionTimestamp.IsZero() {
+			err = errors.New("it is not")
+		}
+		return err
+	})
+	c.waitFor("nightly", v1alpha1.StateProcessing, v1alpha1.ReasonCancelling)
+	c.env.EndPod(t, pod, 143, `{"error":"interrupted"}`)
 	job := c.waitFor("nightly", v1alpha1.StateDeleted, v1alpha1.ReasonCancelled)
 	if got := job.Status.Attempts[0].Outcome; got != v1alpha1.OutcomeCancelled {
 		t.Errorf("outcome %s", got)
-	}
-	err := c.Get(t.Context(), client.ObjectKeyFromObject(pod), pod)
-	if !apierrors.IsNotFound(err) && pod.DeletionTimestamp.IsZero() {
-		t.Errorf("the pod was not stopped: %v", err)
 	}
 }
 
@@ -370,27 +375,53 @@ func (c *clusterT) refuseJobs(message string) {
 func TestAPodThatCantStartIsReportedAndGivenUp(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "cant-start")
-	c.create(&corev1.ResourceQuota{
-		ObjectMeta: metav1.ObjectMeta{Name: "none", Namespace: c.namespace},
-		Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{corev1.ResourcePods: resource.MustParse("0")}},
-	})
-	testenv.Eventually(t, "the quota holds", func(ctx context.Context) error {
-		quota := &corev1.ResourceQuota{}
-		err := c.Get(ctx, client.ObjectKey{Namespace: c.namespace, Name: "none"}, quota)
-		if err == nil && len(quota.Status.Hard) == 0 {
-			err = fmt.Errorf("not yet")
-		}
-		return err
-	})
+	c.allowNoPods()
 	c.submit("nightly", func(spec *v1alpha1.WorkspaceJobSpec) { spec.Retry.Limit = new(int32(0)) })
 	job := c.waitFor("nightly", v1alpha1.StateEnqueued, v1alpha1.ReasonPodPending)
 	if !strings.Contains(job.Status.Message, "exceeded quota") {
 		t.Errorf("message %q", job.Status.Message)
 	}
+	c.age("nightly", 1)
 	job = c.waitFor("nightly", v1alpha1.StateFailed, v1alpha1.ReasonRetriesExhausted)
 	if got := job.Status.Attempts[0].Outcome; got != v1alpha1.OutcomeNotStarted {
 		t.Errorf("outcome %s", got)
 	}
+}
+
+// allowNoPods makes a quota that no pod fits in, and waits until the API server counts by it.
+func (c *clusterT) allowNoPods() {
+	c.Helper()
+	c.create(&corev1.ResourceQuota{
+		ObjectMeta: metav1.ObjectMeta{Name: "none", Namespace: c.namespace},
+		Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{corev1.ResourcePods: resource.MustParse("0")}},
+	})
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "probe", Namespace: c.namespace},
+		Spec: corev1.PodSpec{
+			ServiceAccountName: v1alpha1.RunnerServiceAccount, Containers: []corev1.Container{{Name: "runner", Image: "an-image"}},
+		},
+	}
+	testenv.Eventually(c, "the quota holds", func(ctx context.Context) error {
+		if err := c.Create(ctx, pod.DeepCopy(), client.DryRunAll); err == nil || !strings.Contains(err.Error(), "exceeded quota") {
+			return fmt.Errorf("a pod is answered with: %w", err)
+		}
+		return nil
+	})
+}
+
+// age makes a job's attempt, which is under way, older than its pod may take to start.
+func (c *clusterT) age(name string, number int32) {
+	c.Helper()
+	testenv.Eventually(c, fmt.Sprintf("attempt %d of %s is old", number, name), func(ctx context.Context) error {
+		job := c.get(name)
+		before := job.DeepCopy()
+		current := job.Status.UnderWay()
+		if current == nil || current.Number != number {
+			return errors.New("it is not under way")
+		}
+		current.CreatedAt = metav1.NewTime(current.CreatedAt.Add(-testLimits.Pending))
+		return c.Status().Patch(ctx, job, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	})
 }
 
 func TestALostJobIsTriedAgain(t *testing.T) {

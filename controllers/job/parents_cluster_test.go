@@ -3,10 +3,12 @@ package job
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
@@ -41,9 +43,10 @@ func TestAChainAppliedInAnyOrder(t *testing.T) {
 	if len(job.Status.Parents) != 2 {
 		t.Errorf("its parents: %+v", job.Status.Parents)
 	}
-	// A parent that runs again does not run its continuations again.
+	// A parent that runs again does not run its continuations again. It has to have finished
+	// before requeueAt, and times are in seconds.
 	c.change("cleanup", func(spec *v1alpha1.WorkspaceJobSpec) {
-		spec.RequeueAt = new(metav1.NewTime(time.Now().Truncate(time.Second)))
+		spec.RequeueAt = new(metav1.NewTime(time.Now().Add(time.Second)))
 	})
 	c.end("cleanup", 2, 0, `{}`)
 	c.waitFor("cleanup", v1alpha1.StateSucceeded, v1alpha1.ReasonSucceeded)
@@ -65,10 +68,28 @@ func TestAChainThatBreaksNamesWho(t *testing.T) {
 	c.wantSaid(c.waitFor("sync", v1alpha1.StateDeleted, v1alpha1.ReasonParentEnded), `"report" is Deleted`)
 }
 
+// TestAParentThatNeverComes has a second operator give up at once what the first one waits
+// for. It is asked to check again when the limit has passed.
 func TestAParentThatNeverComes(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "chain-missing")
 	c.submit("report", after("cleanup"))
+	report := c.waitFor("report", v1alpha1.StateAwaiting, v1alpha1.ReasonParentMissing)
+	request := ctrl.Request{NamespacedName: client.ObjectKeyFromObject(report)}
+	if result, err := operator.reconciler.Reconcile(t.Context(), request); err != nil || result.RequeueAfter <= 0 || result.RequeueAfter > testLimits.Parent {
+		t.Errorf("it is checked again after %s: %v", result.RequeueAfter, err)
+	}
+	impatient := restarted(operator.reconciler.Client)
+	impatient.Limits.Parent = 0
+	testenv.Eventually(c, "it is given up", func(ctx context.Context) error {
+		if _, err := impatient.Reconcile(ctx, request); err != nil {
+			return err
+		}
+		if state := c.get("report").Status.State; state != v1alpha1.StateDeleted {
+			return fmt.Errorf("it is %s", state)
+		}
+		return nil
+	})
 	c.wantSaid(c.waitFor("report", v1alpha1.StateDeleted, v1alpha1.ReasonParentMissing), `"cleanup" does not exist`)
 }
 

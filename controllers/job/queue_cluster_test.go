@@ -13,7 +13,6 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -64,7 +63,9 @@ func (c *clusterT) recurring(name string, policy v1alpha1.ConcurrencyPolicy) *v1
 	r := &v1alpha1.WorkspaceRecurringJob{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: c.namespace},
 		Spec: v1alpha1.WorkspaceRecurringJobSpec{
-			Schedule: "@hourly", ConcurrencyPolicy: policy, Template: v1alpha1.JobTemplate{Handler: "sql"},
+			Schedule: "@hourly", ConcurrencyPolicy: policy,
+			// Long, so that a test sees a run that waits for its next attempt.
+			Template: v1alpha1.JobTemplate{Handler: "sql", Retry: &v1alpha1.RetryPolicy{MinDelay: &v1alpha1.Duration{Duration: time.Hour}}},
 		},
 	}
 	c.create(r)
@@ -406,20 +407,10 @@ func TestAnAttemptThatNeverHadAPodGivesItsSlotBack(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "queue-no-pod")
 	c.limit(1)
-	quota := &corev1.ResourceQuota{
-		ObjectMeta: metav1.ObjectMeta{Name: "none", Namespace: c.namespace},
-		Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{corev1.ResourcePods: resource.MustParse("0")}},
-	}
-	c.create(quota)
-	testenv.Eventually(c, "Kubernetes knows of the quota", func(ctx context.Context) error {
-		err := c.Get(ctx, client.ObjectKeyFromObject(quota), quota)
-		if err == nil && len(quota.Status.Used) == 0 {
-			err = errors.New("it has not counted")
-		}
-		return err
-	})
+	c.allowNoPods()
 	c.submit("no-pod", func(spec *v1alpha1.WorkspaceJobSpec) { spec.Retry.Limit = new(int32(1)) })
-	c.attempt("no-pod", 2)
+	c.age("no-pod", 1)
+	c.age("no-pod", 2)
 	c.submit("next", nil)
 	c.waitFor("no-pod", v1alpha1.StateFailed, v1alpha1.ReasonRetriesExhausted)
 	c.attempt("next", 1)

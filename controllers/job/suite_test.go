@@ -26,12 +26,9 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-// testPendingLimit is short, so that the test of it needn't wait for minutes, and longer
-// than the other tests' pods wait on a busy machine until the test starts them.
-const testPendingLimit = time.Minute
-
-// testParentLimit is short too.
-const testParentLimit = 10 * time.Second
+// testLimits are longer than any test takes on a busy machine: none of their pods and parents
+// may be given up. What happens at a limit is tested by age and impatient.
+var testLimits = Limits{Pending: time.Hour, Parent: time.Hour}
 
 // manager runs this package's controller; it dies all the time: see testenv.DyingClient.
 var manager = testenv.Manager{Shared: testenv.Shared{Options: testenv.Options{ControllerManager: true}}}
@@ -56,7 +53,7 @@ func setUp(ctx context.Context, mgr ctrl.Manager) error {
 	dying := testenv.DyingClient(mgr.GetClient())
 	operator.reconciler = New(Options{
 		Client: dying, APIReader: mgr.GetAPIReader(), Reporter: report.New(dying, operator.events, clock.RealClock{}),
-		Clock: clock.RealClock{}, Metrics: metrics, Queues: admission.New(source), Limits: Limits{Pending: testPendingLimit, Parent: testParentLimit},
+		Clock: clock.RealClock{}, Metrics: metrics, Queues: admission.New(source), Limits: testLimits,
 	})
 	for _, index := range []func(context.Context, client.FieldIndexer) error{admission.Index, continuation.Index, runnerjob.Index, workspace.Index} {
 		if err := index(ctx, mgr.GetFieldIndexer()); err != nil {

@@ -88,7 +88,9 @@ func (c controlPlane) foregroundComponents(bin binaries, client *http.Client, op
 	}
 	if options.controllerManager {
 		// Tests may play a node, which sends no heartbeats: its pods would be taken from it.
-		args := append(c.controllerManagerArgs(), "--controllers=*,-node-lifecycle-controller")
+		// Or they play the kubelet of a pod that is on no node: once it is asked to stop, the
+		// pods' garbage collector would end it within 20 seconds.
+		args := append(c.controllerManagerArgs(), "--controllers=*,-node-lifecycle-controller,-pod-garbage-collector-controller")
 		// Pods can be made once their namespace's service account is there.
 		parts = append(parts, part("kube-controller-manager", args,
 			at("/api/v1/namespaces/default/serviceaccounts/default")))
