@@ -21,6 +21,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
 func TestFlags(t *testing.T) {
@@ -130,50 +132,74 @@ func writeCertificate(t *testing.T, opts options, name string) {
 	}
 }
 
-// TestItStopsGracefully: a request has its grace to end in, a stream is ended.
-func TestItStopsGracefully(t *testing.T) {
+// TestARequestHasItsGrace checks that a request may end after the server was asked to stop.
+func TestARequestHasItsGrace(t *testing.T) {
 	t.Parallel()
-	entered, release := make(chan struct{}, 2), make(chan struct{})
-	address, stop := serving(t, options{address: "127.0.0.1:0", grace: 2 * time.Second}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.WriteHeader(http.StatusOK)
-		if err := http.NewResponseController(w).Flush(); err != nil {
-			t.Error(err)
-		}
-		entered <- struct{}{}
-		if r.URL.Path == "/stream" {
-			<-r.Context().Done()
-			return
-		}
+	entered, release := make(chan struct{}), make(chan struct{})
+	address, stop := serving(t, options{address: "127.0.0.1:0", grace: testenv.PollLimit}, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		begin(t, w)
+		close(entered)
 		<-release
 		fmt.Fprint(w, "done")
 	}))
-	answers := map[string]io.ReadCloser{}
-	for _, path := range []string{"/request", "/stream"} {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+path, http.NoBody)
-		if err != nil {
-			t.Fatal(err)
-		}
-		answer, err := http.DefaultClient.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		answers[path] = answer.Body
-		t.Cleanup(func() { _ = answer.Body.Close() })
-	}
-	<-entered
+	answer := open(t, address)
 	<-entered
 	stopped := make(chan error, 1)
 	go func() { stopped <- stop() }()
+	testenv.Eventually(t, "it takes no more requests", func(ctx context.Context) error {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+		if err != nil {
+			return nil
+		}
+		return errors.Join(errors.New("it does"), conn.Close())
+	})
 	close(release)
-	if text, err := io.ReadAll(answers["/request"]); err != nil || string(text) != "done" {
+	if text, err := io.ReadAll(answer); err != nil || string(text) != "done" {
 		t.Errorf("the request ends with %q, %v", text, err)
-	}
-	if _, err := io.ReadAll(answers["/stream"]); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("the stream ends with %v", err)
 	}
 	if err := <-stopped; err != nil {
 		t.Error(err)
 	}
+}
+
+// TestAStreamIsCutAfterTheGrace checks that a request which never ends keeps no server alive.
+func TestAStreamIsCutAfterTheGrace(t *testing.T) {
+	t.Parallel()
+	address, stop := serving(t, options{address: "127.0.0.1:0", grace: time.Second}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begin(t, w)
+		<-r.Context().Done()
+	}))
+	answer := open(t, address)
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	if _, err := io.ReadAll(answer); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("the stream ends with %v", err)
+	}
+}
+
+// begin sends the head of an answer.
+func begin(t *testing.T, w http.ResponseWriter) {
+	t.Helper()
+	w.WriteHeader(http.StatusOK)
+	if err := http.NewResponseController(w).Flush(); err != nil {
+		t.Error(err)
+	}
+}
+
+// open returns the body of an answer that has begun.
+func open(t *testing.T, address string) io.Reader {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = answer.Body.Close() })
+	return answer.Body
 }
 
 // TestASlowRequestIsCutOff: who sends its headers byte by byte does not hold a connection

@@ -67,7 +67,7 @@ func TestStreamsOutliveTheLimits(t *testing.T) {
 	t.Parallel()
 	env := shared.Env(t)
 	shared.Operator(t)
-	p := startProcess(t, env, "globex", "--request-timeout=10s")
+	p := startProcess(t, env, "globex", "--request-timeout="+readTimeout.String())
 	editor := p.token(t, env, "editor")
 	events, pages := p.opened(t, []string{editor}, 1), p.openedPages(t, env)
 	<-time.After(readTimeout + 2*time.Second)
