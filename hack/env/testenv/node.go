@@ -92,9 +92,11 @@ func (n *Node) register(ctx context.Context, port int32) error {
 	if err := n.env.Client.Create(ctx, node); err != nil {
 		return err
 	}
+	// A patch, since controllers of Kubernetes annotate a node as soon as it is there.
+	before := node.DeepCopy()
 	node.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "127.0.0.1"}}
 	node.Status.DaemonEndpoints.KubeletEndpoint.Port = port
-	return n.env.Client.Status().Update(ctx, node)
+	return n.env.Client.Status().Patch(ctx, node, client.MergeFrom(before))
 }
 
 func (n *Node) manager() (ctrl.Manager, error) {
