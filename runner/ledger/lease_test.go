@@ -80,14 +80,23 @@ func TestOneAcquiresTheLease(t *testing.T) {
 	})
 }
 
+// TestHeartbeatKeepsTheLease waits until a heartbeat has extended the lease. Another claim
+// waits as long as it has not run out.
 func TestHeartbeatKeepsTheLease(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t, false)
 	book := db.open(t, longTiming())
 	lease := mustAcquire(t, book, claim(1, 1, 1))
+	const expires = `SELECT lease_expires_at::text FROM hangfire.runs`
+	first := db.text(t, expires)
 	kept, stop := lease.Keep(t.Context())
 	defer stop()
-	ctx, cancel := context.WithTimeout(t.Context(), longTiming().Lease*5/4)
+	for deadline := time.Now().Add(patience); db.text(t, expires) == first; {
+		if time.Now().After(deadline) {
+			t.Fatalf("the lease still ends at %s", first)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	if _, err := book.Acquire(ctx, claim(1, 1, 2)); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("the second claim did not wait: %v", err)
@@ -106,7 +115,7 @@ func TestOvertakenIsFenced(t *testing.T) {
 		old := mustAcquire(t, book, claim(1, 1, 1))
 		kept, stop := old.Keep(ctx)
 		defer stop()
-		db.exec(t, `UPDATE hangfire.runs SET lease_expires_at = clock_timestamp() - interval '1 second'`)
+		db.expire(t, 1)
 		mustTakeOver(t, db, book, claim(1, 1, 2))
 
 		select {
@@ -159,7 +168,7 @@ func mustTakeOver(t *testing.T, db testDB, book *Ledger, c Claim) *Lease {
 			}
 			return claimed.Lease
 		case <-time.After(20 * time.Millisecond):
-			db.exec(t, `UPDATE hangfire.runs SET lease_expires_at = clock_timestamp() - interval '1 second' WHERE token = 1`)
+			db.expire(t, 1)
 		}
 	}
 }
@@ -243,11 +252,12 @@ func TestRequeuedRun(t *testing.T) {
 	ctx := t.Context()
 	book := db.open(t, longTiming())
 	old := mustAcquire(t, book, claim(1, 1, 1))
-	limited, cancel := context.WithTimeout(ctx, longTiming().Lease/10)
+	limited, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	if _, err := book.Acquire(limited, claim(1, 2, 2)); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("run 2 did not wait for run 1's lease: %v", err)
 	}
+	db.expire(t, 1)
 	mustAcquire(t, book, claim(1, 2, 3))
 	if err := old.End(ctx, Succeeded, "", ""); !errors.Is(err, ErrLost) {
 		t.Errorf("run 1 ended after run 2 began: %v", err)
