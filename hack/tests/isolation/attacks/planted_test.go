@@ -133,8 +133,9 @@ func TestAPlantedFenceIsReportedAndLeftAlone(t *testing.T) {
 			if err := tn.admin.Create(t.Context(), plant); err != nil {
 				t.Fatal(err)
 			}
+			before := namespace.DeepCopy()
 			namespace.Labels[v1alpha1.LabelWorkspace] = name
-			if err := tn.admin.Update(t.Context(), namespace); err != nil {
+			if err := tn.admin.Patch(t.Context(), namespace, client.MergeFrom(before)); err != nil {
 				t.Fatal(err)
 			}
 			ws := objects.MakeWorkspace(name).Member(v1alpha1.RoleEditor, "ana").Obj()

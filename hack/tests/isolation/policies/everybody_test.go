@@ -165,8 +165,9 @@ func (c *cluster) change(name, image string) {
 	if err := c.admin.Get(c.Context(), client.ObjectKey{Name: name}, ws); err != nil {
 		c.Fatal(err)
 	}
+	before := ws.DeepCopy()
 	ws.Spec.Runner.Image = image
-	if err := c.admin.Update(c.Context(), ws); err != nil {
+	if err := c.admin.Patch(c.Context(), ws, client.MergeFrom(before)); err != nil {
 		c.Fatal(err)
 	}
 	text := `{"metadata":{"annotations":{"jobs.openradius.io/runner-image":"` + image + `"}}}`
