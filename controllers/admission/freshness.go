@@ -135,10 +135,14 @@ func (s sighting) reached(ctx context.Context, cache, apiReader client.Reader, n
 	if !apierrors.IsNotFound(err) {
 		return false, err
 	}
-	gone := &metav1.PartialObjectMetadata{}
-	gone.SetGroupVersionKind(s.kind)
-	err = apiReader.Get(ctx, key, gone)
-	return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
+	// The operator may list pods, but not get one.
+	left := &metav1.PartialObjectMetadataList{}
+	left.SetGroupVersionKind(s.kind.GroupVersion().WithKind(s.kind.Kind + "List"))
+	err = apiReader.List(ctx, left, client.InNamespace(namespace), client.MatchingFields{metav1.ObjectNameField: s.name})
+	if err != nil {
+		return false, fmt.Errorf("read %s %q: %w", s.kind.Kind, s.name, err)
+	}
+	return len(left.Items) == 0, nil
 }
 
 func (s sighting) blank() client.Object {

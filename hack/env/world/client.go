@@ -127,6 +127,9 @@ func (w *World) selected(kind string, object client.Object, asked client.ListOpt
 	}
 	for _, wanted := range asked.FieldSelector.Requirements() {
 		extract, ok := w.indexes[kind+"/"+wanted.Field]
+		if wanted.Field == metav1.ObjectNameField {
+			extract, ok = func(object client.Object) []string { return []string{object.GetName()} }, true
+		}
 		if !ok {
 			panic(fmt.Sprintf("no index %s of %s", wanted.Field, kind))
 		}
