@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/openradius/workspace-jobs/api/auth"
 	"github.com/openradius/workspace-jobs/api/client"
@@ -65,8 +66,9 @@ type page struct {
 	// name of its templates: page-<name> and, for what is live in it, live-<name>.
 	name, section string
 	load          func(ctx context.Context, s *scope, may rights) (pageData, error)
-	// watch watches for changes after the data; nil if nothing on the page is live.
-	watch func(ctx context.Context, s *scope, data pageData) (watches, error)
+	// watch watches for changes after the data; nil if nothing on the page is live. It may
+	// return no watch.
+	watch func(ctx context.Context, s *scope, data pageData) (watch.Interface, error)
 	// companion sends more events than the live part. It returns what is called with the data
 	// of each refresh.
 	companion func(ctx context.Context, s *scope, emit func(stream.Event)) func(pageData)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/openradius/workspace-jobs/api/auth"
 	"github.com/openradius/workspace-jobs/api/stream"
@@ -132,9 +133,7 @@ func (l *liveStream) run(ctx context.Context) string {
 			pauseFor(ctx)
 			continue
 		}
-		message = l.follow(ctx, watching)
-		watching.stop()
-		if message != "" {
+		if message = l.follow(ctx, watching); message != "" {
 			return message
 		}
 	}
@@ -224,13 +223,15 @@ func (l *liveStream) explain(ctx context.Context, err error) string {
 	}
 }
 
-// follow refreshes the page whenever a watch reports a change, until one of them ends.
-func (l *liveStream) follow(ctx context.Context, watching watches) string {
+// follow refreshes the page whenever the watch reports a change, until the watch ends. It may
+// be nil.
+func (l *liveStream) follow(ctx context.Context, watching watch.Interface) string {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	changed, ended := make(chan struct{}, 1), make(chan struct{}, 1)
-	for _, w := range watching {
-		go watchOne(ctx, w, changed, ended)
+	if watching != nil {
+		defer watching.Stop()
+		go relay(ctx, watching, changed, ended)
 	}
 	checking := time.NewTicker(recheck)
 	defer checking.Stop()

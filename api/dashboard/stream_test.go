@@ -92,10 +92,10 @@ func TestAPageIsToldWhatChanges(t *testing.T) {
 	l.env.Node.Start("told")
 	job.until("status", "The job told is processing.")
 	job.until("log", "it begins")
-	if err := l.env.Node.Say(t.Context(), "workspace-acme", "told", "and goes on <b>\r\revent: live\rdata: made up\r\r\n"); err != nil {
+	if err := l.env.Node.Say(t.Context(), "workspace-acme", "told", "then continues <b>\r\revent: live\rdata: made up\r\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	job.until("log-lines", "and goes on &lt;b&gt;")
+	job.until("log-lines", "then continues &lt;b&gt;")
 	l.env.Node.Release("told")
 	job.until("status", "The job told is succeeded.")
 	list.until("live", "told")
