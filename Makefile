@@ -40,7 +40,7 @@ KUSTOMIZE := $(TOOLS)/kustomize-v5.8.2/kustomize
 GOLANGCI_LINT := $(TOOLS)/golangci-lint-v2.15.0/golangci-lint
 GOVULNCHECK := $(TOOLS)/govulncheck-v1.9.0/govulncheck
 
-# Every Go module that holds code of ours; the others only pin what the cluster is
+# Every Go module with code of this repository; the others only pin what the cluster is
 # built of.
 MODULES := . hack/tests/argocd hack/tests/calendar hack/env/cluster hack/env/image hack/tests/prometheus
 PINS := hack/env/cluster/build/containerd hack/env/cluster/build/etcd hack/env/cluster/build/kubernetes

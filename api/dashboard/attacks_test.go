@@ -266,7 +266,7 @@ func TestAnotherTenantIsNotThere(t *testing.T) {
 	if _, err := l.globex.Get(t.Context(), "globex-secret-job"); err != nil {
 		t.Error(err)
 	}
-	// The other way round: who is in both has a switch.
+	// But a user who is in both has a switch.
 	l.as(t, "workspace-globex/viewer").get("/hangfire/globex/jobs").want(http.StatusOK, "globex-secret-job").without("acme")
 }
 

@@ -239,7 +239,7 @@ func TestRecurringJobs(t *testing.T) {
 	if _, err := l.acme.AddOrUpdateRecurring(t.Context(), "nightly", "play", testenv.Part{}, "H 2 * * *", client.InTimeZone("Asia/Kolkata")); err != nil {
 		t.Fatal(err)
 	}
-	testenv.Eventually(t, "its schedule is in place", func(ctx context.Context) error {
+	testenv.Eventually(t, "its schedule is active", func(ctx context.Context) error {
 		r, err := l.acme.GetRecurring(ctx, "nightly")
 		if err == nil && r.Status.NextScheduledAt == nil {
 			err = fmt.Errorf("%+v", r.Status)
@@ -369,7 +369,7 @@ func TestAPageThatIsTooOld(t *testing.T) {
 	}
 	v := l.as(t, "viewer")
 	for path, next := range map[string]string{"/hangfire/acme/jobs": jobs.Continue, "/hangfire/acme/recurring": recurring.Continue} {
-		testenv.Eventually(t, path+" can't go on", func(context.Context) error {
+		testenv.Eventually(t, path+" can't continue", func(context.Context) error {
 			if a := v.get(path + "?continue=" + url.QueryEscape(next)); a.status != http.StatusGone || !strings.Contains(a.body, "Start again from the first page") {
 				return fmt.Errorf("%d %s", a.status, a.find("main"))
 			}

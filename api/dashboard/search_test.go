@@ -164,7 +164,8 @@ func TestASearchThatFindsManyIsPaged(t *testing.T) {
 	}
 }
 
-// TestASearchLooksAtSoManyNames, and goes on when it is told to.
+// TestASearchLooksAtSoManyNames checks that a search stops after so many names, and continues
+// when it is asked to.
 func TestASearchLooksAtSoManyNames(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)

@@ -80,7 +80,7 @@ func (f *front) take() []string {
 func TestAHiddenWorkspaceIsAsOneThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	f := newFront(t)
-	// Who calls is asked once for both.
+	// The caller is authenticated once for both.
 	request{method: http.MethodGet, path: acme, as: app, elsewhere: f.address}.send(t).want(t, 200, nil)
 	f.take()
 	paths := map[string]string{

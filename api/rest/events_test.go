@@ -185,7 +185,7 @@ func TestOneJobsEvents(t *testing.T) {
 func TestAPositionThatIsForgotten(t *testing.T) {
 	t.Parallel()
 	events, _ := listen(t, reader, acme+"/events", "1")
-	next(t, events, "to read anew", func(e sent) bool { return e.name == "reset" && e.id != "" })
+	next(t, events, "to read again", func(e sent) bool { return e.name == "reset" && e.id != "" })
 	job := makeJob(t, app, acme+"/jobs", `{"handler":"report","delay":"1h"}`)
 	next(t, events, "what happens from then on", func(e sent) bool { return jobEvent(t, e).Name == job.Name })
 	for _, id := range []string{"x", "-1", "0", "1;2", strings.Repeat("9", 20)} {

@@ -13,7 +13,7 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-// speaking makes a job that writes this when it starts, and goes on until it is released, in
+// speaking makes a job that writes this when it starts, and runs until it is released, in
 // each of its two attempts at most; and waits until it has begun.
 func speaking(t *testing.T, name string, part testenv.Part) rest.Job {
 	t.Helper()
@@ -55,14 +55,14 @@ func TestALogIsReadAndFollowed(t *testing.T) {
 		a := readLog(t, job.Links.Logs+"?follow=true")
 		followed <- string(a.body)
 	}()
-	say(t, "speaks", "it goes on: \r <b>\n")
+	say(t, "speaks", "it continues: \r <b>\n")
 	select {
 	case text := <-followed:
 		t.Errorf("it is followed until %q only", text)
 	default:
 	}
 	env.Node.Release("speaks")
-	const all = "it begins\nit goes on: \r <b>\n"
+	const all = "it begins\nit continues: \r <b>\n"
 	if got := <-followed; got != all {
 		t.Errorf("followed: %q", got)
 	}
@@ -92,7 +92,7 @@ func TestAnAttemptsLogByItsNumber(t *testing.T) {
 	readLog(t, job.Links.Logs+"?attempt=20").wantProblem(t, 404, "", "no attempt 20")
 }
 
-// line of a log that is told as events, with the id to go on after it.
+// line of a log that is sent as events, with the id to continue after it.
 type line struct{ text, id string }
 
 // lineOf the next events: a long line comes in parts.

@@ -41,8 +41,8 @@ type limits struct {
 	streams, streamsEach int
 }
 
-// guarded puts the limits before next, and a log of all requests. token returns what tells
-// who sends a request; "" if nothing does.
+// guarded puts the limits before next, and a log of all requests. token returns the token of
+// a request, or "" if it has none.
 func guarded(next http.Handler, l limits, token func(*http.Request) string, log *slog.Logger) http.Handler {
 	return logged(recovered(l.rated(token, l.bounded(next)), log), log)
 }

@@ -202,8 +202,8 @@ func open(t *testing.T, address string) io.Reader {
 	return answer.Body
 }
 
-// TestASlowRequestIsCutOff: who sends its headers byte by byte does not hold a connection
-// for ever.
+// TestASlowRequestIsCutOff checks that a client that sends its headers byte by byte does not
+// hold a connection forever.
 func TestASlowRequestIsCutOff(t *testing.T) {
 	t.Parallel()
 	address, stop := serving(t, options{address: "127.0.0.1:0"}, http.NotFoundHandler())

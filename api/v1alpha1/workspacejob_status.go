@@ -78,7 +78,7 @@ type Attempt struct {
 	Run int32 `json:"run"`
 	// Job is the name of the batch/v1 Job.
 	Job string `json:"job"`
-	// JobUID tells that Job from any other of the same name.
+	// JobUID distinguishes that Job from any other of the same name.
 	// +optional
 	JobUID types.UID `json:"jobUID,omitempty"`
 	// CreatedAt is when the Job was created, or, if a schedule created it, when the operator

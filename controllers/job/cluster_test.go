@@ -290,7 +290,7 @@ func plantedJob(namespace string, labels map[string]string) *batchv1.Job {
 	}
 }
 
-func TestAPlantedJobIsNeverTakenUp(t *testing.T) {
+func TestAPlantedJobIsNeverAdopted(t *testing.T) {
 	t.Parallel()
 	for name, labels := range map[string]map[string]string{
 		"planted": {v1alpha1.LabelManagedBy: v1alpha1.ManagedBy, v1alpha1.LabelJob: "nightly"},

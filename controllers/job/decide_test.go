@@ -104,7 +104,7 @@ func TestDecide(t *testing.T) {
 			observed{job: makeJob().Delay(time.Hour).Cancelled().Obj()},
 			outline{State: "Deleted", Reason: "Cancelled"},
 		},
-		"the operator died after making the Job: it is taken up, not made again": {
+		"the operator died after making the Job: it is adopted, not made again": {
 			observed{job: makeJob().Obj(), child: makeChild(1, 1)},
 			outline{State: "Enqueued", Reason: "Enqueued", After: podRecheck, Attempts: 1},
 		},
@@ -175,7 +175,7 @@ func TestDecide(t *testing.T) {
 			observed{job: makeJob().Retries(3, 10*time.Second).Backoff(3, time.Minute).Attempt(1, 1, at(0)).Failed(at(5)).NextAttempt(at(15)).Obj(), now: at(15)},
 			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-2", After: podRecheck, Attempts: 2},
 		},
-		"a retry whose Job exists already is taken up": {
+		"a retry whose Job exists already adopts it": {
 			observed{job: makeJob().Retries(3, 10*time.Second).Backoff(3, time.Minute).Attempt(1, 1, at(0)).Failed(at(5)).NextAttempt(at(15)).Obj(), child: makeChild(2, 1), now: at(15)},
 			outline{State: "Enqueued", Reason: "Enqueued", After: podRecheck, Attempts: 2},
 		},

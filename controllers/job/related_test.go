@@ -188,14 +188,14 @@ func TestWhenARunBecameDue(t *testing.T) {
 		status *v1alpha1.WorkspaceJobStatus
 		want   time.Time
 	}{
-		"at its creation":               {makeJob().Obj(), parents(), at(0)},
-		"after its delay":               {makeJob().Delay(time.Minute).Obj(), parents(), at(60)},
-		"at runAt":                      {makeJob().RunAt(at(90)).Obj(), parents(), at(90)},
-		"when its last parent ended":    {makeJob().Obj(), parents(20, 50, 30), at(50)},
-		"not before runAt":              {makeJob().RunAt(at(90)).Obj(), parents(50), at(90)},
-		"when its schedule said":        {makeJob().With(scheduled(-5)).Obj(), parents(), at(-5)},
-		"not after its own creation":    {makeJob().With(scheduled(1000)).Obj(), parents(), at(0)},
-		"when it was asked to run anew": {makeJob().RunAt(at(90)).RequeueAt(at(500)).Obj(), &v1alpha1.WorkspaceJobStatus{Run: 2}, at(500)},
+		"at its creation":            {makeJob().Obj(), parents(), at(0)},
+		"after its delay":            {makeJob().Delay(time.Minute).Obj(), parents(), at(60)},
+		"at runAt":                   {makeJob().RunAt(at(90)).Obj(), parents(), at(90)},
+		"when its last parent ended": {makeJob().Obj(), parents(20, 50, 30), at(50)},
+		"not before runAt":           {makeJob().RunAt(at(90)).Obj(), parents(50), at(90)},
+		"when its schedule said":     {makeJob().With(scheduled(-5)).Obj(), parents(), at(-5)},
+		"not after its own creation": {makeJob().With(scheduled(1000)).Obj(), parents(), at(0)},
+		"when it was requeued":       {makeJob().RunAt(at(90)).RequeueAt(at(500)).Obj(), &v1alpha1.WorkspaceJobStatus{Run: 2}, at(500)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -4,8 +4,8 @@ package main
 
 import "os"
 
-// auditPolicy has the API server write down what programs in pods ask of it, and who
-// else wrote something, but nothing of what they sent: it may hold secrets. Kubernetes'
+// auditPolicy has the API server log what programs in pods request of it, and what other
+// users write, but no request bodies: it may hold secrets. Kubernetes'
 // own parts would fill it.
 const auditPolicy = `apiVersion: audit.k8s.io/v1
 kind: Policy

@@ -196,7 +196,7 @@ func goCommand(ctx context.Context, args ...string) *exec.Cmd {
 	return command
 }
 
-// runGo runs go and says how far it is every now and then.
+// runGo runs go and reports its progress from time to time.
 func runGo(ctx context.Context, title string, args ...string) error {
 	command := goCommand(ctx, args...)
 	output, err := command.StderrPipe()

@@ -157,7 +157,7 @@ func TestCertificatesAreMadeOnce(t *testing.T) {
 		}
 		defer func(before string) {
 			if read() != before {
-				t.Error("the CA was made anew")
+				t.Error("the CA was made again")
 			}
 		}(read())
 	}

@@ -18,11 +18,11 @@ type component struct {
 	ready func(context.Context) error
 }
 
-// running is a component with its process. It is ours if we started it.
+// running is a component with its process, which this program may have started.
 type running struct {
 	component
-	id   pid
-	ours bool
+	id      pid
+	started bool
 }
 
 // failure is what went wrong with a component, with the end of its log.
@@ -42,21 +42,21 @@ func bringUp(ctx context.Context, parts []component, start func(process) (pid, e
 			}
 			var err error
 			if id, err = start(part.process); err != nil {
-				stopOurs(all)
+				stopStarted(all)
 				return nil, part.failure(err)
 			}
 		}
-		all = append(all, running{component: part, id: id, ours: !found})
+		all = append(all, running{component: part, id: id, started: !found})
 		if err := waitReady(ctx, all); err != nil {
-			stopOurs(all)
+			stopStarted(all)
 			return nil, err
 		}
 	}
 	return all, nil
 }
 
-// waitReady waits until the last component is ready, unless one of all ends before: it
-// may be an earlier one that keeps it from getting ready.
+// waitReady waits until the last component is ready, unless any of them ends before:
+// an earlier one may keep it from getting ready.
 func waitReady(ctx context.Context, all []running) error {
 	last := all[len(all)-1]
 	if last.ready == nil {
@@ -73,7 +73,7 @@ func waitReady(ctx context.Context, all []running) error {
 	})
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("told to stop while waiting for %s", last.name)
+		return fmt.Errorf("stopped while waiting for %s", last.name)
 	case ended != nil:
 		return ended
 	case err != nil:
@@ -92,11 +92,11 @@ func anyEnded(all []running) error {
 	return nil
 }
 
-// stopOurs stops what we started, in the opposite order: without etcd, which starts
+// stopStarted stops what this program started, in the opposite order: without etcd, which starts
 // first, the API server would hang.
-func stopOurs(all []running) {
+func stopStarted(all []running) {
 	for i := len(all) - 1; i >= 0; i-- {
-		if all[i].ours {
+		if all[i].started {
 			all[i].id.stop(0)
 		}
 	}

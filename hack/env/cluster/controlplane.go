@@ -67,8 +67,8 @@ func (c controlPlane) apiServerArgs() []string {
 		"--service-account-signing-key-file=" + c.certificate("service-account.key"),
 		"--authorization-mode=Node,RBAC",
 		"--allow-privileged", // as installers of Kubernetes do: what refuses it in a tenant's namespace must be Pod Security
-		// The second asks whoever sets a controller as an owner for a right to the owner's
-		// finalizers, as OpenShift does.
+		// The second requires a right to the owner's finalizers of those that set a controller
+		// as an owner, as OpenShift does.
 		"--enable-admission-plugins=NodeRestriction,OwnerReferencesPermissionEnforcement",
 
 		"--kubelet-certificate-authority=" + c.certificate("ca.crt"),

@@ -58,7 +58,7 @@ func down(ctx context.Context, name string) error {
 	return nil
 }
 
-// killTheRest ends the containers and whatever else is in the cluster's network
+// killTheRest ends the containers and all that is left in the cluster's network
 // namespace, again until nothing is left, since what dies last may have started more.
 func (c cluster) killTheRest() {
 	for range 10 {
@@ -83,7 +83,7 @@ func removeEmptyRoots() {
 		return
 	}
 	for _, folder := range ownFolders {
-		_ = unix.Rmdir(folder) // fails if it is not empty, and so was not ours
+		_ = unix.Rmdir(folder) // fails if it is not empty, and so belongs to another cluster
 	}
 }
 

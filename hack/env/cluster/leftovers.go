@@ -67,8 +67,8 @@ func unmountAll(under string) error {
 	return errors.Join(problems...)
 }
 
-// namespaceProcesses lists the processes in the cluster's network namespace, whoever
-// started them: components whose pid file was lost, and containerd's shims.
+// namespaceProcesses lists the processes in the cluster's network namespace,
+// including those without a pid file: components whose pid file was lost, and containerd's shims.
 func (c cluster) namespaceProcesses() []pid {
 	var about unix.Stat_t
 	if !isNamespace(c.netns()) || unix.Stat(c.netns(), &about) != nil {

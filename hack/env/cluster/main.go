@@ -153,7 +153,7 @@ func newFlags(verb string) *flag.FlagSet {
 	return flags
 }
 
-// helped: who asked for help got it.
+// helped returns nil if the error is a request for help, which has been answered.
 func helped(err error) error {
 	if errors.Is(err, flag.ErrHelp) {
 		return nil
@@ -161,7 +161,7 @@ func helped(err error) error {
 	return err
 }
 
-// leadingName takes our --name from the front; kubectl has a flag of that name too.
+// leadingName takes this program's --name from the front; kubectl has a flag of that name too.
 func leadingName(args []string) (name string, rest []string) {
 	switch {
 	case len(args) >= 2 && args[0] == "--name":

@@ -21,7 +21,7 @@ import (
 
 const certificateLife = 10 * 365 * 24 * time.Hour
 
-// identity is a certificate to be made: who it speaks for, and the names it serves.
+// identity is a certificate to be made: its subject, and the names it serves.
 type identity struct {
 	file         string
 	commonName   string
@@ -53,7 +53,7 @@ func identities(address, node string) []identity {
 
 // makePKI fills folder with a CA, the certificates it signs, and the key pair for
 // service account tokens. A folder that has them is left as it is; one that was only
-// begun is made anew.
+// begun is made again.
 func makePKI(folder string, now time.Time, wanted []identity) error {
 	done := filepath.Join(folder, "complete")
 	if _, err := os.Stat(done); err == nil {

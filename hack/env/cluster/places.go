@@ -66,7 +66,7 @@ func shareMounts(folder string) error {
 	if err := unix.Mount(folder, folder, "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("mount %s: %w", folder, err)
 	}
-	// Private first: shared alone would go on sharing with the mount it was made from.
+	// Private first: a mount that is only made shared still shares with the mount it was made from.
 	for _, propagation := range []uintptr{unix.MS_PRIVATE, unix.MS_SHARED} {
 		if err := unix.Mount("", folder, "", propagation, ""); err != nil {
 			return fmt.Errorf("share the mounts under %s: %w", folder, err)

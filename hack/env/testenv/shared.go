@@ -38,8 +38,8 @@ type Shared struct {
 	scratch     string
 	operatorErr error
 
-	// told is done once a test has said why neither starts, which may be a whole build log.
-	told sync.Once
+	// explained is done once a test has said why nothing starts, which may be a build log.
+	explained sync.Once
 }
 
 // Run runs the tests, calls what has to stop before the control plane does, and stops
@@ -110,7 +110,7 @@ func (s *Shared) Env(t testing.TB) *Env {
 	quick.LeaveOut(t, needs)
 	s.once.Do(func() { s.start(context.Background()) })
 	if s.err != nil {
-		s.told.Do(func() { t.Logf("the control plane did not start: %v", s.err) })
+		s.explained.Do(func() { t.Logf("the control plane did not start: %v", s.err) })
 		t.Fatal("no control plane to test against; the first test that needed it says why")
 	}
 	return s.env
@@ -134,7 +134,7 @@ func (s *Shared) Operator(t testing.TB, args ...string) *Operator {
 	s.Env(t)
 	s.operating.Do(func() { s.operate(context.Background(), args) })
 	if s.operatorErr != nil {
-		s.told.Do(func() { t.Logf("the operator did not start: %v", s.operatorErr) })
+		s.explained.Do(func() { t.Logf("the operator did not start: %v", s.operatorErr) })
 		t.Fatal("no operator to test; the first test that needed it says why")
 	}
 	return s.operator

@@ -72,7 +72,7 @@ func watchAJob(t *testing.T, d dashboard) {
 	b.See("[aria-label=Result]", `"rows": 3`)
 	b.See("[role=status][sse-swap]", "succeeded")
 	if !b.Marked() {
-		t.Error("the page was loaded anew")
+		t.Error("the page was loaded again")
 	}
 	if !b.Has("#requeue") || b.Has("#cancel") {
 		t.Error("its buttons are those of a job that runs")
@@ -160,7 +160,7 @@ func useARecurringJob(t *testing.T, d dashboard) {
 	b.Type("\b\b")
 	b.See("#preview", "04:30 IST")
 	if !b.Marked() {
-		t.Error("the page was loaded anew")
+		t.Error("the page was loaded again")
 	}
 	b.Press("#save")
 	b.See(".notice", "The schedule was changed.")

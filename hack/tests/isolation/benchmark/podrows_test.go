@@ -24,7 +24,7 @@ func podRows() []row {
 		},
 		{
 			id: "MTB-PL1-CC-DI-1", what: "Image pull policy", asks: "every pod has `imagePullPolicy: Always`, so that nobody runs another's private image that a node still has",
-			differs: "the policy is the Workspace's, `IfNotPresent` unless a platform admin says otherwise. A member names neither an image nor a policy, so none runs another tenant's image. Whoever else may make pods can: a cluster that lets tenants do so needs the admission plugin AlwaysPullImages",
+			differs: "the policy is the Workspace's, `IfNotPresent` unless a platform admin says otherwise. A member names neither an image nor a policy, so none runs another tenant's image. Anyone else who may make pods can: a cluster that lets tenants do so needs the admission plugin AlwaysPullImages",
 			check:   checkPullPolicy,
 		},
 		{
