@@ -99,7 +99,7 @@ func TestAWrongFieldIsNamed(t *testing.T) {
 		{`{"handler":"report","priority":1001}`, "body.priority", "", 422},
 		{`{"handler":"report","timeout":"1ms"}`, "body.timeout", "between 1s and", 422},
 		{`{"handler":"report","timeout":"1us"}`, "body.timeout", "must be a duration such as", 422},
-		{`{"handler":"report","resources":{"limits":{"nvidia.com/gpu":"1"}}}`, "body.resources.limits.nvidia.com/gpu", "unexpected", 422},
+		{`{"handler":"report","resources":{"limits":{"nvidia.com/gpu":"1"}}}`, "body.resources.limits.nvidia.com/gpu", "there is no such field: use one of cpu,", 422},
 		{`{"handler":"report","resources":{"limits":{"memory":"-1"}}}`, "body.resources.limits.memory", "a quantity such as 256Mi", 422},
 		{`{"handler":"report","resources":{"limits":{"memory":"1e9999999999"}}}`, "body.resources.limits.memory", "without a sign or an exponent", 422},
 		{`{"handler":"report","resources":{"requests":{"cpu":"1E"}}}`, "body.resources.requests.cpu", "without a sign or an exponent", 422},
@@ -111,8 +111,10 @@ func TestAWrongFieldIsNamed(t *testing.T) {
 		{`{"handler":"report","retry":{"minDelay":"3h","maxDelay":"1h"}}`, "body.retry", "must not be longer", 422},
 		{`{"handler":"report","name":"Upper"}`, "body.name", "lower-case", 422},
 		{`{"handler":"report","name":"x","after":[{"name":"x"}]}`, "body", "itself", 422},
-		{`{"handler":"report","image":"evil"}`, "body.image", "unexpected", 422},
-		{`{"handler":"report","namespace":"workspace-globex"}`, "body.namespace", "unexpected", 422},
+		{`{"handler":"report","image":"evil"}`, "body.image", "there is no such field: use one of after, args,", 422},
+		{`{"handler":"report","retry":{"max":3}}`, "body.retry.max", "use one of factor, limit,", 422},
+		{`{"handler":"report","after":[{"job":"x"}]}`, "body.after[0].job", "use one of name, ", 422},
+		{`{"handler":"report","namespace":"workspace-globex"}`, "body.namespace", "there is no such field", 422},
 	} {
 		a := request{method: http.MethodPost, path: acme + "/jobs", as: app, body: each.body}.send(t)
 		t.Log(string(a.body))

@@ -76,10 +76,16 @@ func TestJobsAreListedInPages(t *testing.T) {
 		}
 		return nil
 	})
-	for query, location := range map[string]string{
-		"limit=0": "query.limit", "limit=501": "query.limit", "limit=x": "query.limit", "state=Odd": "query.state",
-		"handler=a%20b": "query.handler", "retrying=perhaps": "query.retrying", "continue=nonsense": "query.continue", "sort=age": "query.sort",
+	for query, want := range map[string][2]string{
+		"limit=0":           {"query.limit", "number >= 1"},
+		"limit=501":         {"query.limit", "number <= 500"},
+		"limit=x":           {"query.limit", "must be a whole number from 1 to 500"},
+		"state=Odd":         {"query.state", "Scheduled, Awaiting"},
+		"handler=a%20b":     {"query.handler", ""},
+		"retrying=perhaps":  {"query.retrying", "must be true or false"},
+		"continue=nonsense": {"query.continue", "previous page"},
+		"sort=age":          {"query.sort", "there is no such parameter: use one of state, retrying, handler, limit, continue"},
 	} {
-		request{method: http.MethodGet, path: acme + "/jobs?" + query, as: reader}.send(t).wantProblem(t, 422, location, "")
+		request{method: http.MethodGet, path: acme + "/jobs?" + query, as: reader}.send(t).wantProblem(t, 422, want[0], want[1])
 	}
 }

@@ -98,7 +98,7 @@ func (s *server) register(mux *http.ServeMux) *huma.OpenAPI {
 	// the first request without a lock. So neither is served by the library.
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath, config.CreateHooks = "", "", "", nil
 	config.RejectUnknownQueryParameters = true
-	config.Transformers = []huma.Transformer{withoutValues}
+	config.Transformers = []huma.Transformer{explain(config.Components.Schemas)}
 	api := humago.New(mux, config)
 	s.hangfire(api)
 	s.workspaces(api)
@@ -106,16 +106,6 @@ func (s *server) register(mux *http.ServeMux) *huma.OpenAPI {
 	s.recurring(api)
 	s.events(api)
 	return api.OpenAPI()
-}
-
-// withoutValues removes from a problem what was in the fields that it names.
-func withoutValues(_ huma.Context, _ string, body any) (any, error) {
-	if problem, ok := body.(*huma.ErrorModel); ok {
-		for _, each := range problem.Errors {
-			each.Value = nil
-		}
-	}
-	return body, nil
 }
 
 // add adds an operation with a time limit. Its errors become problems.
