@@ -8,12 +8,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/openradius/workspace-jobs/api/schedule"
+	"github.com/openradius/workspace-jobs/hack/env/page"
 )
 
-const page = "../../../docs/schedules.md"
+var docs = page.Page{
+	Path: "../../../docs/schedules.md", Writer: "hack/tests/calendar", Rewrite: "UPDATE=1 go -C hack/tests/calendar test",
+}
 
 // TestCalendar runs all cases and compares the results with the page. UPDATE=1 writes the page
 // instead.
@@ -22,29 +23,7 @@ func TestCalendar(t *testing.T) {
 	if t.Failed() || found["steady"] == "" || found["changes"] == "" {
 		return // if none failed, -run left out cases
 	}
-	text, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	fresh := string(text)
-	for table, rows := range found {
-		begin, end := "<!-- "+table+": hack/tests/calendar writes this -->\n", "<!-- end of "+table+" -->"
-		before, rest, begun := strings.Cut(fresh, begin)
-		_, after, ended := strings.Cut(rest, end)
-		if !begun || !ended {
-			t.Fatalf("%s has no %q with an %q", page, begin, end)
-		}
-		fresh = before + begin + "\n" + rows + "\n" + end + after
-	}
-	if fresh == string(text) {
-		return
-	}
-	if os.Getenv("UPDATE") == "" {
-		t.Fatalf("the page differs from the results; `UPDATE=1 go -C hack/tests/calendar test` writes it (-page +results):\n%s", cmp.Diff(string(text), fresh))
-	}
-	if err := os.WriteFile(page, []byte(fresh), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	docs.Compare(t, found, os.Getenv("UPDATE") != "")
 }
 
 func steadyTable(t *testing.T) string {

@@ -3,22 +3,19 @@ package benchmark
 import (
 	"flag"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/openradius/workspace-jobs/hack/env/page"
 )
 
 var update = flag.Bool("update", false, "write the table of docs/isolation-benchmark.md")
 
-const (
-	page     = "../../../../docs/isolation-benchmark.md"
-	tableTop = "<!-- table: hack/tests/isolation/benchmark writes this -->\n"
-	tableEnd = "<!-- end of table -->"
-	rewrite  = "make cluster-tool && CLUSTER=$PWD/bin/cluster go test ./hack/tests/isolation/benchmark -update"
-)
+var docs = page.Page{
+	Path: "../../../../docs/isolation-benchmark.md", Writer: "hack/tests/isolation/benchmark",
+	Rewrite: "make cluster-tool && CLUSTER=$PWD/bin/cluster go test ./hack/tests/isolation/benchmark -update",
+}
 
 // row is one check of the benchmark.
 type row struct {
@@ -83,7 +80,7 @@ func TestBenchmark(t *testing.T) {
 		return // a row failed, or -run excluded some
 	}
 	header := "| | check | requirement | a member | a user who may create pods | through jobs | differs |\n| --- | --- | --- | --- | --- | --- | --- |\n"
-	compare(t, header+strings.Join(lines, "\n")+"\n")
+	docs.Compare(t, map[string]string{"table": header + strings.Join(lines, "\n") + "\n"}, *update)
 }
 
 func orNo(differs string) string {
@@ -91,29 +88,6 @@ func orNo(differs string) string {
 		return "no"
 	}
 	return "yes: " + differs
-}
-
-func compare(t *testing.T, table string) {
-	t.Helper()
-	text, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, rest, begun := strings.Cut(string(text), tableTop)
-	_, after, ended := strings.Cut(rest, tableEnd)
-	if !begun || !ended {
-		t.Fatalf("%s has no %q with a %q", page, tableTop, tableEnd)
-	}
-	fresh := before + tableTop + "\n" + table + "\n" + tableEnd + after
-	if fresh == string(text) {
-		return
-	}
-	if !*update {
-		t.Fatalf("%s differs from what was seen; `%s` writes it (-page +seen):\n%s", page, rewrite, cmp.Diff(string(text), fresh))
-	}
-	if err := os.WriteFile(page, []byte(fresh), 0o644); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // code formats words as code, for the table.

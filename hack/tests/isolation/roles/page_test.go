@@ -4,15 +4,16 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
-	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/openradius/workspace-jobs/hack/env/page"
 )
 
-const page = "../../../../docs/roles.md"
+var docs = page.Page{
+	Path: "../../../../docs/roles.md", Writer: "hack/tests/isolation/roles", Rewrite: "go test ./hack/tests/isolation/roles -update",
+}
 
 // TestPage compares the tables of docs/roles.md with the API server's answers.
 // -update writes them.
@@ -25,32 +26,9 @@ func TestPage(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	text, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	fresh := string(text)
-	for table, rows := range map[string]string{
+	docs.Compare(t, map[string]string{
 		"allowed": f.allowedTable(), "refused": f.refusedTable(), "everybody": f.everybodyTable(), "asked": f.askedTable(),
-	} {
-		begin, end := "<!-- "+table+": hack/tests/isolation/roles writes this -->\n", "<!-- end of "+table+" -->"
-		before, rest, begun := strings.Cut(fresh, begin)
-		_, after, ended := strings.Cut(rest, end)
-		if !begun || !ended {
-			t.Fatalf("%s has no %q with an %q", page, begin, end)
-		}
-		fresh = before + begin + "\n" + rows + "\n" + end + after
-	}
-	if fresh == string(text) {
-		return
-	}
-	if !*update {
-		t.Fatalf("docs/roles.md differs from what the API server answers; run `go test ./hack/tests/isolation/roles -update`, and check what it changes (-page +answers):\n%s",
-			gocmp.Diff(strings.Split(string(text), "\n"), strings.Split(fresh, "\n")))
-	}
-	if err := os.WriteFile(page, []byte(fresh), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	}, *update)
 }
 
 // allowedTable has all verbs of each resource on which a member may use one.
