@@ -69,7 +69,7 @@ func TestInterruptedWhileWaiting(t *testing.T) {
 	t.Parallel()
 	db := newDB(t, false)
 	args := effectArgs{Gate: gate(t)}
-	first := db.start(t, attempt{handler: "effect", args: args})
+	first := db.start(t, attempt{handler: "effect", args: args, env: patient()})
 	first.waitFor("at the gate")
 	interrupted := db.start(t, attempt{handler: "effect", args: args, number: 2})
 	interrupted.waitFor("waiting: another runner")

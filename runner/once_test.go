@@ -24,13 +24,14 @@ func TestOnceKilledBeforeCommit(t *testing.T) {
 	t.Parallel()
 	ways(t, func(t *testing.T, db testDB) {
 		args := effectArgs{Gate: gate(t)}
-		first := db.start(t, attempt{handler: "effect", args: args})
+		first := db.start(t, attempt{handler: "effect", args: args, env: patient()})
 		first.waitFor("at the gate")
 		first.kill()
 		openGate(t, args.Gate)
 		second := db.start(t, attempt{handler: "effect", args: args, number: 2})
-		second.wantExit(contract.ExitDone)
 		second.waitFor("waiting: another runner works on this job")
+		db.exec(t, `UPDATE hangfire.runs SET lease_expires_at = clock_timestamp()`)
+		second.wantExit(contract.ExitDone)
 		db.wantOnce(t)
 		db.want(t, "Lost Succeeded", `SELECT string_agg(outcome, ' ' ORDER BY token) FROM hangfire.attempts`)
 	})
@@ -69,9 +70,10 @@ func TestOnceWithTwoAtOnce(t *testing.T) {
 		args := effectArgs{Gate: gate(t)}
 		var both []*proc
 		for range 2 {
-			both = append(both, db.start(t, attempt{handler: "effect", args: args}))
+			both = append(both, db.start(t, attempt{handler: "effect", args: args, env: patient()}))
 		}
-		db.eventually(t, "t", `SELECT coalesce(bool_or(clock_timestamp() - started_at > interval '5 seconds'), false)::text::char FROM hangfire.runs`)
+		db.eventually(t, "1", `SELECT count(*)::text FROM hangfire.runs`)
+		db.awaitHeartbeat(t)
 		openGate(t, args.Gate)
 		for _, p := range both {
 			p.wantExit(contract.ExitDone)
@@ -82,6 +84,13 @@ func TestOnceWithTwoAtOnce(t *testing.T) {
 		db.wantOnce(t)
 		db.want(t, "1", `SELECT count(*)::text FROM hangfire.attempts`)
 	})
+}
+
+// awaitHeartbeat waits until the one run's lease is extended.
+func (db testDB) awaitHeartbeat(t *testing.T) {
+	t.Helper()
+	before := db.text(t, `SELECT heartbeat_at::text FROM hangfire.runs`)
+	db.eventually(t, "true", fmt.Sprintf(`SELECT (heartbeat_at > '%s')::text FROM hangfire.runs`, before))
 }
 
 // TestOnceFrozenInTransaction freezes a process in an open transaction, with the
@@ -175,15 +184,16 @@ func TestOnceFrozenBetweenBatches(t *testing.T) {
 func TestOnceFrozenInBatch(t *testing.T) {
 	t.Parallel()
 	ways(t, func(t *testing.T, db testDB) {
-		args := effectArgs{At: -1, Batches: 4, Pause: 500}
+		const batches = 20 // enough of them are left when the second one is seen
+		args := effectArgs{At: -1, Batches: batches, Pause: 500}
 		frozen := db.start(t, attempt{handler: "batches", args: args})
-		db.eventually(t, "2", `SELECT count(*)::text FROM effects`)
+		db.eventually(t, "true", `SELECT (count(*) >= 2)::text FROM effects`)
 		frozen.signal(syscall.SIGSTOP)
 		second := db.start(t, attempt{handler: "batches", args: args, number: 2})
 		second.wantExit(contract.ExitDone)
 		frozen.signal(syscall.SIGCONT)
 		frozen.wantExit(contract.ExitDone)
-		db.wantBatches(t, 4)
+		db.wantBatches(t, batches)
 	})
 }
 
@@ -223,16 +233,29 @@ func TestOnceUnderRandomKills(t *testing.T) {
 	})
 }
 
-// makeCommitsSlow creates the table of the handler slow-commit, whose commits take longer
-// than a lease.
-func (db testDB) makeCommitsSlow(t *testing.T) {
+// makeCommitsSlow creates the table of the handler slow-commit, whose commits wait until
+// finish is called.
+func (db testDB) makeCommitsSlow(t *testing.T) (finish func()) {
 	t.Helper()
 	for _, sql := range []string{
 		`CREATE TABLE slow_effects (job text)`,
-		`CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(3); RETURN NULL; END $$`,
+		`CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NULL; END $$`,
 		`CREATE CONSTRAINT TRIGGER slowly AFTER INSERT ON slow_effects DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slowly()`,
 	} {
 		db.exec(t, sql)
+	}
+	holder, err := db.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := holder.Exec(t.Context(), `SELECT pg_advisory_xact_lock(1)`); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		t.Helper()
+		if err := holder.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -241,10 +264,12 @@ func (db testDB) makeCommitsSlow(t *testing.T) {
 func TestOnceInterruptedInCommit(t *testing.T) {
 	t.Parallel()
 	db := newDB(t, false)
-	db.makeCommitsSlow(t)
+	finish := db.makeCommitsSlow(t)
 	p := db.start(t, attempt{handler: "slow-commit"})
 	db.eventually(t, "1", `SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query ILIKE 'commit%' AND application_name LIKE 'wsj/%'`)
 	p.signal(syscall.SIGTERM)
+	db.eventually(t, "true", `SELECT (lease_expires_at < clock_timestamp())::text FROM hangfire.runs`)
+	finish()
 	p.wantExit(contract.ExitDone)
 	db.want(t, "1", `SELECT count(*)::text FROM slow_effects`)
 	db.want(t, "Succeeded", `SELECT state FROM hangfire.runs`)
@@ -255,22 +280,29 @@ func TestOnceInterruptedInCommit(t *testing.T) {
 func TestOnceWithConnectionLostInCommit(t *testing.T) {
 	t.Parallel()
 	db := newDB(t, false)
-	db.makeCommitsSlow(t)
+	finish := db.makeCommitsSlow(t)
 	first := db.start(t, attempt{handler: "slow-commit"})
 	db.eventually(t, "1", `SELECT count(pg_terminate_backend(pid))::text FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query ILIKE 'commit%' AND application_name LIKE 'wsj/%'`)
 	first.wantExit(contract.ExitFailed)
 	db.want(t, "0", `SELECT count(*)::text FROM slow_effects`)
+	finish()
 	second := db.start(t, attempt{handler: "slow-commit", number: 2})
 	second.wantExit(contract.ExitDone)
 	db.want(t, "1", `SELECT count(*)::text FROM slow_effects`)
 }
 
+// TestGreedyHandlerKeepsItsLease checks that heartbeats get through while the handler holds
+// all of its connections.
 func TestGreedyHandlerKeepsItsLease(t *testing.T) {
 	t.Parallel()
 	db := newDB(t, false)
-	first := db.start(t, attempt{handler: "greedy"})
-	first.waitFor("attempt started")
-	second := db.start(t, attempt{handler: "greedy", number: 2})
+	args := effectArgs{Gate: gate(t)}
+	first := db.start(t, attempt{handler: "greedy", args: args, env: patient()})
+	first.waitFor("at the gate")
+	db.awaitHeartbeat(t)
+	second := db.start(t, attempt{handler: "greedy", args: args, number: 2})
+	second.waitFor("waiting: another runner works on this job")
+	openGate(t, args.Gate)
 	first.wantExit(contract.ExitDone)
 	second.wantExit(contract.ExitDone)
 	db.want(t, "1", `SELECT count(*)::text FROM hangfire.attempts`)

@@ -193,8 +193,8 @@ func sessionHandler(ctx context.Context, job *runner.Job[noArgs]) error {
 	return job.SetResult(facts)
 }
 
-// greedyHandler holds all the connections that it can get for longer than a lease.
-func greedyHandler(ctx context.Context, job *runner.Job[noArgs]) error {
+// greedyHandler holds all the connections that it can get while it waits at the gate.
+func greedyHandler(ctx context.Context, job *runner.Job[effectArgs]) error {
 	for range job.Pool.Config().MaxConns {
 		conn, err := job.Pool.Acquire(ctx)
 		if err != nil {
@@ -202,10 +202,5 @@ func greedyHandler(ctx context.Context, job *runner.Job[noArgs]) error {
 		}
 		defer conn.Release()
 	}
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(3 * testLease):
-		return nil
-	}
+	return job.Args.wait(ctx, job.Logger.Info)
 }
