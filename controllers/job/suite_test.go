@@ -2,14 +2,17 @@ package job
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -175,4 +178,40 @@ func (c *clusterT) jobs() int {
 		c.Fatal(err)
 	}
 	return len(list.Items)
+}
+
+// allowNoPods makes a quota that no pod fits in, and waits until the API server counts by it.
+func (c *clusterT) allowNoPods() {
+	c.Helper()
+	c.create(&corev1.ResourceQuota{
+		ObjectMeta: metav1.ObjectMeta{Name: "none", Namespace: c.namespace},
+		Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{corev1.ResourcePods: resource.MustParse("0")}},
+	})
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "probe", Namespace: c.namespace},
+		Spec: corev1.PodSpec{
+			ServiceAccountName: v1alpha1.RunnerServiceAccount, Containers: []corev1.Container{{Name: "runner", Image: "an-image"}},
+		},
+	}
+	testenv.Eventually(c, "the quota holds", func(ctx context.Context) error {
+		if err := c.Create(ctx, pod.DeepCopy(), client.DryRunAll); err == nil || !strings.Contains(err.Error(), "exceeded quota") {
+			return fmt.Errorf("a pod is answered with: %w", err)
+		}
+		return nil
+	})
+}
+
+// age makes a job's attempt, which is under way, older than its pod may take to start.
+func (c *clusterT) age(name string, number int32) {
+	c.Helper()
+	testenv.Eventually(c, fmt.Sprintf("attempt %d of %s is old", number, name), func(ctx context.Context) error {
+		job := c.get(name)
+		before := job.DeepCopy()
+		current := job.Status.UnderWay()
+		if current == nil || current.Number != number {
+			return errors.New("it is not under way")
+		}
+		current.CreatedAt = metav1.NewTime(current.CreatedAt.Add(-testLimits.Pending))
+		return c.Status().Patch(ctx, job, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	})
 }
