@@ -235,12 +235,8 @@ func TestManyWorkspacesAreAskedAboutOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport, err := rest.TransportFor(rest.AnonymousClientConfig(l.env.Config))
-	if err != nil {
-		t.Fatal(err)
-	}
 	var asked atomic.Int32
-	front := httptest.NewServer(&httputil.ReverseProxy{Transport: transport, Rewrite: func(r *httputil.ProxyRequest) {
+	front := httptest.NewServer(&httputil.ReverseProxy{Transport: l.env.Transport(t), Rewrite: func(r *httputil.ProxyRequest) {
 		asked.Add(1)
 		r.SetURL(target)
 	}})

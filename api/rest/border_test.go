@@ -32,16 +32,12 @@ type front struct {
 func newFront(t *testing.T) *front {
 	t.Helper()
 	shared.Env(t)
-	transport, err := kuberest.TransportFor(kuberest.AnonymousClientConfig(env.Config))
-	if err != nil {
-		t.Fatal(err)
-	}
 	target, err := url.Parse(env.Config.Host)
 	if err != nil {
 		t.Fatal(err)
 	}
 	f := &front{}
-	proxy := &httputil.ReverseProxy{Transport: transport, FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
+	proxy := &httputil.ReverseProxy{Transport: env.Transport(t), FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
 	kubernetes := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Cookie") != "" {
 			t.Error("a cookie is passed on")
