@@ -28,7 +28,7 @@ import (
 const adminRole = "postgres"
 
 // startTimeout bounds how long a server may take to answer.
-const startTimeout = time.Minute
+const startTimeout = 4 * time.Minute
 
 // Options configures a server. The zero value is a server for one test binary, with a
 // temporary folder and a free port of the loopback, which is gone when the process ends.
