@@ -10,7 +10,9 @@ import (
 	"time"
 )
 
-const readyWithin = 2 * time.Minute
+// readyWithin is far longer than a component takes on a busy machine. One that ends is
+// reported at once.
+const readyWithin = 4 * time.Minute
 
 // component is a part of a cluster: how it is started, and what is to be waited for.
 type component struct {
