@@ -149,3 +149,23 @@ func canonical(t testing.TB, text []byte) string {
 	}
 	return string(value)
 }
+
+// followed follows a log as text, and returns it once its first line has come.
+func followed(t *testing.T, as account, path, line string) io.Reader {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address+path, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+tokens[as])
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = response.Body.Close() })
+	first := make([]byte, len(line))
+	if _, err := io.ReadFull(response.Body, first); err != nil || string(first) != line {
+		t.Fatalf("status %d, %q: %v", response.StatusCode, first, err)
+	}
+	return response.Body
+}

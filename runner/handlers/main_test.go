@@ -80,7 +80,7 @@ func (db testDB) run(t testing.TB, job, attempt int, handler runner.Handler, arg
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	return runner.Run(ctx, runner.Config{Handlers: []runner.Handler{handler}, Logger: log}, runner.Description{
