@@ -58,3 +58,18 @@ func TestCreate(t *testing.T) {
 		}
 	}
 }
+
+// TestAnErrorIsReturned checks that only an answer counts: the Job that has the name might
+// be the one that was sent, or an earlier one.
+func TestAnErrorIsReturned(t *testing.T) {
+	t.Parallel()
+	w := world.New(1, time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: "acme", Name: "job-1"}}
+	world.Add(w, job.DeepCopy())
+	writer := w.Client()
+	writer.Fails = func() bool { return true }
+	answer, err := adopt.Create(t.Context(), writer, w.APIReader(), job, func(*batchv1.Job) bool { return true })
+	if !apierrors.IsInternalError(err) || answer.Object != nil {
+		t.Errorf("%+v, %v", answer, err)
+	}
+}

@@ -7,12 +7,14 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/hack/env/world"
@@ -149,6 +151,57 @@ func TestErrorsAreSorted(t *testing.T) {
 	for _, err := range []error{errors.New("connection refused"), apierrors.NewAlreadyExists(schema.GroupResource{}, "job")} {
 		if _, got := Result(err); got == nil {
 			t.Errorf("an error that is worth a retry is swallowed: %v", err)
+		}
+	}
+}
+
+func TestAnInvalidStatusIsNotRetried(t *testing.T) {
+	t.Parallel()
+	r, counted := newReporting(t), 0
+	r.client.RefuseStatus = func(object client.Object) error {
+		return apierrors.NewInvalid(schema.GroupKind{Kind: "WorkspaceJob"}, object.GetName(), nil)
+	}
+	if err := r.report(t, r.change("news", &counted)); !errors.Is(err, reconcile.TerminalError(nil)) {
+		t.Errorf("it is retried: %v", err)
+	}
+}
+
+func TestAnswersOfTheAPIServer(t *testing.T) {
+	t.Parallel()
+	jobs := schema.GroupResource{Group: "batch", Resource: "jobs"}
+	terminating := apierrors.NewForbidden(jobs, "job-1", errors.New("the namespace is being terminated"))
+	terminating.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
+	for name, c := range map[string]struct {
+		err     error
+		passing bool
+		refusal *RefusalKind
+		retry   time.Duration
+	}{
+		"a conflict":            {err: apierrors.NewConflict(jobs, "job-1", nil), passing: true},
+		"gone":                  {err: apierrors.NewNotFound(jobs, "job-1"), passing: true},
+		"there already":         {err: apierrors.NewAlreadyExists(jobs, "job-1")},
+		"a namespace that goes": {err: terminating, passing: true, refusal: new(NamespaceTerminating), retry: quotaRetry},
+		"a quota":               {err: apierrors.NewForbidden(jobs, "job-1", errors.New("exceeded quota")), refusal: new(Forbidden), retry: quotaRetry},
+		"a rule of the schema":  {err: apierrors.NewInvalid(schema.GroupKind{Kind: "Job"}, "job-1", nil), refusal: new(Invalid), retry: invalidRetry},
+		"what can't be decoded": {err: apierrors.NewBadRequest("no Job"), refusal: new(Invalid), retry: invalidRetry},
+		"what is too large":     {err: apierrors.NewRequestEntityTooLargeError("3 MiB"), refusal: new(Invalid), retry: invalidRetry},
+		"a fault of the server": {err: apierrors.NewInternalError(errors.New("etcd is down"))},
+		"no answer":             {err: errors.New("connection refused")},
+		"no error":              {},
+	} {
+		wrapped := c.err
+		if c.err != nil {
+			wrapped = fmt.Errorf("create Job: %w", c.err)
+		}
+		if got := Passing(wrapped); got != c.passing {
+			t.Errorf("%s: passing: %t", name, got)
+		}
+		refusal := RefusalOf(wrapped)
+		switch {
+		case (refusal == nil) != (c.refusal == nil):
+			t.Errorf("%s: a refusal: %+v", name, refusal)
+		case refusal != nil && (refusal.Kind != *c.refusal || refusal.RetryAfter() != c.retry || refusal.Message != wrapped.Error()):
+			t.Errorf("%s: %+v, again after %s", name, refusal, refusal.RetryAfter())
 		}
 	}
 }

@@ -2,6 +2,7 @@ package world
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -31,6 +32,8 @@ type Client struct {
 	Fails func() bool
 	// Refuse may answer a Create with an error.
 	Refuse func(client.Object) error
+	// RefuseStatus may answer a patch of a status with an error.
+	RefuseStatus func(client.Object) error
 	// Created is called after each Create.
 	Created func(client.Object)
 
@@ -47,7 +50,16 @@ func (w *World) APIReader() client.Reader { return apiReader{w} }
 // apiReader reads what the API server has.
 type apiReader struct{ world *World }
 
+// Get decodes the object into the given one, as the API server's client does: what the given
+// one has and the object lacks stays in it.
 func (r apiReader) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
+	if of := r.world.tables[kindOf(into)]; of != nil && of.truth[key] != nil {
+		encoded, err := json.Marshal(of.truth[key])
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(encoded, into)
+	}
 	return r.world.get(func(t *table) map[types.NamespacedName]client.Object { return t.truth }, key, into)
 }
 
@@ -181,11 +193,12 @@ func (c *Client) Create(_ context.Context, object client.Object, _ ...client.Cre
 	})
 }
 
-// Patch implements client.Client. It stores the object but for its status, whatever the patch
-// says. Every patch has an optimistic lock on the object's resource version.
-func (c *Client) Patch(_ context.Context, object client.Object, _ client.Patch, _ ...client.PatchOption) error {
+// Patch implements client.Client. It stores the object but for its status, whatever else the
+// patch says. A patch without an optimistic lock on the object's resource version overwrites
+// what others have written since the object was read.
+func (c *Client) Patch(_ context.Context, object client.Object, patch client.Patch, _ ...client.PatchOption) error {
 	return c.write(func() error {
-		return c.world.replace(object, func(now, wanted reflect.Value) { wanted.FieldByName("Status").Set(now.FieldByName("Status")) })
+		return c.world.replace(object, patch, func(now, wanted reflect.Value) { wanted.FieldByName("Status").Set(now.FieldByName("Status")) })
 	})
 }
 
@@ -198,9 +211,14 @@ type statusWriter struct {
 }
 
 // Patch stores only the object's status.
-func (s statusWriter) Patch(_ context.Context, object client.Object, _ client.Patch, _ ...client.SubResourcePatchOption) error {
+func (s statusWriter) Patch(_ context.Context, object client.Object, patch client.Patch, _ ...client.SubResourcePatchOption) error {
 	return s.client.write(func() error {
-		return s.client.world.replace(object, func(now, wanted reflect.Value) {
+		if refuse := s.client.RefuseStatus; refuse != nil {
+			if err := refuse(object); err != nil {
+				return err
+			}
+		}
+		return s.client.world.replace(object, patch, func(now, wanted reflect.Value) {
 			status := reflect.New(wanted.FieldByName("Status").Type()).Elem()
 			status.Set(wanted.FieldByName("Status"))
 			wanted.Set(now)
@@ -210,20 +228,39 @@ func (s statusWriter) Patch(_ context.Context, object client.Object, _ client.Pa
 }
 
 // replace stores the object, after merge has copied what must not change from the stored one.
-func (w *World) replace(object client.Object, merge func(now, wanted reflect.Value)) error {
+func (w *World) replace(object client.Object, patch client.Patch, merge func(now, wanted reflect.Value)) error {
+	locked, err := locks(object, patch)
+	if err != nil {
+		return err
+	}
 	key := client.ObjectKeyFromObject(object)
 	now, ok := w.table(kindOf(object)).truth[key]
 	resource := schema.GroupResource{Resource: kindOf(object)}
 	if !ok {
 		return apierrors.NewNotFound(resource, key.Name)
 	}
-	if now.GetResourceVersion() != object.GetResourceVersion() {
+	if locked && now.GetResourceVersion() != object.GetResourceVersion() {
 		return apierrors.NewConflict(resource, key.Name, errors.New("it has changed"))
 	}
 	wanted := copyOf(object)
 	merge(reflect.ValueOf(copyOf(now)).Elem(), reflect.ValueOf(wanted).Elem())
 	object.SetResourceVersion(w.put(wanted).GetResourceVersion())
 	return nil
+}
+
+// locks reports whether the patch has an optimistic lock.
+func locks(object client.Object, patch client.Patch) (bool, error) {
+	data, err := patch.Data(object)
+	if err != nil {
+		return false, err
+	}
+	var sent struct {
+		Metadata struct {
+			ResourceVersion string `json:"resourceVersion"`
+		} `json:"metadata"`
+	}
+	err = json.Unmarshal(data, &sent)
+	return sent.Metadata.ResourceVersion != "", err
 }
 
 // Delete implements client.Client.
