@@ -2,10 +2,12 @@ package report
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
@@ -35,9 +37,10 @@ func Result(err error) (reconcile.Result, error) {
 }
 
 // Passing reports whether an error needs no attention: another write came first, or the
-// object or its namespace has just been deleted.
+// object or its namespace has just been deleted, or another object has its name since then.
 func Passing(err error) bool {
-	return apierrors.IsConflict(err) || apierrors.IsNotFound(err) || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
+	return apierrors.IsConflict(err) || replaced(err) || apierrors.IsNotFound(err) ||
+		apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
 }
 
 // Refusal is an answer of the API server that an immediate retry of the write would get
@@ -66,7 +69,7 @@ const (
 // RefusalOf returns err as a refusal, or nil if err is nil or another error.
 func RefusalOf(err error) *Refusal {
 	switch {
-	case err == nil:
+	case err == nil, replaced(err):
 		return nil
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return &Refusal{NamespaceTerminating, err.Error()}
@@ -77,6 +80,16 @@ func RefusalOf(err error) *Refusal {
 	default:
 		return nil
 	}
+}
+
+// replaced reports whether the API server refused to apply a configuration with a UID, since
+// an object with another UID has the name by now. It calls that invalid.
+func replaced(err error) bool {
+	var answer apierrors.APIStatus
+	if !apierrors.IsInvalid(err) || !errors.As(err, &answer) || answer.Status().Details == nil {
+		return false
+	}
+	return slices.ContainsFunc(answer.Status().Details.Causes, func(cause metav1.StatusCause) bool { return cause.Field == "metadata.uid" })
 }
 
 // Stalled reports whether a person has to change something.

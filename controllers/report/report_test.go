@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -177,9 +178,12 @@ func TestAnswersOfTheAPIServer(t *testing.T) {
 		refusal *RefusalKind
 		retry   time.Duration
 	}{
-		"a conflict":            {err: apierrors.NewConflict(jobs, "job-1", nil), passing: true},
-		"gone":                  {err: apierrors.NewNotFound(jobs, "job-1"), passing: true},
-		"there already":         {err: apierrors.NewAlreadyExists(jobs, "job-1")},
+		"a conflict":    {err: apierrors.NewConflict(jobs, "job-1", nil), passing: true},
+		"gone":          {err: apierrors.NewNotFound(jobs, "job-1"), passing: true},
+		"there already": {err: apierrors.NewAlreadyExists(jobs, "job-1")},
+		"another has the name now": {err: apierrors.NewInvalid(schema.GroupKind{Kind: "Job"}, "job-1", field.ErrorList{
+			field.Invalid(field.NewPath("metadata", "uid"), "uid-1", "field is immutable"),
+		}), passing: true},
 		"a namespace that goes": {err: terminating, passing: true, refusal: new(NamespaceTerminating), retry: quotaRetry},
 		"a quota":               {err: apierrors.NewForbidden(jobs, "job-1", errors.New("exceeded quota")), refusal: new(Forbidden), retry: quotaRetry},
 		"a rule of the schema":  {err: apierrors.NewInvalid(schema.GroupKind{Kind: "Job"}, "job-1", nil), refusal: new(Invalid), retry: invalidRetry},

@@ -85,6 +85,32 @@ func TestAMigrationThatTheCacheDoesNotShowIsAdopted(t *testing.T) {
 	}
 }
 
+// TestOnlyWhatWasSeenIsChanged has somebody replace an object between the operator's read and
+// its write, which may force the ownership of fields.
+func TestOnlyWhatWasSeenIsChanged(t *testing.T) {
+	t.Parallel()
+	c := cluster(t)
+	ns := MakeNamespace("changed").For("changed").UIDless()
+	c.create(ns)
+	another := &corev1.ServiceAccount{}
+	another.Name, another.Namespace = v1alpha1.RunnerServiceAccount, ns.Name
+	c.create(another)
+	seen := another.DeepCopy()
+	seen.UID = "of the one before"
+	o := c.absent(MakeWorkspace("changed").Namespace(ns.Name))
+	for _, ch := range children(o.workspace) {
+		if ch.key() != "ServiceAccount/"+another.Name {
+			continue
+		}
+		if err := operator.reconciler.apply(t.Context(), &o, ch.onto(seen)); !report.Passing(err) {
+			t.Errorf("the answer is %v, %v", err, o.refused)
+		}
+	}
+	if err := c.Get(t.Context(), client.ObjectKeyFromObject(another), another); err != nil || len(another.OwnerReferences) > 0 {
+		t.Errorf("the new one was taken over: %v, %v", another.OwnerReferences, err)
+	}
+}
+
 // TestOnlyWhatWasSeenIsRemoved has somebody replace an object between the operator's read and
 // its delete.
 func TestOnlyWhatWasSeenIsRemoved(t *testing.T) {
@@ -103,5 +129,29 @@ func TestOnlyWhatWasSeenIsRemoved(t *testing.T) {
 	}
 	if err := c.Get(t.Context(), client.ObjectKeyFromObject(quota), quota); err != nil || !quota.DeletionTimestamp.IsZero() {
 		t.Errorf("the new one is gone: %v", err)
+	} // What is gone already needs no deletion.
+	if err := c.Delete(t.Context(), quota); err != nil {
+		t.Fatal(err)
+	}
+	if err := operator.reconciler.remove(t.Context(), &o, "ResourceQuota/another", quota); err != nil {
+		t.Errorf("it is gone, and the answer is %v", err)
+	}
+}
+
+// TestARefusalToDeleteIsAFact has the operator delete what it has no right to delete.
+func TestARefusalToDeleteIsAFact(t *testing.T) {
+	t.Parallel()
+	c := cluster(t)
+	ns := MakeNamespace("undeletable").UIDless()
+	c.create(ns)
+	limits := &corev1.LimitRange{}
+	limits.Name, limits.Namespace = "another", ns.Name
+	c.create(limits)
+	o := c.absent(MakeWorkspace("undeletable").Namespace(ns.Name))
+	if err := operator.reconciler.remove(t.Context(), &o, "LimitRange/another", limits); err != nil {
+		t.Errorf("it is an error: %v", err)
+	}
+	if refusal := o.refused["LimitRange/another"]; refusal.Kind != report.Forbidden || refusal.Message == "" {
+		t.Errorf("the refusal is %+v", refusal)
 	}
 }
