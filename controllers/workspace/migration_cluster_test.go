@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
@@ -104,6 +105,14 @@ func TestMigrationIsTriedAgain(t *testing.T) {
 		t.Errorf("tried again after %s", wait)
 	}
 	c.goes("the failed try", func() error { return c.Get(t.Context(), client.ObjectKeyFromObject(failed), &batchv1.Job{}) })
+	testenv.Eventually(t, "its pod is gone", func(ctx context.Context) error {
+		var pods corev1.PodList
+		err := c.List(ctx, &pods, client.InNamespace(failed.Namespace), client.MatchingLabels{batchv1.JobNameLabel: failed.Name})
+		if err == nil && len(pods.Items) > 0 {
+			err = fmt.Errorf("there is %s", pods.Items[0].Name)
+		}
+		return err
+	})
 	if got := condition(c.workspace("retried"), v1alpha1.ConditionDatabaseReady); got != "False MigrationFailed" && got != "False MigrationPending" {
 		t.Errorf("while it is tried again: %s", got)
 	}
@@ -175,6 +184,10 @@ func TestAForbiddenMigrationIsReported(t *testing.T) {
 	})
 	if got := condition(ws, v1alpha1.ConditionStalled); got != "none" {
 		t.Errorf("Stalled %s", got)
+	}
+	// A refusal is a fact: an error would be tried again after ever longer times.
+	if _, err := operator.reconciler.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(ws)}); err != nil {
+		t.Errorf("it is an error: %v", err)
 	}
 	if err := c.Delete(t.Context(), quota); err != nil {
 		t.Fatal(err)

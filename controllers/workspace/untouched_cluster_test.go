@@ -2,6 +2,7 @@ package workspace
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,7 +11,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -116,5 +119,53 @@ func TestNothingIsWrittenWhenNothingChanges(t *testing.T) {
 	o := operator.reconciler.observe(t.Context(), ws)
 	if d := decide(o); d.acts() || d.after != 0 || o.failed != nil {
 		t.Errorf("still to be done: %v, after %s, %v", d.does(), d.after, o.failed)
+	}
+}
+
+// TestADeletedWorkspaceIsLeftAlone has a Workspace that somebody's finalizer keeps: what is
+// deleted with it must not come back.
+func TestADeletedWorkspaceIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	c := cluster(t)
+	ws := c.ready(MakeWorkspace("leaving").Obj())
+	c.finalize("leaving", "example.com/kept")
+	t.Cleanup(func() { c.finalize("leaving") })
+	if err := c.Delete(t.Context(), ws); err != nil {
+		t.Fatal(err)
+	}
+	cached := operator.reconciler.Client
+	testenv.Eventually(t, "the cache shows that it is being deleted", func(ctx context.Context) error {
+		err := cached.Get(ctx, client.ObjectKeyFromObject(ws), ws)
+		if err == nil && ws.DeletionTimestamp.IsZero() {
+			err = errors.New("not yet")
+		}
+		return err
+	})
+	limits := &corev1.LimitRange{}
+	limits.Name, limits.Namespace = limitRangeName, ws.Status.Namespace
+	if err := c.Delete(t.Context(), limits); err != nil {
+		t.Fatal(err)
+	}
+	get := func() error { return cached.Get(t.Context(), client.ObjectKeyFromObject(limits), &corev1.LimitRange{}) }
+	c.goes("the LimitRange", get)
+	if _, err := operator.reconciler.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(ws)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Get(t.Context(), client.ObjectKeyFromObject(limits), limits); !apierrors.IsNotFound(err) {
+		t.Errorf("it is back: %v", err)
+	}
+}
+
+// finalize gives the workspace these finalizers.
+func (c *clusterT) finalize(name string, finalizers ...string) {
+	c.t.Helper()
+	ws := &v1alpha1.Workspace{}
+	ws.Name = name
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"finalizers": finalizers}})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if err := c.Patch(context.Background(), ws, client.RawPatch(types.MergePatchType, patch)); err != nil {
+		c.t.Fatal(err)
 	}
 }

@@ -47,7 +47,8 @@ func (m *Manager) start(env *Env, kinds func() (map[client.Object]cache.ByObject
 		return err
 	}
 	mgr, err := ctrl.NewManager(env.As(ManagerUser), ctrl.Options{
-		Scheme: env.Scheme, Metrics: server.Options{BindAddress: "0"}, Cache: cache.Options{ByObject: byObject},
+		Scheme: env.Scheme, Metrics: server.Options{BindAddress: "0"},
+		Cache: cache.Options{ByObject: byObject, DefaultTransform: cache.TransformStripManagedFields()}, // as the operator's is
 	})
 	if err != nil {
 		return err
