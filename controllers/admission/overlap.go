@@ -16,26 +16,59 @@ type obstacle struct {
 	final bool
 }
 
-// overlap returns what the policy of e's series makes of the other unfinished runs.
-func overlap(e *Entry, runs []Run) obstacle {
-	if e.Series == "" || e.HasAttempt || e.Policy == v1alpha1.PolicyAllow {
-		return obstacle{}
-	}
-	earlier := earlierThan(e, runs)
-	if len(earlier) == 0 {
-		return obstacle{}
-	}
-	// Name a run that has started, rather than one that waits for it too.
-	by := earlier[0].Name
-	waiting := 0
-	for _, run := range slices.Backward(earlier) {
+// series is the unfinished runs of a recurring job, sorted once, so that a question about
+// each of thousands of runs is answered without going through all of them.
+type series struct {
+	// attempted had an attempt, waiting had none; both are sorted, oldest first.
+	attempted, waiting []Run
+	byName             map[string]Run
+}
+
+func sortedSeries(runs []Run) *series {
+	s := &series{byName: make(map[string]Run, len(runs))}
+	for _, run := range runs {
+		s.byName[run.Name] = run
 		if run.HasAttempt {
-			by = run.Name
+			s.attempted = append(s.attempted, run)
 			continue
 		}
-		waiting++
+		s.waiting = append(s.waiting, run)
 	}
+	slices.SortFunc(s.attempted, compareRuns)
+	slices.SortFunc(s.waiting, compareRuns)
+	return s
+}
+
+// earlier returns which runs come before e: those that had an attempt, and those that became
+// due before it. It names the oldest one that had an attempt, rather than one that waits for
+// that too, and counts those that wait. It names none if e is the first.
+func (s *series) earlier(e *Entry) (by string, waiting int) {
+	self := Run{Name: e.Name, Due: e.Due, Created: e.Created}
+	waiting, _ = slices.BinarySearchFunc(s.waiting, self, compareRuns)
+	by = cmp.Or(firstBut(e.Name, s.attempted), firstBut(e.Name, s.waiting[:waiting]))
+	// The cache may show e itself as it was before.
+	if cached, ok := s.byName[e.Name]; ok && !cached.HasAttempt && Older(cached, self) {
+		waiting--
+	}
+	return by, waiting
+}
+
+// firstBut returns the name of the first run of another name, or "".
+func firstBut(name string, runs []Run) string {
+	for _, run := range runs {
+		if run.Name != name {
+			return run.Name
+		}
+	}
+	return ""
+}
+
+// overlap returns what the policy of e's series makes of the other unfinished runs.
+func overlap(e *Entry, s *series) obstacle {
+	by, waiting := s.earlier(e)
 	switch {
+	case by == "":
+		return obstacle{}
 	case e.Policy == v1alpha1.PolicyReplace:
 		return obstacle{reason: v1alpha1.ReasonEarlierRunActive, by: by}
 	case e.Policy == v1alpha1.PolicyQueue && waiting < v1alpha1.MaxQueuedRuns:
@@ -45,20 +78,6 @@ func overlap(e *Entry, runs []Run) obstacle {
 	default:
 		return obstacle{reason: v1alpha1.ReasonSkipped, by: by, final: true}
 	}
-}
-
-// earlierThan returns the runs that come before e: those that had an attempt, and those that
-// became due before it.
-func earlierThan(e *Entry, runs []Run) []Run {
-	self := Run{Name: e.Name, Due: e.Due, Created: e.Created}
-	var earlier []Run
-	for _, run := range runs {
-		if run.Name != e.Name && (run.HasAttempt || Older(run, self)) {
-			earlier = append(earlier, run)
-		}
-	}
-	slices.SortFunc(earlier, compareRuns)
-	return earlier
 }
 
 // Older reports whether a became due before b.

@@ -56,8 +56,8 @@ type usage struct {
 	busy map[string]bool // WorkspaceJobs that are processing
 	keys map[string]bool // their concurrencyKeys
 	free int             // slots that are left
-	// runs of a series.
-	runs func(series string) ([]Run, error)
+	// series returns a recurring job's unfinished runs.
+	series func(name string) (*series, error)
 }
 
 // usage reads which slots are in use. It first drops the reservations whose pods the cache
@@ -87,15 +87,17 @@ func (q *queue) usage(ctx context.Context, source Source, namespace string) (*us
 		u.keys[e.Key] = true
 	}
 	u.free = q.limit - len(u.busy)
-	known := map[string][]Run{}
-	u.runs = func(series string) ([]Run, error) {
-		runs, ok := known[series]
-		if ok {
-			return runs, nil
+	known := map[string]*series{}
+	u.series = func(name string) (*series, error) {
+		if known[name] != nil {
+			return known[name], nil
 		}
-		runs, err := q.runsOf(ctx, source, namespace, series)
-		known[series] = runs
-		return runs, err
+		runs, err := q.runsOf(ctx, source, namespace, name)
+		if err != nil {
+			return nil, err
+		}
+		known[name] = sortedSeries(runs)
+		return known[name], nil
 	}
 	return u, nil
 }
@@ -134,11 +136,11 @@ func (q *queue) runsOf(ctx context.Context, source Source, namespace, series str
 // obstacleOf returns what keeps e from starting, apart from a lack of free slots.
 func (q *queue) obstacleOf(u *usage, e *Entry) (obstacle, error) {
 	if e.Series != "" && !e.HasAttempt && e.Policy != v1alpha1.PolicyAllow {
-		runs, err := u.runs(e.Series)
+		others, err := u.series(e.Series)
 		if err != nil {
 			return obstacle{}, err
 		}
-		if o := overlap(e, runs); o.reason != "" {
+		if o := overlap(e, others); o.reason != "" {
 			return o, nil
 		}
 	}
