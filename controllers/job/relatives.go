@@ -15,8 +15,9 @@ import (
 const maxAncestors = 1000
 
 // observeRelatives reads the jobs that this one depends on or that depend on it: its
-// recurring job and the other runs of that, its parents and its continuations. Each is read
-// only in states in which it matters.
+// recurring job and the other runs of that, its parents and its continuations. All but the
+// recurring job are read only in states in which they matter. A finished job needs that too:
+// this reconcile may requeue it.
 func (r *Reconciler) observeRelatives(ctx context.Context, o *observed) error {
 	if o.job.Status.State.Final() {
 		var err error
@@ -70,13 +71,9 @@ func (r *Reconciler) observeSeries(ctx context.Context, o *observed) error {
 	if series == "" {
 		return nil
 	}
-	recurring := &v1alpha1.WorkspaceRecurringJob{}
-	err := r.Client.Get(ctx, client.ObjectKey{Namespace: o.job.Namespace, Name: series}, recurring, client.UnsafeDisableDeepCopy)
-	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("read WorkspaceRecurringJob %q: %w", series, err)
-	}
-	if err != nil {
-		return nil
+	recurring, err := r.recurringNamed(ctx, o.job.Namespace, series)
+	if err != nil || recurring == nil {
+		return err
 	}
 	o.recurring = recurring
 	if recurring.Spec.ConcurrencyPolicy != v1alpha1.PolicyReplace || o.job.Status.EnqueuedAt == nil {
@@ -97,6 +94,27 @@ func (r *Reconciler) observeSeries(ctx context.Context, o *observed) error {
 		}
 	}
 	return nil
+}
+
+// recurringNamed returns the recurring job, or nil if there is none. It is the cache's: don't
+// change it.
+func (r *Reconciler) recurringNamed(ctx context.Context, namespace, name string) (*v1alpha1.WorkspaceRecurringJob, error) {
+	recurring := &v1alpha1.WorkspaceRecurringJob{}
+	err := r.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, recurring, client.UnsafeDisableDeepCopy)
+	if client.IgnoreNotFound(err) != nil {
+		return nil, fmt.Errorf("read WorkspaceRecurringJob %q: %w", name, err)
+	}
+	if err != nil {
+		return nil, nil
+	}
+	return recurring, nil
+}
+
+// seriesNamed returns the runs of a recurring job. They are the cache's: don't change them.
+func (r *Reconciler) seriesNamed(ctx context.Context, namespace, series string) ([]v1alpha1.WorkspaceJob, error) {
+	var runs v1alpha1.WorkspaceJobList
+	err := r.Client.List(ctx, &runs, client.InNamespace(namespace), client.MatchingFields{admission.IndexSeries: series}, client.UnsafeDisableDeepCopy)
+	return runs.Items, err
 }
 
 func runOfSeries(job *v1alpha1.WorkspaceJob) admission.Run {

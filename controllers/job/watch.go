@@ -1,7 +1,10 @@
 package job
 
 import (
+	"cmp"
 	"context"
+	"slices"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -19,7 +22,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
-	"github.com/openradius/workspace-jobs/controllers/admission"
 	"github.com/openradius/workspace-jobs/controllers/continuation"
 	"github.com/openradius/workspace-jobs/controllers/fairqueue"
 	"github.com/openradius/workspace-jobs/controllers/workspace"
@@ -142,23 +144,63 @@ func (r *Reconciler) wakeContinuations(ctx context.Context, parent client.Object
 	addUnfinished(children, q)
 }
 
+// wakeSeries wakes the runs that a change of another run of their recurring job concerns.
 func (r *Reconciler) wakeSeries(ctx context.Context, object client.Object, q requests) {
 	job, ok := object.(*v1alpha1.WorkspaceJob)
 	if !ok || job.Series() == "" {
 		return
 	}
-	runs, err := r.seriesNamed(ctx, job.Namespace, job.Series())
+	recurring, err := r.recurringNamed(ctx, job.Namespace, job.Series())
+	if err == nil && (recurring == nil || recurring.Spec.ConcurrencyPolicy == v1alpha1.PolicyAllow) {
+		return // no run of it concerns another
+	}
+	var runs []v1alpha1.WorkspaceJob
+	if err == nil {
+		runs, err = r.seriesNamed(ctx, job.Namespace, job.Series())
+	}
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "wake the other runs of a recurring job", "job", client.ObjectKeyFromObject(job))
-		return
 	}
-	addUnfinished(runs, q)
+	for _, run := range nextOf(runs) {
+		q.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(run)})
+	}
 }
 
-func (r *Reconciler) seriesNamed(ctx context.Context, namespace, series string) ([]v1alpha1.WorkspaceJob, error) {
-	var runs v1alpha1.WorkspaceJobList
-	err := r.Client.List(ctx, &runs, client.InNamespace(namespace), client.MatchingFields{admission.IndexSeries: series}, client.UnsafeDisableDeepCopy)
-	return runs.Items, err
+// wokenAtOnce is how many runs a change of another run wakes. When each of them ends, it
+// wakes the next ones, and the queue calls those whose turn has come.
+const wokenAtOnce = 20
+
+// nextOf returns the unfinished runs that act first: those that had an attempt, then those
+// that became due first. If each of ten thousand runs woke all the others, the controllers
+// would be busy with nothing else, for all tenants.
+func nextOf(runs []v1alpha1.WorkspaceJob) []*v1alpha1.WorkspaceJob {
+	var next []*v1alpha1.WorkspaceJob
+	for i := range runs {
+		run := &runs[i]
+		at, _ := slices.BinarySearchFunc(next, run, compareNext)
+		if !run.Status.State.Final() && at < wokenAtOnce {
+			next = slices.Insert(next, at, run)
+			next = next[:min(len(next), wokenAtOnce)]
+		}
+	}
+	return next
+}
+
+func compareNext(a, b *v1alpha1.WorkspaceJob) int {
+	rankA, dueA := rank(a)
+	rankB, dueB := rank(b)
+	return cmp.Or(cmp.Compare(rankA, rankB), dueA.Compare(dueB), cmp.Compare(a.Name, b.Name))
+}
+
+func rank(run *v1alpha1.WorkspaceJob) (rank int, due time.Time) {
+	switch {
+	case run.Status.EnqueuedAt == nil:
+		return 2, run.CreationTimestamp.Time
+	case run.Status.RunAttempts == 0:
+		return 1, run.Status.EnqueuedAt.Time
+	default:
+		return 0, run.Status.EnqueuedAt.Time
+	}
 }
 
 func wakeParents(job *v1alpha1.WorkspaceJob, q requests) {
