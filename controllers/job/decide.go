@@ -104,8 +104,8 @@ func (d *decision) does() []string {
 	if d.stop != nil {
 		verbs = append(verbs, "stop:"+d.stop.Name)
 	}
-	for i := range d.reap {
-		verbs = append(verbs, "reap:"+d.reap[i].Name)
+	if len(d.reap) > 0 {
+		verbs = append(verbs, "reap:"+report.Listed(report.Names(d.reap)))
 	}
 	if d.start != nil {
 		verbs = append(verbs, "start:"+d.start.Job)

@@ -8,10 +8,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/report"
 )
-
-// maxNamed is how many parents a message names.
-const maxNamed = 3
 
 // parent is a job that this one waits for, in its current state.
 type parent struct {
@@ -94,25 +92,12 @@ func waitsForParents(o observed, d *decision, missing, unfinished []string) bool
 		}
 		d.recheck(limit.Sub(o.now))
 		enter(&d.status, v1alpha1.StateAwaiting, v1alpha1.ReasonParentMissing,
-			fmt.Sprintf("parent %s does not exist; it may be created until %s", listed(missing), stamp(limit)), o.now)
+			fmt.Sprintf("parent %s does not exist; it may be created until %s", report.Listed(missing), stamp(limit)), o.now)
 	case len(unfinished) > 0:
 		enter(&d.status, v1alpha1.StateAwaiting, v1alpha1.ReasonAwaitingParents,
-			fmt.Sprintf("waits until %s has finished", listed(unfinished)), o.now)
+			fmt.Sprintf("waits until %s has finished", report.Listed(unfinished)), o.now)
 	default:
 		return false
 	}
 	return true
-}
-
-// listed quotes some of the names and counts the others.
-func listed(names []string) string {
-	quoted := make([]string, 0, maxNamed)
-	for _, name := range names[:min(len(names), maxNamed)] {
-		quoted = append(quoted, fmt.Sprintf("%q", name))
-	}
-	text := strings.Join(quoted, ", ")
-	if more := len(names) - maxNamed; more > 0 {
-		text += fmt.Sprintf(" and %d more", more)
-	}
-	return text
 }

@@ -97,14 +97,15 @@ func (d *decision) does() []string {
 	if d.suspend != nil {
 		verbs = append(verbs, "suspend the CronJob")
 	}
-	for i := range d.create {
-		verbs = append(verbs, "create run "+d.create[i].Name)
-	}
-	for i := range d.removeRuns {
-		verbs = append(verbs, "remove run "+d.removeRuns[i].Name)
-	}
-	for i := range d.removeTicks {
-		verbs = append(verbs, "remove Job "+d.removeTicks[i].Name)
+	for _, on := range []struct {
+		verb  string
+		names []string
+	}{
+		{"create runs ", report.Names(d.create)}, {"remove runs ", report.Names(d.removeRuns)}, {"remove Jobs ", report.Names(d.removeTicks)},
+	} {
+		if len(on.names) > 0 {
+			verbs = append(verbs, on.verb+report.Listed(on.names))
+		}
 	}
 	return verbs
 }

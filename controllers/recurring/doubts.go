@@ -6,6 +6,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/report"
 )
 
 // doubts are facts that a decision rests on and that only the cache shows, which may lag.
@@ -27,8 +28,8 @@ func (d doubts) verbs() []string {
 	if d.recurring {
 		verbs = append(verbs, "verify the recurring job")
 	}
-	for _, name := range d.runs {
-		verbs = append(verbs, "verify run "+name)
+	if len(d.runs) > 0 {
+		verbs = append(verbs, "verify runs "+report.Listed(d.runs))
 	}
 	if d.allRuns {
 		verbs = append(verbs, "verify all runs")

@@ -3,9 +3,11 @@ package recurring
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -79,5 +81,20 @@ func TestRoundsAreBounded(t *testing.T) {
 	}
 	if err != nil || missed != taken || len(s.created) > 0 {
 		t.Errorf("%d of %d are missed in the end, %d created: %v", missed, taken, len(s.created), err)
+	}
+}
+
+// TestTheLogOfADecisionStaysShort: a tenant may have thousands of runs.
+func TestTheLogOfADecisionStaysShort(t *testing.T) {
+	t.Parallel()
+	var d decision
+	for i := range 1000 {
+		name := fmt.Sprintf("run-%d", i)
+		d.doubts.runs = append(d.doubts.runs, name)
+		d.create = append(d.create, v1alpha1.WorkspaceJob{ObjectMeta: metav1.ObjectMeta{Name: name}})
+	}
+	d.removeRuns, d.removeTicks = d.create, make([]batchv1.Job, 1000)
+	if text := fmt.Sprint(d.does()); len(text) > 300 || !strings.Contains(text, `create runs "run-0", "run-1", "run-2" and 997 more`) {
+		t.Errorf("%d bytes: %.300s", len(text), text)
 	}
 }

@@ -5,7 +5,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strconv"
+	"strings"
 	"unicode/utf8"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 const (
@@ -26,6 +30,34 @@ func Clip(text string, limit int) string {
 		cut--
 	}
 	return text[:cut] + mark
+}
+
+// maxListed is how many names a text lists.
+const maxListed = 3
+
+// Listed quotes the first names and counts the others.
+func Listed(names []string) string {
+	quoted := make([]string, 0, maxListed)
+	for _, name := range names[:min(len(names), maxListed)] {
+		quoted = append(quoted, strconv.Quote(name))
+	}
+	text := strings.Join(quoted, ", ")
+	if more := len(names) - maxListed; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
+
+// Names returns the names of objects.
+func Names[T any, P interface {
+	*T
+	client.Object
+}](objects []T) []string {
+	names := make([]string, len(objects))
+	for i := range objects {
+		names[i] = P(&objects[i]).GetName()
+	}
+	return names
 }
 
 // Hash returns a hash of the values as ten hexadecimal digits, which fit into a name. It
