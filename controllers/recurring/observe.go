@@ -118,25 +118,12 @@ func (r *Reconciler) verify(ctx context.Context, o *observed, in doubts) error {
 			return err
 		}
 	}
-	for _, name := range in.runs {
-		run := &v1alpha1.WorkspaceJob{}
-		err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: o.recurring.Namespace, Name: name}, run)
-		switch {
-		case err == nil:
-			o.found(run)
-		case apierrors.IsNotFound(err):
-			o.gone(name)
-		default:
-			return fmt.Errorf("read WorkspaceJob %q: %w", name, err)
-		}
+	if err := r.verifyRuns(ctx, o, in.runs); err != nil {
+		return err
 	}
 	if in.allRuns {
-		var runs v1alpha1.WorkspaceJobList
-		if err := r.APIReader.List(ctx, &runs, client.InNamespace(o.recurring.Namespace), client.MatchingLabels{v1alpha1.LabelRecurringJob: o.recurring.Name}); err != nil {
-			return fmt.Errorf("list the runs of %q: %w", o.recurring.Name, err)
-		}
-		for i := range runs.Items {
-			o.found(&runs.Items[i])
+		if err := r.verifyAllRuns(ctx, o); err != nil {
+			return err
 		}
 	}
 	o.verified.note(in)

@@ -287,6 +287,7 @@ func (c *Client) Delete(_ context.Context, object client.Object, options ...clie
 func metadataOf(object client.Object) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
 		Name: object.GetName(), Namespace: object.GetNamespace(), UID: object.GetUID(), ResourceVersion: object.GetResourceVersion(),
+		CreationTimestamp: object.GetCreationTimestamp(),
 		Labels: object.GetLabels(), Annotations: object.GetAnnotations(), OwnerReferences: object.GetOwnerReferences(),
 	}
 }
