@@ -216,7 +216,7 @@ func TestFailuresInStatus(t *testing.T) {
 	}{
 		"conflict":       {apierrors.NewConflict(thing, "t", errors.New("c")), []string{"Ready True Ready"}, report.Soon},
 		"not found":      {apierrors.NewNotFound(thing, "t"), []string{"Ready True Ready"}, report.Soon},
-		"already exists": {apierrors.NewAlreadyExists(thing, "t"), []string{"Ready True Ready"}, report.Soon},
+		"already exists": {apierrors.NewAlreadyExists(thing, "t"), []string{"Ready True Ready", "Reconciling True ReconcileError"}, 0},
 		"forbidden":      {apierrors.NewForbidden(thing, "t", errors.New("no")), []string{"Ready True Ready", "Reconciling True ReconcileError"}, 0},
 		"a network's":    {errors.New("connection refused"), []string{"Ready True Ready", "Reconciling True ReconcileError"}, 0},
 	} {
