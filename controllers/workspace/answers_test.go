@@ -148,10 +148,32 @@ func TestEveryRefusalIsAFact(t *testing.T) {
 				if !migrates(write) && !strings.HasPrefix(write, "delete Job/") && slices.ContainsFunc(api.did, migrates) {
 					t.Errorf("%s, %q refused, and it migrates: %v", start, write, api.did)
 				}
-				if ready := d.status.Conditions[0]; kind == report.Forbidden && start == "crowded" && ready.Status != metav1.ConditionTrue {
-					t.Errorf("%s, %q refused: what was known of it is lost: %+v", start, write, ready)
+				if ready := d.status.Conditions[0]; kind == report.Forbidden && start == "crowded" && (ready.Status != metav1.ConditionTrue) != isolation(write) {
+					t.Errorf("%s, %q refused: %+v", start, write, ready)
 				}
 			}
+		}
+	}
+}
+
+// isolation reports whether the write fences in the namespace: without it, no attempt may
+// start. After any other write is refused, what was known of the workspace stays.
+func isolation(write string) bool {
+	return strings.Contains(write, " NetworkPolicy/") || strings.Contains(write, " ResourceQuota/") || strings.Contains(write, " LimitRange/")
+}
+
+// TestNothingStartsWithoutItsFence has a policy deleted, and refuses to apply it again.
+func TestNothingStartsWithoutItsFence(t *testing.T) {
+	t.Parallel()
+	for _, key := range []string{"NetworkPolicy/workspace-jobs-default-deny", "ResourceQuota/workspace-jobs", "LimitRange/workspace-jobs", "ServiceAccount/runner"} {
+		o := crowded(t)
+		o.workspace.Status.Conditions[0].ObservedGeneration = o.workspace.Generation
+		delete(o.live, key)
+		api := &playedAPI{refuse: map[string]report.RefusalKind{"apply " + key: report.Forbidden}}
+		ws := o.workspace.DeepCopy()
+		ws.Status = carryOut(t.Context(), &o, api.act).status
+		if obstacle := Obstacle(ws); (obstacle != "") != isolation("apply "+key) {
+			t.Errorf("without %s: %q", key, obstacle)
 		}
 	}
 }

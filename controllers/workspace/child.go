@@ -35,6 +35,12 @@ type child struct {
 	immutable func(live client.Object) bool
 }
 
+// isolates reports whether the child keeps the namespace's code from other tenants and from
+// what is not its share of the cluster.
+func (c child) isolates() bool {
+	return c.kind == "NetworkPolicy" || c.kind == "ResourceQuota" || c.kind == "LimitRange"
+}
+
 // applied is an apply configuration.
 type applied[C any] interface {
 	runtime.ApplyConfiguration

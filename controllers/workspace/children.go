@@ -24,12 +24,14 @@ const (
 // are in place. An obstacle to one child does not keep the others from being applied.
 func decideChildren(o observed, d *decision) bool {
 	var obstacles []report.Refusal
+	isolated := true
 	for _, c := range children(o.workspace) {
 		live := o.live[c.key()]
 		refusal, refused := o.refused[c.key()]
 		switch {
 		case refused:
 			obstacles = append(obstacles, refusal)
+			isolated = isolated && !c.isolates()
 		case o.applied[c.key()], live == nil && !c.wanted:
 		case live == nil:
 			d.apply = append(d.apply, c)
@@ -47,6 +49,8 @@ func decideChildren(o observed, d *decision) bool {
 	}
 	if len(obstacles) > 0 {
 		d.obstructed(obstacles)
+		// No attempt may start in a namespace that is not fenced in.
+		d.keepReady = d.keepReady && isolated
 		return false
 	}
 	return true

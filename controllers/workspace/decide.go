@@ -64,6 +64,9 @@ type decision struct {
 	schemaVersion int64
 	// ready is the finding about the workspace.
 	ready report.Finding
+	// keepReady keeps the condition Ready as it was: it may still be true, and jobs may be
+	// running.
+	keepReady bool
 	// database is the finding about its ledger; nil if nothing new is known.
 	database *report.Finding
 	// status that follows from these findings.
@@ -119,7 +122,7 @@ func decide(o observed) decision {
 	d := decision{ready: progress("", "")}
 	switch {
 	case o.failed != nil:
-		d.ready = progress(v1alpha1.ReasonReconcileError, o.failed.Error())
+		d.ready, d.keepReady = progress(v1alpha1.ReasonReconcileError, o.failed.Error()), true
 	case !decideNamespace(o, &d):
 	case !decideChildren(o, &d):
 	default:
@@ -148,6 +151,7 @@ func decideNamespace(o observed, d *decision) bool {
 	key := namespaceKey(d.namespace)
 	if refusal, refused := o.refused[key]; refused {
 		d.obstructed([]report.Refusal{refusal})
+		d.keepReady = d.keepReady && whose != claimAbsent
 		return false
 	}
 	if whose == claimAbsent {
@@ -176,10 +180,12 @@ func (d *decision) homeless(why report.Finding, after time.Duration) {
 }
 
 // obstructed reports a workspace that lacks an object, because the API server refused it or
-// another owner's object has its name. A refusal that a person has to act on comes first.
+// another owner's object has its name. A refusal that a person has to act on comes first. The
+// API server may change its mind about any other, so Ready stays as it was.
 func (d *decision) obstructed(refusals []report.Refusal) {
 	first := slices.IndexFunc(refusals, report.Refusal.Stalled)
 	d.ready = findingOf(refusals[max(first, 0)])
+	d.keepReady = d.ready.Reason == v1alpha1.ReasonReconcileError
 	for _, refusal := range refusals {
 		d.recheck(refusal.RetryAfter())
 	}

@@ -35,8 +35,7 @@ func statusOf(o observed, d decision) v1alpha1.WorkspaceStatus {
 	ws := o.workspace
 	status := *ws.Status.DeepCopy()
 	c := report.Conditions{List: &status.Conditions, Generation: ws.Generation, Now: o.now}
-	if d.ready.Reason == v1alpha1.ReasonReconcileError {
-		// Ready stays as it was: it may still be true, and jobs may be running.
+	if d.keepReady {
 		if report.Passing(o.failed) {
 			return status
 		}
