@@ -79,7 +79,8 @@ func find(handlers []Handler, d Description) (Handler, error) {
 			names = append(names, handler.name)
 		}
 		slices.Sort(names)
-		return Handler{}, usagef("no handler %q; this image has %s", d.Handler, strings.Join(names, ", "))
+		// The name is not repeated: as it is no handler's, it may be a secret.
+		return Handler{}, usagef("this image does not have the job's handler; it has %s", strings.Join(names, ", "))
 	}
 	if _, err := handlers[at].bind(d.args()); err != nil {
 		return Handler{}, usagef("the arguments don't fit the handler %q: %s", d.Handler, err)

@@ -19,8 +19,10 @@ func TestRefused(t *testing.T) {
 	}{
 		"unknown handler": {
 			attempt{handler: "nope"}, contract.ExitUsage,
-			`no handler "nope"; this image has batches, blind, commits, commits-politely, deaf, deaf-tx, effect, `,
+			`this image does not have the job's handler; it has batches, blind, commits, commits-politely, deaf, deaf-tx, effect, `,
 		},
+		// That the error and the log don't show it is checked for all processes.
+		"a Secret as its handler": {attempt{handler: "hunter2"}, contract.ExitUsage, `does not have the job's handler`},
 		"unknown argument": {
 			attempt{handler: "effect", args: map[string]int{"gaet": 1}}, contract.ExitUsage,
 			`the arguments don't fit the handler "effect": unknown field "gaet"; it takes gate, at, batches, pause`,

@@ -11,6 +11,15 @@ const (
 	// AnnotationRunnerImage is set on a workspace's namespace. Its value is the image that
 	// may run there: spec.runner.image of the Workspace. See config/policies.
 	AnnotationRunnerImage = Group + "/runner-image"
+	// AnnotationDatabase is set on a workspace's namespace. Its value is what runners there
+	// get from spec.database: Secret, key, schema and allowSuperuser, with slashes between.
+	AnnotationDatabase = Group + "/database"
+	// AnnotationRunnerSecrets is set on a workspace's namespace. Its value is the Secrets of
+	// spec.runner.secrets, with commas between.
+	AnnotationRunnerSecrets = Group + "/runner-secrets"
+	// AnnotationPullSecrets is set on a workspace's namespace. Its value is the Secrets of
+	// spec.runner.imagePullSecrets, with commas between.
+	AnnotationPullSecrets = Group + "/image-pull-secrets"
 	// LabelJob names the WorkspaceJob on an attempt's Job and pod.
 	LabelJob = Group + "/job"
 	// LabelAttempt is the attempt's number on an attempt's Job and pod.

@@ -150,7 +150,7 @@ func TestAnUnknownHandlerIsNotTriedAgain(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "unknown-handler")
 	c.submit("nightly", nil)
-	c.end("nightly", 1, contract.ExitUsage, `{"error":"no handler \"sql\"; this image has report"}`)
+	c.end("nightly", 1, contract.ExitUsage, `{"error":"this image does not have the job's handler; it has report"}`)
 	job := c.waitFor("nightly", v1alpha1.StateFailed, v1alpha1.ReasonInvalidArguments)
 	if !strings.Contains(job.Status.Message, "this image has report") {
 		t.Errorf("message %q", job.Status.Message)

@@ -13,6 +13,7 @@ import (
 	applymetav1 "k8s.io/client-go/applyconfigurations/meta/v1"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 )
 
 // podSecurityVersion pins what "restricted" means, so that an upgrade of the cluster
@@ -93,7 +94,7 @@ func newNamespace(ws *v1alpha1.Workspace) *corev1.Namespace {
 	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 		Name:            ws.NamespaceName(),
 		Labels:          namespaceLabels(ws, claimMade),
-		Annotations:     namespaceAnnotations(ws),
+		Annotations:     runnerjob.Permits(ws),
 		OwnerReferences: []metav1.OwnerReference{*ownerOf(ws)},
 	}}
 }
@@ -101,17 +102,12 @@ func newNamespace(ws *v1alpha1.Workspace) *corev1.Namespace {
 // namespaceDrift returns what to apply to the namespace, or nil if its labels and annotations
 // are as they should be.
 func namespaceDrift(ws *v1alpha1.Workspace, ns *corev1.Namespace, c claim) *child {
-	labels, annotations := namespaceLabels(ws, c), namespaceAnnotations(ws)
+	labels, annotations := namespaceLabels(ws, c), runnerjob.Permits(ws)
 	if containsAll(ns.Labels, labels) && containsAll(ns.Annotations, annotations) {
 		return nil
 	}
 	config := applycorev1.Namespace(ns.Name).WithLabels(labels).WithAnnotations(annotations)
 	return new(newChild(ns, config, applycorev1.ExtractNamespace).onto(ns))
-}
-
-// namespaceAnnotations say which image the admission policies let run.
-func namespaceAnnotations(ws *v1alpha1.Workspace) map[string]string {
-	return map[string]string{v1alpha1.AnnotationRunnerImage: ws.Spec.Runner.Image}
 }
 
 // namespaceLabels returns the labels that the operator keeps on the namespace. An adopted

@@ -140,7 +140,7 @@ def _command(handlers):
             connection.close()
     job = _job()
     if job.handler not in handlers:
-        raise Usage(f"this image has no handler {job.handler!r}; it has {', '.join(sorted(handlers))}")
+        raise Usage(f"this image does not have the job's handler; it has {', '.join(sorted(handlers))}")
     _start_clock()
     connection = _connect(job.id)
     try:

@@ -33,7 +33,7 @@ func TestArgumentsThatDoNotFitAreRefused(t *testing.T) {
 		words         []string
 	}{
 		{"no-such-handler", "data-cleanip", nil, v1alpha1.ReasonInvalidArguments,
-			[]string{`no handler "data-cleanip"`, "data-cleanup", "external-sync", "report", "sql"}},
+			[]string{"does not have the job's handler", "data-cleanup", "external-sync", "report", "sql"}},
 		{"unknown-field", "sql", map[string]any{"statements": []string{insertEffect}, "transactoin": "one"}, v1alpha1.ReasonInvalidArguments,
 			[]string{`the arguments don't fit the handler "sql"`, `"transactoin"`}},
 		{"wrong-type", "sql", map[string]any{"statements": insertEffect}, v1alpha1.ReasonInvalidArguments,

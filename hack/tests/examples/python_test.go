@@ -52,7 +52,7 @@ func TestEndings(t *testing.T) {
 		want    string
 	}{
 		"unknown command":   {attempt{command: "walk"}, contract.ExitUsage, "the one argument must be run or migrate"},
-		"unknown handler":   {attempt{handler: "nothing"}, contract.ExitUsage, "this image has no handler 'nothing'; it has broken"},
+		"unknown handler":   {attempt{handler: "nothing"}, contract.ExitUsage, "this image does not have the job's handler; it has broken"},
 		"arguments":         {attempt{handler: "done", args: "[1]"}, contract.ExitUsage, "JOB_ARGS is not a JSON object"},
 		"no run":            {attempt{handler: "done", env: []string{"JOB_RUN=0"}}, contract.ExitUsage, "JOB_RUN is '0'"},
 		"a time-out of 5":   {attempt{handler: "done", env: []string{"JOB_TIMEOUT=5"}}, contract.ExitUsage, "'5' is not a duration such as 1h30m"},

@@ -1,10 +1,15 @@
 package policies
 
 import (
+	"strings"
+	"time"
+
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
@@ -24,10 +29,26 @@ type jobParts struct {
 	runner *corev1.Container
 }
 
-// job returns a Job as the operator creates it for a WorkspaceJob, with changes.
+// tenant builds the Workspaces of these tests.
+func tenant(name string) *objects.WorkspaceBuilder {
+	return objects.MakeWorkspace(name).Secrets("crm", "erp").With(func(ws *v1alpha1.Workspace) {
+		ws.Spec.Runner.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "registry"}}
+	})
+}
+
+// job returns a Job as the operator creates it in the namespace, with changes.
 func job(namespace string, changes ...func(*jobParts)) *batchv1.Job {
-	ws := objects.MakeWorkspace("any").Namespace(namespace).Secrets("crm").Obj()
-	spec := runnerjob.Run(ws, &v1alpha1.JobTemplate{Handler: "sql"})
+	return jobOf(tenant(strings.TrimPrefix(namespace, "workspace-")).Namespace(namespace).Obj(), changes...)
+}
+
+// jobOf returns a Job as the operator creates it for a WorkspaceJob, with changes. It uses
+// every field that the operator may set.
+func jobOf(ws *v1alpha1.Workspace, changes ...func(*jobParts)) *batchv1.Job {
+	spec := runnerjob.Run(ws, &v1alpha1.JobTemplate{
+		Handler: "sql", Args: &apiextensionsv1.JSON{Raw: []byte(`{"text":"$(DATABASE_URL) $$ $5"}`)},
+		Timeout: &v1alpha1.Duration{Duration: time.Hour}, ConcurrencyKey: "key",
+		Resources: &v1alpha1.Resources{Requests: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("64Mi")}},
+	})
 	spec.Name = "any-1"
 	spec.Owner = metav1.OwnerReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: "WorkspaceJob", Name: "any", UID: "any"}
 	made := runnerjob.Build(ws, spec)

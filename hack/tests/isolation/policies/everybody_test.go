@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"testing"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -15,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
@@ -123,7 +125,7 @@ func TestAWorkspacesNamespaceStaysFenced(t *testing.T) {
 	c.refused("another version", workspaceNamespaces, "only the operator may set the version", patch(made, `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce-version":"v1.25"}}}`, client.DryRunAll))
 	c.refused("to change its label", workspaceNamespaces, "must keep its label", patch(made, `{"metadata":{"labels":{"jobs.openradius.io/workspace":"other"}}}`, client.DryRunAll))
 	c.refused("to lose its label", workspaceNamespaces, "must keep its label", patch(made, `{"metadata":{"labels":{"jobs.openradius.io/workspace":null}}}`, client.DryRunAll))
-	c.refused("another image", runnerImages, "allows the image", patch(made, `{"metadata":{"annotations":{"jobs.openradius.io/runner-image":"other:1"}}}`, client.DryRunAll))
+	c.refused("another image", runnerImages, "allows jobs.openradius.io/runner-image", patch(made, `{"metadata":{"annotations":{"jobs.openradius.io/runner-image":"other:1"}}}`, client.DryRunAll))
 
 	c.accepted("an adopted one has no Pod Security yet", patch(adopted, `{"metadata":{"labels":{"team":"billing"}}}`, client.DryRunAll))
 	c.accepted("an adopted one gets it", patch(adopted, `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"restricted"}}}`))
@@ -157,25 +159,35 @@ func TestOnlyTheOperatorWritesAStatus(t *testing.T) {
 	}
 }
 
-// change changes the Workspace's image and, as the operator does, the namespace's
-// annotation.
+// change changes the Workspace's image, as permit does.
 func (c *cluster) change(name, image string) {
+	c.Helper()
+	c.permit(name, func(ws *v1alpha1.Workspace) { ws.Spec.Runner.Image = image })
+}
+
+// permit changes the Workspace and, as the operator does, the namespace's annotations.
+func (c *cluster) permit(name string, change func(*v1alpha1.Workspace)) {
 	c.Helper()
 	ws := &v1alpha1.Workspace{}
 	if err := c.admin.Get(c.Context(), client.ObjectKey{Name: name}, ws); err != nil {
 		c.Fatal(err)
 	}
 	before := ws.DeepCopy()
-	ws.Spec.Runner.Image = image
+	change(ws)
 	if err := c.admin.Patch(c.Context(), ws, client.MergeFrom(before)); err != nil {
 		c.Fatal(err)
 	}
-	text := `{"metadata":{"annotations":{"jobs.openradius.io/runner-image":"` + image + `"}}}`
-	testenv.Eventually(c, "the namespace allows the new image", func(ctx context.Context) error {
-		return c.operator.Patch(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ws.NamespaceName()}}, client.RawPatch(types.MergePatchType, []byte(text)))
+	testenv.Eventually(c, "the namespace allows what the Workspace says", func(ctx context.Context) error {
+		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ws.NamespaceName()}}
+		if err := c.admin.Get(ctx, client.ObjectKeyFromObject(namespace), namespace); err != nil {
+			return err
+		}
+		before := namespace.DeepCopy()
+		maps.Copy(namespace.Annotations, runnerjob.Permits(ws))
+		return c.operator.Patch(ctx, namespace, client.MergeFrom(before))
 	})
-	testenv.Eventually(c, "the policies allow the new image", func(ctx context.Context) error {
-		return c.operator.Create(ctx, job(ws.NamespaceName(), func(j *jobParts) { j.Name, j.runner.Image = "probe", image }), client.DryRunAll)
+	testenv.Eventually(c, "the policies allow what the Workspace says", func(ctx context.Context) error {
+		return c.operator.Create(ctx, jobOf(ws, func(j *jobParts) { j.Name = "probe" }), client.DryRunAll)
 	})
 }
 

@@ -126,7 +126,7 @@ func TestTheOperatorMakesOnlyNamespacesOfWorkspaces(t *testing.T) {
 		{"a reserved name", operatorNamespaces, "only workspaces' namespaces, not kube-mine", func(ns *corev1.Namespace) { ns.Name = "kube-mine" }},
 		{"no Pod Security", workspaceNamespaces, "must keep the label pod-security", func(ns *corev1.Namespace) { delete(ns.Labels, "pod-security.kubernetes.io/enforce") }},
 		{"weaker Pod Security", workspaceNamespaces, "must keep the label pod-security", func(ns *corev1.Namespace) { ns.Labels["pod-security.kubernetes.io/enforce"] = "baseline" }},
-		{"an image that its Workspace does not have", runnerImages, "allows the image " + image, func(ns *corev1.Namespace) {
+		{"an image that its Workspace does not have", runnerImages, `allows jobs.openradius.io/runner-image "` + image, func(ns *corev1.Namespace) {
 			ns.Labels[v1alpha1.LabelWorkspace], ns.OwnerReferences[0].Name, ns.Name = "of-workspaces", "of-workspaces", "workspace-of-workspaces"
 			ns.Annotations[v1alpha1.AnnotationRunnerImage] = "registry.example.net/miner:1"
 		}},
@@ -179,7 +179,7 @@ func TestTheOperatorChangesOnlyNamespacesOfWorkspaces(t *testing.T) {
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: adopted}}, client.RawPatch("application/merge-patch+json", []byte(
 			`{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"restricted"},"ownerReferences":[{"apiVersion":"jobs.openradius.io/v1alpha1","kind":"Workspace","name":"changes-only-adopted","uid":"1"}]}}`)), client.DryRunAll))
 	c.refused("weaker Pod Security", workspaceNamespaces, "must keep the label pod-security", patch(made, `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"baseline"}}}`))
-	c.refused("another image", runnerImages, "allows the image", patch(made, `{"metadata":{"annotations":{"jobs.openradius.io/runner-image":"registry.example.net/miner:1"}}}`))
+	c.refused("another image", runnerImages, "allows jobs.openradius.io/runner-image", patch(made, `{"metadata":{"annotations":{"jobs.openradius.io/runner-image":"registry.example.net/miner:1"}}}`))
 }
 
 func TestTheOperatorWritesOnlyItsOwnFences(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/hack/env/objects"
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
@@ -107,7 +108,13 @@ func (c *cluster) waitInForce() {
 // the namespace.
 func (c *cluster) workspace(name, image string) string {
 	c.Helper()
-	ws := objects.MakeWorkspace(name).Image(image).Obj()
+	return c.workspaceIn(tenant(name).Image(image).Obj())
+}
+
+// workspaceIn is like workspace, for a Workspace that may name its namespace.
+func (c *cluster) workspaceIn(ws *v1alpha1.Workspace) string {
+	c.Helper()
+	name := ws.Name
 	if err := c.admin.Create(c.Context(), ws); err != nil {
 		c.Fatal(err)
 	}
@@ -118,7 +125,7 @@ func (c *cluster) workspace(name, image string) string {
 		}
 		return nil
 	})
-	namespace := namespaceOf(name, ws.NamespaceName(), image)
+	namespace := namespaceOf(name, ws.NamespaceName(), ws.Spec.Runner.Image)
 	namespace.OwnerReferences[0].UID = ws.UID
 	testenv.Eventually(c, "namespace "+namespace.Name, func(ctx context.Context) error {
 		return c.operator.Create(ctx, namespace.DeepCopy())
@@ -134,7 +141,7 @@ func namespaceOf(workspace, name, image string) *corev1.Namespace {
 			v1alpha1.LabelWorkspace: workspace, v1alpha1.LabelManagedBy: v1alpha1.ManagedBy,
 			"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/enforce-version": "v1.37",
 		},
-		Annotations: map[string]string{v1alpha1.AnnotationRunnerImage: image},
+		Annotations: runnerjob.Permits(tenant(workspace).Image(image).Obj()),
 		OwnerReferences: []metav1.OwnerReference{{
 			APIVersion: v1alpha1.GroupVersion.String(), Kind: "Workspace", Name: workspace, UID: "not-made-yet", Controller: new(true),
 		}},
