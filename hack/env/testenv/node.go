@@ -57,6 +57,8 @@ type Part struct {
 // pods of Jobs, ends each as its [Part] says, and serves their logs.
 type Node struct {
 	env *Env
+	// kubelet is who writes the status of pods.
+	kubelet client.Client
 
 	mutex    sync.Mutex
 	started  map[string]bool
@@ -70,6 +72,10 @@ type Node struct {
 func playNode(starting context.Context, env *Env) (node *Node, stop func(), err error) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(starting))
 	n := &Node{env: env, logs: map[types.UID][]logged{}, started: map[string]bool{}, released: map[string]bool{}, more: make(chan struct{})}
+	if n.kubelet, err = env.ClientAs("system:node:"+nodeName, "system:nodes", "system:masters"); err != nil {
+		cancel()
+		return nil, func() {}, err
+	}
 	port, err := n.serveLogs(ctx)
 	if err == nil {
 		err = n.register(ctx, port)
@@ -151,7 +157,7 @@ func (n *Node) Reconcile(ctx context.Context, pod *corev1.Pod) (reconcile.Result
 func (n *Node) change(ctx context.Context, pod *corev1.Pod, apply func()) error {
 	before := pod.DeepCopy()
 	apply()
-	err := n.env.Client.Status().Patch(ctx, pod, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	err := n.kubelet.Status().Patch(ctx, pod, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 	n.wake()
 	return err
 }

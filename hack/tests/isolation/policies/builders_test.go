@@ -59,6 +59,12 @@ func jobOf(ws *v1alpha1.Workspace, changes ...func(*jobParts)) *batchv1.Job {
 	return made
 }
 
+// stored returns a Job for a test that stores it: the garbage collector would delete one whose
+// owner does not exist.
+func stored(namespace string, changes ...func(*jobParts)) *batchv1.Job {
+	return job(namespace, append(changes, func(j *jobParts) { j.OwnerReferences = nil })...)
+}
+
 // ownJob returns a Job that a user creates for themselves.
 func ownJob(namespace string) *batchv1.Job {
 	own := job(namespace)
@@ -71,7 +77,7 @@ func ownJob(namespace string) *batchv1.Job {
 func ownCronJob(namespace string) *batchv1.CronJob {
 	own := cronJob(namespace)
 	own.ObjectMeta = metav1.ObjectMeta{Namespace: namespace, GenerateName: "own-"}
-	own.Spec.JobTemplate.ObjectMeta = metav1.ObjectMeta{}
+	own.Spec.JobTemplate.ObjectMeta, own.Spec.JobTemplate.Spec.Template.ObjectMeta = metav1.ObjectMeta{}, metav1.ObjectMeta{}
 	return own
 }
 

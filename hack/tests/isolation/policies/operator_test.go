@@ -73,7 +73,7 @@ func TestAWaitingRunOfAnEarlierImageStarts(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
 	home := c.workspace("earlier-image", image)
-	waiting := job(home, func(j *jobParts) { j.Spec.Suspend = new(true) })
+	waiting := stored(home, func(j *jobParts) { j.Spec.Suspend = new(true) })
 	if err := c.operator.Create(c.Context(), waiting); err != nil {
 		t.Fatal(err)
 	}
@@ -247,7 +247,7 @@ func TestTheOperatorDeletesOnlyItsOwn(t *testing.T) {
 	c.accepted("a runner's pod", remove(runner))
 	c.refused("another user's pod", operatorFences, "only objects with the label", remove(other))
 	c.refused("a pod outside of workspaces", operatorFences, "has no label jobs.openradius.io/workspace", remove(system))
-	own, foreign := job(home), ownJob(home)
+	own, foreign := stored(home), ownJob(home)
 	c.make(own)
 	c.make(foreign)
 	c.accepted("an attempt's Job", remove(own))

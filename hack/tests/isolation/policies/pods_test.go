@@ -202,7 +202,7 @@ func TestAJobWaitsThroughAChangeOfItsWorkspace(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
 	home := c.workspace("earlier-secrets", image)
-	waiting := job(home, func(j *jobParts) { j.Spec.Suspend = new(true) })
+	waiting := stored(home, func(j *jobParts) { j.Spec.Suspend = new(true) })
 	if err := c.operator.Create(c.Context(), waiting); err != nil {
 		t.Fatal(err)
 	}
