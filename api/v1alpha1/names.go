@@ -8,6 +8,9 @@ const (
 	// LabelWorkspace names the Workspace. A cluster admin sets it on a namespace to hand
 	// that namespace over to the Workspace of this name.
 	LabelWorkspace = Group + "/workspace"
+	// AnnotationAdoptedBy is set on a namespace that a cluster admin hands over. Its value
+	// is the name of the user who did, which an admission policy ensures.
+	AnnotationAdoptedBy = Group + "/adopted-by"
 	// AnnotationRunnerImage is set on a workspace's namespace. Its value is the image that
 	// may run there: spec.runner.image of the Workspace. See config/policies.
 	AnnotationRunnerImage = Group + "/runner-image"

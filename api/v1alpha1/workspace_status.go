@@ -48,6 +48,11 @@ type WorkspaceStatus struct {
 	// Namespace of the workspace, once it belongs to it.
 	// +optional
 	Namespace string `json:"namespace,omitempty"`
+	// AdoptedBy is the user who handed an existing namespace over to this Workspace, or
+	// "unknown" if that was before the operator recorded it. It is empty if the operator
+	// created the namespace.
+	// +optional
+	AdoptedBy string `json:"adoptedBy,omitempty"`
 	// SchemaVersion is the version of the ledger's schema in the workspace's database.
 	// +optional
 	SchemaVersion int64 `json:"schemaVersion,omitempty"`

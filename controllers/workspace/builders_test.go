@@ -98,6 +98,7 @@ func (b *namespaceBuilder) Label(key, value string) *namespaceBuilder {
 }
 
 func (b *namespaceBuilder) For(workspace string) *namespaceBuilder {
+	b.ns.Annotations = map[string]string{v1alpha1.AnnotationAdoptedBy: "ana"}
 	return b.Label(v1alpha1.LabelWorkspace, workspace)
 }
 

@@ -60,6 +60,8 @@ type decision struct {
 
 	// namespace that the workspace holds; "" if it holds none.
 	namespace string
+	// adoptedBy is who handed the namespace over; "" if the operator created it.
+	adoptedBy string
 	// schemaVersion of the ledger; 0 if nothing new is known.
 	schemaVersion int64
 	// ready is the finding about the workspace.
@@ -148,6 +150,9 @@ func decideNamespace(o observed, d *decision) bool {
 		return false
 	}
 	d.namespace = o.workspace.NamespaceName()
+	if whose == claimAdopted {
+		d.adoptedBy = adopter(o.workspace, o.namespace)
+	}
 	key := namespaceKey(d.namespace)
 	if refusal, refused := o.refused[key]; refused {
 		d.obstructed([]report.Refusal{refusal})

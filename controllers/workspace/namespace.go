@@ -65,15 +65,35 @@ func judgeNamespace(ws *v1alpha1.Workspace, ns *corev1.Namespace) (claim, string
 		return claimTerminating, fmt.Sprintf("namespace %q was created for an earlier Workspace %q and is about to be deleted with it", ns.Name, ws.Name)
 	case owner != nil:
 		return claimTaken, fmt.Sprintf("namespace %q was created for Workspace %q: delete this Workspace and create it with another spec.namespace", ns.Name, owner.Name)
+	case ns.Labels[v1alpha1.LabelWorkspace] == ws.Name && adopter(ws, ns) == "":
+		return claimTaken, fmt.Sprintf("namespace %[1]q is labelled for this workspace, but nobody says who adopted it: check what is in it; then a cluster admin can hand it over with `kubectl annotate namespace %[1]s %[2]s=<the admin's user name>`",
+			ns.Name, v1alpha1.AnnotationAdoptedBy)
 	case ns.Labels[v1alpha1.LabelWorkspace] == ws.Name:
 		return claimAdopted, ""
 	case ns.Labels[v1alpha1.LabelWorkspace] != "":
 		return claimTaken, fmt.Sprintf("namespace %q is labelled for Workspace %q: delete this Workspace and create it with another spec.namespace", ns.Name, ns.Labels[v1alpha1.LabelWorkspace])
 	default:
-		return claimTaken, fmt.Sprintf("namespace %[1]q exists and does not belong to this workspace: a cluster admin can hand it over with `kubectl label namespace %[1]s %[2]s=%[3]s`; or delete this Workspace and create it with another spec.namespace",
-			ns.Name, v1alpha1.LabelWorkspace, ws.Name)
+		return claimTaken, fmt.Sprintf("namespace %[1]q exists and does not belong to this workspace: check what is in it; then a cluster admin can hand it over with `kubectl annotate namespace %[1]s %[4]s=<the admin's user name>` and `kubectl label namespace %[1]s %[2]s=%[3]s`; or delete this Workspace and create it with another spec.namespace",
+			ns.Name, v1alpha1.LabelWorkspace, ws.Name, v1alpha1.AnnotationAdoptedBy)
 	}
 }
+
+// adopter returns who handed ns over to ws, or "" if nobody with the right to did. An admission
+// policy keeps the annotation true. A namespace that ws held before there was such a policy
+// stays its namespace.
+func adopter(ws *v1alpha1.Workspace, ns *corev1.Namespace) string {
+	if by := ns.Annotations[v1alpha1.AnnotationAdoptedBy]; by != "" {
+		return by
+	}
+	if ws.Status.Namespace == ns.Name {
+		return unknownAdopter
+	}
+	return ""
+}
+
+// unknownAdopter stands in status.adoptedBy for who adopted a namespace before that was
+// recorded.
+const unknownAdopter = "unknown"
 
 func beingDeleted(namespace string) string {
 	return fmt.Sprintf("namespace %q is being deleted; the operator creates it again after that", namespace)

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
@@ -72,6 +73,9 @@ func TestNamespaceIsAdoptedAndStays(t *testing.T) {
 	c := cluster(t)
 	c.create(MakeNamespace("adopted-by-label").For("adopter").Label(v1alpha1.LabelManagedBy, "Helm").UIDless())
 	ws := c.ready(MakeWorkspace("adopter").Namespace("adopted-by-label").Member(v1alpha1.RoleViewer, "vera").Obj())
+	if ws.Status.AdoptedBy != "ana" {
+		t.Errorf("adopted by %q", ws.Status.AdoptedBy)
+	}
 	ns, err := c.namespace("adopted-by-label")
 	if err != nil {
 		t.Fatal(err)
@@ -148,6 +152,9 @@ func (c *clusterT) label(namespace, key, value string) {
 		ns.Labels = map[string]string{}
 	}
 	ns.Labels[key] = value
+	if key == v1alpha1.LabelWorkspace {
+		metav1.SetMetaDataAnnotation(&ns.ObjectMeta, v1alpha1.AnnotationAdoptedBy, "ana")
+	}
 	if value == "" {
 		delete(ns.Labels, key)
 	}

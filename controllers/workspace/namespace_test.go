@@ -15,6 +15,7 @@ func TestJudgeNamespace(t *testing.T) {
 	ws := MakeWorkspace("acme").UID("now").Obj()
 	foreign := MakeNamespace("ns").For("acme").Obj()
 	foreign.OwnerReferences = []metav1.OwnerReference{{APIVersion: "capsule.clastix.io/v1beta2", Kind: "Tenant", Name: "t", UID: "t"}}
+	squatted := MakeNamespace("ns").Label(v1alpha1.LabelWorkspace, "acme").Obj()
 	for name, test := range map[string]struct {
 		ns   *corev1.Namespace
 		want claim
@@ -25,6 +26,7 @@ func TestJudgeNamespace(t *testing.T) {
 		"made by us, label removed":     {MakeNamespace("ns").OwnedBy("acme", "now").Obj(), claimMade, ""},
 		"labelled":                      {MakeNamespace("ns").For("acme").Obj(), claimAdopted, ""},
 		"labelled and somebody's":       {foreign, claimAdopted, ""},
+		"labelled without the right":    {squatted, claimTaken, "kubectl annotate namespace ns jobs.openradius.io/adopted-by="},
 		"no label":                      {MakeNamespace("ns").Obj(), claimTaken, "kubectl label namespace ns jobs.openradius.io/workspace=acme"},
 		"another's label":               {MakeNamespace("ns").For("globex").Obj(), claimTaken, `labelled for Workspace "globex"`},
 		"made for another":              {MakeNamespace("ns").For("globex").OwnedBy("globex", "other").Obj(), claimTaken, `created for Workspace "globex"`},
@@ -41,6 +43,21 @@ func TestJudgeNamespace(t *testing.T) {
 				t.Errorf("claim %d %q; want %d %q", got, says, test.want, test.says)
 			}
 		})
+	}
+}
+
+// TestAnEarlierAdoptionStays checks that a namespace that was adopted before an admission
+// policy ensured who did stays adopted.
+func TestAnEarlierAdoptionStays(t *testing.T) {
+	t.Parallel()
+	ws := MakeWorkspace("acme").Namespace("ns").Obj()
+	ns := MakeNamespace("ns").Label(v1alpha1.LabelWorkspace, "acme").Obj()
+	if got, _ := judgeNamespace(ws, ns); got != claimTaken {
+		t.Errorf("claim %d of a new Workspace", got)
+	}
+	ws.Status.Namespace = "ns"
+	if got, says := judgeNamespace(ws, ns); got != claimAdopted || adopter(ws, ns) != "unknown" {
+		t.Errorf("claim %d %q, adopted by %q", got, says, adopter(ws, ns))
 	}
 }
 

@@ -46,7 +46,7 @@ func statusOf(o observed, d decision) v1alpha1.WorkspaceStatus {
 		return status
 	}
 	status.ObservedGeneration = ws.Generation
-	status.Namespace = d.namespace
+	status.Namespace, status.AdoptedBy = d.namespace, d.adoptedBy
 	if d.schemaVersion > 0 {
 		status.SchemaVersion = d.schemaVersion
 	}

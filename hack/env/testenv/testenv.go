@@ -73,6 +73,9 @@ func (e *Env) ClientAs(user string, groups ...string) (client.Client, error) {
 	return RetryCreate(c), nil
 }
 
+// AdminUser is who Env.Client is in the cluster, a member of system:masters.
+const AdminUser = "admin"
+
 // ManagerUser is who the operator is in the cluster; for [Env.As] and [Env.ClientAs].
 const ManagerUser = "system:serviceaccount:workspace-jobs-system:workspace-jobs-manager"
 

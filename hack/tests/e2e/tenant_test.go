@@ -81,7 +81,9 @@ func (tn *tenant) adoptable() {
 
 func (tn *tenant) makeNamespace(labels map[string]string) {
 	tn.t.Helper()
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: tn.namespace, Labels: labels}}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name: tn.namespace, Labels: labels, Annotations: map[string]string{v1alpha1.AnnotationAdoptedBy: testenv.AdminUser},
+	}}
 	if err := shared.client.Create(tn.t.Context(), namespace); err != nil {
 		tn.t.Fatal(err)
 	}

@@ -135,6 +135,7 @@ func TestAPlantedFenceIsReportedAndLeftAlone(t *testing.T) {
 			}
 			before := namespace.DeepCopy()
 			namespace.Labels[v1alpha1.LabelWorkspace] = name
+			namespace.Annotations = map[string]string{v1alpha1.AnnotationAdoptedBy: testenv.AdminUser}
 			if err := tn.admin.Patch(t.Context(), namespace, client.MergeFrom(before)); err != nil {
 				t.Fatal(err)
 			}

@@ -191,10 +191,12 @@ func (c *cluster) permit(name string, change func(*v1alpha1.Workspace)) {
 	})
 }
 
-// namespace creates a namespace with these labels only.
+// namespace creates a namespace with these labels only. The admin may hand it over.
 func (c *cluster) namespace(name string, labels map[string]string) string {
 	c.Helper()
-	if err := c.admin.Create(c.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}); err != nil {
+	if err := c.admin.Create(c.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name: name, Labels: labels, Annotations: map[string]string{v1alpha1.AnnotationAdoptedBy: testenv.AdminUser},
+	}}); err != nil {
 		c.Fatal(err)
 	}
 	return name
