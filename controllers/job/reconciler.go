@@ -9,8 +9,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -20,6 +24,7 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/admission"
 	"github.com/openradius/workspace-jobs/controllers/report"
+	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 )
 
 // +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspacejobs,verbs=get;list;watch;delete
@@ -95,8 +100,10 @@ func (r *Reconciler) reconcile(ctx context.Context, name types.NamespacedName) (
 	switch {
 	case client.IgnoreNotFound(err) != nil:
 		return ctrl.Result{}, err
-	case err != nil || !job.DeletionTimestamp.IsZero():
+	case err != nil:
 		return r.gone(ctx, name)
+	case !job.DeletionTimestamp.IsZero():
+		return r.terminate(ctx, job)
 	case r.Reporter.Behind(job):
 		// The watch event that the cache still lacks triggers another reconcile.
 		return ctrl.Result{RequeueAfter: report.Soon}, nil
@@ -150,6 +157,25 @@ func (r *Reconciler) report(ctx context.Context, o observed, d decision) error {
 func (r *Reconciler) remove(ctx context.Context, job *v1alpha1.WorkspaceJob) error {
 	seen := client.Preconditions{UID: &job.UID, ResourceVersion: &job.ResourceVersion}
 	return r.Client.Delete(ctx, job, seen)
+}
+
+// terminate deletes the Jobs of a job that is being deleted, and then treats it as gone. The
+// garbage collector deletes them only once the job has no finalizer any more, and somebody
+// else's may keep it for long. --cascade=orphan keeps them by request.
+func (r *Reconciler) terminate(ctx context.Context, job *v1alpha1.WorkspaceJob) (ctrl.Result, error) {
+	if !slices.Contains(job.Finalizers, metav1.FinalizerOrphanDependents) {
+		var children batchv1.JobList
+		if err := r.Client.List(ctx, &children, client.InNamespace(job.Namespace), client.MatchingFields{runnerjob.IndexOwner: string(job.UID)}); err != nil {
+			return ctrl.Result{}, fmt.Errorf("list the Jobs of %q: %w", job.Name, err)
+		}
+		own := slices.DeleteFunc(children.Items, func(child batchv1.Job) bool {
+			return !belongs(&child, job) || !child.DeletionTimestamp.IsZero()
+		})
+		if err := r.reap(ctx, &observed{}, own); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	return r.gone(ctx, client.ObjectKeyFromObject(job))
 }
 
 // gone forgets a job that is deleted or being deleted, and takes it out of its queue.
