@@ -52,7 +52,7 @@ func checkRole(ctx context.Context, db querier) error {
 type reach struct {
 	role                              string
 	createRole, createDB, replication bool
-	signals, statistics               bool
+	signals, statistics, connections  bool
 	otherDatabases                    int
 }
 
@@ -61,7 +61,7 @@ type reach struct {
 func warnOfReach(ctx context.Context, db querier) (string, error) {
 	var r reach
 	err := db.QueryRow(ctx, reachSQL).Scan(&r.role, &r.createRole, &r.createDB, &r.replication,
-		&r.signals, &r.statistics, &r.otherDatabases)
+		&r.signals, &r.statistics, &r.connections, &r.otherDatabases)
 	if err != nil {
 		return "", err
 	}
@@ -79,6 +79,7 @@ func (r reach) warning() string {
 		{r.createDB, "create databases (CREATEDB)"},
 		{r.replication, "replicate the whole server (REPLICATION)"},
 		{r.signals, "end other roles' sessions (pg_signal_backend)"},
+		{r.connections, "use all connections of the server (CONNECTION LIMIT)"},
 		{r.statistics, "read other roles' statements (pg_read_all_stats)"},
 	} {
 		if item.has {

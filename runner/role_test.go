@@ -65,6 +65,8 @@ func TestRolesThatReachBeyondTheirDatabase(t *testing.T) {
 		"limited to its own":       {`SELECT 1`, ``},
 		"of all rows":              {`ALTER ROLE $role BYPASSRLS; GRANT pg_read_all_data, pg_write_all_data TO $role`, ``},
 		"of a managed database":    {`ALTER ROLE $role CREATEROLE CREATEDB; GRANT pg_monitor, pg_signal_backend TO $role`, `change other roles (CREATEROLE), create databases (CREATEDB), end other roles' sessions (pg_signal_backend), read other roles' statements (pg_read_all_stats). See docs/database.md.`},
+		"without a limit":          {`ALTER ROLE $role CONNECTION LIMIT -1`, `it may use all connections of the server (CONNECTION LIMIT).`},
+		"above the server's limit": {`ALTER ROLE $role CONNECTION LIMIT 100000`, `it may use all connections of the server (CONNECTION LIMIT).`},
 		"replicates":               {`ALTER ROLE $role REPLICATION`, `it may replicate the whole server (REPLICATION).`},
 		"let into other databases": {`CREATE DATABASE open_$role ALLOW_CONNECTIONS false; REVOKE ALL ON DATABASE open_$role FROM PUBLIC; ALTER DATABASE open_$role ALLOW_CONNECTIONS true; GRANT CONNECT ON DATABASE open_$role TO $role`, `it may connect to other databases of the server (`},
 	} {

@@ -290,7 +290,7 @@ func TestTenantSQLNeedsNoSuperuser(t *testing.T) {
 	}
 	for range 2 {
 		cmd := exec.CommandContext(t.Context(), "psql", "--no-psqlrc", "--file=sql/tenant.sql",
-			"--set=ON_ERROR_STOP=1", "--set=tenant=cyd", "--set=schema=hangfire")
+			"--set=ON_ERROR_STOP=1", "--set=tenant=cyd", "--set=schema=hangfire", "--set=concurrency=20")
 		cmd.Env = append(os.Environ(), "TENANT_PASSWORD=cyd's `word`", "PGHOST="+s.Listen[0], "PGPORT="+strconv.Itoa(s.Port),
 			"PGUSER=manager", "PGPASSWORD=m", "PGDATABASE=postgres")
 		if output, err := cmd.CombinedOutput(); err != nil || strings.Contains(string(output), "WARNING") {

@@ -22,6 +22,9 @@ var (
 // ledgerSchema is the schema for the ledger of a tenant's role.
 const ledgerSchema = "hangfire"
 
+// concurrency is how many jobs of a tenant may run at once: the default of a Workspace.
+const concurrency = 20
+
 // CreateTenant creates a database and a role of the same name that can connect only to
 // it, as docs/database.md says, and returns the role's URL. The role may create tables
 // in the schemas "hangfire" and "public", and no other schemas. A tenant that exists
@@ -45,7 +48,8 @@ func (s *Server) createTenant(ctx context.Context, name, password string) error 
 			"PGUSER=" + adminRole, "PGPASSWORD=" + s.AdminPassword, "TENANT_PASSWORD=" + password,
 		},
 	}, "psql", "--no-psqlrc", "--quiet", "--file=-",
-		"--set=ON_ERROR_STOP=1", "--set=tenant="+name, "--set=schema="+ledgerSchema)
+		"--set=ON_ERROR_STOP=1", "--set=tenant="+name, "--set=schema="+ledgerSchema,
+		"--set=concurrency="+strconv.Itoa(concurrency))
 }
 
 // AllowSchemas lets a tenant's role create schemas in its database.

@@ -1,15 +1,20 @@
 -- A tenant's role and database on a shared server. Run it with psql, as a role that may
 -- create roles and databases (it need not be a superuser), as often as you like:
 --
---   TENANT_PASSWORD=… psql -v ON_ERROR_STOP=1 -v tenant=acme -v schema=hangfire -f tenant.sql "$ADMIN_URL"
+--   TENANT_PASSWORD=… psql -v ON_ERROR_STOP=1 -v tenant=acme -v schema=hangfire -v concurrency=20 \
+--     -f tenant.sql "$ADMIN_URL"
 --
--- A tenant that exists already keeps its data and gets the password.
+-- concurrency is the Workspace's. A tenant that exists already keeps its data and gets the
+-- password and the limit.
 \set password `printf %s "$TENANT_PASSWORD"`
 
 -- 1. A role that may log in, and has no rights beyond a database. Each running job has at
---    most six connections; the limit leaves enough for the other tenants.
-SELECT format('CREATE ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 130', :'tenant')
+--    most six connections, and few have more than two. The limit leaves half of the server's
+--    connections to the other tenants.
+SELECT format('CREATE ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS', :'tenant')
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'tenant') \gexec
+SELECT format('ALTER ROLE %I CONNECTION LIMIT %s', :'tenant', least(6 * :concurrency + 10,
+  current_setting('max_connections')::int / 2)) \gexec
 ALTER ROLE :"tenant" PASSWORD :'password';
 
 -- 2. A database owned by the admin: an owner could drop it, or let others in. It stays
