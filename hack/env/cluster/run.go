@@ -107,7 +107,7 @@ func runParts(ctx context.Context, parts []component, ready func()) error {
 	if err != nil {
 		return err
 	}
-	defer stopOurs(all)
+	defer stopStarted(all)
 	if ctx.Err() == nil {
 		ready()
 	}
