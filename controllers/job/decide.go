@@ -241,9 +241,13 @@ func foreignMessage(name string) string {
 }
 
 // refused reports why the API server refuses the attempt's Job. The attempt gives its slot
-// back, and asks for another one later.
+// back, and asks for another one later. If the quota is used up, it keeps the slot: all that
+// wait behind it would be refused too, one after the other.
 func refused(o observed, d *decision) {
 	d.recheck(o.refusal.RetryAfter())
+	if o.refusal.OverQuota() {
+		d.queue = o.queue
+	}
 	switch o.refusal.Kind {
 	case report.Invalid:
 		stall(&d.status, v1alpha1.StateEnqueued, v1alpha1.ReasonJobRefused,

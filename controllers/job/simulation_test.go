@@ -136,7 +136,7 @@ func (s *simulation) restart() {
 
 func (s *simulation) refuse(object client.Object) error {
 	if s.stubborn[object.GetLabels()[v1alpha1.LabelJob]] {
-		return apierrors.NewForbidden(schema.GroupResource{Resource: "jobs"}, object.GetName(), errors.New("exceeded quota"))
+		return apierrors.NewForbidden(schema.GroupResource{Resource: "jobs"}, object.GetName(), errors.New("a policy forbids it"))
 	}
 	return nil
 }

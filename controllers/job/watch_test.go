@@ -1,9 +1,14 @@
 package job
 
 import (
+	"errors"
 	"fmt"
 	"testing"
+	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
@@ -40,5 +45,35 @@ func TestARunWakesFewOthers(t *testing.T) {
 		if want > 0 && (!s.work["run-100"] || !s.work["run-199"] || s.work["run-000"]) {
 			t.Errorf("%s: not those that act first: %v", policy, s.work)
 		}
+	}
+}
+
+// TestAFullQuotaIsTriedByFew has many jobs wait while the quota is used up. Only those with a
+// slot try to start.
+func TestAFullQuotaIsTriedByFew(t *testing.T) {
+	t.Parallel()
+	s := simulate(t, 1)
+	s.mortal = false
+	const slots = 3 // of the simulated workspace
+	tries := map[string]bool{}
+	c := s.w.Client()
+	c.Refuse = func(object client.Object) error {
+		tries[object.GetName()] = true
+		return apierrors.NewForbidden(schema.GroupResource{Resource: "jobs"}, object.GetName(), errors.New("exceeded quota: workspace-jobs"))
+	}
+	s.r.Client = c
+	for i := range 30 {
+		world.Add(s.w, &v1alpha1.WorkspaceJob{ObjectMeta: metaOf(fmt.Sprintf("job-%03d", i)), Spec: v1alpha1.WorkspaceJobSpec{JobTemplate: template()}})
+	}
+	for range 3 {
+		for s.hear("WorkspaceJob") || s.step() {
+			s.w.Sleep(time.Second)
+		}
+		for _, job := range world.AllCached[*v1alpha1.WorkspaceJob](s.w) {
+			s.work[job.Name] = true
+		}
+	}
+	if len(tries) != slots {
+		t.Errorf("%d jobs have tried: %v", len(tries), tries)
 	}
 }

@@ -3,6 +3,7 @@ package report
 import (
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -90,6 +91,12 @@ func replaced(err error) bool {
 		return false
 	}
 	return slices.ContainsFunc(answer.Status().Details.Causes, func(cause metav1.StatusCause) bool { return cause.Field == "metadata.uid" })
+}
+
+// OverQuota reports whether a quota of the namespace is used up, so that the API server
+// refuses other objects of the kind too.
+func (r Refusal) OverQuota() bool {
+	return r.Kind == Forbidden && strings.Contains(r.Message, "exceeded quota")
 }
 
 // Stalled reports whether a person has to change something.
