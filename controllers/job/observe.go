@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 
 	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -27,17 +28,18 @@ func (r *Reconciler) observe(ctx context.Context, job *v1alpha1.WorkspaceJob) (o
 	if err := r.observeRelatives(ctx, &o); err != nil {
 		return o, err
 	}
-	if err := r.observeChild(ctx, &o); err != nil {
+	owned, err := r.ownedBy(ctx, job)
+	if err != nil {
 		return o, err
 	}
-	o.ended, err = r.endedOf(ctx, job)
-	return o, err
+	o.ended = slices.DeleteFunc(slices.Clone(owned), func(child batchv1.Job) bool { return runnerjob.Over(&child) == nil })
+	return o, r.observeChild(ctx, &o, owned)
 }
 
 // observeChild reads the Job of the attempt that is under way or, if none is, whatever Job
 // has the name of the next one.
-func (r *Reconciler) observeChild(ctx context.Context, o *observed) error {
-	child, err := r.childOf(ctx, o)
+func (r *Reconciler) observeChild(ctx context.Context, o *observed, owned []batchv1.Job) error {
+	child, err := r.childOf(ctx, o, owned)
 	if err != nil || child == nil {
 		return err
 	}
@@ -94,27 +96,40 @@ func (r *Reconciler) scheduledFor(ctx context.Context, child *batchv1.Job, job *
 	return template.Handler == job.Spec.Handler && v1alpha1.SameJSON(template.Args, job.Spec.Args), nil
 }
 
-// endedOf lists the job's own Jobs that are over.
-func (r *Reconciler) endedOf(ctx context.Context, job *v1alpha1.WorkspaceJob) ([]batchv1.Job, error) {
+// ownedBy lists the job's own Jobs.
+func (r *Reconciler) ownedBy(ctx context.Context, job *v1alpha1.WorkspaceJob) ([]batchv1.Job, error) {
 	var list batchv1.JobList
 	if err := r.Client.List(ctx, &list, client.InNamespace(job.Namespace), client.MatchingFields{runnerjob.IndexOwner: string(job.UID)}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list the Jobs of %q: %w", job.Name, err)
 	}
-	var ended []batchv1.Job
+	var owned []batchv1.Job
 	for i := range list.Items {
-		if child := &list.Items[i]; belongs(child, job) && runnerjob.Over(child) != nil {
-			ended = append(ended, *child)
+		if child := &list.Items[i]; belongs(child, job) {
+			owned = append(owned, *child)
 		}
 	}
-	return ended, nil
+	return owned, nil
+}
+
+// nextName returns the name of the next attempt's Job. If that exists already, its own name
+// counts: users may change the annotations that the name of a new one follows.
+func nextName(job *v1alpha1.WorkspaceJob, owned []batchv1.Job) string {
+	number := job.Status.NextNumber()
+	at := slices.IndexFunc(owned, func(child batchv1.Job) bool {
+		return child.Labels[v1alpha1.LabelAttempt] == strconv.Itoa(int(number))
+	})
+	if at < 0 {
+		return job.AttemptName(number)
+	}
+	return owned[at].Name
 }
 
 // childOf returns the Job of the attempt that is under way or, if none is, whatever has the
 // name of the next one.
-func (r *Reconciler) childOf(ctx context.Context, o *observed) (*batchv1.Job, error) {
+func (r *Reconciler) childOf(ctx context.Context, o *observed, owned []batchv1.Job) (*batchv1.Job, error) {
 	job := o.job
 	current := job.Status.UnderWay()
-	key := client.ObjectKey{Namespace: job.Namespace, Name: job.AttemptName(job.Status.NextNumber())}
+	key := client.ObjectKey{Namespace: job.Namespace, Name: nextName(job, owned)}
 	if current != nil {
 		key.Name = current.Job
 	}

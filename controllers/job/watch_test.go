@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -75,5 +76,26 @@ func TestAFullQuotaIsTriedByFew(t *testing.T) {
 	}
 	if len(tries) != slots {
 		t.Errorf("%d jobs have tried: %v", len(tries), tries)
+	}
+}
+
+// TestAReleasedTickIsFoundUnderAnotherName has the operator die between starting a tick and
+// writing the status, and a user remove the annotation that made the run a scheduled one.
+func TestAReleasedTickIsFoundUnderAnotherName(t *testing.T) {
+	t.Parallel()
+	s := simulate(t, 1)
+	s.mortal = false
+	job := world.Add(s.w, &v1alpha1.WorkspaceJob{ObjectMeta: metaOf("daily-1"), Spec: v1alpha1.WorkspaceJobSpec{JobTemplate: template()}})
+	tick := &batchv1.Job{ObjectMeta: metaOf("daily-1"), Spec: batchv1.JobSpec{Suspend: new(true)}}
+	world.Add(s.w, start(tick, job, v1alpha1.Attempt{Number: 1, Run: 1, Job: "daily-1"}))
+	s.comeToRest()
+	job, _ = world.Get[*v1alpha1.WorkspaceJob](s.w, client.ObjectKeyFromObject(job))
+	if attempts := job.Status.Attempts; len(attempts) == 0 || attempts[0].Job != "daily-1" {
+		t.Errorf("%+v", attempts)
+	}
+	for _, child := range world.All[*batchv1.Job](s.w) {
+		if child.Name == "daily-1-1" {
+			t.Error("the first attempt has a second Job")
+		}
 	}
 }
