@@ -129,7 +129,8 @@ func sendLines(to *stream.Writer, log io.Reader, seen logs.Position) {
 	}
 }
 
-// endLog tells a client not to come back. After a fault it does so by itself.
+// endLog sends a client the event that ends the stream. Without it, as after a fault, the client
+// reconnects.
 func endLog(to *stream.Writer, err error) {
 	switch {
 	case errors.Is(err, io.EOF):

@@ -5,7 +5,6 @@ package adopt
 import (
 	"context"
 	"fmt"
-	"reflect"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -30,26 +29,26 @@ type Answer[T client.Object] struct {
 // Create creates object with writer. If another object has its name, that is read with apiReader,
 // which must not be a cache. owns reports whether it is the caller's, and must decide that
 // by UID, never by name. An error is worth a retry.
-func Create[T client.Object](ctx context.Context, writer client.Writer, apiReader client.Reader, object T, owns func(T) bool) (Answer[T], error) {
+func Create[T any, P interface {
+	*T
+	client.Object
+}](ctx context.Context, writer client.Writer, apiReader client.Reader, object P, owns func(P) bool) (Answer[P], error) {
 	key := client.ObjectKeyFromObject(object)
 	err := writer.Create(ctx, object, client.FieldOwner(v1alpha1.ManagedBy))
 	switch refusal := report.RefusalOf(err); {
 	case err == nil:
-		return Answer[T]{Object: object}, nil
+		return Answer[P]{Object: object}, nil
 	case refusal != nil:
-		return Answer[T]{Refusal: refusal}, nil
+		return Answer[P]{Refusal: refusal}, nil
 	case !apierrors.IsAlreadyExists(err):
-		return Answer[T]{}, fmt.Errorf("create %T %q: %w", object, key.Name, err)
+		return Answer[P]{}, fmt.Errorf("create %T %q: %w", object, key.Name, err)
 	}
-	holder, ok := reflect.New(reflect.TypeOf(object).Elem()).Interface().(T)
-	if !ok {
-		return Answer[T]{}, fmt.Errorf("%T is no pointer to an object", object)
-	}
+	holder := P(new(T))
 	if err := apiReader.Get(ctx, key, holder); err != nil {
-		return Answer[T]{}, fmt.Errorf("read %T %q: %w", object, key.Name, err)
+		return Answer[P]{}, fmt.Errorf("read %T %q: %w", object, key.Name, err)
 	}
 	if owns(holder) {
-		return Answer[T]{Object: holder, Exists: true}, nil
+		return Answer[P]{Object: holder, Exists: true}, nil
 	}
-	return Answer[T]{Foreign: holder, Exists: true}, nil
+	return Answer[P]{Foreign: holder, Exists: true}, nil
 }

@@ -219,6 +219,7 @@ func begin(o observed, d *decision) {
 	number := d.status.NextNumber()
 	message := workspace.Obstacle(o.workspace)
 	switch {
+	// What this reconcile has done is recorded, whatever else is true.
 	case o.made != nil:
 		d.queue = running
 		record(&d.status, attemptOf(o, o.made, number, d.status.Run))

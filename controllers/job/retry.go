@@ -30,22 +30,19 @@ const numbersUsedUp = "this WorkspaceJob has used up its 9999 attempt numbers: c
 func afterAttempt(o observed, d *decision, last *v1alpha1.Attempt) {
 	at := last.FinishedAt.Time
 	ended := fmt.Sprintf("attempt %d %s", last.Number, describe(last))
+	reason, why := noRetry(o, d, last)
 	switch {
 	case last.Outcome == v1alpha1.OutcomeSucceeded:
 		if o.seen.End != nil {
 			d.status.Result = resultOf(o.seen.End.Message.Result)
 		}
 		finish(d, v1alpha1.StateSucceeded, v1alpha1.ReasonSucceeded, ended, at)
-	case last.Outcome == v1alpha1.OutcomeCancelled || o.job.Spec.Cancelled && !hasRetry(o, d, last):
+	case last.Outcome == v1alpha1.OutcomeCancelled || o.job.Spec.Cancelled && reason != "":
 		finish(d, v1alpha1.StateDeleted, v1alpha1.ReasonCancelled, ended, at)
 	case last.Outcome == v1alpha1.OutcomeReplaced:
 		finish(d, v1alpha1.StateDeleted, v1alpha1.ReasonReplaced, ended, at)
-	case last.Outcome == v1alpha1.OutcomePermanentFailure:
-		finish(d, v1alpha1.StateFailed, permanentReason(last), ended, at)
-	case last.Number >= maxNumber:
-		finish(d, v1alpha1.StateFailed, v1alpha1.ReasonRetriesExhausted, ended+"; "+numbersUsedUp, at)
-	case d.status.RunAttempts > retryLimit(o):
-		finish(d, v1alpha1.StateFailed, v1alpha1.ReasonRetriesExhausted, fmt.Sprintf("%s; no attempt is left after %d", ended, d.status.RunAttempts), at)
+	case reason != "":
+		finish(d, v1alpha1.StateFailed, reason, ended+why, at)
 	default:
 		next := metav1.NewTime(at.Add(retryDelay(o, d.status.RunAttempts)).Round(time.Second))
 		d.status.NextAttemptAt = &next
@@ -53,9 +50,19 @@ func afterAttempt(o observed, d *decision, last *v1alpha1.Attempt) {
 	}
 }
 
-// hasRetry reports whether another attempt may follow the one that has just failed.
-func hasRetry(o observed, d *decision, last *v1alpha1.Attempt) bool {
-	return last.Outcome != v1alpha1.OutcomePermanentFailure && d.status.RunAttempts <= retryLimit(o) && last.Number < maxNumber
+// noRetry returns the reason that no attempt follows the one that has failed, and what to add
+// to the message. The reason is "" if one may follow.
+func noRetry(o observed, d *decision, last *v1alpha1.Attempt) (reason, why string) {
+	switch {
+	case last.Outcome == v1alpha1.OutcomePermanentFailure:
+		return permanentReason(last), ""
+	case last.Number >= maxNumber:
+		return v1alpha1.ReasonRetriesExhausted, "; " + numbersUsedUp
+	case d.status.RunAttempts > retryLimit(o):
+		return v1alpha1.ReasonRetriesExhausted, fmt.Sprintf("; no attempt is left after %d", d.status.RunAttempts)
+	default:
+		return "", ""
+	}
 }
 
 func permanentReason(last *v1alpha1.Attempt) string {
