@@ -6,7 +6,6 @@
 package job
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -114,8 +113,8 @@ func (r *Reconciler) reconcile(ctx context.Context, name types.NamespacedName) (
 	}
 	d := r.carryOut(ctx, &o)
 	// What is known is reported even if something failed.
-	if err := cmp.Or(o.failed, r.report(ctx, o, d)); err != nil {
-		return report.Result(err)
+	if reported := r.report(ctx, o, d); o.failed != nil || reported != nil {
+		return report.Result(o.failed, reported)
 	}
 	if d.remove {
 		return report.Result(r.remove(ctx, job))

@@ -1,9 +1,15 @@
 // Package recurring keeps the schedules of WorkspaceRecurringJobs: each is a
 // CronJob, and each Job that the CronJob creates, a tick, becomes a WorkspaceJob.
+//
+// Read the files in this order: reconciler.go is the table of contents, watch.go lists what
+// triggers a reconcile, observe.go reads. decide.go is pure, and so are the files whose parts
+// it calls: plan.go and cronjob.go say which CronJob is wanted; occurrences.go matches ticks
+// with runs and says which runs are due, with missed.go; accounting.go counts how runs ended;
+// retention.go trims the history; status.go sets the conditions. doubts.go finds what must be
+// asked of the API server first, and verify.go asks. act.go writes.
 package recurring
 
 import (
-	"cmp"
 	"context"
 
 	"k8s.io/utils/clock"
@@ -71,8 +77,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	}
 	d := r.carryOut(ctx, &o)
 	// What is known is reported even if something failed.
-	if err := cmp.Or(o.failed, r.report(ctx, o, d)); err != nil {
-		return report.Result(err)
+	if reported := r.report(ctx, o, d); o.failed != nil || reported != nil {
+		return report.Result(o.failed, reported)
 	}
 	if err := r.remove(ctx, d); err != nil {
 		return report.Result(err)

@@ -28,13 +28,25 @@ const (
 // something is left to do. What was done is reported, so the retry has less to do.
 var ErrTooManyRounds = errors.New("something is left to do after the last round, and is tried again")
 
-// Result returns what a reconcile that ended with err returns. A passing error leads to
-// another reconcile soon; any other error is returned, and retried with back-off.
-func Result(err error) (reconcile.Result, error) {
-	if Passing(err) {
+// Result returns what a reconcile that ended with these errors returns; nil ones don't count.
+// Passing errors lead to another reconcile soon; any others are returned, and retried with
+// back-off.
+func Result(errs ...error) (reconcile.Result, error) {
+	passing := false
+	var lasting []error
+	for _, err := range errs {
+		switch {
+		case err == nil:
+		case Passing(err):
+			passing = true
+		default:
+			lasting = append(lasting, err)
+		}
+	}
+	if passing && len(lasting) == 0 {
 		return reconcile.Result{RequeueAfter: Soon}, nil
 	}
-	return reconcile.Result{}, err
+	return reconcile.Result{}, errors.Join(lasting...)
 }
 
 // Passing reports whether an error needs no attention: another write came first, or the

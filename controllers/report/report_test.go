@@ -146,6 +146,15 @@ func TestErrorsAreSorted(t *testing.T) {
 	if result, err := Result(fmt.Errorf("on the way: %w", gone)); err != nil || result.RequeueAfter != Soon {
 		t.Errorf("an object that is gone: %v, %v", result, err)
 	}
+	down := errors.New("connection refused")
+	for _, errs := range [][]error{{down, gone}, {gone, down}, {nil, down}} {
+		if _, err := Result(errs...); !errors.Is(err, down) {
+			t.Errorf("%v become %v", errs, err)
+		}
+	}
+	if result, err := Result(nil, gone); err != nil || result.RequeueAfter != Soon {
+		t.Errorf("a passing error beside none: %v, %v", result, err)
+	}
 	if result, err := Result(nil); err != nil || result.RequeueAfter != 0 {
 		t.Errorf("no error: %v, %v", result, err)
 	}

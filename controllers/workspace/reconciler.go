@@ -7,7 +7,6 @@
 package workspace
 
 import (
-	"cmp"
 	"context"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -73,8 +72,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		ctrl.LoggerFrom(ctx).Info("the API server refused a write", "object", key, "message", refusal.Message)
 	}
 	// What is known is reported even if something failed.
-	if err := cmp.Or(o.failed, r.Reporter.Report(ctx, &ws.Status, &d.status, func() report.Change { return changeOf(ws, d.status) })); err != nil {
-		return report.Result(err)
+	reported := r.Reporter.Report(ctx, &ws.Status, &d.status, func() report.Change { return changeOf(ws, d.status) })
+	if o.failed != nil || reported != nil {
+		return report.Result(o.failed, reported)
 	}
 	return reconcile.Result{RequeueAfter: d.after}, nil
 }
