@@ -76,6 +76,10 @@ func (s *simulation) submit(number int) {
 func (s *simulation) limit(n int32) {
 	s.w.Change(world.All[*v1alpha1.Workspace](s.w)[0], func(object client.Object) {
 		if ws, ok := object.(*v1alpha1.Workspace); ok {
+			if ws.Limit() != n {
+				// Its controller is quick.
+				ws.Status.Conditions[0].ObservedGeneration = ws.Generation + 1
+			}
 			ws.Spec.Concurrency = &n
 		}
 	})

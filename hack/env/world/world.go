@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -199,11 +200,23 @@ func sorted[T client.Object](of map[types.NamespacedName]client.Object) []T {
 	return list
 }
 
-// Change changes an object, as somebody else would.
+// Change changes an object, as somebody else would. Another spec is another generation.
 func (w *World) Change(object client.Object, change func(client.Object)) {
 	changed := copyOf(object)
 	change(changed)
+	if !equality.Semantic.DeepEqual(specOf(object), specOf(changed)) {
+		changed.SetGeneration(changed.GetGeneration() + 1)
+	}
 	w.put(changed)
+}
+
+// specOf returns the object's spec, or nil if its kind has none.
+func specOf(object client.Object) any {
+	spec := reflect.ValueOf(object).Elem().FieldByName("Spec")
+	if !spec.IsValid() {
+		return nil
+	}
+	return spec.Interface()
 }
 
 // Remove deletes an object, as somebody else would. What it owns stays until [World.Collect].
