@@ -43,7 +43,7 @@ GOVULNCHECK := $(TOOLS)/govulncheck-v1.9.0/govulncheck
 # Every Go module with code of this repository; the others only pin what the cluster is
 # built of.
 MODULES := . hack/tests/argocd hack/tests/calendar hack/env/cluster hack/env/image hack/tests/prometheus
-PINS := hack/env/cluster/build/containerd hack/env/cluster/build/etcd hack/env/cluster/build/kubernetes
+PINS := $(addprefix hack/env/cluster/build/,containerd coredns etcd kube-router kubernetes)
 
 GO_BUILD := GOOS=linux go build -ldflags "-s -w -X main.version=$(VERSION)"
 

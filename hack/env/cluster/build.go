@@ -5,7 +5,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -254,42 +253,4 @@ func (p *progress) report(title string, stop <-chan struct{}) {
 
 func (p *progress) problems() string {
 	return strings.Join(p.other[max(0, len(p.other)-20):], "\n")
-}
-
-// buildPause returns the archive of the pause image, making it if the cache lacks it.
-func buildPause(ctx context.Context) (string, error) {
-	modules, err := sourceFolder()
-	if err != nil {
-		return "", err
-	}
-	cache, err := cacheFolder()
-	if err != nil {
-		return "", err
-	}
-	code, err := os.ReadFile(filepath.Join(modules, "pause", "main.go"))
-	if err != nil {
-		return "", err
-	}
-	folder := filepath.Join(cache, fmt.Sprintf("pause-%x", sha256.Sum256(code))[:14])
-	archive := filepath.Join(folder, "image.tar")
-	if _, err := os.Stat(archive); err == nil {
-		return archive, nil
-	}
-	unlock, err := lock(ctx, folder, "builds the pause image")
-	if err != nil {
-		return "", err
-	}
-	defer unlock()
-	say("building the pause image")
-	binary := filepath.Join(folder, "pause")
-	if err := runGo(ctx, "pause", "build", "-C", modules, "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", binary, "./pause"); err != nil {
-		return "", fmt.Errorf("building pause: %w", err)
-	}
-	image := filepath.Join(modules, "..", "image")
-	err = runGo(ctx, "image", "run", "-C", image, ".", "--binary", binary, "--entrypoint", "/pause",
-		"--name", pauseImage, "--output", archive+".part")
-	if err != nil {
-		return "", fmt.Errorf("making the pause image: %w", err)
-	}
-	return archive, os.Rename(archive+".part", archive)
 }

@@ -27,11 +27,13 @@ const (
 	podSubnet       = "10.244.0.0/16"
 	serviceSubnet   = "10.96.0.0/16"
 	firstServiceIP  = "10.96.0.1"
+	dnsServiceIP    = "10.96.0.10"
 	apiServerPort   = 6443
 	kubeletPort     = 10250
 	etcdPort        = 2379
 	etcdPeerPort    = 2380
 	pauseImage      = "localhost/workspace-jobs/pause:dev"
+	dnsImage        = "localhost/workspace-jobs/coredns:dev"
 	registryOfNone  = "https://127.0.0.1:1" // a closed port: pulls fail at once and on this machine
 	defaultName     = "dev"
 	kubeconfigFile  = "kubeconfig"

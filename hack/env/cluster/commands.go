@@ -20,7 +20,7 @@ func (c cluster) status(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cluster %q is only half made: finish it by `cluster up --name %s`", c.name, c.name)
 	}
-	for _, part := range c.components(binaries{}, client, "") {
+	for _, part := range c.components(binaries{}, client, nil) {
 		id, running := readPid(part.pidFile)
 		state := fmt.Sprintf("runs, process %d", id.number)
 		if !running {

@@ -13,7 +13,7 @@ import (
 
 // stopOrder: first what would start containers again, last what the others write to.
 var stopOrder = []string{
-	"kubelet", "kube-proxy", "kube-scheduler", "kube-controller-manager", "containerd", "kube-apiserver", "etcd",
+	"kubelet", "kube-router", "kube-proxy", "kube-scheduler", "kube-controller-manager", "containerd", "kube-apiserver", "etcd",
 }
 
 // down removes a cluster wholly, in whatever state it is: half made, killed, or from

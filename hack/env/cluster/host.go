@@ -37,6 +37,7 @@ func tools() []tool {
 		{"runc", "runc", inPath("runc")},
 		{"the CNI plugins", "containernetworking-plugins", func() bool { return cniPlugins() != "" }},
 		{"iptables", "iptables", inPath("iptables")},
+		{"ipset", "ipset", inPath("ipset")},
 		{"ip", "iproute2", inPath("ip")},
 	}
 }

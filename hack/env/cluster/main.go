@@ -123,10 +123,11 @@ func buildCommand(ctx context.Context, args []string) error {
 	if *check {
 		return checkBuilt(ctx, purpose)
 	}
-	if _, err := build(ctx, purpose); err != nil || purpose != realNode {
+	bin, err := build(ctx, purpose)
+	if err != nil || purpose != realNode {
 		return err
 	}
-	_, err := buildPause(ctx)
+	_, err = buildImages(ctx, bin)
 	return err
 }
 

@@ -122,7 +122,7 @@ func (c cluster) kubeletConfig() map[string]any {
 		"failSwapOn":             false,
 
 		"maxPods":                     250,
-		"clusterDNS":                  []string{c.nodeAddress()}, // nothing listens there: a look-up fails at once
+		"clusterDNS":                  []string{dnsServiceIP},
 		"clusterDomain":               "cluster.local",
 		"resolvConf":                  "",
 		"evictionHard":                map[string]string{"memory.available": "100Mi"},

@@ -22,6 +22,9 @@ type source struct {
 	module   string
 	hint     string // how long a first build takes
 	commands []command
+	// own: the command is the main package beside go.mod, which imports what it needs of the
+	// module.
+	own bool
 	// stamp lists the linker variables that tell a command its version.
 	stamp func(version string) []string
 }
@@ -44,7 +47,15 @@ const (
 	noNode
 )
 
-func (s source) importPath(c command) string { return path.Join(s.module, c.pkg) }
+// ownModules is the path of the modules in build/.
+const ownModules = "github.com/openradius/workspace-jobs/hack/env/cluster/build"
+
+func (s source) importPath(c command) string {
+	if s.own {
+		return path.Join(ownModules, s.folder)
+	}
+	return path.Join(s.module, c.pkg)
+}
 
 func sources() []source {
 	return []source{
@@ -71,6 +82,14 @@ func sources() []source {
 				{name: "containerd-shim-runc-v2", pkg: "cmd/containerd-shim-runc-v2", uses: realNode},
 				{name: "ctr", pkg: "cmd/ctr", uses: realNode},
 			},
+		},
+		{
+			folder: "kube-router", title: "kube-router", module: "github.com/cloudnativelabs/kube-router/v2", hint: "about 2 minutes on 2 cores",
+			commands: []command{{name: "kube-router", pkg: "cmd/kube-router", uses: realNode}},
+		},
+		{
+			folder: "coredns", title: "CoreDNS", module: "github.com/coredns/coredns", hint: "about a minute on 2 cores", own: true,
+			commands: []command{{name: "coredns", uses: realNode}},
 		},
 	}
 }
@@ -135,7 +154,11 @@ func pin(s source, sourceFolder, cacheFolder, goVersion string) (pinned, error) 
 	p := pinned{source: s, modules: filepath.Join(sourceFolder, "build", s.folder)}
 	sum := sha256.New()
 	fmt.Fprintln(sum, goVersion, runtime.GOARCH)
-	for _, file := range []string{"go.mod", "go.sum"} {
+	files := []string{"go.mod", "go.sum"}
+	if s.own {
+		files = append(files, "main.go")
+	}
+	for _, file := range files {
 		text, err := os.ReadFile(filepath.Join(p.modules, file))
 		if err != nil {
 			return p, err

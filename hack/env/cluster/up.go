@@ -24,7 +24,7 @@ func (c cluster) controlPlane() controlPlane {
 }
 
 // components lists the parts in the order in which they start.
-func (c cluster) components(bin binaries, client *http.Client, pause string) []component {
+func (c cluster) components(bin binaries, client *http.Client, images []image) []component {
 	plane := c.controlPlane()
 	part := func(name string, args []string, ready func(context.Context) error, env ...string) component {
 		return component{process: process{
@@ -40,12 +40,13 @@ func (c cluster) components(bin binaries, client *http.Client, pause string) []c
 	return []component{
 		part("etcd", plane.etcdArgs(), nil),
 		part("containerd", []string{"--config=" + c.state("containerd.toml")},
-			func(ctx context.Context) error { return c.containerdReady(ctx, bin, pause) }, path),
+			func(ctx context.Context) error { return c.containerdReady(ctx, bin, images) }, path),
 		part("kube-apiserver", append(plane.apiServerArgs(), c.auditArgs()...), at("/readyz")),
 		part("kube-controller-manager", plane.controllerManagerArgs(), nil),
 		part("kube-scheduler", plane.schedulerArgs(), nil),
 		part("kubelet", c.kubeletArgs(), func(ctx context.Context) error { return c.nodeReady(ctx, client) }, path),
 		part("kube-proxy", c.kubeProxyArgs(), at("/api/v1/namespaces/default/serviceaccounts/default"), path),
+		part("kube-router", c.kubeRouterArgs(), c.policiesEnforced, path),
 	}
 }
 
@@ -61,7 +62,7 @@ func up(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	pause, err := buildPause(ctx)
+	images, err := buildImages(ctx, bin)
 	if err != nil {
 		return err
 	}
@@ -85,8 +86,11 @@ func up(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := bringUp(ctx, c.components(bin, client, pause), c.startInside); err != nil {
+	if _, err := bringUp(ctx, c.components(bin, client, images), c.startInside); err != nil {
 		return fmt.Errorf("%w\n  what was started is stopped; all logs are in %s until `cluster down`", err, c.state("logs"))
+	}
+	if err := c.startDNS(ctx, bin); err != nil {
+		return err
 	}
 	say("cluster %q is up (%s): API server %s, host address for pods %s", name,
 		time.Since(begin).Round(100*time.Millisecond), c.controlPlane().server(), c.hostAddress())
@@ -126,8 +130,8 @@ func (c cluster) prepare(ctx context.Context) error {
 	return c.makeCgroups()
 }
 
-// containerdReady is when it answers and has the image that every pod begins with.
-func (c cluster) containerdReady(ctx context.Context, bin binaries, pause string) error {
+// containerdReady is when it answers and has the images that are not loaded later.
+func (c cluster) containerdReady(ctx context.Context, bin binaries, images []image) error {
 	connection, err := (&net.Dialer{}).DialContext(ctx, "unix", c.socket())
 	if err != nil {
 		return err
@@ -135,7 +139,7 @@ func (c cluster) containerdReady(ctx context.Context, bin binaries, pause string
 	if err := connection.Close(); err != nil {
 		return err
 	}
-	return c.ensurePause(ctx, bin, pause)
+	return c.ensureImages(ctx, bin, images)
 }
 
 func (c cluster) nodeReady(ctx context.Context, client *http.Client) error {
@@ -165,19 +169,6 @@ func (c cluster) nodeReady(ctx context.Context, client *http.Client) error {
 		}
 	}
 	return errors.New("the node has no Ready condition yet")
-}
-
-// ensurePause imports the image of which every pod's first container is made.
-func (c cluster) ensurePause(ctx context.Context, bin binaries, archive string) error {
-	list, err := c.ctr(ctx, bin, "images", "list", "--quiet")
-	if err != nil {
-		return err
-	}
-	if strings.Contains(list, pauseImage) {
-		return nil
-	}
-	_, err = c.ctr(ctx, bin, "images", "import", archive)
-	return err
 }
 
 // ctr runs containerd's own client in the namespace that the kubelet uses.
