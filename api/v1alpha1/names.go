@@ -54,6 +54,11 @@ const (
 	ManagedBy = "workspace-jobs"
 	// RunnerContainer is the name of the container that runs the handler.
 	RunnerContainer = "runner"
+	// FenceContainer is the name of the init container that waits for the network plugin; see
+	// [Network].
+	FenceContainer = "wait-for-fence"
+	// ReasonFenceMissing is the reason of an attempt whose pod was not fenced in time.
+	ReasonFenceMissing = "FenceMissing"
 	// RunnerServiceAccount is the ServiceAccount of all runner pods. It has no
 	// permissions, and its token is not mounted.
 	RunnerServiceAccount = "runner"

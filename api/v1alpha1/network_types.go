@@ -14,6 +14,15 @@ type Network struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
 	Egress []EgressRule `json:"egress,omitempty"`
+
+	// WaitForFence holds back the runner in each pod until the cluster's network plugin
+	// enforces the workspace's network policies for that pod. Most plugins do so only a moment
+	// after a pod's start, so that a short job could otherwise connect to anything. An
+	// attempt that is not fenced within the operator's fence limit fails (FenceMissing). See
+	// docs/network.md.
+	//
+	// +optional
+	WaitForFence bool `json:"waitForFence,omitempty"`
 }
 
 // EgressRule is Kubernetes' NetworkPolicyEgressRule, except that a port is a number with

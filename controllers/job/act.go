@@ -72,7 +72,9 @@ func (r *Reconciler) updateQueue(ctx context.Context, o *observed, d decision) e
 // it is this WorkspaceJob's, created before a crash or not in the cache yet. Otherwise it
 // notes in o whether the Job is the schedule's tick or another owner's.
 func (r *Reconciler) create(ctx context.Context, o *observed, attempt v1alpha1.Attempt) error {
-	answer, err := adopt.Create(ctx, r.Client, r.APIReader, build(o.workspace, o.job, attempt),
+	made := build(o.workspace, o.job, attempt)
+	r.Fence.Guard(o.workspace, &made.Spec)
+	answer, err := adopt.Create(ctx, r.Client, r.APIReader, made,
 		func(found *batchv1.Job) bool { return belongs(found, o.job) })
 	switch {
 	case err != nil:

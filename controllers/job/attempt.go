@@ -62,6 +62,9 @@ func outcomeOf(seen *runnerjob.End) v1alpha1.AttemptOutcome {
 	if seen.Reason == "DeadlineExceeded" {
 		return v1alpha1.OutcomeTimedOut
 	}
+	if seen.Reason == v1alpha1.ReasonFenceMissing {
+		return v1alpha1.OutcomeNotStarted
+	}
 	if seen.ExitCode == nil {
 		return v1alpha1.OutcomeFailed
 	}

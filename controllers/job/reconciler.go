@@ -61,6 +61,8 @@ type Options struct {
 	Queues *admission.Queues
 	// Limits of waiting.
 	Limits Limits
+	// Fence of the attempts' pods.
+	Fence runnerjob.Fence
 }
 
 // Limits bounds how long the operator waits for what may never come.

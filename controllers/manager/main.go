@@ -15,6 +15,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/openradius/workspace-jobs/controllers/job"
+	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 )
 
 // version is set at build time.
@@ -27,10 +28,16 @@ type options struct {
 	metricsAddress          string
 	probeAddress            string
 	limits                  job.Limits
+	fence                   runnerjob.Fence
 	logLevel                slog.Level
 }
 
 func main() {
+	if len(os.Args) > 1 {
+		if command := fenceCommands()[os.Args[1]]; command != nil {
+			exit(command(ctrl.SetupSignalHandler(), os.Args[2:]))
+		}
+	}
 	opts, err := parse(os.Args[1:], os.Stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return
@@ -53,7 +60,7 @@ func parse(args []string, output io.Writer) (options, error) {
 	flags := flag.NewFlagSet("manager", flag.ContinueOnError)
 	flags.SetOutput(output)
 	flags.Usage = func() {
-		fmt.Fprintf(output, "manager %s: the operator of Workspace Jobs.\n\nIt finds the cluster through KUBECONFIG, or through the pod that it runs in.\n\nFlags:\n", version)
+		fmt.Fprintf(output, "manager %s: the operator of Workspace Jobs.\n\nIt finds the cluster through KUBECONFIG, or through the pod that it runs in.\n\nIts image has two more programs, each with its own --help: manager serve-canary and\nmanager wait-for-fence.\n\nFlags:\n", version)
 		flags.PrintDefaults()
 	}
 	flags.BoolVar(&opts.leaderElect, "leader-elect", true, "work only while holding the leader's Lease, so that several replicas can run")
@@ -62,6 +69,7 @@ func parse(args []string, output io.Writer) (options, error) {
 	flags.StringVar(&opts.probeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 turns them off")
 	flags.DurationVar(&opts.limits.Parent, "parent-limit", time.Hour, "how long after its creation a continuation may wait for a parent that does not exist (at least 1m)")
 	flags.DurationVar(&opts.limits.Pending, "pending-limit", 10*time.Minute, "how long an attempt's pod may take to start before the attempt has failed (at least 30s)")
+	flags.DurationVar(&opts.fence.Limit, "fence-limit", 30*time.Second, "how long a pod of a workspace with network.waitForFence may wait for its network fence (at least 5s, less than --pending-limit)")
 	flags.TextVar(&opts.logLevel, "log-level", slog.LevelInfo, "DEBUG, INFO, WARN or ERROR")
 	if err := flags.Parse(args); err != nil {
 		return opts, err
@@ -71,6 +79,9 @@ func parse(args []string, output io.Writer) (options, error) {
 	}
 	if opts.limits.Pending < 30*time.Second {
 		return opts, fmt.Errorf("--pending-limit is %s; it must be at least 30s, or slow nodes fail good jobs", opts.limits.Pending)
+	}
+	if opts.fence.Limit < 5*time.Second || opts.fence.Limit >= opts.limits.Pending {
+		return opts, fmt.Errorf("--fence-limit is %s; it must be at least 5s, and less than --pending-limit", opts.fence.Limit)
 	}
 	if opts.limits.Parent < time.Minute {
 		return opts, fmt.Errorf("--parent-limit is %s; it must be at least 1m, or a pipeline has no time to create the parents", opts.limits.Parent)

@@ -60,6 +60,9 @@ func run(ctx context.Context, opts options) error {
 	if err != nil {
 		return fmt.Errorf("set up the operator: %w", err)
 	}
+	if opts.fence.Image, err = ownImage(ctx, mgr.GetAPIReader()); err != nil {
+		return err
+	}
 	if err := addControllers(ctx, mgr, opts); err != nil {
 		return err
 	}
@@ -78,7 +81,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, opts options) error {
 		}
 	}
 	workspaces := workspace.New(workspace.Options{
-		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Clock: clock.RealClock{},
+		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Clock: clock.RealClock{}, Fence: opts.fence,
 		Reporter: report.New(mgr.GetClient(), mgr.GetEventRecorder(v1alpha1.ManagedBy), clock.RealClock{}),
 	})
 	if err := workspaces.SetupWithManager(mgr); err != nil {
@@ -95,15 +98,15 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, opts options) error {
 	jobs := job.New(job.Options{
 		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(),
 		Reporter: report.New(mgr.GetClient(), mgr.GetEventRecorder(v1alpha1.ManagedBy), clock.RealClock{}),
-		Clock:    clock.RealClock{}, Metrics: measured, Queues: admission.New(source), Limits: opts.limits,
+		Clock:    clock.RealClock{}, Metrics: measured, Queues: admission.New(source), Limits: opts.limits, Fence: opts.fence,
 	})
 	if err := jobs.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the WorkspaceJob controller: %w", err)
 	}
-	return addRecurring(mgr)
+	return addRecurring(mgr, opts)
 }
 
-func addRecurring(mgr ctrl.Manager) error {
+func addRecurring(mgr ctrl.Manager, opts options) error {
 	measured, err := recurring.NewMetrics(metrics.Registry)
 	if err != nil {
 		return fmt.Errorf("register the metrics: %w", err)
@@ -111,7 +114,7 @@ func addRecurring(mgr ctrl.Manager) error {
 	schedules := recurring.New(recurring.Options{
 		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(),
 		Reporter: report.New(mgr.GetClient(), mgr.GetEventRecorder(v1alpha1.ManagedBy), clock.RealClock{}),
-		Clock:    clock.RealClock{}, Metrics: measured,
+		Clock:    clock.RealClock{}, Metrics: measured, Fence: opts.fence,
 	})
 	if err := schedules.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the WorkspaceRecurringJob controller: %w", err)

@@ -69,6 +69,7 @@ func jobTemplate(o observed) batchv1.JobTemplateSpec {
 	spec := runnerjob.Run(o.workspace, &o.recurring.Spec.Template)
 	spec.Labels[v1alpha1.LabelRecurringJob] = o.recurring.Name
 	job := runnerjob.Build(o.workspace, spec)
+	o.fence.Guard(o.workspace, &job.Spec)
 	job.Spec.Suspend = new(true)
 	annotations := map[string]string{v1alpha1.AnnotationTemplate: templateText(o.recurring)}
 	maps.Copy(annotations, job.Annotations)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/report"
+	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
@@ -124,5 +125,21 @@ func TestATimeJustBeforeAChangeWasNotDue(t *testing.T) {
 	s.cronJob = s.decide().apply
 	if d := s.tick(30).decide(); len(d.create) > 0 || len(d.removeTicks) != 1 || d.status.MissedRuns > 0 {
 		t.Errorf("the run of the time before the change: %+v", outlineOf(d))
+	}
+}
+
+// TestAScheduleWaitsForItsFence checks that the runs of a schedule begin with the check, and
+// that the CronJob is applied again when the workspace asks for it.
+func TestAScheduleWaitsForItsFence(t *testing.T) {
+	t.Parallel()
+	s := hourly()
+	s.fence = runnerjob.Fence{Image: "manager:1", Limit: time.Minute}
+	if d := s.decide(); d.apply != nil {
+		t.Errorf("unasked: %+v", d.apply.Spec)
+	}
+	s.workspace.Spec.Network = &v1alpha1.Network{WaitForFence: true}
+	d := s.decide()
+	if d.apply == nil || len(d.apply.Spec.JobTemplate.Spec.Template.Spec.InitContainers) != 1 {
+		t.Errorf("got %+v", d.apply)
 	}
 }

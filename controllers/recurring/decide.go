@@ -7,12 +7,14 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/report"
+	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 )
 
 // observed is all that decide may know.
 type observed struct {
 	now       time.Time
 	recurring *v1alpha1.WorkspaceRecurringJob
+	fence     runnerjob.Fence
 	// workspace that the namespace belongs to, or nil.
 	workspace *v1alpha1.Workspace
 	// coming is the workspace that is about to get the namespace, or nil.

@@ -23,7 +23,7 @@ var errRecreated = errors.New("it was deleted and created again")
 // observe reads all that decide starts from. All of it comes from the cache, which may lag,
 // except a CronJob without the operator's labels.
 func (r *Reconciler) observe(ctx context.Context, recurring *v1alpha1.WorkspaceRecurringJob) (observed, error) {
-	o := observed{now: r.Clock.Now(), recurring: recurring}
+	o := observed{now: r.Clock.Now(), recurring: recurring, fence: r.Fence}
 	for _, read := range []func(context.Context, *observed) error{r.observeWorkspace, r.observeCronJob, r.observeRuns, r.observeAwaited} {
 		if err := read(ctx, &o); err != nil {
 			return o, err

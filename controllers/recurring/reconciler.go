@@ -19,6 +19,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/report"
+	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 )
 
 // +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspacerecurringjobs,verbs=get;list;watch
@@ -51,6 +52,8 @@ type Options struct {
 	Clock clock.PassiveClock
 	// Metrics that missed and skipped runs are counted in.
 	Metrics *Metrics
+	// Fence of the ticks' pods.
+	Fence runnerjob.Fence
 }
 
 // New returns a Reconciler.

@@ -106,18 +106,14 @@ func podSpec(ws *v1alpha1.Workspace, spec Spec) corev1.PodSpec {
 		},
 		Volumes: volumes,
 		Containers: []corev1.Container{{
-			Name:            v1alpha1.RunnerContainer,
-			Image:           ws.Spec.Runner.Image,
-			ImagePullPolicy: ws.Spec.Runner.ImagePullPolicy,
-			Args:            []string{spec.Command},
-			Env:             append(databaseEnv(ws), spec.Env...),
-			Resources:       resourcesOf(ws, spec.Resources),
-			VolumeMounts:    mounts,
-			SecurityContext: &corev1.SecurityContext{
-				AllowPrivilegeEscalation: new(false),
-				ReadOnlyRootFilesystem:   new(true),
-				Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
-			},
+			Name:                   v1alpha1.RunnerContainer,
+			Image:                  ws.Spec.Runner.Image,
+			ImagePullPolicy:        ws.Spec.Runner.ImagePullPolicy,
+			Args:                   []string{spec.Command},
+			Env:                    append(databaseEnv(ws), spec.Env...),
+			Resources:              resourcesOf(ws, spec.Resources),
+			VolumeMounts:           mounts,
+			SecurityContext:        restricted(),
 			TerminationMessagePath: contract.TerminationMessagePath,
 		}},
 	}
@@ -126,6 +122,14 @@ func podSpec(ws *v1alpha1.Workspace, spec Spec) corev1.PodSpec {
 		pod.ActiveDeadlineSeconds = new(int64(limit))
 	}
 	return pod
+}
+
+func restricted() *corev1.SecurityContext {
+	return &corev1.SecurityContext{
+		AllowPrivilegeEscalation: new(false),
+		ReadOnlyRootFilesystem:   new(true),
+		Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+	}
 }
 
 func databaseEnv(ws *v1alpha1.Workspace) []corev1.EnvVar {

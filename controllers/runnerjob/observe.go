@@ -107,7 +107,7 @@ func endSeen(finished *batchv1.JobCondition, pods []corev1.Pod) bool {
 	if pod == nil {
 		return false
 	}
-	ended := terminatedOf(pod)
+	ended := cmp.Or(terminatedOf(pod), fenceMissing(pod))
 	newest := pods[len(pods)-1].UID == pod.UID
 	return ended != nil && (ended.ExitCode == 0) == succeeded && (succeeded || newest)
 }
@@ -130,6 +130,10 @@ func endOf(condition *batchv1.JobCondition, pods []corev1.Pod) *End {
 		return end
 	}
 	end.Reason = pod.Status.Reason
+	if missing := fenceMissing(pod); missing != nil && !end.Succeeded && end.Reason == "" {
+		end.Reason, end.Error = v1alpha1.ReasonFenceMissing, fenceError(missing)
+		return end
+	}
 	if terminated := terminatedOf(pod); terminated != nil {
 		// A container that the kubelet has lost is reported without times.
 		if terminated.FinishedAt.Unix() > 0 {
@@ -216,14 +220,15 @@ func waitingOf(pod *corev1.Pod) string {
 			return fmt.Sprintf("no node takes its pod (%s): %s", c.Reason, c.Message)
 		}
 	}
-	status := containerOf(pod)
-	if status == nil || status.State.Waiting == nil {
-		return ""
+	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		if status.State.Waiting == nil {
+			continue
+		}
+		switch waiting := status.State.Waiting; waiting.Reason {
+		case "", "ContainerCreating", "PodInitializing":
+		default:
+			return fmt.Sprintf("its pod can't start (%s): %s", waiting.Reason, waiting.Message)
+		}
 	}
-	switch waiting := status.State.Waiting; waiting.Reason {
-	case "", "ContainerCreating", "PodInitializing":
-		return ""
-	default:
-		return fmt.Sprintf("its pod can't start (%s): %s", waiting.Reason, waiting.Message)
-	}
+	return ""
 }

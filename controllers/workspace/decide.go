@@ -10,6 +10,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/report"
+	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 )
 
 // observed is all that decide may know: what was read, and what the API server has
@@ -17,6 +18,7 @@ import (
 type observed struct {
 	now       time.Time
 	workspace *v1alpha1.Workspace
+	fence     runnerjob.Fence
 	// namespace is nil if there is none.
 	namespace *corev1.Namespace
 	// live are the objects that have the children's names, by child.key. Another owner may

@@ -69,6 +69,9 @@ func planMigration(o observed) plan {
 	if p.run != nil && terminating(o.jobs, p.run.Name) {
 		p.run, p.after = nil, terminatingRetry
 	}
+	if p.run != nil {
+		o.fence.Guard(o.workspace, &p.run.Spec)
+	}
 	return p
 }
 

@@ -13,6 +13,8 @@ import (
 	applynetworkingv1 "k8s.io/client-go/applyconfigurations/networking/v1"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/fence"
+	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 )
 
 const dnsPort int32 = 53
@@ -36,6 +38,9 @@ func runnerEgress(ws *v1alpha1.Workspace) *applynetworkingv1.NetworkPolicyApplyC
 	if ws.Spec.Network != nil {
 		rules = append(rules, ws.Spec.Network.Egress...)
 	}
+	if runnerjob.WaitsForFence(ws) {
+		rules = append(rules, canary())
+	}
 	spec := applynetworkingv1.NetworkPolicySpec().
 		WithPodSelector(applymetav1.LabelSelector().WithMatchLabels(labelsOf(ws))).
 		WithPolicyTypes(networkingv1.PolicyTypeEgress)
@@ -50,6 +55,17 @@ func dns() v1alpha1.EgressRule {
 	return v1alpha1.EgressRule{
 		Ports: []v1alpha1.EgressPort{{Protocol: corev1.ProtocolUDP, Port: new(dnsPort)}, {Protocol: corev1.ProtocolTCP, Port: new(dnsPort)}},
 		To:    []networkingv1.NetworkPolicyPeer{{NamespaceSelector: kubeSystem}},
+	}
+}
+
+// canary lets a pod see whether it is fenced; see the package fence.
+func canary() v1alpha1.EgressRule {
+	return v1alpha1.EgressRule{
+		Ports: []v1alpha1.EgressPort{{Protocol: corev1.ProtocolTCP, Port: new(fence.OpenPort)}},
+		To: []networkingv1.NetworkPolicyPeer{{
+			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: fence.Namespace}},
+			PodSelector:       &metav1.LabelSelector{MatchLabels: fence.Labels()},
+		}},
 	}
 }
 

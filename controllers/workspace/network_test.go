@@ -7,6 +7,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/fence"
 )
 
 // TestEgressLeavesOutLinkLocalAddresses checks that only a rule about link-local addresses
@@ -62,5 +63,22 @@ func TestEgressToEverythingLeavesOutLinkLocalAddresses(t *testing.T) {
 	to := rules[len(rules)-1].To
 	if len(to) != 3 || to[0].NamespaceSelector == nil || len(to[1].IPBlock.Except) != 1 || len(to[2].IPBlock.Except) != 1 {
 		t.Errorf("got %+v", to)
+	}
+}
+
+// TestOnlyAWorkspaceThatWaitsReachesTheCanary checks that the canary is allowed by its open
+// port alone, and to nobody who does not need it.
+func TestOnlyAWorkspaceThatWaitsReachesTheCanary(t *testing.T) {
+	t.Parallel()
+	ws := MakeWorkspace("acme").Obj()
+	before := len(typed[networkingv1.NetworkPolicy](t, runnerEgress(ws)).Spec.Egress)
+	ws.Spec.Network = &v1alpha1.Network{WaitForFence: true}
+	rules := typed[networkingv1.NetworkPolicy](t, runnerEgress(ws)).Spec.Egress
+	if len(rules) != before+1 {
+		t.Fatalf("%d rules, want one more than %d", len(rules), before)
+	}
+	rule := rules[before]
+	if len(rule.Ports) != 1 || rule.Ports[0].Port.IntVal != fence.OpenPort || len(rule.To) != 1 || rule.To[0].PodSelector == nil {
+		t.Errorf("got %+v", rule)
 	}
 }

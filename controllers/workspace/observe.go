@@ -17,7 +17,7 @@ import (
 // observe reads all that decide needs. An error is noted in o.failed, for decide to report.
 func (r *Reconciler) observe(ctx context.Context, ws *v1alpha1.Workspace) observed {
 	o := observed{
-		now: r.Clock.Now(), workspace: ws,
+		now: r.Clock.Now(), workspace: ws, fence: r.Fence,
 		live: map[string]client.Object{}, applied: map[string]bool{}, refused: map[string]report.Refusal{},
 	}
 	if o.namespace, o.failed = read(ctx, r, client.ObjectKey{Name: ws.NamespaceName()}, &corev1.Namespace{}); o.failed == nil {

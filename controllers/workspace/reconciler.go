@@ -17,6 +17,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/report"
+	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 )
 
 // +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspaces,verbs=list;watch
@@ -45,6 +46,8 @@ type Options struct {
 	Reporter *report.Reporter
 	// Clock of all decisions.
 	Clock clock.PassiveClock
+	// Fence of the pods of migrations.
+	Fence runnerjob.Fence
 }
 
 // New returns a Reconciler.

@@ -90,7 +90,7 @@ func killOperator(t *testing.T) {
 
 func operatorPod(ctx context.Context) (*corev1.Pod, error) {
 	var pods corev1.PodList
-	if err := shared.client.List(ctx, &pods, client.InNamespace(operatorNamespace)); err != nil {
+	if err := shared.client.List(ctx, &pods, client.InNamespace(operatorNamespace), client.MatchingLabels{"app.kubernetes.io/component": "manager"}); err != nil {
 		return nil, err
 	}
 	for i := range pods.Items {

@@ -44,11 +44,6 @@ func TestTheOperatorMakesOnlyRunners(t *testing.T) {
 			second.Name = "second"
 			j.pod.Containers = append(j.pod.Containers, *second)
 		}},
-		{"an init container", "must have exactly one container", func(j *jobParts) {
-			first := j.runner.DeepCopy()
-			first.Name = "first"
-			j.pod.InitContainers = append(j.pod.InitContainers, *first)
-		}},
 		{"a command", "must start with its image's command", func(j *jobParts) { j.runner.Command = []string{"/bin/sh"} }},
 		{"other arguments", "must start with its image's command", func(j *jobParts) { j.runner.Args = []string{"run", "--debug"} }},
 		{"a token as a volume", "may have only emptyDir and Secret volumes", func(j *jobParts) {

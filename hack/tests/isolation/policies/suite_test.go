@@ -42,7 +42,10 @@ func newCluster(t *testing.T) *cluster {
 	t.Helper()
 	env := shared.Env(t)
 	c := &cluster{T: t, admin: env.Client, operator: newClient(t, env.As(testenv.ManagerUser, serviceAccounts("workspace-jobs-system")...))}
-	inForce.Do(c.waitInForce)
+	inForce.Do(func() {
+		c.deployment()
+		c.waitInForce()
+	})
 	return c
 }
 
@@ -85,6 +88,9 @@ func (c *cluster) waitInForce() {
 		},
 		"operator-jobs": func(ctx context.Context) error {
 			return c.operator.Create(ctx, job(home, func(j *jobParts) { j.pod.ServiceAccountName = "default" }), client.DryRunAll)
+		},
+		"fence-check": func(ctx context.Context) error {
+			return c.operator.Create(ctx, checked(home, func(check *corev1.Container) { check.Image = "other:1" }), client.DryRunAll)
 		},
 		"operator-fences": func(ctx context.Context) error {
 			return c.operator.Create(ctx, account("default", "runner"), client.DryRunAll)
