@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/hack/env/netpol"
+	"github.com/openradius/workspace-jobs/hack/env/objects"
 )
 
 const (
@@ -30,14 +30,17 @@ type target struct {
 	URL     string `json:"url,omitempty"`
 	Post    bool   `json:"post,omitempty"`
 	Address string `json:"address,omitempty"`
+	Name    string `json:"name,omitempty"`
 	Find    string `json:"find,omitempty"`
 }
 
 // TestCompromisedRunnerIsNobodyToKubernetes checks that Kubernetes tells a runner, which has
-// no credentials, nothing but its version and health, whatever the network plugin allows.
+// no credentials, nothing but its version and health, even if the network lets it through.
 func TestCompromisedRunnerIsNobodyToKubernetes(t *testing.T) {
 	t.Parallel()
-	tn := newIntruder(t, "intruded-kubernetes")
+	tn := newIntruder(t, "intruded-kubernetes", func(ws *v1alpha1.Workspace) {
+		ws.Spec.Network = &v1alpha1.Network{Egress: []v1alpha1.EgressRule{objects.EgressTo(nodeAddress(t) + "/32")}}
+	})
 	service := &corev1.Service{}
 	if err := shared.client.Get(t.Context(), client.ObjectKey{Namespace: "default", Name: "kubernetes"}, service); err != nil {
 		t.Fatal(err)
@@ -71,74 +74,18 @@ func TestCompromisedRunnerIsNobodyToKubernetes(t *testing.T) {
 		targets[address], want[address] = target{Address: address}, []string{refused}
 	}
 	answers := reach(tn, "reach", targets)
-	pod := tn.podOf("reach")
 	for _, name := range slices.Sorted(maps.Keys(targets)) {
 		answer := answers[name]
 		t.Logf("%-90s %s", name, answer)
-		if !slices.Contains(want[name], answer) && !noAnswer(answer) {
+		if !slices.Contains(want[name], answer) {
 			t.Errorf("%s: %q, want %q", name, answer, want[name])
 		}
 	}
-	for _, port := range []int32{6443, 10250, 2379} {
-		if policyAllows(t, pod, end{address: node, port: port}) {
-			t.Errorf("the NetworkPolicies allow port %d of the node", port)
-		}
-	}
 }
 
-// noAnswer reports whether the connection failed, as it may with a network plugin that
-// enforces NetworkPolicy.
+// noAnswer reports whether the connection failed, as it does if a NetworkPolicy forbids it.
 func noAnswer(answer string) bool {
 	return answer == "no answer" || answer == "unreachable" || answer == refused
-}
-
-// TestCompromisedRunnerReachesNoOtherByPolicy computes which connections the NetworkPolicies
-// allow, as the documentation of Kubernetes defines it. The tests' cluster has a network
-// plugin that does not enforce them, so what it lets through is only logged.
-func TestCompromisedRunnerReachesNoOtherByPolicy(t *testing.T) {
-	t.Parallel()
-	tn := newIntruder(t, "intruded-network")
-	other := newIntruder(t, "bystander")
-	other.start(other.makeJob("listen", "listen").ArgsOf(map[string]any{"port": listenPort}))
-	listener := other.runningPod("listen", 1)
-	other.waitLog(listener, "listening")
-	operator, err := operatorPod(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	hostPort, accepted := listenOnHost(t)
-	database := int32(shared.server.Port)
-
-	ends := map[string]end{
-		"the database":              {address: shared.host, port: database},
-		"another tenant's pod":      {pod: listener, port: listenPort},
-		"the operator's metrics":    {pod: operator, port: metricsPort},
-		"the operator's health":     {pod: operator, port: healthPort},
-		"a listener on the machine": {address: shared.host, port: hostPort},
-	}
-	targets := map[string]target{}
-	for name, f := range ends {
-		address := net.JoinHostPort(f.asked().Address, strconv.Itoa(int(f.port)))
-		targets[name] = target{Address: address}
-		if f.pod == operator {
-			targets[name] = target{URL: "http://" + address + map[int32]string{metricsPort: "/metrics", healthPort: "/healthz"}[f.port],
-				Find: v1alpha1.QueueName(other.name)}
-		}
-	}
-	answers := reach(tn, "reach", targets)
-	pod := tn.podOf("reach")
-	for _, name := range slices.Sorted(maps.Keys(ends)) {
-		allowed := policyAllows(t, pod, ends[name])
-		t.Logf("%-28s allowed by policy: %-5t here: %s", name, allowed, answers[name])
-		if wanted := name == "the database"; allowed != wanted {
-			t.Errorf("%s: allowed by the NetworkPolicies: %t, want %t", name, allowed, wanted)
-		}
-		if allowed && answers[name] != "connected" {
-			t.Errorf("%s: %s, though it is allowed", name, answers[name])
-		}
-	}
-	t.Logf("connections to the listener on the machine: %d", accepted.Load())
-	other.change("listen", func(spec *v1alpha1.WorkspaceJobSpec) { spec.Cancelled = true })
 }
 
 // end is the other end of a pod's TCP connection: another pod, or an address outside.

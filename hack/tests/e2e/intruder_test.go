@@ -47,12 +47,12 @@ func withIntruder(ws *v1alpha1.Workspace) {
 	}}
 }
 
-func newIntruder(t *testing.T, name string) *tenant {
+func newIntruder(t *testing.T, name string, options ...func(*v1alpha1.Workspace)) *tenant {
 	t.Helper()
 	if err := loadIntruder(); err != nil {
 		t.Fatal(err)
 	}
-	return newTenant(t, name, withIntruder)
+	return newTenant(t, name, append([]func(*v1alpha1.Workspace){withIntruder}, options...)...)
 }
 
 // intrude runs one of the intruder's handlers and returns its result.

@@ -27,11 +27,13 @@ type reachArgs struct {
 	Targets map[string]target `json:"targets"`
 }
 
-// target is a target for one HTTP request, or only for a connection.
+// target is a target for one HTTP request, for a connection only, or for a lookup.
 type target struct {
 	URL     string `json:"url,omitempty"`
 	Post    bool   `json:"post,omitempty"`
 	Address string `json:"address,omitempty"`
+	// Name is a name to look up.
+	Name string `json:"name,omitempty"`
 	// Find is a word to search for in the answer.
 	Find string `json:"find,omitempty"`
 }
@@ -58,6 +60,12 @@ func (t target) try(ctx context.Context) string {
 	defer cancel()
 	if t.URL != "" {
 		return t.request(ctx)
+	}
+	if t.Name != "" {
+		if _, err := net.DefaultResolver.LookupHost(ctx, t.Name); err != nil {
+			return trouble(err)
+		}
+		return "resolved"
 	}
 	connection, err := (&net.Dialer{}).DialContext(ctx, "tcp", t.Address)
 	if err != nil {
