@@ -35,7 +35,7 @@ func TestCleanupAndReports(t *testing.T) {
 	post("/api/jobs/reports/7", `{"id":"8"}`).wantProblem(t, 422, "body.id", "different reports")
 	post("/api/jobs/reports/7?delayMinutes=-1", "").wantProblem(t, 422, "query.delayMinutes", "")
 	post("/api/jobs/reports/7?delayMinutes=soon", "").wantProblem(t, 422, "query.delayMinutes", "")
-	post("/api/jobs/reports/7?delayminutes=30", "").wantProblem(t, 422, "query.delayminutes", "unknown")
+	post("/api/jobs/reports/7?delayminutes=30", "").wantProblem(t, 422, "query.delayminutes", "no such parameter")
 	post("/api/jobs/reports/7?delayMinutes=1&delayMinutes=2", "").wantProblem(t, 400, "query.delayMinutes", "more than once")
 	post("/api/jobs/cleanup", `[1]`).wantProblem(t, 422, "body", "object")
 	post("/api/jobs/cleanup", `{`).wantProblem(t, 400, "body", "")

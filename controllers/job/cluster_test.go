@@ -152,7 +152,7 @@ func TestAnUnknownHandlerIsNotTriedAgain(t *testing.T) {
 	c.submit("nightly", nil)
 	c.end("nightly", 1, contract.ExitUsage, `{"error":"this image does not have the job's handler; it has report"}`)
 	job := c.waitFor("nightly", v1alpha1.StateFailed, v1alpha1.ReasonInvalidArguments)
-	if !strings.Contains(job.Status.Message, "this image has report") {
+	if !strings.Contains(job.Status.Message, "it has report") {
 		t.Errorf("message %q", job.Status.Message)
 	}
 }

@@ -75,8 +75,8 @@ func FuzzRun(f *testing.F) {
 // FuzzObserve checks that, whatever a tenant's process leaves, a failed Job has a text that
 // says why, and a successful one has none, and that each has ended at some time.
 func FuzzObserve(f *testing.F) {
-	f.Add(`{"error":"no such table","retryAfter":"1m"}`, int32(75), "Error", "", true, int64(born.Unix()))
-	f.Add(`{"result":{"rows":1},"error":"x"}`, int32(0), "Completed", "", false, int64(born.Unix()))
+	f.Add(`{"error":"no such table","retryAfter":"1m"}`, int32(75), "Error", "", true, born.Unix())
+	f.Add(`{"result":{"rows":1},"error":"x"}`, int32(0), "Completed", "", false, born.Unix())
 	f.Add("\xff", int32(137), "OOMKilled", "Evicted", true, int64(0))
 	f.Add("", int32(-1), "", "DeadlineExceeded", true, (time.Time{}).Unix())
 	f.Fuzz(func(t *testing.T, message string, code int32, reason, podReason string, failed bool, finished int64) {
