@@ -15,7 +15,7 @@ func Serve(ctx context.Context, open, forbidden net.Listener) error {
 	id := rand.Text()
 	ended := make(chan error, 2)
 	for _, listener := range []net.Listener{open, forbidden} {
-		go func() { ended <- answerAll(listener, id) }()
+		go func() { ended <- answerAll(ctx, listener, id) }()
 	}
 	var err error
 	select {
@@ -28,14 +28,19 @@ func Serve(ctx context.Context, open, forbidden net.Listener) error {
 
 // answerAll needs no goroutine for each connection: an answer fits into an empty buffer of
 // the kernel.
-func answerAll(listener net.Listener, id string) error {
+func answerAll(ctx context.Context, listener net.Listener, id string) error {
 	for {
 		connection, err := listener.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return err
 		}
 		if err != nil {
-			time.Sleep(between) // such as too many open files
+			// Such as too many open files.
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(between):
+			}
 			continue
 		}
 		if host, _, err := net.SplitHostPort(connection.LocalAddr().String()); err == nil {
