@@ -23,14 +23,15 @@ import (
 )
 
 // install applies what the operator needs in a cluster: CRDs, roles and its namespace, but
-// nothing that runs in that namespace.
+// nothing that runs in that namespace. The policies read the operator's Deployment, so they
+// get one without replicas.
 func install(ctx context.Context, c client.Client, config string, options Options) error {
 	namespace := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace"}}
 	namespace.SetName("workspace-jobs-system")
 	objects := []*unstructured.Unstructured{namespace}
 	patterns := []string{"crd/bases/*.yaml", "rbac/*.yaml"}
 	if options.Policies {
-		patterns = append(patterns, "policies/*.yaml")
+		patterns = append(patterns, "manager/deployment.yaml", "policies/*.yaml")
 	}
 	for _, pattern := range patterns {
 		more, err := readManifests(filepath.Join(config, pattern))
@@ -40,6 +41,11 @@ func install(ctx context.Context, c client.Client, config string, options Option
 		objects = append(objects, more...)
 	}
 	for _, object := range objects {
+		if object.GetKind() == "Deployment" {
+			if err := unstructured.SetNestedField(object.Object, int64(0), "spec", "replicas"); err != nil {
+				return err
+			}
+		}
 		err := c.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner("testenv"), client.ForceOwnership)
 		if err != nil {
 			return fmt.Errorf("install %s %q: %w", object.GetKind(), object.GetName(), err)

@@ -4,10 +4,8 @@ import (
 	"testing"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
@@ -16,27 +14,8 @@ import (
 
 const (
 	fenceCheck    = "workspace-jobs-fence-check"
-	operatorImage = "registry.example.net/manager:1"
+	operatorImage = "localhost/workspace-jobs/manager:dev" // as in config/manager
 )
-
-// deployment creates the operator's Deployment, whose image the policy allows. Nothing runs.
-func (c *cluster) deployment() {
-	c.Helper()
-	labels := map[string]string{"app": "manager"}
-	err := c.admin.Create(c.Context(), &appsv1.Deployment{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "workspace-jobs-system", Name: "workspace-jobs-manager"},
-		Spec: appsv1.DeploymentSpec{
-			Replicas: new(int32(0)), Selector: &metav1.LabelSelector{MatchLabels: labels},
-			Template: corev1.PodTemplateSpec{
-				ObjectMeta: metav1.ObjectMeta{Labels: labels},
-				Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "manager", Image: operatorImage}}},
-			},
-		},
-	})
-	if err != nil {
-		c.Fatal(err)
-	}
-}
 
 // checked returns a Job as the operator creates it for a workspace with network.waitForFence,
 // with changes to its init container.

@@ -42,10 +42,7 @@ func newCluster(t *testing.T) *cluster {
 	t.Helper()
 	env := shared.Env(t)
 	c := &cluster{T: t, admin: env.Client, operator: newClient(t, env.As(testenv.ManagerUser, serviceAccounts("workspace-jobs-system")...))}
-	inForce.Do(func() {
-		c.deployment()
-		c.waitInForce()
-	})
+	inForce.Do(c.waitInForce)
 	return c
 }
 
