@@ -92,6 +92,10 @@ func (c *cluster) waitInForce() {
 		"operator-fences": func(ctx context.Context) error {
 			return c.operator.Create(ctx, account("default", "runner"), client.DryRunAll)
 		},
+		"sizes": func(ctx context.Context) error {
+			large := objects.MakeWorkspaceJob("in-force").In(home).ArgsOf(map[string]string{"a": strings.Repeat("x", 70<<10)}).Obj()
+			return c.admin.Create(ctx, large, client.DryRunAll)
+		},
 		"managed-objects": func(ctx context.Context) error { return c.admin.Create(ctx, account(home, "runner"), client.DryRunAll) },
 		"workspace-namespaces": func(ctx context.Context) error {
 			return c.admin.Patch(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: home}},
