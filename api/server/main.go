@@ -12,12 +12,17 @@ import (
 	"os"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/go-logr/logr"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/openradius/workspace-jobs/api/auth"
 )
+
+// memoryShare is how much of the container's memory limit the Go runtime may use: the limit
+// counts more than the runtime knows of.
+const memoryShare = 0.8
 
 // version is set at build time.
 var version = "dev"
@@ -48,6 +53,8 @@ func main() {
 	ctrl.SetLogger(logr.FromSlogHandler(handler))
 	klog.SetLogger(logr.FromSlogHandler(handler))
 	log := slog.New(handler)
+	// The garbage collector works harder near the container's limit. Set logs its errors.
+	_, _ = memlimit.Set(memlimit.WithRatio(memoryShare), memlimit.WithLogger(log))
 	if err := run(ctrl.SetupSignalHandler(), opts, log); err != nil {
 		log.Error("the server stops", "error", err.Error())
 		os.Exit(1)

@@ -15,16 +15,17 @@ func SameJSON(a, b *apiextensionsv1.JSON) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	left, err := stored(a.Raw)
+	left, err := StoredJSON(a.Raw)
 	if err != nil {
 		return false
 	}
-	right, err := stored(b.Raw)
+	right, err := StoredJSON(b.Raw)
 	return err == nil && bytes.Equal(left, right)
 }
 
-// stored returns the value as the API server writes it.
-func stored(raw []byte) ([]byte, error) {
+// StoredJSON returns the value as the API server writes it: two values that are the same to
+// it become the same text.
+func StoredJSON(raw []byte) ([]byte, error) {
 	var value any
 	if err := json.Unmarshal(raw, &value); err != nil {
 		return nil, err

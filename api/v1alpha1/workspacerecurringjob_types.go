@@ -125,6 +125,11 @@ type WorkspaceRecurringJobStatus struct {
 	// Schedule of the CronJob: spec.schedule with a number for each H.
 	// +optional
 	Schedule string `json:"schedule,omitempty"`
+	// CronJobGeneration is the generation that the CronJob had when the operator last wrote
+	// it. Another one means that somebody has changed the CronJob, and the operator writes
+	// it again.
+	// +optional
+	CronJobGeneration int64 `json:"cronJobGeneration,omitempty"`
 	// NextScheduledAt is when the next run is due; unset while suspended.
 	// +optional
 	NextScheduledAt *metav1.Time `json:"nextScheduledAt,omitempty"`

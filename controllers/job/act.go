@@ -12,6 +12,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/adopt"
+	"github.com/openradius/workspace-jobs/controllers/cached"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 )
 
@@ -72,7 +73,14 @@ func (r *Reconciler) updateQueue(ctx context.Context, o *observed, d decision) e
 // it is this WorkspaceJob's, created before a crash or not in the cache yet. Otherwise it
 // notes in o whether the Job is the schedule's tick or another owner's.
 func (r *Reconciler) create(ctx context.Context, o *observed, attempt v1alpha1.Attempt) error {
-	made := build(o.workspace, o.job, attempt)
+	job := o.job
+	if !cached.Whole(job.Template().Args) {
+		var err error
+		if job, err = r.uncached(ctx, job); err != nil {
+			return err
+		}
+	}
+	made := build(o.workspace, job, attempt)
 	r.Fence.Guard(o.workspace, &made.Spec)
 	answer, err := adopt.Create(ctx, r.Client, r.APIReader, made,
 		func(found *batchv1.Job) bool { return belongs(found, o.job) })

@@ -9,6 +9,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/admission"
+	"github.com/openradius/workspace-jobs/controllers/cached"
 	"github.com/openradius/workspace-jobs/controllers/report"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/controllers/workspace"
@@ -196,8 +197,8 @@ func unresolved(o observed, d *decision) bool {
 // unfit reports whether the job can't run with its arguments, in its namespace, or at all
 // because no attempt number is left. Such a job is reported at once, before it is due.
 func unfit(o observed, d *decision) bool {
-	if args := o.template().Args; args != nil && len(args.Raw) > contract.MaxArgs {
-		finish(d, v1alpha1.StateFailed, v1alpha1.ReasonInvalidArguments, fmt.Sprintf("args are %d bytes of JSON; at most %d (64 KiB) are allowed: put the data into the database and pass a key to it", len(args.Raw), contract.MaxArgs), o.now)
+	if size := cached.Size(o.template().Args); size > contract.MaxArgs {
+		finish(d, v1alpha1.StateFailed, v1alpha1.ReasonInvalidArguments, fmt.Sprintf("args are %d bytes of JSON; at most %d (64 KiB) are allowed: put the data into the database and pass a key to it", size, contract.MaxArgs), o.now)
 		return true
 	}
 	if d.status.NextNumber() > maxNumber {

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/cached"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/controllers/workspace"
 )
@@ -93,7 +94,8 @@ func (r *Reconciler) scheduledFor(ctx context.Context, child *batchv1.Job, job *
 	if err := json.Unmarshal([]byte(child.Annotations[v1alpha1.AnnotationTemplate]), &template); err != nil {
 		return false, nil
 	}
-	return template.Handler == job.Spec.Handler && v1alpha1.SameJSON(template.Args, job.Spec.Args), nil
+	sameArgs := v1alpha1.SameJSON(cached.Args(template.Args), cached.Args(job.Spec.Args))
+	return template.Handler == job.Spec.Handler && sameArgs, nil
 }
 
 // ownedBy lists the job's own Jobs.

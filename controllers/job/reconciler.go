@@ -13,6 +13,8 @@ import (
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -83,6 +85,9 @@ func New(options Options) *Reconciler {
 // turnsBuffer is how many jobs can be called before the controller receives them.
 const turnsBuffer = 1024
 
+// errRecreated is returned for a job that was deleted and created again.
+var errRecreated = errors.New("it was deleted and created again")
+
 // maxRounds bounds how often one reconcile decides and acts. Each round adds at least one
 // fact: a stop, a deletion, the queue's answer, a Job or its refusal, or where the job
 // is in the queue after that.
@@ -110,6 +115,12 @@ func (r *Reconciler) reconcile(ctx context.Context, name types.NamespacedName) (
 		return ctrl.Result{RequeueAfter: report.Soon}, nil
 	}
 	o, err := r.observe(ctx, job)
+	if err == nil && job.Status.State.Final() && !rests(o) {
+		// The cache holds only a part of a finished job.
+		if job, err = r.uncached(ctx, job); err == nil {
+			o, err = r.observe(ctx, job)
+		}
+	}
 	if err != nil {
 		return report.Result(err)
 	}
@@ -138,6 +149,25 @@ func (r *Reconciler) carryOut(ctx context.Context, o *observed) decision {
 	}
 	o.failed = report.ErrTooManyRounds
 	return decide(*o)
+}
+
+// rests reports whether nothing is to be done about a finished job but to remove it.
+func rests(o observed) bool {
+	d := decide(o)
+	return !d.acts(o) && equality.Semantic.DeepEqual(o.job.Status, d.status)
+}
+
+// uncached reads the job from the API server, because the cache holds only a part of it. It
+// is a conflict if that is another job by now.
+func (r *Reconciler) uncached(ctx context.Context, job *v1alpha1.WorkspaceJob) (*v1alpha1.WorkspaceJob, error) {
+	whole := &v1alpha1.WorkspaceJob{}
+	if err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(job), whole); err != nil {
+		return nil, fmt.Errorf("read WorkspaceJob %q: %w", job.Name, err)
+	}
+	if whole.UID != job.UID {
+		return nil, apierrors.NewConflict(v1alpha1.GroupVersion.WithResource("workspacejobs").GroupResource(), job.Name, errRecreated)
+	}
+	return whole, nil
 }
 
 // report writes the status if it changed, then events and metrics.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/admission"
+	"github.com/openradius/workspace-jobs/controllers/cached"
 	"github.com/openradius/workspace-jobs/controllers/continuation"
 )
 
@@ -74,6 +75,13 @@ func (r *Reconciler) observeSeries(ctx context.Context, o *observed) error {
 	recurring, err := r.recurringNamed(ctx, o.job.Namespace, series)
 	if err != nil || recurring == nil {
 		return err
+	}
+	if o.job.Spec.RecurringJobRef != nil && o.job.Status.Template == nil && !cached.Whole(recurring.Spec.Template.Args) {
+		// The job's status keeps a copy of the template, which must be whole.
+		recurring = &v1alpha1.WorkspaceRecurringJob{}
+		if err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: o.job.Namespace, Name: series}, recurring); err != nil {
+			return fmt.Errorf("read WorkspaceRecurringJob %q: %w", series, err)
+		}
 	}
 	o.recurring = recurring
 	if recurring.Spec.ConcurrencyPolicy != v1alpha1.PolicyReplace || o.job.Status.EnqueuedAt == nil {

@@ -188,6 +188,9 @@ func (s *simulation) created(object client.Object) {
 	if !ok {
 		return
 	}
+	if !slices.ContainsFunc(job.Spec.Template.Spec.Containers[0].Env, func(env corev1.EnvVar) bool { return env.Value == largeArgs }) {
+		s.Errorf("%s does not have its arguments", job.Name)
+	}
 	name, attemptKey := job.Labels[v1alpha1.LabelJob], job.Annotations[v1alpha1.AnnotationConcurrencyKey]
 	if id := job.Annotations[v1alpha1.AnnotationJobUID] + "/" + job.Name; s.attempts[id] {
 		s.Errorf("%s runs a second time", job.Name)

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -24,6 +25,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/admission"
+	"github.com/openradius/workspace-jobs/controllers/cached"
 	"github.com/openradius/workspace-jobs/controllers/continuation"
 	"github.com/openradius/workspace-jobs/controllers/report"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
@@ -81,6 +83,7 @@ func simulate(t *testing.T, seed uint64) *simulation {
 	s := &simulation{
 		T: t, w: world.New(seed, born), stubborn: map[string]bool{}, attempts: map[string]bool{}, mortal: true,
 	}
+	s.w.Trim = cached.Trim
 	for _, index := range []func(context.Context, client.FieldIndexer) error{admission.Index, continuation.Index, runnerjob.Index, workspace.Index} {
 		if err := index(t.Context(), s.w); err != nil {
 			t.Fatal(err)
@@ -102,9 +105,14 @@ func simulate(t *testing.T, seed uint64) *simulation {
 
 var policies = []v1alpha1.ConcurrencyPolicy{v1alpha1.PolicyForbid, v1alpha1.PolicyAllow, v1alpha1.PolicyReplace, v1alpha1.PolicyQueue}
 
+// largeArgs are more than the cache holds.
+const largeArgs = `{"a":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}`
+
 // template of a job that is tried three times, at once.
 func template() v1alpha1.JobTemplate {
-	return makeJob().Retries(2, 0).Backoff(3, 0).Template()
+	return makeJob().Retries(2, 0).Backoff(3, 0).With(func(job *v1alpha1.WorkspaceJob) {
+		job.Spec.Args = &apiextensionsv1.JSON{Raw: []byte(largeArgs)}
+	}).Template()
 }
 
 // restart starts the operator as a new process, which reconciles all that its cache has.
@@ -281,6 +289,14 @@ func (s *simulation) judgeEnd(job *v1alpha1.WorkspaceJob) {
 		pod, exists := world.Get[*corev1.Pod](s.w, key(child.Name+"-pod"))
 		if result := job.Status.Result; exists && (result == nil || string(result.Raw) != strconv.Quote(pod.Name)) {
 			s.Errorf("%s has the result %v, and not that of %s", job.Name, result, pod.Name)
+		}
+	}
+	if template := job.Status.Template; template != nil && string(template.Args.Raw) != largeArgs {
+		s.Errorf("the template of %s has the args %s", job.Name, template.Args.Raw)
+	}
+	for _, attempt := range job.Status.Attempts {
+		if attempt.Outcome == "" || job.Status.Message == "" {
+			s.Errorf("%s has lost what its status said: %+v", job.Name, job.Status)
 		}
 	}
 	if succeeded != (job.Status.State == v1alpha1.StateSucceeded) {

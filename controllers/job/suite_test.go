@@ -21,6 +21,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/admission"
+	"github.com/openradius/workspace-jobs/controllers/cached"
 	"github.com/openradius/workspace-jobs/controllers/continuation"
 	"github.com/openradius/workspace-jobs/controllers/report"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
@@ -77,7 +78,7 @@ type clusterT struct {
 // cluster gives the test a namespace of its own; of no workspace yet.
 func cluster(t *testing.T, namespace string) *clusterT {
 	t.Helper()
-	env := manager.Start(t, workspace.CacheByObject, setUp)
+	env := manager.Start(t, cached.Options, setUp)
 	c := &clusterT{T: t, Client: env.Client, env: env, namespace: namespace}
 	c.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
 	c.create(&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.RunnerServiceAccount, Namespace: namespace}})

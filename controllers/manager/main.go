@@ -10,6 +10,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/go-logr/logr"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -17,6 +18,10 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/job"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 )
+
+// memoryShare is how much of the container's memory limit the Go runtime may use: the limit
+// counts more than the runtime knows of.
+const memoryShare = 0.8
 
 // version is set at build time.
 var version = "dev"
@@ -46,9 +51,12 @@ func main() {
 		fmt.Fprintf(os.Stderr, "manager: %v\n", err)
 		os.Exit(2)
 	}
-	log := logr.FromSlogHandler(slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: opts.logLevel}))
+	handler := slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: opts.logLevel})
+	log := logr.FromSlogHandler(handler)
 	ctrl.SetLogger(log)
 	klog.SetLogger(log)
+	// The garbage collector works harder near the container's limit. Set logs its errors.
+	_, _ = memlimit.Set(memlimit.WithRatio(memoryShare), memlimit.WithLogger(slog.New(handler)))
 	if err := run(ctrl.SetupSignalHandler(), opts); err != nil {
 		log.Error(err, "the operator failed")
 		os.Exit(1)

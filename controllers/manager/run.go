@@ -4,12 +4,10 @@ import (
 	"context"
 	"fmt"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -17,6 +15,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/admission"
+	"github.com/openradius/workspace-jobs/controllers/cached"
 	"github.com/openradius/workspace-jobs/controllers/continuation"
 	"github.com/openradius/workspace-jobs/controllers/job"
 	"github.com/openradius/workspace-jobs/controllers/recurring"
@@ -43,13 +42,13 @@ func run(ctx context.Context, opts options) error {
 	// The API server's priority and fairness limits the operator. A limit in the client
 	// would only let one tenant's burst delay another's job.
 	config.QPS = -1
-	cached, err := cacheOptions()
+	held, err := cached.Options()
 	if err != nil {
 		return err
 	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                        scheme,
-		Cache:                         cached,
+		Cache:                         held,
 		Metrics:                       server.Options{BindAddress: opts.metricsAddress},
 		HealthProbeBindAddress:        opts.probeAddress,
 		LeaderElection:                opts.leaderElect,
@@ -120,28 +119,4 @@ func addRecurring(mgr ctrl.Manager, opts options) error {
 		return fmt.Errorf("set up the WorkspaceRecurringJob controller: %w", err)
 	}
 	return nil
-}
-
-// cacheOptions returns a cache that holds, of the kinds that others create too, only what
-// the operator needs, and of pods only their metadata and status.
-func cacheOptions() (cache.Options, error) {
-	byObject, err := workspace.CacheByObject()
-	if err != nil {
-		return cache.Options{}, err
-	}
-	for object, options := range byObject {
-		if _, ok := object.(*corev1.Pod); ok {
-			options.Transform = withoutSpec
-			byObject[object] = options
-		}
-	}
-	return cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: byObject}, nil
-}
-
-func withoutSpec(object any) (any, error) {
-	if pod, ok := object.(*corev1.Pod); ok {
-		pod.Spec = corev1.PodSpec{}
-		pod.ManagedFields = nil
-	}
-	return object, nil
 }

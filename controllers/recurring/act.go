@@ -54,7 +54,7 @@ func (r *Reconciler) apply(ctx context.Context, o *observed, cronJob *batchv1.Cr
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(config.Object, applied); err != nil {
 		return fmt.Errorf("read CronJob %q: %w", cronJob.Name, err)
 	}
-	o.cronJob, o.cronJobDone = applied, true
+	o.cronJob, o.cronJobDone, o.cronJobApplied = applied, true, true
 	return nil
 }
 

@@ -35,7 +35,8 @@ func hourly() *scene {
 		workspace: objects.MakeWorkspace("acme").Holds("workspace-acme").Obj(),
 	}}
 	s.cronJob = s.decide().apply
-	s.cronJob.UID, s.cronJob.CreationTimestamp = "uid-cronjob", *when(0)
+	s.cronJob.UID, s.cronJob.CreationTimestamp, s.cronJob.Generation = "uid-cronjob", *when(0), 1
+	s.recurring.Status.CronJobGeneration = 1
 	return s
 }
 
@@ -57,6 +58,7 @@ func (s *scene) at(minutes int) *scene { s.now = at(minutes); return s }
 func (s *scene) deadline(d time.Duration) *scene {
 	s.recurring.Spec.StartingDeadline = &v1alpha1.Duration{Duration: d}
 	s.cronJob = s.decide().apply
+	s.cronJob.Generation = s.recurring.Status.CronJobGeneration
 	return s
 }
 

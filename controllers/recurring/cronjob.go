@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/cached"
 	"github.com/openradius/workspace-jobs/controllers/report"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 )
@@ -41,13 +42,13 @@ func build(o observed, kept *plan) *batchv1.CronJob {
 			ConcurrencyPolicy:          batchv1.AllowConcurrent,
 			SuccessfulJobsHistoryLimit: new(int32(math.MaxInt32)),
 			FailedJobsHistoryLimit:     new(int32(math.MaxInt32)),
-			JobTemplate:                jobTemplate(o),
+			JobTemplate:                jobTemplate(o, &o.recurring.Spec.Template),
 		},
 	}
 	if deadline := spec.StartingDeadline; deadline != nil {
 		cronJob.Spec.StartingDeadlineSeconds = new(int64(math.Ceil(deadline.Seconds())))
 	}
-	cronJob.Annotations = map[string]string{annotationApplied: report.Hash(cronJob)}
+	cronJob.Annotations = map[string]string{annotationApplied: hashOf(o, cronJob)}
 	cronJob.Annotations[v1alpha1.AnnotationScheduleSince] = since(o, cronJob, v1alpha1.AnnotationScheduleSince, sameSchedule)
 	cronJob.Annotations[v1alpha1.AnnotationRunningSince] = since(o, cronJob, v1alpha1.AnnotationRunningSince, sameSuspend)
 	cronJob.Spec.JobTemplate.Annotations[v1alpha1.AnnotationScheduleSince] = cronJob.Annotations[v1alpha1.AnnotationScheduleSince]
@@ -55,6 +56,18 @@ func build(o observed, kept *plan) *batchv1.CronJob {
 		cronJob.UID = o.cronJob.UID
 	}
 	return cronJob
+}
+
+// hashOf returns the hash of what is wanted. It is the same for a recurring job from the
+// cache, which lacks large arguments, and from the API server.
+func hashOf(o observed, wanted *batchv1.CronJob) string {
+	template := o.recurring.Spec.Template
+	if short := cached.Args(template.Args); short != template.Args {
+		template.Args = short
+		wanted = wanted.DeepCopy()
+		wanted.Spec.JobTemplate = jobTemplate(o, &template)
+	}
+	return report.Hash(wanted)
 }
 
 func labelsOf(o observed) map[string]string {
@@ -65,13 +78,13 @@ func labelsOf(o observed) map[string]string {
 	}
 }
 
-func jobTemplate(o observed) batchv1.JobTemplateSpec {
-	spec := runnerjob.Run(o.workspace, &o.recurring.Spec.Template)
+func jobTemplate(o observed, template *v1alpha1.JobTemplate) batchv1.JobTemplateSpec {
+	spec := runnerjob.Run(o.workspace, template)
 	spec.Labels[v1alpha1.LabelRecurringJob] = o.recurring.Name
 	job := runnerjob.Build(o.workspace, spec)
 	o.fence.Guard(o.workspace, &job.Spec)
 	job.Spec.Suspend = new(true)
-	annotations := map[string]string{v1alpha1.AnnotationTemplate: templateText(o.recurring)}
+	annotations := map[string]string{v1alpha1.AnnotationTemplate: templateText(template)}
 	maps.Copy(annotations, job.Annotations)
 	return batchv1.JobTemplateSpec{
 		ObjectMeta: metav1.ObjectMeta{Labels: job.Labels, Annotations: annotations},
@@ -81,8 +94,8 @@ func jobTemplate(o observed) batchv1.JobTemplateSpec {
 
 // templateText returns the template as JSON. That can't fail: the template was read from
 // JSON.
-func templateText(recurring *v1alpha1.WorkspaceRecurringJob) string {
-	text, err := json.Marshal(recurring.Spec.Template)
+func templateText(template *v1alpha1.JobTemplate) string {
+	text, err := json.Marshal(template)
 	if err != nil {
 		return "{}"
 	}
@@ -113,13 +126,19 @@ func suspended(cronJob *batchv1.CronJob) bool {
 	return cronJob.Spec.Suspend != nil && *cronJob.Spec.Suspend
 }
 
-// upToDate reports whether live is as wanted. The hash shows changes of what is wanted, and
-// the comparison shows changes by others. Defaults that Kubernetes fills in are neither.
-func upToDate(wanted, live *batchv1.CronJob) bool {
-	if live == nil || live.Annotations[annotationApplied] != wanted.Annotations[annotationApplied] {
+// upToDate reports whether the CronJob is as wanted. The hash shows changes of what is
+// wanted. The generation shows changes by others, also of the template, which the cache does
+// not hold, and the comparison those of labels and annotations. Defaults that Kubernetes
+// fills in are none of these.
+func upToDate(o observed, wanted *batchv1.CronJob) bool {
+	live := o.cronJob
+	if live == nil || live.Annotations[annotationApplied] != wanted.Annotations[annotationApplied] ||
+		live.Generation != o.recurring.Status.CronJobGeneration {
 		return false
 	}
-	return equality.Semantic.DeepDerivative(wanted.Spec, live.Spec) &&
+	schedule := wanted.Spec
+	schedule.JobTemplate = batchv1.JobTemplateSpec{}
+	return equality.Semantic.DeepDerivative(schedule, live.Spec) &&
 		equality.Semantic.DeepDerivative(wanted.Labels, live.Labels) &&
 		equality.Semantic.DeepDerivative(wanted.Annotations, live.Annotations)
 }

@@ -36,7 +36,7 @@ func TestDecideAboutTheCronJob(t *testing.T) {
 		"suspended":              {func(s *scene) { s.recurring.Spec.Suspend = true }, "0 * * * * Etc/UTC true 12:00 12:00", "Suspended", status.CurrentStatus},
 		"resumed":                {func(s *scene) { s.cronJob.Spec.Suspend = new(true) }, "0 * * * * Etc/UTC false 12:00 12:30", "ScheduleActive", status.CurrentStatus},
 		"edited by a person":     {func(s *scene) { s.cronJob.Spec.Schedule = "* * * * *" }, "0 * * * * Etc/UTC false 12:30 12:00", "ScheduleActive", status.CurrentStatus},
-		"its jobs not suspended": {func(s *scene) { s.cronJob.Spec.JobTemplate.Spec.Suspend = new(false) }, "0 * * * * Etc/UTC false 12:00 12:00", "ScheduleActive", status.CurrentStatus},
+		"its jobs not suspended": {func(s *scene) { s.cronJob.Spec.JobTemplate.Spec.Suspend, s.cronJob.Generation = new(false), 2 }, "0 * * * * Etc/UTC false 12:00 12:00", "ScheduleActive", status.CurrentStatus},
 		"no deadline any more":   {func(s *scene) { s.deadline(time.Hour); s.recurring.Spec.StartingDeadline = nil }, "0 * * * * Etc/UTC false 12:00 12:00", "ScheduleActive", status.CurrentStatus},
 		"gone":                   {func(s *scene) { s.cronJob = nil }, "0 * * * * Etc/UTC false 12:30 12:30", "ScheduleActive", status.CurrentStatus},
 		"a bad schedule keeps the last good one": {
@@ -107,7 +107,7 @@ func TestDecideAboutTheCronJob(t *testing.T) {
 				t.Errorf("kstatus says %s, want %s", got, c.kstatus)
 			}
 			if d.apply != nil {
-				s.cronJob = d.apply
+				s.cronJob, s.recurring.Status.CronJobGeneration = d.apply, d.apply.Generation
 				if again := s.at(31).decide(); again.apply != nil {
 					t.Errorf("it is applied again: %s", cmp.Diff(s.cronJob, again.apply))
 				}

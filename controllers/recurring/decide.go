@@ -36,6 +36,8 @@ type observed struct {
 	verified verified
 	// cronJobDone is set once nothing more can be done about the CronJob.
 	cronJobDone bool
+	// cronJobApplied means that cronJob is the API server's answer to what was wanted.
+	cronJobApplied bool
 	// cronJobRefused is why the API server refused the CronJob, or nil.
 	cronJobRefused *report.Refusal
 	// refusals of runs, by their names.
@@ -125,6 +127,9 @@ func decide(o observed) decision {
 	d := decision{status: *o.recurring.Status.DeepCopy(), reported: map[string]bool{}}
 	wanted, invalid := planOf(o)
 	decideCronJob(o, &d, wanted)
+	if o.cronJobApplied {
+		d.status.CronJobGeneration = o.cronJob.Generation
+	}
 	kept := keptBy(o.cronJob)
 	decideOccurrences(o, &d, kept)
 	account(o, &d)
@@ -151,7 +156,7 @@ func decideCronJob(o observed, d *decision, wanted *plan) {
 			d.suspend = o.cronJob
 		}
 	default:
-		if cronJob := build(o, wanted); !upToDate(cronJob, o.cronJob) {
+		if cronJob := build(o, wanted); !upToDate(o, cronJob) {
 			d.apply = cronJob
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/cached"
 	"github.com/openradius/workspace-jobs/controllers/report"
 )
 
@@ -14,19 +15,25 @@ import (
 type doubts struct {
 	// recurring is set if the recurring job itself must be read from the API server.
 	recurring bool
+	// ticks are the names of Jobs that must be read from the API server, because the cache
+	// lacks the arguments that their runs get.
+	ticks []string
 	// runs are the names of runs that must be read from the API server.
 	runs []string
 	// allRuns is set if all runs must be listed at the API server.
 	allRuns bool
 }
 
-func (d doubts) any() bool { return d.recurring || len(d.runs) > 0 || d.allRuns }
+func (d doubts) any() bool { return d.recurring || len(d.ticks) > 0 || len(d.runs) > 0 || d.allRuns }
 
 // verbs names what has to be read from the API server, for the log.
 func (d doubts) verbs() []string {
 	var verbs []string
 	if d.recurring {
 		verbs = append(verbs, "verify the recurring job")
+	}
+	if len(d.ticks) > 0 {
+		verbs = append(verbs, "read ticks "+report.Listed(d.ticks))
 	}
 	if len(d.runs) > 0 {
 		verbs = append(verbs, "verify runs "+report.Listed(d.runs))
@@ -40,12 +47,13 @@ func (d doubts) verbs() []string {
 // verified is what the API server itself was asked about.
 type verified struct {
 	recurring, allRuns bool
-	runs               []string
+	ticks, runs        []string
 }
 
 func (v *verified) note(in doubts) {
 	v.recurring = v.recurring || in.recurring
 	v.allRuns = v.allRuns || in.allRuns
+	v.ticks = append(v.ticks, in.ticks...)
 	v.runs = append(v.runs, in.runs...)
 }
 
@@ -57,6 +65,13 @@ func doubtsOf(o observed, d *decision) doubts {
 	if len(d.create) > 0 && !o.verified.recurring {
 		return doubts{recurring: true}
 	}
+	// Nor has the cache large arguments, which the CronJob and the runs need.
+	if d.apply != nil && !cached.Whole(o.recurring.Spec.Template.Args) && !o.verified.recurring {
+		return doubts{recurring: true}
+	}
+	if short := shortTicks(o, d); len(short) > 0 {
+		return doubts{ticks: short}
+	}
 	if doubtful := doubtfulRuns(o, d); len(doubtful) > 0 {
 		return doubts{runs: doubtful}
 	}
@@ -64,6 +79,18 @@ func doubtsOf(o observed, d *decision) doubts {
 		return doubts{allRuns: true}
 	}
 	return doubts{}
+}
+
+// shortTicks returns the names of ticks whose runs are to be created and whose arguments
+// only the API server has.
+func shortTicks(o observed, d *decision) []string {
+	var short []string
+	for i := range d.create {
+		if run := &d.create[i]; !cached.Whole(run.Spec.Args) && !slices.Contains(o.verified.ticks, run.Name) {
+			short = append(short, run.Name)
+		}
+	}
+	return short
 }
 
 // doubtfulRuns returns the names of runs that must be read from the API server: runs that are missing

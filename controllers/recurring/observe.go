@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -118,6 +119,11 @@ func (r *Reconciler) verify(ctx context.Context, o *observed, in doubts) error {
 			return err
 		}
 	}
+	for _, name := range in.ticks {
+		if err := r.verifyTick(ctx, o, name); err != nil {
+			return err
+		}
+	}
 	if err := r.verifyRuns(ctx, o, in.runs); err != nil {
 		return err
 	}
@@ -127,6 +133,26 @@ func (r *Reconciler) verify(ctx context.Context, o *observed, in doubts) error {
 		}
 	}
 	o.verified.note(in)
+	return nil
+}
+
+// verifyTick reads a tick with all of its template. A tick that is gone loses its template, so
+// that its run gets the recurring job's.
+func (r *Reconciler) verifyTick(ctx context.Context, o *observed, name string) error {
+	at := slices.IndexFunc(o.ticks, func(tick batchv1.Job) bool { return tick.Name == name })
+	if at < 0 {
+		return nil
+	}
+	tick := &batchv1.Job{}
+	err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: o.recurring.Namespace, Name: name}, tick)
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("read Job %q: %w", name, err)
+	}
+	if err != nil || tick.UID != o.ticks[at].UID {
+		tick = o.ticks[at].DeepCopy()
+		delete(tick.Annotations, v1alpha1.AnnotationTemplate)
+	}
+	o.ticks[at] = *tick
 	return nil
 }
 

@@ -32,7 +32,7 @@ import (
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // maxRounds bounds how often one reconcile decides and acts. A reconcile seldom needs more
-// than seven rounds: verify the recurring job, the runs in doubt and all runs; apply the
+// than eight rounds: verify the recurring job, its ticks, the runs in doubt and all runs; apply the
 // CronJob and, if that is refused, suspend it; create the runs that are due and, if other
 // owners have some of their names, the runs that there is room for then.
 const maxRounds = 10

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	batchv1 "k8s.io/api/batch/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/admission"
+	"github.com/openradius/workspace-jobs/controllers/cached"
 	"github.com/openradius/workspace-jobs/controllers/continuation"
 	"github.com/openradius/workspace-jobs/controllers/report"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
@@ -72,7 +74,7 @@ type simulation struct {
 func simulate(t *testing.T, seed uint64) *simulation {
 	t.Helper()
 	s := &simulation{T: t, w: world.New(seed, noon), ticks: map[string]int{}, created: map[string]int{}}
-	s.w.Restless = true
+	s.w.Restless, s.w.Trim = true, cached.Trim
 	s.dies = func() bool { return s.w.Rand.IntN(8) == 0 }
 	s.full = func() bool { return s.w.Rand.IntN(6) == 0 }
 	for _, index := range []func(context.Context, client.FieldIndexer) error{admission.Index, continuation.Index, runnerjob.Index, workspace.Index} {
@@ -83,6 +85,8 @@ func simulate(t *testing.T, seed uint64) *simulation {
 	scene := hourly()
 	world.Add(s.w, scene.workspace)
 	scene.recurring.Spec.History = &v1alpha1.History{Succeeded: new(int32(1)), Failed: new(int32(0))}
+	scene.recurring.Status.CronJobGeneration = 1
+	scene.recurring.Spec.Template.Args = &apiextensionsv1.JSON{Raw: []byte(largeArgs)}
 	scene.recurring = world.Add(s.w, scene.recurring)
 	scene.cronJob = nil
 	world.Add(s.w, scene.decide().apply)
@@ -108,6 +112,9 @@ func (s *simulation) calm() {
 	s.w.Restless, s.dies, s.full = false, never, never
 }
 
+// largeArgs are more than the cache holds.
+const largeArgs = `{"a":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}`
+
 // restart starts the operator as a new process.
 func (s *simulation) restart() {
 	s.w.Restart()
@@ -115,7 +122,12 @@ func (s *simulation) restart() {
 	s.w.HearAll("CronJob")
 	c := s.w.Client()
 	c.Dies = func() bool { return s.dies() }
-	c.Created = func(object client.Object) { s.created[object.GetName()]++ }
+	c.Created = func(object client.Object) {
+		s.created[object.GetName()]++
+		if run, ok := object.(*v1alpha1.WorkspaceJob); ok && string(run.Spec.Args.Raw) != largeArgs {
+			s.Errorf("run %s has the args %s", run.Name, run.Spec.Args.Raw)
+		}
+	}
 	c.Refuse = func(object client.Object) error {
 		if s.full() {
 			return apierrors.NewForbidden(schema.GroupResource{Resource: "workspacejobs"}, object.GetName(), errors.New("exceeded quota"))

@@ -10,6 +10,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/schedule"
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/cached"
 	"github.com/openradius/workspace-jobs/controllers/report"
 	"github.com/openradius/workspace-jobs/controllers/workspace"
 	"github.com/openradius/workspace-jobs/runner/contract"
@@ -48,7 +49,7 @@ func finding(o observed, d *decision, invalid error) report.Finding {
 	case invalid != nil:
 		return stalled(v1alpha1.ReasonInvalidSchedule, "%s%s", invalid, inForce(o))
 	case tooLarge(o):
-		return stalled(v1alpha1.ReasonInvalidArguments, "template.args are %d bytes of JSON; at most %d (64 KiB) are allowed: put the data into the database and pass a key to it", len(o.recurring.Spec.Template.Args.Raw), contract.MaxArgs)
+		return stalled(v1alpha1.ReasonInvalidArguments, "template.args are %d bytes of JSON; at most %d (64 KiB) are allowed: put the data into the database and pass a key to it", cached.Size(o.recurring.Spec.Template.Args), contract.MaxArgs)
 	case o.cronJobRefused != nil:
 		d.recheck(o.cronJobRefused.RetryAfter())
 		return stalled(v1alpha1.ReasonCronJobRefused, "the API server refuses the CronJob; fix what it says in the recurring job or in its Workspace: %s", o.cronJobRefused.Message)
@@ -95,8 +96,7 @@ func progressing(reason, format string, values ...any) report.Finding {
 
 // tooLarge reports whether the arguments are too large for any run to start.
 func tooLarge(o observed) bool {
-	args := o.recurring.Spec.Template.Args
-	return args != nil && len(args.Raw) > contract.MaxArgs
+	return cached.Size(o.recurring.Spec.Template.Args) > contract.MaxArgs
 }
 
 // inForce returns which schedule stays in force, as the end of the message about an invalid

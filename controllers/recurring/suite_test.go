@@ -18,6 +18,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/admission"
+	"github.com/openradius/workspace-jobs/controllers/cached"
 	"github.com/openradius/workspace-jobs/controllers/continuation"
 	"github.com/openradius/workspace-jobs/controllers/report"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
@@ -67,7 +68,7 @@ type clusterT struct {
 // inWorkspace gives the test a namespace that a workspace holds.
 func inWorkspace(t *testing.T, namespace string) *clusterT {
 	t.Helper()
-	env := manager.Start(t, workspace.CacheByObject, setUp)
+	env := manager.Start(t, cached.Options, setUp)
 	c := &clusterT{T: t, Client: env.Client, namespace: namespace}
 	c.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
 	c.create(objects.MakeWorkspace(namespace).Namespace(namespace).Obj())

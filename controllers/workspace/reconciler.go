@@ -40,7 +40,7 @@ type Reconciler struct{ Options }
 type Options struct {
 	// Client reads from the manager's cache and writes to the API server.
 	Client client.Client
-	// APIReader reads from the API server what the cache leaves out; see [CacheByObject].
+	// APIReader reads from the API server what the cache leaves out.
 	APIReader client.Reader
 	// Reporter writes statuses and events.
 	Reporter *report.Reporter

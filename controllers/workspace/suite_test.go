@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/cached"
 	"github.com/openradius/workspace-jobs/controllers/report"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
@@ -50,7 +51,7 @@ const testCountInterval = 2 * time.Second
 // runs.
 func cluster(t *testing.T) *clusterT {
 	t.Helper()
-	env := manager.Start(t, CacheByObject, setUp)
+	env := manager.Start(t, cached.Options, setUp)
 	return &clusterT{t: t, Client: env.Client, env: env}
 }
 

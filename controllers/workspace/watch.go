@@ -8,11 +8,8 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/selection"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -43,32 +40,6 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(labelledWorkspace), builder.WithPredicates(ofMigrations())).
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
 		Complete(r)
-}
-
-// CacheByObject returns what the manager's cache holds of these kinds: only the namespaces of
-// workspaces, and only the operator's own objects of every other kind. Managed fields are
-// kept where they show drift.
-func CacheByObject() (map[client.Object]cache.ByObject, error) {
-	claimed, err := labels.NewRequirement(v1alpha1.LabelWorkspace, selection.Exists, nil)
-	if err != nil {
-		return nil, err
-	}
-	whole := func(object any) (any, error) { return object, nil }
-	own := cache.ByObject{
-		Label:     labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}),
-		Transform: whole,
-	}
-	return map[client.Object]cache.ByObject{
-		&corev1.Namespace{}:           {Label: labels.NewSelector().Add(*claimed), Transform: whole},
-		&corev1.ServiceAccount{}:      own,
-		&corev1.ResourceQuota{}:       own,
-		&corev1.LimitRange{}:          own,
-		&networkingv1.NetworkPolicy{}: own,
-		&rbacv1.RoleBinding{}:         own,
-		&batchv1.CronJob{}:            {Label: own.Label},
-		&batchv1.Job{}:                {Label: own.Label},
-		&corev1.Pod{}:                 {Label: own.Label},
-	}, nil
 }
 
 // labelledWorkspace returns the Workspace that the label names. Anybody can set the label, so

@@ -10,7 +10,6 @@ import (
 
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 )
 
@@ -29,26 +28,25 @@ type Manager struct {
 // Run is [Shared.Run]; it stops the manager before the control plane.
 func (m *Manager) Run(tests *testing.M) int { return m.Shared.Run(tests, m.stop) }
 
-// Start starts the manager, if it doesn't run yet, with a cache of these kinds; setUp adds
+// Start starts the manager, if it doesn't run yet, with this cache; setUp adds
 // the controllers.
-func (m *Manager) Start(t *testing.T, kinds func() (map[client.Object]cache.ByObject, error), setUp func(context.Context, ctrl.Manager) error) *Env {
+func (m *Manager) Start(t *testing.T, held func() (cache.Options, error), setUp func(context.Context, ctrl.Manager) error) *Env {
 	t.Helper()
 	env := m.Env(t)
-	m.once.Do(func() { m.err = m.start(env, kinds, setUp) })
+	m.once.Do(func() { m.err = m.start(env, held, setUp) })
 	if m.err != nil {
 		t.Fatal(m.err)
 	}
 	return env
 }
 
-func (m *Manager) start(env *Env, kinds func() (map[client.Object]cache.ByObject, error), setUp func(context.Context, ctrl.Manager) error) error {
-	byObject, err := kinds()
+func (m *Manager) start(env *Env, held func() (cache.Options, error), setUp func(context.Context, ctrl.Manager) error) error {
+	options, err := held()
 	if err != nil {
 		return err
 	}
 	mgr, err := ctrl.NewManager(env.As(ManagerUser), ctrl.Options{
-		Scheme: env.Scheme, Metrics: server.Options{BindAddress: "0"},
-		Cache: cache.Options{ByObject: byObject, DefaultTransform: cache.TransformStripManagedFields()}, // as the operator's is
+		Scheme: env.Scheme, Metrics: server.Options{BindAddress: "0"}, Cache: options,
 	})
 	if err != nil {
 		return err

@@ -24,7 +24,7 @@ import (
 const (
 	operatorNamespace = "workspace-jobs-system"
 	operatorAccount   = "workspace-jobs-manager"
-	// memoryLimit is the deployment's GOMEMLIMIT, in config/manager.
+	// memoryLimit is what the operator sets in its container, whose limit is in config/manager.
 	memoryLimit = "GOMEMLIMIT=200MiB"
 	// tokenLife is longer than any measurement.
 	tokenLife = 12 * time.Hour

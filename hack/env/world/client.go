@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"time"
 
+	jsonpatch "github.com/evanphx/json-patch/v5"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -193,12 +195,10 @@ func (c *Client) Create(_ context.Context, object client.Object, _ ...client.Cre
 	})
 }
 
-// Patch implements client.Client. It stores the object but for its status, whatever else the
-// patch says. A patch without an optimistic lock on the object's resource version overwrites
-// what others have written since the object was read.
+// Patch implements client.Client, for JSON merge patches. The status stays as it is.
 func (c *Client) Patch(_ context.Context, object client.Object, patch client.Patch, _ ...client.PatchOption) error {
 	return c.write(func() error {
-		return c.world.replace(object, patch, func(now, wanted reflect.Value) { wanted.FieldByName("Status").Set(now.FieldByName("Status")) })
+		return c.world.patch(object, patch, func(field string) bool { return field != "status" })
 	})
 }
 
@@ -210,7 +210,7 @@ type statusWriter struct {
 	client *Client
 }
 
-// Patch stores only the object's status.
+// Patch changes only the object's status.
 func (s statusWriter) Patch(_ context.Context, object client.Object, patch client.Patch, _ ...client.SubResourcePatchOption) error {
 	return s.client.write(func() error {
 		if refuse := s.client.RefuseStatus; refuse != nil {
@@ -218,49 +218,59 @@ func (s statusWriter) Patch(_ context.Context, object client.Object, patch clien
 				return err
 			}
 		}
-		return s.client.world.replace(object, patch, func(now, wanted reflect.Value) {
-			status := reflect.New(wanted.FieldByName("Status").Type()).Elem()
-			status.Set(wanted.FieldByName("Status"))
-			wanted.Set(now)
-			wanted.FieldByName("Status").Set(status)
-		})
+		return s.client.world.patch(object, patch, func(field string) bool { return field == "status" })
 	})
 }
 
-// replace stores the object, after merge has copied what must not change from the stored one.
-func (w *World) replace(object client.Object, patch client.Patch, merge func(now, wanted reflect.Value)) error {
-	locked, err := locks(object, patch)
-	if err != nil {
-		return err
-	}
+// patch changes these fields of the stored object as the JSON merge patch says, and object
+// to the result. It is a conflict if the patch names another resource version.
+func (w *World) patch(object client.Object, patch client.Patch, may func(field string) bool) error {
 	key := client.ObjectKeyFromObject(object)
 	now, ok := w.table(kindOf(object)).truth[key]
 	resource := schema.GroupResource{Resource: kindOf(object)}
 	if !ok {
 		return apierrors.NewNotFound(resource, key.Name)
 	}
-	if locked && now.GetResourceVersion() != object.GetResourceVersion() {
+	data, err := patch.Data(object)
+	if err != nil || patch.Type() != types.MergePatchType {
+		panic(fmt.Sprintf("patch %s as %s: %v", key, patch.Type(), err))
+	}
+	var fields map[string]json.RawMessage
+	var seen metav1.PartialObjectMetadata
+	if err := errors.Join(json.Unmarshal(data, &fields), json.Unmarshal(data, &seen)); err != nil {
+		panic(err)
+	}
+	if seen.ResourceVersion != "" && now.GetResourceVersion() != seen.ResourceVersion {
 		return apierrors.NewConflict(resource, key.Name, errors.New("it has changed"))
 	}
-	wanted := copyOf(object)
-	merge(reflect.ValueOf(copyOf(now)).Elem(), reflect.ValueOf(wanted).Elem())
-	object.SetResourceVersion(w.put(wanted).GetResourceVersion())
+	maps.DeleteFunc(fields, func(field string, _ json.RawMessage) bool { return !may(field) })
+	wanted := merged(now, fields)
+	if spec, changes := fields["spec"]; changes && string(spec) != "{}" {
+		wanted.SetGeneration(now.GetGeneration() + 1)
+	}
+	reflect.ValueOf(object).Elem().Set(reflect.ValueOf(copyOf(w.put(wanted))).Elem())
 	return nil
 }
 
-// locks reports whether the patch has an optimistic lock.
-func locks(object client.Object, patch client.Patch) (bool, error) {
-	data, err := patch.Data(object)
+// merged returns the object with the fields of a JSON merge patch merged into it.
+func merged(now client.Object, fields map[string]json.RawMessage) client.Object {
+	patch, err := json.Marshal(fields)
 	if err != nil {
-		return false, err
+		panic(err)
 	}
-	var sent struct {
-		Metadata struct {
-			ResourceVersion string `json:"resourceVersion"`
-		} `json:"metadata"`
+	before, err := json.Marshal(now)
+	if err != nil {
+		panic(err)
 	}
-	err = json.Unmarshal(data, &sent)
-	return sent.Metadata.ResourceVersion != "", err
+	after, err := jsonpatch.MergePatch(before, patch)
+	if err != nil {
+		panic(err)
+	}
+	wanted, _ := reflect.New(reflect.TypeOf(now).Elem()).Interface().(client.Object)
+	if err := json.Unmarshal(after, wanted); err != nil {
+		panic(err)
+	}
+	return wanted
 }
 
 // Delete implements client.Client.

@@ -27,6 +27,8 @@ type World struct {
 	Rand *rand.Rand
 	// Clock moves only when [World.Sleep] or a test moves it.
 	Clock *clocktesting.FakePassiveClock
+	// Trim cuts each object down to what the cache holds of it; nil: the cache holds all.
+	Trim func(client.Object)
 	// Restless makes the cache receive changes after reads, too. Unheard keeps them.
 	Restless bool
 	// Unheard are the changes that reached the cache in the middle of a reconcile.
@@ -86,12 +88,17 @@ func (w *World) Hear(kind string) (Change, bool) {
 	}
 	next := t.log[t.heard]
 	t.heard++
-	change := Change{Kind: kind, Old: t.cache[next.key], New: next.object}
+	change := Change{Kind: kind, Old: t.cache[next.key]}
 	if next.object == nil {
 		delete(t.cache, next.key)
-	} else {
-		t.cache[next.key] = next.object
+		return change, true
 	}
+	change.New = next.object
+	if w.Trim != nil {
+		change.New = copyOf(next.object)
+		w.Trim(change.New)
+	}
+	t.cache[next.key] = change.New
 	return change, true
 }
 

@@ -1,0 +1,121 @@
+// Package cached says what the manager's cache holds: of the kinds that others create too
+// only the operator's own objects, and of each object only what a decision needs. What one
+// tenant stores then costs the operator little, however large it is.
+//
+// An object from the cache can therefore not be written back whole. A patch is safe: it has
+// only what changed since the object was read. What the cache lacks is read from the API
+// server when it is needed: the arguments of a job that starts ([Whole]), and a finished
+// job of which more than its removal is due.
+package cached
+
+import (
+	"fmt"
+	"strings"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+)
+
+// Options returns the options of the manager's cache.
+func Options() (cache.Options, error) {
+	claimed, err := labels.NewRequirement(v1alpha1.LabelWorkspace, selection.Exists, nil)
+	if err != nil {
+		return cache.Options{}, fmt.Errorf("select the namespaces of workspaces: %w", err)
+	}
+	own := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})}
+	return cache.Options{
+		DefaultTransform: newTrimmer().trim,
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Namespace{}:           {Label: labels.NewSelector().Add(*claimed)},
+			&corev1.ServiceAccount{}:      own,
+			&corev1.ResourceQuota{}:       own,
+			&corev1.LimitRange{}:          own,
+			&networkingv1.NetworkPolicy{}: own,
+			&rbacv1.RoleBinding{}:         own,
+			&batchv1.CronJob{}:            own,
+			&batchv1.Job{}:                own,
+			&corev1.Pod{}:                 own,
+		},
+	}, nil
+}
+
+// Trim cuts the object down to what the cache holds of it.
+func Trim(object client.Object) { newTrimmer().cut(object) }
+
+// trimmer cuts objects down, and shares the memory of texts that many of them have.
+type trimmer struct{ shared sharedBytes }
+
+func newTrimmer() *trimmer { return &trimmer{} }
+
+// trim is a [cache.TransformFunc]: the object has just been decoded and is nobody else's.
+func (t *trimmer) trim(object any) (any, error) {
+	if typed, ok := object.(client.Object); ok {
+		t.cut(typed)
+	}
+	return object, nil
+}
+
+func (t *trimmer) cut(object client.Object) {
+	switch typed := object.(type) {
+	case *v1alpha1.WorkspaceJob:
+		trimMetadata(typed)
+		trimJob(typed)
+	case *v1alpha1.WorkspaceRecurringJob:
+		trimMetadata(typed)
+		trimTemplate(&typed.Spec.Template)
+	case *v1alpha1.Workspace:
+		trimMetadata(typed)
+	case *batchv1.Job:
+		trimMetadata(typed)
+		trimBatchJob(typed)
+	case *batchv1.CronJob:
+		trimMetadata(typed)
+		typed.Spec.JobTemplate = batchv1.JobTemplateSpec{}
+	case *corev1.Pod:
+		trimMetadata(typed)
+		trimPod(typed)
+	default:
+		// The others are compared with what the operator applied, by the fields that it
+		// manages.
+		object.SetManagedFields(t.ownFields(object.GetManagedFields()))
+	}
+}
+
+// trimMetadata keeps the labels and annotations that the operator may read.
+func trimMetadata(object metav1.Object) {
+	object.SetManagedFields(nil)
+	object.SetNamespace(share(object.GetNamespace()))
+	object.SetLabels(kept(object.GetLabels()))
+	object.SetAnnotations(kept(object.GetAnnotations()))
+	owners := object.GetOwnerReferences()
+	for i := range owners {
+		owners[i].APIVersion, owners[i].Kind = share(owners[i].APIVersion), share(owners[i].Kind)
+	}
+	object.SetOwnerReferences(owners)
+}
+
+// kept returns those of the labels or annotations that this project, or Kubernetes' batch
+// controllers, define.
+func kept(all map[string]string) map[string]string {
+	var some map[string]string
+	for key, value := range all {
+		if !strings.HasPrefix(key, v1alpha1.Group+"/") && !strings.HasPrefix(key, "batch.kubernetes.io/") &&
+			!strings.HasPrefix(key, "app.kubernetes.io/") {
+			continue
+		}
+		if some == nil {
+			some = make(map[string]string, min(len(all), 8))
+		}
+		some[share(key)] = share(value)
+	}
+	return some
+}
