@@ -52,7 +52,7 @@ func Options() (cache.Options, error) {
 func Trim(object client.Object) { newTrimmer().cut(object) }
 
 // trimmer cuts objects down, and shares the memory of texts that many of them have.
-type trimmer struct{ shared sharedBytes }
+type trimmer struct{ shared sharedFields }
 
 func newTrimmer() *trimmer { return &trimmer{} }
 

@@ -63,7 +63,7 @@ func TestNothingLargeIsCached(t *testing.T) {
 	large := strings.Repeat("x", 16<<10)
 	meta := metav1.ObjectMeta{
 		Name: "n", Namespace: "ns", UID: "u", Annotations: map[string]string{"example.com/a": large}, Labels: map[string]string{"example.com/l": "x"},
-		ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubectl", FieldsV1: &metav1.FieldsV1{Raw: []byte(large)}}},
+		ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubectl", FieldsV1: metav1.NewFieldsV1(large)}},
 		Finalizers:    []string{"orphan"},
 	}
 	template := v1alpha1.JobTemplate{Handler: "h", Args: argsOf(`{"a":"` + large + `"}`)}

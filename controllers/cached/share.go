@@ -13,28 +13,29 @@ import (
 // of its own, and most of them are those of many others: names of namespaces, keys of labels.
 func share(text string) string { return unique.Make(text).Value() }
 
-// sharedBytes holds one copy of each content.
-type sharedBytes struct {
+// sharedFields holds one copy of each set of managed fields.
+type sharedFields struct {
 	mutex sync.Mutex
-	known map[string][]byte
+	known map[string]*metav1.FieldsV1
 }
 
-// maxShared bounds how many contents are remembered. The operator's own objects have a few
+// maxShared bounds how many sets are remembered. The operator's own objects have a few
 // dozen, and others may write more.
 const maxShared = 1000
 
-// of returns the copy of content that is shared. Nobody may change it.
-func (s *sharedBytes) of(content []byte) []byte {
+// of returns the copy of fields that is shared. Nobody may change it.
+func (s *sharedFields) of(fields *metav1.FieldsV1) *metav1.FieldsV1 {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	if known, ok := s.known[string(content)]; ok {
+	text := fields.GetRawString()
+	if known, ok := s.known[text]; ok {
 		return known
 	}
 	if s.known == nil || len(s.known) >= maxShared {
-		s.known = map[string][]byte{}
+		s.known = map[string]*metav1.FieldsV1{}
 	}
-	s.known[string(content)] = content
-	return content
+	s.known[text] = fields
+	return fields
 }
 
 // ownFields returns the operator's own entries: which fields it manages is the same in every
@@ -45,8 +46,8 @@ func (t *trimmer) ownFields(all []metav1.ManagedFieldsEntry) []metav1.ManagedFie
 		if all[i].Manager != v1alpha1.ManagedBy {
 			continue
 		}
-		if fields := all[i].FieldsV1; fields != nil {
-			fields.Raw = t.shared.of(fields.Raw)
+		if all[i].FieldsV1 != nil {
+			all[i].FieldsV1 = t.shared.of(all[i].FieldsV1)
 		}
 		own = append(own, all[i])
 	}
