@@ -138,7 +138,7 @@ func (tn *tenant) checkOperator() {
 func TestPoisonedMetadataIsNotBelieved(t *testing.T) {
 	t.Parallel()
 	tn := newTenant(t, "poisoned")
-	long := strings.Repeat("x", 200_000)
+	long := strings.Repeat("x", 15_000) // more is refused
 	for name, annotations := range map[string]map[string]string{
 		"uid":          {v1alpha1.AnnotationJobUID: "another's"},
 		"run":          {v1alpha1.AnnotationRun: "99999999999999999999"},
