@@ -84,9 +84,9 @@ func (tn *tenant) makeNamespace(labels map[string]string) {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 		Name: tn.namespace, Labels: labels, Annotations: map[string]string{v1alpha1.AnnotationAdoptedBy: testenv.AdminUser},
 	}}
-	if err := shared.client.Create(tn.t.Context(), namespace); err != nil {
-		tn.t.Fatal(err)
-	}
+	// For up to half a minute after the installation, the API server does not find the kind
+	// that a policy reads, and refuses.
+	testenv.Eventually(tn.t, "namespace "+tn.namespace, func(ctx context.Context) error { return shared.client.Create(ctx, namespace) })
 	tn.t.Cleanup(func() { remove(tn.t, namespace) })
 }
 
