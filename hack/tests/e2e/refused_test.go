@@ -4,11 +4,11 @@ import (
 	"encoding/json"
 	"net"
 	"net/url"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -74,10 +74,11 @@ func TestArgumentsOverTheLimitAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tn.start(tn.makeJob("large", "sql").Args(string(large)))
-	ended := tn.waitFinal("large", v1alpha1.StateFailed)
-	wantWords(t, "the message", ended.Status.Message, strconv.Itoa(len(large)), "64 KiB")
-	tn.wantNothingRun("large")
+	err = shared.client.Create(t.Context(), tn.makeJob("large", "sql").Args(string(large)).Obj())
+	if !apierrors.IsRequestEntityTooLargeError(err) {
+		t.Fatalf("it is not refused as too large, but: %v", err)
+	}
+	wantWords(t, "the refusal", err.Error(), "64 KiB", "put the data into the database")
 	tn.wantEffects(0)
 }
 
