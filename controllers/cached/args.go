@@ -1,9 +1,10 @@
 package cached
 
 import (
+	"bytes"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
+	"fmt"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 
@@ -14,15 +15,13 @@ import (
 // are started without another request then.
 const maxArgs = 256
 
-// digest stands for arguments in the cache. Two digests are equal if the arguments are the
-// same JSON.
-type digest struct {
-	Bytes  int    `json:"bytes"`
-	SHA256 string `json:"sha256"`
-}
+// digest is what stands for larger arguments in the cache: their size and their hash, as a
+// JSON string. Arguments are an object, so no tenant's can be mistaken for a digest.
+const digest = "%d bytes, sha256 %x"
 
-// Args returns what the cache holds of args: args, or their digest if they are large.
-// Of a digest it returns the digest itself.
+// Args returns what the cache holds of args: args, or their digest if they are large. Two
+// digests are equal if the arguments are the same JSON. Of a digest it returns the digest
+// itself.
 func Args(args *apiextensionsv1.JSON) *apiextensionsv1.JSON {
 	if args == nil {
 		return nil
@@ -33,38 +32,30 @@ func Args(args *apiextensionsv1.JSON) *apiextensionsv1.JSON {
 	if err != nil || len(stored) <= maxArgs {
 		return args
 	}
-	sum := sha256.Sum256(stored)
-	text, err := json.Marshal(digest{Bytes: len(stored), SHA256: hex.EncodeToString(sum[:])})
+	text, err := json.Marshal(fmt.Sprintf(digest, len(stored), sha256.Sum256(stored)))
 	if err != nil {
 		return args
 	}
 	return &apiextensionsv1.JSON{Raw: text}
 }
 
-// Whole reports whether args, from the cache, are the arguments and not their digest. It may
-// take arguments that look like a digest for one. Then the API server is asked in vain.
-func Whole(args *apiextensionsv1.JSON) bool { return digestOf(args) == nil }
+// Whole reports whether args, from the cache, are the arguments and not their digest.
+func Whole(args *apiextensionsv1.JSON) bool {
+	return args == nil || !bytes.HasPrefix(args.Raw, []byte(`"`))
+}
 
 // Size returns the size of args, from the cache or not, in bytes of JSON.
 func Size(args *apiextensionsv1.JSON) int {
-	if d := digestOf(args); d != nil {
-		return d.Bytes
-	}
-	if args == nil {
+	switch {
+	case args == nil:
 		return 0
+	case Whole(args):
+		return len(args.Raw)
 	}
-	return len(args.Raw)
-}
-
-func digestOf(args *apiextensionsv1.JSON) *digest {
-	if args == nil || len(args.Raw) > maxArgs {
-		return nil
-	}
-	d := &digest{}
-	if err := json.Unmarshal(args.Raw, d); err != nil || d.Bytes <= maxArgs || len(d.SHA256) != hex.EncodedLen(sha256.Size) {
-		return nil
-	}
-	return d
+	// A digest begins with it.
+	var size int
+	_, _ = fmt.Sscanf(string(args.Raw), `"%d`, &size)
+	return size
 }
 
 // trimTemplate trims the arguments of a template.

@@ -21,6 +21,7 @@ func argsOf(text string) *apiextensionsv1.JSON { return &apiextensionsv1.JSON{Ra
 func TestArgs(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", maxArgs)
+	sizeAndHash := `{"bytes":99999,"sha256":"` + strings.Repeat("0", 64) + `"}`
 	for name, c := range map[string]struct {
 		args, same string
 		whole      bool
@@ -30,10 +31,14 @@ func TestArgs(t *testing.T) {
 		"large, escaped":  {`{"a":"<` + long + `"}`, `{"a":"\u003c` + long + `"}`, false},
 		"on the boundary": {`{"a":"` + strings.Repeat("<", maxArgs/8) + `"}`, `{"a":"` + strings.Repeat(`\u003c`, maxArgs/8) + `"}`, true},
 		"a digest's look": {`{"bytes":9,"sha256":"x"}`, `{"bytes":9,"sha256":"x"}`, true},
+		"like a digest":   {sizeAndHash, sizeAndHash, true},
 	} {
 		short, again := Args(argsOf(c.args)), Args(argsOf(c.same))
 		if Whole(short) != c.whole {
 			t.Errorf("%s: whole %v, want %v", name, Whole(short), c.whole)
+		}
+		if c.whole && Size(short) != len(c.args) {
+			t.Errorf("%s: %d bytes, want %d", name, Size(short), len(c.args))
 		}
 		if !v1alpha1.SameJSON(short, again) {
 			t.Errorf("%s: %s and %s", name, short.Raw, again.Raw)
