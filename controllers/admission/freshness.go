@@ -14,10 +14,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/cached"
 )
-
-// page is how many objects the API server is asked for at a time.
-const page = 500
 
 // freshness compares the cache of a namespace with what the API server had when it was
 // first asked. A new operator's cache may be filled by an API server that lags, and lack
@@ -67,15 +65,15 @@ func (f *freshness) reached(ctx context.Context, cache, apiReader client.Reader,
 // compare returns what the cache has to reach. The cache is read first, so that an object
 // that only the cache has was deleted, and not created between the two reads.
 func compare(ctx context.Context, cache, apiReader client.Reader, namespace string) ([]sighting, error) {
-	var cached v1alpha1.WorkspaceJobList
-	if err := cache.List(ctx, &cached, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+	var held v1alpha1.WorkspaceJobList
+	if err := cache.List(ctx, &held, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, err
 	}
 	seen, err := sightings(ctx, apiReader, namespace)
 	if err != nil {
 		return nil, err
 	}
-	return append(seen, leftovers(cached.Items, seen)...), nil
+	return append(seen, leftovers(held.Items, seen)...), nil
 }
 
 // sightings lists all objects of the namespace that concern its queue.
@@ -84,26 +82,22 @@ func sightings(ctx context.Context, apiReader client.Reader, namespace string) (
 	for _, kind := range []schema.GroupVersionKind{
 		batchv1.SchemeGroupVersion.WithKind("Job"), corev1.SchemeGroupVersion.WithKind("Pod"), v1alpha1.GroupVersion.WithKind("WorkspaceJob"),
 	} {
-		list := &metav1.PartialObjectMetadataList{}
-		for more := true; more; more = list.Continue != "" {
-			list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
-			options := []client.ListOption{client.InNamespace(namespace), client.Limit(page), client.Continue(list.Continue)}
-			if kind.Group != v1alpha1.Group {
-				options = append(options, client.MatchingLabels{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})
-			}
-			if err := apiReader.List(ctx, list, options...); err != nil {
-				return nil, fmt.Errorf("list the %ss: %w", kind.Kind, err)
-			}
-			for i := range list.Items {
-				all = append(all, sighting{kind: kind, name: list.Items[i].Name, version: list.Items[i].ResourceVersion})
-			}
+		options := []client.ListOption{client.InNamespace(namespace)}
+		if kind.Group != v1alpha1.Group {
+			options = append(options, client.MatchingLabels{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})
+		}
+		err := cached.EachUncached(ctx, apiReader, kind, func(object *metav1.PartialObjectMetadata) {
+			all = append(all, sighting{kind: kind, name: object.Name, version: object.ResourceVersion})
+		}, options...)
+		if err != nil {
+			return nil, err
 		}
 	}
 	return all, nil
 }
 
 // leftovers returns the WorkspaceJobs that the cache had and the API server no longer has.
-func leftovers(cached []v1alpha1.WorkspaceJob, seen []sighting) []sighting {
+func leftovers(held []v1alpha1.WorkspaceJob, seen []sighting) []sighting {
 	exists := map[string]bool{}
 	for _, one := range seen {
 		if one.kind.Kind == "WorkspaceJob" {
@@ -111,8 +105,8 @@ func leftovers(cached []v1alpha1.WorkspaceJob, seen []sighting) []sighting {
 		}
 	}
 	var gone []sighting
-	for i := range cached {
-		if job := &cached[i]; !exists[job.Name] {
+	for i := range held {
+		if job := &held[i]; !exists[job.Name] {
 			gone = append(gone, sighting{kind: v1alpha1.GroupVersion.WithKind("WorkspaceJob"), name: job.Name, version: job.ResourceVersion, gone: true})
 		}
 	}
@@ -123,10 +117,10 @@ func leftovers(cached []v1alpha1.WorkspaceJob, seen []sighting) []sighting {
 // one, or the object is gone from both.
 func (s sighting) reached(ctx context.Context, cache, apiReader client.Reader, namespace string) (bool, error) {
 	key := client.ObjectKey{Namespace: namespace, Name: s.name}
-	cached := s.blank()
-	err := cache.Get(ctx, key, cached)
+	held := s.blank()
+	err := cache.Get(ctx, key, held)
 	if err == nil {
-		order, err := resourceversion.CompareResourceVersion(cached.GetResourceVersion(), s.version)
+		order, err := resourceversion.CompareResourceVersion(held.GetResourceVersion(), s.version)
 		if err != nil {
 			return false, fmt.Errorf("%s %q: %w", s.kind.Kind, s.name, err)
 		}

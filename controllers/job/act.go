@@ -76,7 +76,7 @@ func (r *Reconciler) create(ctx context.Context, o *observed, attempt v1alpha1.A
 	job := o.job
 	if !cached.Whole(job.Template().Args) {
 		var err error
-		if job, err = r.uncached(ctx, job); err != nil {
+		if job, err = cached.Uncached(ctx, r.APIReader, job); err != nil {
 			return err
 		}
 	}

@@ -8,13 +8,11 @@ package job
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -24,6 +22,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/admission"
+	"github.com/openradius/workspace-jobs/controllers/cached"
 	"github.com/openradius/workspace-jobs/controllers/report"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 )
@@ -85,9 +84,6 @@ func New(options Options) *Reconciler {
 // turnsBuffer is how many jobs can be called before the controller receives them.
 const turnsBuffer = 1024
 
-// errRecreated is returned for a job that was deleted and created again.
-var errRecreated = errors.New("it was deleted and created again")
-
 // maxRounds bounds how often one reconcile decides and acts. Each round adds at least one
 // fact: a stop, a deletion, the queue's answer, a Job or its refusal, or where the job
 // is in the queue after that.
@@ -117,7 +113,7 @@ func (r *Reconciler) reconcile(ctx context.Context, name types.NamespacedName) (
 	o, err := r.observe(ctx, job)
 	if err == nil && job.Status.State.Final() && !rests(o) {
 		// The cache holds only a part of a finished job.
-		if job, err = r.uncached(ctx, job); err == nil {
+		if job, err = cached.Uncached(ctx, r.APIReader, job); err == nil {
 			o, err = r.observe(ctx, job)
 		}
 	}
@@ -157,19 +153,6 @@ func rests(o observed) bool {
 	return !d.acts(o) && equality.Semantic.DeepEqual(o.job.Status, d.status)
 }
 
-// uncached reads the job from the API server, because the cache holds only a part of it. It
-// is a conflict if that is another job by now.
-func (r *Reconciler) uncached(ctx context.Context, job *v1alpha1.WorkspaceJob) (*v1alpha1.WorkspaceJob, error) {
-	whole := &v1alpha1.WorkspaceJob{}
-	if err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(job), whole); err != nil {
-		return nil, fmt.Errorf("read WorkspaceJob %q: %w", job.Name, err)
-	}
-	if whole.UID != job.UID {
-		return nil, apierrors.NewConflict(v1alpha1.GroupVersion.WithResource("workspacejobs").GroupResource(), job.Name, errRecreated)
-	}
-	return whole, nil
-}
-
 // report writes the status if it changed, then events and metrics.
 func (r *Reconciler) report(ctx context.Context, o observed, d decision) error {
 	return r.Reporter.Report(ctx, &o.job.Status, &d.status, func() report.Change {
@@ -195,14 +178,12 @@ func (r *Reconciler) remove(ctx context.Context, job *v1alpha1.WorkspaceJob) err
 // else's may keep it for long. --cascade=orphan keeps them by request.
 func (r *Reconciler) terminate(ctx context.Context, job *v1alpha1.WorkspaceJob) (ctrl.Result, error) {
 	if !slices.Contains(job.Finalizers, metav1.FinalizerOrphanDependents) {
-		var children batchv1.JobList
-		if err := r.Client.List(ctx, &children, client.InNamespace(job.Namespace), client.MatchingFields{runnerjob.IndexOwner: string(job.UID)}); err != nil {
-			return ctrl.Result{}, fmt.Errorf("list the Jobs of %q: %w", job.Name, err)
+		owned, err := r.ownedBy(ctx, job)
+		if err != nil {
+			return ctrl.Result{}, err
 		}
-		own := slices.DeleteFunc(children.Items, func(child batchv1.Job) bool {
-			return !belongs(&child, job) || !child.DeletionTimestamp.IsZero()
-		})
-		if err := r.reap(ctx, &observed{}, own); err != nil {
+		left := slices.DeleteFunc(owned, func(child batchv1.Job) bool { return !child.DeletionTimestamp.IsZero() })
+		if err := r.reap(ctx, &observed{}, left); err != nil {
 			return ctrl.Result{}, err
 		}
 	}

@@ -33,9 +33,9 @@ func (r *Reconciler) observeRelatives(ctx context.Context, o *observed) error {
 		return nil
 	}
 	unfinished := false
-	for _, named := range o.job.Spec.After {
-		p := parent{Parent: named}
-		found, err := r.jobNamed(ctx, o.job.Namespace, named.Name)
+	for _, wanted := range o.job.Spec.After {
+		p := parent{Parent: wanted}
+		found, err := named[v1alpha1.WorkspaceJob](ctx, r.Client, o.job.Namespace, wanted.Name)
 		if err != nil {
 			return err
 		}
@@ -53,17 +53,21 @@ func (r *Reconciler) observeRelatives(ctx context.Context, o *observed) error {
 	return err
 }
 
-// jobNamed returns the job, or nil if there is none. The job is the cache's: don't change it.
-func (r *Reconciler) jobNamed(ctx context.Context, namespace, name string) (*v1alpha1.WorkspaceJob, error) {
-	job := &v1alpha1.WorkspaceJob{}
-	err := r.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, job, client.UnsafeDisableDeepCopy)
+// named returns the object of the namespace with the name, or nil if there is none. The object
+// is the cache's: don't change it.
+func named[T any, P interface {
+	*T
+	client.Object
+}](ctx context.Context, cache client.Reader, namespace, name string) (P, error) {
+	object := P(new(T))
+	err := cache.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, object, client.UnsafeDisableDeepCopy)
 	if client.IgnoreNotFound(err) != nil {
-		return nil, fmt.Errorf("read WorkspaceJob %q: %w", name, err)
+		return nil, fmt.Errorf("read %T %q: %w", object, name, err)
 	}
 	if err != nil {
 		return nil, nil
 	}
-	return job, nil
+	return object, nil
 }
 
 // observeSeries reads the recurring job, and whether a newer run replaces this one.
@@ -72,15 +76,14 @@ func (r *Reconciler) observeSeries(ctx context.Context, o *observed) error {
 	if series == "" {
 		return nil
 	}
-	recurring, err := r.recurringNamed(ctx, o.job.Namespace, series)
+	recurring, err := named[v1alpha1.WorkspaceRecurringJob](ctx, r.Client, o.job.Namespace, series)
 	if err != nil || recurring == nil {
 		return err
 	}
 	if o.job.Spec.RecurringJobRef != nil && o.job.Status.Template == nil && !cached.Whole(recurring.Spec.Template.Args) {
 		// The job's status keeps a copy of the template, which must be whole.
-		recurring = &v1alpha1.WorkspaceRecurringJob{}
-		if err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: o.job.Namespace, Name: series}, recurring); err != nil {
-			return fmt.Errorf("read WorkspaceRecurringJob %q: %w", series, err)
+		if recurring, err = cached.Uncached(ctx, r.APIReader, recurring); err != nil {
+			return err
 		}
 	}
 	o.recurring = recurring
@@ -104,20 +107,6 @@ func (r *Reconciler) observeSeries(ctx context.Context, o *observed) error {
 	return nil
 }
 
-// recurringNamed returns the recurring job, or nil if there is none. It is the cache's: don't
-// change it.
-func (r *Reconciler) recurringNamed(ctx context.Context, namespace, name string) (*v1alpha1.WorkspaceRecurringJob, error) {
-	recurring := &v1alpha1.WorkspaceRecurringJob{}
-	err := r.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, recurring, client.UnsafeDisableDeepCopy)
-	if client.IgnoreNotFound(err) != nil {
-		return nil, fmt.Errorf("read WorkspaceRecurringJob %q: %w", name, err)
-	}
-	if err != nil {
-		return nil, nil
-	}
-	return recurring, nil
-}
-
 // seriesNamed returns the runs of a recurring job. They are the cache's: don't change them.
 func (r *Reconciler) seriesNamed(ctx context.Context, namespace, series string) ([]v1alpha1.WorkspaceJob, error) {
 	var runs v1alpha1.WorkspaceJobList
@@ -138,7 +127,7 @@ func (r *Reconciler) cycleOf(ctx context.Context, job *v1alpha1.WorkspaceJob) ([
 	for len(next) > 0 && len(child) < maxAncestors {
 		name := next[0]
 		next = next[1:]
-		found, err := r.jobNamed(ctx, job.Namespace, name)
+		found, err := named[v1alpha1.WorkspaceJob](ctx, r.Client, job.Namespace, name)
 		if err != nil {
 			return nil, err
 		}

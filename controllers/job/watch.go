@@ -150,7 +150,7 @@ func (r *Reconciler) wakeSeries(ctx context.Context, object client.Object, q req
 	if !ok || job.Series() == "" {
 		return
 	}
-	recurring, err := r.recurringNamed(ctx, job.Namespace, job.Series())
+	recurring, err := named[v1alpha1.WorkspaceRecurringJob](ctx, r.Client, job.Namespace, job.Series())
 	if err == nil && (recurring == nil || recurring.Spec.ConcurrencyPolicy == v1alpha1.PolicyAllow) {
 		return // no run of it concerns another
 	}

@@ -2,9 +2,7 @@ package recurring
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 
 	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -17,9 +15,6 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/controllers/workspace"
 )
-
-// errRecreated is returned for a recurring job that was deleted and created again.
-var errRecreated = errors.New("it was deleted and created again")
 
 // observe reads all that decide starts from. All of it comes from the cache, which may lag,
 // except a CronJob without the operator's labels.
@@ -109,61 +104,5 @@ func (r *Reconciler) observeAwaited(ctx context.Context, o *observed) error {
 			o.awaited = append(o.awaited, o.runs[i].Name)
 		}
 	}
-	return nil
-}
-
-// verify reads what is in doubt from the API server.
-func (r *Reconciler) verify(ctx context.Context, o *observed, in doubts) error {
-	if in.recurring {
-		if err := r.verifyRecurring(ctx, o); err != nil {
-			return err
-		}
-	}
-	for _, name := range in.ticks {
-		if err := r.verifyTick(ctx, o, name); err != nil {
-			return err
-		}
-	}
-	if err := r.verifyRuns(ctx, o, in.runs); err != nil {
-		return err
-	}
-	if in.allRuns {
-		if err := r.verifyAllRuns(ctx, o); err != nil {
-			return err
-		}
-	}
-	o.verified.note(in)
-	return nil
-}
-
-// verifyTick reads a tick with all of its template. A tick that is gone loses its template, so
-// that its run gets the recurring job's.
-func (r *Reconciler) verifyTick(ctx context.Context, o *observed, name string) error {
-	at := slices.IndexFunc(o.ticks, func(tick batchv1.Job) bool { return tick.Name == name })
-	if at < 0 {
-		return nil
-	}
-	tick := &batchv1.Job{}
-	err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: o.recurring.Namespace, Name: name}, tick)
-	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("read Job %q: %w", name, err)
-	}
-	if err != nil || tick.UID != o.ticks[at].UID {
-		tick = o.ticks[at].DeepCopy()
-		delete(tick.Annotations, v1alpha1.AnnotationTemplate)
-	}
-	o.ticks[at] = *tick
-	return nil
-}
-
-func (r *Reconciler) verifyRecurring(ctx context.Context, o *observed) error {
-	current := &v1alpha1.WorkspaceRecurringJob{}
-	if err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(o.recurring), current); err != nil {
-		return fmt.Errorf("read the recurring job: %w", err)
-	}
-	if current.UID != o.recurring.UID {
-		return apierrors.NewConflict(v1alpha1.GroupVersion.WithResource("workspacerecurringjobs").GroupResource(), current.Name, errRecreated)
-	}
-	o.recurring = current
 	return nil
 }

@@ -3,21 +3,72 @@ package recurring
 import (
 	"context"
 	"fmt"
+	"slices"
 
+	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/cached"
 )
 
-const (
-	// fewRuns are read one by one. A tenant can cause doubts about thousands.
-	fewRuns = 20
-	// page is how many runs the API server lists at a time. The metadata of each may have
-	// 256 KiB of annotations.
-	page = 100
-)
+// fewRuns are read one by one. A tenant can cause doubts about thousands.
+const fewRuns = 20
+
+// verify reads what is in doubt from the API server.
+func (r *Reconciler) verify(ctx context.Context, o *observed, in doubts) error {
+	if in.recurring {
+		if err := r.verifyRecurring(ctx, o); err != nil {
+			return err
+		}
+	}
+	for _, name := range in.ticks {
+		if err := r.verifyTick(ctx, o, name); err != nil {
+			return err
+		}
+	}
+	if err := r.verifyRuns(ctx, o, in.runs); err != nil {
+		return err
+	}
+	if in.allRuns {
+		if err := r.verifyAllRuns(ctx, o); err != nil {
+			return err
+		}
+	}
+	o.verified.note(in)
+	return nil
+}
+
+func (r *Reconciler) verifyRecurring(ctx context.Context, o *observed) error {
+	current, err := cached.Uncached(ctx, r.APIReader, o.recurring)
+	if err != nil {
+		return err
+	}
+	o.recurring = current
+	return nil
+}
+
+// verifyTick reads a tick with all of its template. A tick that is gone loses its template, so
+// that its run gets the recurring job's.
+func (r *Reconciler) verifyTick(ctx context.Context, o *observed, name string) error {
+	at := slices.IndexFunc(o.ticks, func(tick batchv1.Job) bool { return tick.Name == name })
+	if at < 0 {
+		return nil
+	}
+	tick := &batchv1.Job{}
+	err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: o.recurring.Namespace, Name: name}, tick)
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("read Job %q: %w", name, err)
+	}
+	if err != nil || tick.UID != o.ticks[at].UID {
+		tick = o.ticks[at].DeepCopy()
+		delete(tick.Annotations, v1alpha1.AnnotationTemplate)
+	}
+	o.ticks[at] = *tick
+	return nil
+}
 
 // verifyRuns reads these runs from the API server. Of many runs, it reads only those that the
 // cache does not have in their newest version.
@@ -96,18 +147,8 @@ func (r *Reconciler) verifyAllRuns(ctx context.Context, o *observed) error {
 }
 
 // eachRun calls visit with the metadata of each WorkspaceJob of the namespace that the API
-// server has. Their arguments could fill the operator's memory.
+// server has.
 func (r *Reconciler) eachRun(ctx context.Context, o *observed, visit func(*metav1.PartialObjectMetadata), options ...client.ListOption) error {
-	list := &metav1.PartialObjectMetadataList{}
-	for more := true; more; more = list.Continue != "" {
-		list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("WorkspaceJobList"))
-		asked := append([]client.ListOption{client.InNamespace(o.recurring.Namespace), client.Limit(page), client.Continue(list.Continue)}, options...)
-		if err := r.APIReader.List(ctx, list, asked...); err != nil {
-			return fmt.Errorf("list the runs of %q: %w", o.recurring.Name, err)
-		}
-		for i := range list.Items {
-			visit(&list.Items[i])
-		}
-	}
-	return nil
+	options = append(options, client.InNamespace(o.recurring.Namespace))
+	return cached.EachUncached(ctx, r.APIReader, v1alpha1.GroupVersion.WithKind("WorkspaceJob"), visit, options...)
 }
