@@ -120,12 +120,7 @@ func (p process) run(ctx context.Context, log *slog.Logger) Outcome {
 	if err != nil {
 		return outcomeOf(ctx, err)
 	}
-	// The log names only a handler that there is.
-	if _, err := find(p.handlers, d); err != nil {
-		return outcomeOf(ctx, err)
-	}
-	log = log.With("job", d.Name, "id", d.JobID, "run", d.Run, "attempt", d.Attempt,
-		"workspace", d.Workspace, "queue", d.Queue, "handler", d.Handler)
+	log = log.With("job", d.Name, "id", d.JobID, "run", d.Run, "attempt", d.Attempt, "workspace", d.Workspace, "queue", d.Queue)
 	return Run(ctx, Config{Handlers: p.handlers, Logger: log, Timing: p.timing, Grace: p.grace}, d)
 }
 

@@ -60,6 +60,8 @@ func run(ctx context.Context, config Config, d Description) Outcome {
 	if err != nil {
 		return outcomeOf(ctx, err)
 	}
+	// The log names only a handler that there is: any other name may be a secret.
+	config.Logger = config.Logger.With("handler", handler.name)
 	if err := ledger.CheckSchema(d.schema()); err != nil {
 		return Outcome{Kind: Refused, Error: err.Error()}
 	}
