@@ -192,7 +192,7 @@ func (d *decision) homeless(why report.Finding, after time.Duration) {
 func (d *decision) obstructed(refusals []report.Refusal) {
 	first := slices.IndexFunc(refusals, report.Refusal.Stalled)
 	d.ready = findingOf(refusals[max(first, 0)])
-	d.keepReady = d.ready.Reason == v1alpha1.ReasonReconcileError
+	d.keepReady = first < 0
 	for _, refusal := range refusals {
 		d.recheck(refusal.RetryAfter())
 	}

@@ -129,7 +129,8 @@ func TestOnlyWhatWasSeenIsRemoved(t *testing.T) {
 	}
 	if err := c.Get(t.Context(), client.ObjectKeyFromObject(quota), quota); err != nil || !quota.DeletionTimestamp.IsZero() {
 		t.Errorf("the new one is gone: %v", err)
-	} // What is gone already needs no deletion.
+	}
+	// What is gone already needs no deletion.
 	if err := c.Delete(t.Context(), quota); err != nil {
 		t.Fatal(err)
 	}
