@@ -174,8 +174,8 @@ func jobFields() []theft {
 	}
 }
 
-// TestAStolenTokenMakesNoOtherPod checks that whoever has the operator's token can put nothing
-// into a pod that the operator doesn't.
+// TestAStolenTokenMakesNoOtherPod checks that a thief of the operator's token can put nothing into a
+// pod that the operator doesn't.
 func TestAStolenTokenMakesNoOtherPod(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
