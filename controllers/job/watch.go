@@ -24,6 +24,7 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/continuation"
 	"github.com/openradius/workspace-jobs/controllers/fairqueue"
+	"github.com/openradius/workspace-jobs/controllers/report"
 	"github.com/openradius/workspace-jobs/controllers/workspace"
 )
 
@@ -125,6 +126,9 @@ func (r *Reconciler) onRelatives() handler.EventHandler {
 				r.wakeSeries(ctx, after, q)
 				wakeParents(after, q)
 			}
+			if inCycle(before) != inCycle(after) {
+				r.wakeContinuations(ctx, after, q)
+			}
 			if (before.Status.EnqueuedAt == nil) != (after.Status.EnqueuedAt == nil) {
 				r.wakeSeries(ctx, after, q)
 			}
@@ -133,6 +137,12 @@ func (r *Reconciler) onRelatives() handler.EventHandler {
 			}
 		},
 	}
+}
+
+// inCycle reports whether the job waits for itself. A new job that closes a cycle, or a
+// deleted one that breaks it, wakes only its own continuations, and they theirs.
+func inCycle(job *v1alpha1.WorkspaceJob) bool {
+	return report.Reason(job.Status.Conditions) == v1alpha1.ReasonParentCycle
 }
 
 func (r *Reconciler) wakeContinuations(ctx context.Context, parent client.Object, q requests) {
