@@ -8,11 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/openradius/workspace-jobs/runner"
 )
@@ -42,7 +41,7 @@ type SyncArgs struct {
 	// CursorParam is the query parameter for the cursor.
 	CursorParam string `json:"cursorParam"`
 	// TokenFrom names the Secret with a bearer token, one of those that the Workspace
-	// lets handlers see.
+	// lets handlers see. Its key "origin" has the only origin that gets the token.
 	TokenFrom *SecretKey `json:"tokenFrom"`
 	// Force reads pages even if they have not changed since the last sync.
 	Force bool `json:"force"`
@@ -57,7 +56,7 @@ type SecretKey struct {
 // Validate checks what can be checked without the network and the database.
 func (a *SyncArgs) Validate() error {
 	parsed, err := url.Parse(a.URL)
-	if err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https" {
+	if err != nil || parsed.Host == "" || !isHTTP(parsed) {
 		return errors.New("url is not an http or https URL")
 	}
 	if parsed.User != nil {
@@ -136,17 +135,21 @@ type syncResult struct {
 // Sync returns the handler "external-sync", which reads JSON pages over HTTP into a
 // table. secrets is the folder of the Workspace's extra Secrets, contract.SecretsPath
 // in a pod.
-func Sync(secrets string) runner.Handler {
+func Sync(secrets string) runner.Handler { return syncWith(secrets, refuseLocal) }
+
+// syncWith returns the handler. check returns an error for each address that must not be
+// connected to.
+func syncWith(secrets string, check func(netip.Addr) error) runner.Handler {
 	return runner.Handle("external-sync", func(ctx context.Context, job *runner.Job[SyncArgs]) error {
-		token, err := readToken(secrets, job.Args.TokenFrom)
+		fetcher, err := newFetcher(job.Args.URL, check)
 		if err != nil {
+			return err
+		}
+		defer fetcher.client.CloseIdleConnections()
+		if fetcher.token, err = readToken(secrets, job.Args.TokenFrom, fetcher.origin); err != nil {
 			return err
 		}
 		target, err := newSyncTarget(ctx, job)
-		if err != nil {
-			return err
-		}
-		fetcher, err := newFetcher(job.Args.URL, token)
 		if err != nil {
 			return err
 		}
@@ -215,20 +218,4 @@ func syncPage(ctx context.Context, job *runner.Job[SyncArgs], target *syncTarget
 		return tx.Checkpoint(next)
 	})
 	return next, err
-}
-
-// readToken returns the bearer token, or "" if from is nil.
-func readToken(secrets string, from *SecretKey) (string, error) {
-	if from == nil {
-		return "", nil
-	}
-	content, err := os.ReadFile(filepath.Join(secrets, from.Secret, from.Key))
-	if err != nil {
-		return "", runner.Permanent(fmt.Errorf("can't read the key %q of the Secret %q: list the Secret in the Workspace's runner.secrets, which names those that handlers may see", from.Key, from.Secret))
-	}
-	token := strings.TrimSpace(string(content))
-	if token == "" || strings.ContainsAny(token, " \t\r\n") {
-		return "", runner.Permanent(fmt.Errorf("the key %q of the Secret %q does not contain a token", from.Key, from.Secret))
-	}
-	return token, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"time"
@@ -27,21 +28,25 @@ const (
 // fetcher reads pages of one origin.
 type fetcher struct {
 	client *http.Client
-	origin *url.URL
-	token  string
+	origin string
+	// token is sent with each request. Empty means that there is none.
+	token string
 }
 
 // errElsewhere is returned for URLs of another origin, which must not get the token.
 var errElsewhere = errors.New("it leads to another server than url does")
 
-func newFetcher(first, token string) (*fetcher, error) {
-	origin, err := url.Parse(first)
+// newFetcher returns a fetcher for the origin of the first page. check returns an error for
+// each address that must not be connected to.
+func newFetcher(first string, check func(netip.Addr) error) (*fetcher, error) {
+	u, err := url.Parse(first)
 	if err != nil {
 		return nil, runner.Permanent(errors.New("url is not a URL"))
 	}
-	f := &fetcher{origin: origin, token: token}
+	f := &fetcher{origin: originOf(u)}
 	f.client = &http.Client{
-		Timeout: requestTimeout,
+		Timeout:   requestTimeout,
+		Transport: newTransport(check),
 		CheckRedirect: func(request *http.Request, via []*http.Request) error {
 			if !f.sameOrigin(request.URL) {
 				return errElsewhere
@@ -55,9 +60,7 @@ func newFetcher(first, token string) (*fetcher, error) {
 	return f, nil
 }
 
-func (f *fetcher) sameOrigin(u *url.URL) bool {
-	return u.Scheme == f.origin.Scheme && u.Host == f.origin.Host && u.User == nil
-}
+func (f *fetcher) sameOrigin(u *url.URL) bool { return originOf(u) == f.origin && u.User == nil }
 
 // response is a server's answer to a request for a page.
 type response struct {
@@ -121,6 +124,10 @@ func requestError(target *url.URL, err error) error {
 			return fmt.Errorf("GET %s: no answer within %s", shown(target), requestTimeout)
 		}
 		err = quoting.Err
+	}
+	var refused refusedAddress
+	if errors.As(err, &refused) {
+		return runner.Permanent(fmt.Errorf("GET %s: %w", shown(target), refused))
 	}
 	if errors.Is(err, errElsewhere) {
 		return runner.Permanent(fmt.Errorf("GET %s: did not follow a redirect: %w", shown(target), err))

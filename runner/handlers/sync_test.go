@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -116,7 +114,7 @@ func TestSync(t *testing.T) {
 			db, u := newCustomers(t), newUpstream(t, 5)
 			args := u.syncArgs()
 			change(args)
-			handler := Sync("")
+			handler := syncWith("", anyAddress)
 			wantDone(t, db.pooled(t).run(t, 1, 1, handler, args), `{"table":"public.customers","pages":3,"items":5,"inserted":5,"updated":0,"unchanged":false}`)
 			db.want(t, "5 customer 5 Brno own", `SELECT concat_ws(' ', id, name, city, note) FROM customers WHERE id = 5`)
 			wantDone(t, db.run(t, 2, 1, handler, args), `{"table":"public.customers","pages":3,"items":0,"inserted":0,"updated":0,"unchanged":true}`)
@@ -143,10 +141,10 @@ func TestSyncResumes(t *testing.T) {
 	t.Parallel()
 	db, u := newCustomers(t), newUpstream(t, 6)
 	u.failNext(nil, status(http.StatusServiceUnavailable))
-	wantFailure(t, db.run(t, 1, 1, Sync(""), u.syncArgs()), runner.Failed, u.URL+"/customers: the server answered 503")
+	wantFailure(t, db.run(t, 1, 1, syncWith("", anyAddress), u.syncArgs()), runner.Failed, u.URL+"/customers: the server answered 503")
 	db.want(t, "2", `SELECT count(*)::text FROM customers`)
 	u.requests = nil
-	wantDone(t, db.run(t, 1, 2, Sync(""), u.syncArgs()), `{"table":"public.customers","pages":3,"items":6,"inserted":6,"updated":0,"unchanged":false}`)
+	wantDone(t, db.run(t, 1, 2, syncWith("", anyAddress), u.syncArgs()), `{"table":"public.customers","pages":3,"items":6,"inserted":6,"updated":0,"unchanged":false}`)
 	if len(u.requests) != 2 || !strings.Contains(u.requests[0], "after=2") {
 		t.Errorf("requests %q", u.requests)
 	}
@@ -155,23 +153,17 @@ func TestSyncResumes(t *testing.T) {
 func TestSyncWithToken(t *testing.T) {
 	t.Parallel()
 	db, u := newCustomers(t), newUpstream(t, 1)
-	secrets := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(secrets, "crm"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(secrets, "crm", "token"), []byte("t0ken\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	secrets := writeSecret(t, "crm", map[string]string{"token": "t0ken\n", "origin": u.URL + "\n"})
 	args := u.syncArgs()
 	args["tokenFrom"] = object{"secret": "crm", "key": "token"}
-	wantDone(t, db.run(t, 1, 1, Sync(secrets), args), "")
+	wantDone(t, db.run(t, 1, 1, syncWith(secrets, anyAddress), args), "")
 	if !strings.HasSuffix(u.requests[0], "Bearer t0ken") {
 		t.Errorf("requests %q", u.requests)
 	}
 	args["tokenFrom"] = object{"secret": "crm", "key": "nope"}
-	wantFailure(t, db.run(t, 2, 1, Sync(secrets), args), runner.PermanentFailure, `can't read the key "nope" of the Secret "crm"`)
+	wantFailure(t, db.run(t, 2, 1, syncWith(secrets, anyAddress), args), runner.PermanentFailure, `can't read the key "nope" of the Secret "crm"`)
 	args["tokenFrom"] = object{"secret": "..", "key": "token"}
-	wantFailure(t, db.run(t, 3, 1, Sync(secrets), args), runner.Refused, `tokenFrom needs secret and key`)
+	wantFailure(t, db.run(t, 3, 1, syncWith(secrets, anyAddress), args), runner.Refused, `tokenFrom needs secret and key`)
 }
 
 func TestSyncFailures(t *testing.T) {
@@ -218,7 +210,7 @@ func TestSyncFailures(t *testing.T) {
 			if test.change != nil {
 				test.change(args)
 			}
-			outcome := db.run(t, 1, 1, Sync(""), args)
+			outcome := db.run(t, 1, 1, syncWith("", anyAddress), args)
 			wantFailure(t, outcome, test.kind, test.text)
 			if strings.Contains(outcome.Error, "hush") {
 				t.Errorf("the error shows a secret: %s", outcome.Error)
@@ -240,7 +232,7 @@ func TestSyncOfTwins(t *testing.T) {
 	t.Parallel()
 	db, u := newCustomers(t), newUpstream(t, 0)
 	u.customers = []object{{"id": 1, "name": "first"}, {"id": 1, "name": "last"}}
-	wantDone(t, db.run(t, 1, 1, Sync(""), u.syncArgs()), "")
+	wantDone(t, db.run(t, 1, 1, syncWith("", anyAddress), u.syncArgs()), "")
 	db.want(t, "last", `SELECT name FROM customers`)
 }
 
