@@ -1,5 +1,5 @@
 # Workspace Jobs. A machine needs Go, git and make; tools are built from Go modules
-# into a cache outside of the repository.
+# into a cache outside the repository.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -9,19 +9,19 @@ MAKEFLAGS += --no-print-directory
 # Where images go and what they are called: REGISTRY/manager:TAG, REGISTRY/runner:TAG.
 REGISTRY ?= localhost/workspace-jobs
 TAG ?= dev
-# VERSION is what the binaries say they are.
+# VERSION is the version that the binaries report.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-# KUBECTL is asked by deploy and undeploy; for a cluster of `make cluster-up`:
+# KUBECTL is the command that deploy and undeploy use; for a cluster of `make cluster-up`:
 #   make deploy KUBECTL="bin/cluster kubectl"
 KUBECTL ?= kubectl
-# CLUSTER_NAME is the cluster of cluster-up and cluster-down.
+# CLUSTER_NAME is the name of the cluster that cluster-up starts and cluster-down removes.
 CLUSTER_NAME ?= dev
-# PUSH=1 makes images push them; credentials are those of docker's or podman's login.
+# PUSH=1 makes `make images` push them, with the credentials of docker's or podman's login.
 PUSH ?=
-# VULNDB is the database that vulncheck asks: a URL, also file:// with a copy's folder.
+# VULNDB is the database that vulncheck queries: a URL, or file:// and the folder of a copy.
 VULNDB ?= https://vuln.go.dev
-# TESTFLAGS are given to every `go test`, as in: make test TESTFLAGS="-run TestX -v". Most
-# tests wait for a control plane: more packages run at once than there are cores.
+# TESTFLAGS are passed to every `go test`, as in: make test TESTFLAGS="-run TestX -v". Most
+# tests wait for a control plane, so more packages run at once than there are cores.
 TESTFLAGS ?= -count=1 -timeout=30m -p=4
 
 # FUZZTIME is how long each fuzz target runs: so many inputs, or a time such as 10m.
@@ -30,7 +30,7 @@ FUZZTIME ?= 2000x
 
 export CGO_ENABLED ?= 0
 BUILD_FLAGS := -trimpath -buildvcs=false -tags=timetzdata
-# The same flags for building, testing and linting, so that each compiles a package once.
+# The same flags for building, testing and linting, so that each package is compiled once.
 export GOFLAGS := $(filter-out $(BUILD_FLAGS),$(GOFLAGS)) $(BUILD_FLAGS)
 export WORKSPACE_JOBS_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/workspace-jobs
 
@@ -41,7 +41,7 @@ GOLANGCI_LINT := $(TOOLS)/golangci-lint-v2.15.0/golangci-lint
 GOVULNCHECK := $(TOOLS)/govulncheck-v1.9.0/govulncheck
 
 # Every Go module with code of this repository; the others only pin what the cluster is
-# built of.
+# built from.
 MODULES := . hack/tests/argocd hack/tests/calendar hack/env/cluster hack/env/image hack/tests/prometheus
 PINS := $(addprefix hack/env/cluster/build/,containerd coredns etcd kube-router kubernetes)
 
@@ -67,7 +67,7 @@ demo-down: cluster-tool ## Remove all of the demo: cluster, databases, files
 ##@ Work on it
 
 .PHONY: test
-# The names that the tests' manifests have.
+# The tests' manifests use these image names.
 test: override REGISTRY := localhost/workspace-jobs
 test: override TAG := dev
 test: cluster-build images alltests-tool ## Run all tests, on a real API server, kubelet and PostgreSQL, and count them
@@ -119,14 +119,14 @@ verify: $(CONTROLLER_GEN) $(KUSTOMIZE) ## Check generated files, go.mod, formatt
 		hack/tools/verify.sh
 
 .PHONY: vulncheck
-vulncheck: $(GOVULNCHECK) ## Look for known vulnerabilities in what is used of each module; asks VULNDB
+vulncheck: $(GOVULNCHECK) ## Find known vulnerabilities in the code that each module uses; queries VULNDB
 	@failed=0; for module in $(MODULES); do \
 		echo "govulncheck: $$module"; \
 		status=0; $(GOVULNCHECK) -C $$module -db $(VULNDB) -test ./... || status=$$?; \
 		case $$status in \
 		0) ;; \
 		3) failed=1 ;; \
-		*) echo "vulncheck: $$module could not be checked; can this machine reach the database $(VULNDB)? VULNDB=file:///FOLDER takes a copy" >&2; exit 1 ;; \
+		*) echo "vulncheck: $$module could not be checked; can this machine reach the database $(VULNDB)? To use a copy, set VULNDB=file:///FOLDER" >&2; exit 1 ;; \
 		esac; \
 	done; exit $$failed
 
@@ -177,22 +177,22 @@ undeploy: install-yaml ## Remove the operator, and with its CRDs every Workspace
 	@$(KUBECTL) delete --ignore-not-found --timeout=5m -f dist/install.yaml
 
 .PHONY: cluster-up
-cluster-up: cluster-tool ## Start a Kubernetes of our own on this machine; needs root on Debian
+cluster-up: cluster-tool ## Start a Kubernetes cluster on this machine; needs root on Debian
 	@bin/cluster up --name $(CLUSTER_NAME)
 
 .PHONY: cluster-build
-cluster-build: cluster-tool ## Build that Kubernetes into the cache, once for each of its versions
+cluster-build: cluster-tool ## Build the cluster's Kubernetes into the cache, once for each version
 	@bin/cluster build
 
 .PHONY: cluster-down
-cluster-down: cluster-tool ## Stop that Kubernetes and remove all of it
+cluster-down: cluster-tool ## Stop the cluster and remove all of it
 	@bin/cluster down --name $(CLUSTER_NAME)
 
 .PHONY: clean
 clean: ## Remove what was built in the repository (not the cache)
 	@rm -rf bin dist
 
-# Go knows what is stale, so these are asked every time.
+# These run every time: Go knows what is stale.
 .PHONY: alltests-tool cluster-tool image-tool
 alltests-tool:
 	@go build -o bin/alltests ./hack/tools/alltests
