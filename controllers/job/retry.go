@@ -28,7 +28,7 @@ const numbersUsedUp = "this WorkspaceJob has used up its 9999 attempt numbers: c
 
 // afterAttempt decides what follows the attempt that has just ended.
 func afterAttempt(o observed, d *decision, last *v1alpha1.Attempt) {
-	at := last.FinishedAt.Time
+	at := endOf(o, d, last)
 	ended := fmt.Sprintf("attempt %d %s", last.Number, describe(last))
 	reason, why := noRetry(o, d, last)
 	switch {
@@ -48,6 +48,20 @@ func afterAttempt(o observed, d *decision, last *v1alpha1.Attempt) {
 		d.status.NextAttemptAt = &next
 		enter(&d.status, v1alpha1.StateScheduled, v1alpha1.ReasonRetryScheduled, fmt.Sprintf("%s; retry %d of %d is due at %s", ended, d.status.RunAttempts, retryLimit(o), stamp(next.Time)), o.now)
 	}
+}
+
+// endOf returns when the attempt ended. Its node's clock says so and may be wrong, but the end
+// came after the run was due and before now. Otherwise a requeued run could seem to have ended
+// before requeueAt, and would be requeued again, or a retry could be put off for hours.
+func endOf(o observed, d *decision, last *v1alpha1.Attempt) time.Time {
+	at := last.FinishedAt.Time
+	if at.After(o.now) {
+		at = o.now
+	}
+	if due := d.status.EnqueuedAt; due != nil && at.Before(due.Time) {
+		at = due.Time
+	}
+	return at
 }
 
 // noRetry returns the reason that no attempt follows the one that has failed, and what to add
