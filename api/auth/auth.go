@@ -164,7 +164,9 @@ func (a *Authenticator) newCaller(token string) (*Caller, error) {
 }
 
 // In returns a client of the jobs in a namespace, with the caller's rights.
-func (c *Caller) In(namespace string) *client.Workspace { return c.client.ForNamespace(namespace) }
+func (c *Caller) In(namespace string) *client.Workspace {
+	return c.client.ForNamespace(namespace).By(c.Name)
+}
 
 // Kubernetes returns a client of everything else, with the caller's rights.
 func (c *Caller) Kubernetes() kubernetes.Interface { return c.clientset }

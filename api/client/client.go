@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"sync"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -31,6 +32,8 @@ import (
 type Client struct {
 	kube client.WithWatch
 	err  error
+	// self is nil if the client does not ask who it is.
+	self *self
 }
 
 // New returns a client with the configuration that rest.InClusterConfig, clientcmd or
@@ -41,7 +44,7 @@ func New(config *rest.Config) *Client {
 		return &Client{err: errors.New("no configuration of a Kubernetes client was given: in a pod, use rest.InClusterConfig")}
 	}
 	kube, err := client.NewWithWatch(config, client.Options{Scheme: knownKinds(), Mapper: whereServed()})
-	return &Client{kube: kube, err: err}
+	return &Client{kube: kube, err: err, self: &self{}}
 }
 
 // NewFrom returns a client that uses an existing one, whose scheme must have this API's
@@ -64,6 +67,8 @@ func (c *Client) ForNamespace(namespace string) *Workspace {
 type Workspace struct {
 	client    *Client
 	namespace string
+	// user is the name that [Workspace.By] gave.
+	user string
 }
 
 // Namespace returns the workspace's namespace.
@@ -107,7 +112,7 @@ func kindOf(object client.Object) string {
 // knownKinds are shared by all clients, of which a server has many.
 var knownKinds = sync.OnceValue(func() *runtime.Scheme {
 	s := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{v1alpha1.AddToScheme, batchv1.AddToScheme, corev1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{v1alpha1.AddToScheme, authenticationv1.AddToScheme, batchv1.AddToScheme, corev1.AddToScheme} {
 		if err := add(s); err != nil {
 			panic(err) // two types have the same name: a bug in this program
 		}
@@ -121,6 +126,7 @@ var whereServed = sync.OnceValue(func() meta.RESTMapper {
 	m.Add(v1alpha1.GroupVersion.WithKind("Workspace"), meta.RESTScopeRoot)
 	m.Add(v1alpha1.GroupVersion.WithKind("WorkspaceJob"), meta.RESTScopeNamespace)
 	m.Add(v1alpha1.GroupVersion.WithKind("WorkspaceRecurringJob"), meta.RESTScopeNamespace)
+	m.Add(authenticationv1.SchemeGroupVersion.WithKind("SelfSubjectReview"), meta.RESTScopeRoot)
 	m.Add(batchv1.SchemeGroupVersion.WithKind("Job"), meta.RESTScopeNamespace)
 	m.Add(corev1.SchemeGroupVersion.WithKind("Pod"), meta.RESTScopeNamespace)
 	m.Add(corev1.SchemeGroupVersion.WithKind("Event"), meta.RESTScopeNamespace)

@@ -3,7 +3,6 @@ package client
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -11,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -81,9 +79,14 @@ func (w *Workspace) CreateOnce(ctx context.Context, job *v1alpha1.WorkspaceJob) 
 		job.GenerateName = prefixOf(cmp.Or(job.Spec.Handler, job.Series()))
 	}
 	// Creates that race for a ResourceQuota get a conflict.
-	err = retry.OnError(backoff(), apierrors.IsConflict, func() error {
-		made = job.DeepCopy()
-		return kube.Create(ctx, made, fieldOwner)
+	err = w.signed(ctx, func(author string) error {
+		return retry.OnError(backoff(), apierrors.IsConflict, func() error {
+			made = job.DeepCopy()
+			if author != "" {
+				metav1.SetMetaDataAnnotation(&made.ObjectMeta, v1alpha1.AnnotationCreatedBy, author)
+			}
+			return kube.Create(ctx, made, fieldOwner)
+		})
 	})
 	if apierrors.IsAlreadyExists(err) && job.Name != "" {
 		made, err = w.existing(ctx, job)
@@ -132,7 +135,7 @@ func (w *Workspace) Get(ctx context.Context, name string) (*v1alpha1.WorkspaceJo
 
 // Cancel stops a job, or keeps it from running. One that has finished stays as it is.
 func (w *Workspace) Cancel(ctx context.Context, name string) (*v1alpha1.WorkspaceJob, error) {
-	return w.patchJob(ctx, name, map[string]any{"cancelled": true})
+	return w.patchJob(ctx, name, map[string]any{"cancelled": true}, "cancelled", v1alpha1.AnnotationCancelledBy)
 }
 
 // ErrNotFinished is returned when a job that has not finished is requeued.
@@ -158,28 +161,12 @@ func (w *Workspace) Requeue(ctx context.Context, name string) (*v1alpha1.Workspa
 
 // RequeueAt runs a finished job again at this time, to the second.
 func (w *Workspace) RequeueAt(ctx context.Context, name string, at time.Time) (*v1alpha1.WorkspaceJob, error) {
-	return w.patchJob(ctx, name, map[string]any{"requeueAt": at.UTC().Format(time.RFC3339), "cancelled": nil})
+	return w.patchJob(ctx, name, map[string]any{"requeueAt": at.UTC().Format(time.RFC3339), "cancelled": nil}, "requeueAt", v1alpha1.AnnotationRequeuedBy)
 }
 
-func (w *Workspace) patchJob(ctx context.Context, name string, spec map[string]any) (*v1alpha1.WorkspaceJob, error) {
+func (w *Workspace) patchJob(ctx context.Context, name string, spec map[string]any, field, annotation string) (*v1alpha1.WorkspaceJob, error) {
 	job := &v1alpha1.WorkspaceJob{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}}
-	return job, w.patch(ctx, job, spec)
-}
-
-// patch changes the fields of a spec; nil removes one.
-func (w *Workspace) patch(ctx context.Context, object client.Object, spec map[string]any) error {
-	kube, err := w.kube()
-	if err != nil {
-		return err
-	}
-	text, err := json.Marshal(map[string]any{"spec": spec})
-	if err != nil {
-		return err
-	}
-	if err := kube.Patch(ctx, object, client.RawPatch(types.MergePatchType, text), fieldOwner); err != nil {
-		return fmt.Errorf("change %s %q: %w", kindOf(object), object.GetName(), err)
-	}
-	return nil
+	return job, w.change(ctx, job, spec, field, annotation)
 }
 
 // Delete deletes a job with its attempts and their logs. It returns nil if there is no such

@@ -45,12 +45,17 @@ func (w *Workspace) ApplyRecurring(ctx context.Context, recurring *v1alpha1.Work
 	if args, there, err := unstructured.NestedMap(content, "spec", "template", "args"); err == nil && there && len(args) == 0 {
 		unstructured.RemoveNestedField(content, "spec", "template", "args")
 	}
-	config := &unstructured.Unstructured{Object: map[string]any{"spec": content["spec"]}}
-	config.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("WorkspaceRecurringJob"))
-	config.SetNamespace(w.namespace)
-	config.SetName(recurring.Name)
-	config.SetLabels(recurring.Labels)
-	if err := kube.Apply(ctx, client.ApplyConfigurationFromUnstructured(config), fieldOwner, client.ForceOwnership); err != nil {
+	config := &unstructured.Unstructured{}
+	err = w.signed(ctx, func(author string) error {
+		config.Object = map[string]any{"spec": content["spec"]}
+		config.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("WorkspaceRecurringJob"))
+		config.SetNamespace(w.namespace)
+		config.SetName(recurring.Name)
+		config.SetLabels(recurring.Labels)
+		config.SetAnnotations(w.creation(ctx, recurring.Name, author))
+		return kube.Apply(ctx, client.ApplyConfigurationFromUnstructured(config), fieldOwner, client.ForceOwnership)
+	})
+	if err != nil {
 		return nil, fmt.Errorf("apply recurring job %q: %w", recurring.Name, err)
 	}
 	applied := &v1alpha1.WorkspaceRecurringJob{}
@@ -58,6 +63,19 @@ func (w *Workspace) ApplyRecurring(ctx context.Context, recurring *v1alpha1.Work
 		return nil, fmt.Errorf("read recurring job %q: %w", recurring.Name, err)
 	}
 	return applied, nil
+}
+
+// creation returns the annotation that says who created a recurring job: the author, if it does
+// not exist yet. What this package has applied before has to be applied again, or it goes.
+func (w *Workspace) creation(ctx context.Context, name, author string) map[string]string {
+	current, err := w.GetRecurring(ctx, name)
+	if err == nil {
+		author = current.Annotations[v1alpha1.AnnotationCreatedBy]
+	}
+	if author == "" || client.IgnoreNotFound(err) != nil {
+		return nil
+	}
+	return map[string]string{v1alpha1.AnnotationCreatedBy: author}
 }
 
 // RemoveRecurring deletes a recurring job with its runs. It returns nil if there is no such
@@ -107,12 +125,12 @@ func (w *Workspace) ListRecurringMetadata(ctx context.Context, limit int64, next
 // PauseRecurring pauses a schedule: no run becomes due until ResumeRecurring. The recurring
 // job can still be triggered.
 func (w *Workspace) PauseRecurring(ctx context.Context, id string) (*v1alpha1.WorkspaceRecurringJob, error) {
-	return w.patchRecurring(ctx, id, map[string]any{"suspend": true})
+	return w.patchRecurring(ctx, id, map[string]any{"suspend": true}, "suspend", v1alpha1.AnnotationSuspendedBy)
 }
 
 // ResumeRecurring ends a pause.
 func (w *Workspace) ResumeRecurring(ctx context.Context, id string) (*v1alpha1.WorkspaceRecurringJob, error) {
-	return w.patchRecurring(ctx, id, map[string]any{"suspend": nil})
+	return w.patchRecurring(ctx, id, map[string]any{"suspend": nil}, "suspend", v1alpha1.AnnotationResumedBy)
 }
 
 // Reschedule changes when a recurring job runs. zone "" leaves its time zone as it is.
@@ -121,10 +139,10 @@ func (w *Workspace) Reschedule(ctx context.Context, id, schedule, zone string) (
 	if zone != "" {
 		spec["timeZone"] = zone
 	}
-	return w.patchRecurring(ctx, id, spec)
+	return w.patchRecurring(ctx, id, spec, "", "")
 }
 
-func (w *Workspace) patchRecurring(ctx context.Context, id string, spec map[string]any) (*v1alpha1.WorkspaceRecurringJob, error) {
+func (w *Workspace) patchRecurring(ctx context.Context, id string, spec map[string]any, field, annotation string) (*v1alpha1.WorkspaceRecurringJob, error) {
 	recurring := &v1alpha1.WorkspaceRecurringJob{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: id}}
-	return recurring, w.patch(ctx, recurring, spec)
+	return recurring, w.change(ctx, recurring, spec, field, annotation)
 }

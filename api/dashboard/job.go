@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/openradius/workspace-jobs/api/printable"
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
@@ -166,9 +168,17 @@ func factsOf(job *v1alpha1.WorkspaceJob) []fact {
 		facts = append(facts, fact{Word: "Run", Text: strconv.Itoa(int(status.Run)) + ", with " + count(int(status.RunAttempts), "attempt")})
 	}
 	facts = append(facts,
+		fact{Word: "Created by", Text: printable.Text(job.Annotations[v1alpha1.AnnotationCreatedBy])},
+		fact{Word: "Requeued by", Text: authorOf(job, v1alpha1.AnnotationRequeuedBy)},
+		fact{Word: "Cancelled by", Text: authorOf(job, v1alpha1.AnnotationCancelledBy)},
 		fact{Word: "To run at", Moment: at(spec.RunAt)}, fact{Word: "Next attempt", Moment: at(status.NextAttemptAt)},
 		fact{Word: "Took", Text: between(status.StartedAt, status.FinishedAt)})
 	return slices.DeleteFunc(facts, func(f fact) bool { return f.Text == "" && f.Moment == nil })
+}
+
+// authorOf returns who made the latest change, if the annotation is about it.
+func authorOf(object metav1.Object, annotation string) string {
+	return printable.Text(v1alpha1.Author(object, annotation))
 }
 
 // timelineOf returns what happened, oldest first.

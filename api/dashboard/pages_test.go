@@ -257,7 +257,9 @@ func TestRecurringJobs(t *testing.T) {
 
 	v.press(path+"/schedule", "schedule", "61 * * * *", "zone", "Etc/UTC").want(http.StatusUnprocessableEntity, "the 1st field")
 	v.press(path+"/schedule", "schedule", "15 4 * * *", "zone", "Europe/Berlin").want(http.StatusOK, "The schedule was changed.")
-	v.press(path+"/pause").want(http.StatusOK, "The schedule is paused", ">Resume<")
+	const editor = "system:serviceaccount:workspace-acme:editor"
+	v.get(path).without("Paused by", "Resumed by")
+	v.press(path+"/pause").want(http.StatusOK, "The schedule is paused", ">Resume<", "Paused by</dt><dd>"+editor)
 	r, err := l.acme.GetRecurring(t.Context(), "nightly")
 	if err != nil || !r.Spec.Suspend || r.Spec.Schedule != "15 4 * * *" || r.Spec.TimeZone != "Europe/Berlin" {
 		t.Errorf("%+v, %v", r.Spec, err)
@@ -267,8 +269,8 @@ func TestRecurringJobs(t *testing.T) {
 	job := strings.TrimPrefix(strings.Split(p.path, "?")[0], "/hangfire/acme/jobs/")
 	l.until(t, job, v1alpha1.StateSucceeded)
 	v.get(path).want(http.StatusOK, job)
-	v.get("/hangfire/acme/jobs/"+job).want(http.StatusOK, "Run of", path)
-	v.press(path+"/resume").want(http.StatusOK, "The schedule is active again.", ">Pause<")
+	v.get("/hangfire/acme/jobs/"+job).want(http.StatusOK, "Run of", path, "Created by</dt><dd>"+editor)
+	v.press(path+"/resume").want(http.StatusOK, "The schedule is active again.", ">Pause<", "Resumed by</dt><dd>"+editor).without("Paused by")
 
 	v.press(path+"/remove").want(http.StatusOK, "Remove the recurring job nightly?")
 	if _, err := l.acme.GetRecurring(t.Context(), "nightly"); err != nil {

@@ -89,6 +89,9 @@ type recurringJobData struct {
 	base
 	resourceVersion string
 	Row             recurringRow
+	// CreatedBy, PausedBy and ResumedBy are the names of users, "" if not known.
+	CreatedBy, PausedBy, ResumedBy string
+
 	Policy          string
 	Deadline        string
 	Args            string
@@ -113,6 +116,8 @@ func loadRecurringJob(ctx context.Context, s *scope, _ rights) (pageData, error)
 	data := &recurringJobData{
 		base: base{Title: name}, resourceVersion: r.ResourceVersion, Row: recurringRowOf(s, r), Policy: string(cmp.Or(r.Spec.ConcurrencyPolicy, v1alpha1.PolicyForbid)),
 		Args: prettyJSON(r.Spec.Template.Args), Missed: r.Status.MissedRuns, Skipped: r.Status.SkippedRuns, LastSucceeded: at(r.Status.LastSucceededAt),
+		CreatedBy: printable.Text(r.Annotations[v1alpha1.AnnotationCreatedBy]),
+		PausedBy:  authorOf(r, v1alpha1.AnnotationSuspendedBy), ResumedBy: authorOf(r, v1alpha1.AnnotationResumedBy),
 	}
 	if r.Spec.StartingDeadline != nil {
 		data.Deadline = duration(r.Spec.StartingDeadline.Duration)

@@ -173,7 +173,9 @@ func viewOfRecurring(workspace string, recurring *v1alpha1.WorkspaceRecurringJob
 	view := RecurringJob{
 		ID: recurring.Name, Workspace: workspace, Schedule: spec.Schedule, EffectiveSchedule: status.Schedule, TimeZone: spec.TimeZone,
 		ConcurrencyPolicy: spec.ConcurrencyPolicy, StartingDeadline: durationText(spec.StartingDeadline), Paused: spec.Suspend,
-		Handler: spec.Template.Handler, Args: Object(raw(spec.Template.Args)), Priority: spec.Template.Priority,
+		CreatedBy: recurring.Annotations[v1alpha1.AnnotationCreatedBy], PausedBy: v1alpha1.Author(recurring, v1alpha1.AnnotationSuspendedBy),
+		ResumedBy: v1alpha1.Author(recurring, v1alpha1.AnnotationResumedBy),
+		Handler:   spec.Template.Handler, Args: Object(raw(spec.Template.Args)), Priority: spec.Template.Priority,
 		ConcurrencyKey: spec.Template.ConcurrencyKey, Retry: viewOfRetry(spec.Template.Retry),
 		Timeout: durationText(spec.Template.Timeout), Resources: viewOfResources(spec.Template.Resources), TTL: durationText(spec.Template.TTLAfterFinished),
 		Message: "the operator has not seen it yet", CreatedAt: recurring.CreationTimestamp.UTC(),

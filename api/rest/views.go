@@ -23,6 +23,9 @@ type Job struct {
 	State          v1alpha1.JobState `json:"state" enum:"Scheduled,Awaiting,Enqueued,Processing,Succeeded,Failed,Deleted"`
 	Message        string            `json:"message" doc:"Why the job is in its state"`
 	Cancelled      bool              `json:"cancelled,omitempty"`
+	CreatedBy      string            `json:"createdBy,omitempty" doc:"The user who created the job, if the client said so"`
+	RequeuedBy     string            `json:"requeuedBy,omitempty" doc:"The user who requeued the job, if that was the latest change and the client said so"`
+	CancelledBy    string            `json:"cancelledBy,omitempty" doc:"The user who cancelled the job, if that was the latest change and the client said so"`
 	Delay          string            `json:"delay,omitempty"`
 	RunAt          *time.Time        `json:"runAt,omitempty"`
 	After          []Parent          `json:"after,omitempty" nullable:"false"`
@@ -81,6 +84,9 @@ type RecurringJob struct {
 	ConcurrencyPolicy v1alpha1.ConcurrencyPolicy `json:"concurrencyPolicy" enum:"Forbid,Allow,Replace,Queue"`
 	StartingDeadline  string                     `json:"startingDeadline,omitempty"`
 	Paused            bool                       `json:"paused"`
+	CreatedBy         string                     `json:"createdBy,omitempty" doc:"The user who created the recurring job, if the client said so"`
+	PausedBy          string                     `json:"pausedBy,omitempty" doc:"The user who paused it, if that was the latest change and the client said so"`
+	ResumedBy         string                     `json:"resumedBy,omitempty" doc:"The user who resumed it, if that was the latest change and the client said so"`
 	History           *History                   `json:"history,omitempty"`
 	Handler           string                     `json:"handler"`
 	Args              Object                     `json:"args,omitempty"`
@@ -173,7 +179,9 @@ func viewOfJob(workspace string, job *v1alpha1.WorkspaceJob) Job {
 	view := Job{
 		Name: job.Name, Workspace: workspace, Queue: v1alpha1.QueueName(workspace), RecurringJob: job.Series(),
 		State: status.State, Message: status.Message, Cancelled: spec.Cancelled,
-		Delay: durationText(spec.Delay), RunAt: timeOf(spec.RunAt), Priority: job.Priority(), TTL: durationText(job.TTLAfterFinished()),
+		CreatedBy: job.Annotations[v1alpha1.AnnotationCreatedBy], RequeuedBy: v1alpha1.Author(job, v1alpha1.AnnotationRequeuedBy),
+		CancelledBy: v1alpha1.Author(job, v1alpha1.AnnotationCancelledBy),
+		Delay:       durationText(spec.Delay), RunAt: timeOf(spec.RunAt), Priority: job.Priority(), TTL: durationText(job.TTLAfterFinished()),
 		Run: max(1, status.Run), Attempts: []Attempt{}, Result: raw(status.Result),
 		CreatedAt: job.CreationTimestamp.UTC(), NextAttemptAt: timeOf(status.NextAttemptAt), EnqueuedAt: timeOf(status.EnqueuedAt),
 		StartedAt: timeOf(status.StartedAt), FinishedAt: timeOf(status.FinishedAt), RequeueAt: timeOf(spec.RequeueAt),

@@ -136,7 +136,7 @@ func TestPrinterColumns(t *testing.T) {
 	a.namespace("columns")
 	ready := `{type: Ready, status: "True", reason: Ready, message: all is well, lastTransitionTime: "2026-01-01T00:00:00Z"}`
 	a.give(
-		given{minimalRecurring, `{metadata: {namespace: columns, name: nightly}, spec: {timeZone: Asia/Kolkata, suspend: true}}`,
+		given{minimalRecurring, `{metadata: {namespace: columns, name: nightly, annotations: {jobs.openradius.io/created-by: admin}}, spec: {timeZone: Asia/Kolkata, suspend: true}}`,
 			`{conditions: [` + ready + `], lastRun: {name: nightly-1, state: Failed, finishedAt: "2026-01-01T00:00:00Z"}, consecutiveFailures: 2, nextScheduledAt: "2026-01-02T00:00:00Z"}`},
 		given{minimalRecurring, `metadata: {namespace: columns, name: unseen}`, ``},
 		given{minimalWorkspace, `metadata: {name: columns}`, `{namespace: columns, conditions: [` + ready + `],
@@ -144,9 +144,9 @@ func TestPrinterColumns(t *testing.T) {
 	)
 	recurring := table(t, "columns", "workspacerecurringjobs", "")
 	want := []string{
-		`Name|Schedule|Time Zone|Suspend|Ready|Last Run|Failures|Last Scheduled|Next|Age|Message`,
-		`nightly|0 2 * * *|Asia/Kolkata|true|True|Failed|2|-|2026-01-02T00:00:00Z|AGE|all is well`,
-		`unseen|0 2 * * *|Etc/UTC|-|-|-|-|-|-|AGE|-`,
+		`Name|Schedule|Time Zone|Suspend|Ready|Last Run|Failures|Last Scheduled|Next|Age|Created By|Message`,
+		`nightly|0 2 * * *|Asia/Kolkata|true|True|Failed|2|-|2026-01-02T00:00:00Z|AGE|admin|all is well`,
+		`unseen|0 2 * * *|Etc/UTC|-|-|-|-|-|-|AGE|-|-`,
 	}
 	if diff := cmp.Diff(want, withoutAge(recurring, 9)); diff != "" {
 		t.Error(diff)

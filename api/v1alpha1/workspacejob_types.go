@@ -253,6 +253,7 @@ type Resources struct {
 // +kubebuilder:printcolumn:name="Started",type=date,JSONPath=`.status.startedAt`
 // +kubebuilder:printcolumn:name="Finished",type=date,JSONPath=`.status.finishedAt`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Created By",type=string,priority=1,JSONPath=`.metadata.annotations.jobs\.openradius\.io/created-by`
 // +kubebuilder:printcolumn:name="Queue",type=string,priority=1,JSONPath=`.status.queue`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.message`
 // +kubebuilder:selectablefield:JSONPath=`.spec.handler`

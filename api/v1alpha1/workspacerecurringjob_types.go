@@ -177,6 +177,7 @@ type WorkspaceRecurringJobStatus struct {
 // +kubebuilder:printcolumn:name="Last Scheduled",type=date,JSONPath=`.status.lastScheduledAt`
 // +kubebuilder:printcolumn:name="Next",type=string,JSONPath=`.status.nextScheduledAt`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Created By",type=string,priority=1,JSONPath=`.metadata.annotations.jobs\.openradius\.io/created-by`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:selectablefield:JSONPath=`.spec.template.handler`
 // +kubebuilder:selectablefield:JSONPath=`.spec.suspend`

@@ -104,12 +104,17 @@ func trimMetadata(object metav1.Object) {
 }
 
 // kept returns those of the labels or annotations that this project, or Kubernetes' batch
-// controllers, define.
+// controllers, define. The operator decides nothing by who did something.
 func kept(all map[string]string) map[string]string {
 	var some map[string]string
 	for key, value := range all {
 		if !strings.HasPrefix(key, v1alpha1.Group+"/") && !strings.HasPrefix(key, "batch.kubernetes.io/") &&
 			!strings.HasPrefix(key, "app.kubernetes.io/") {
+			continue
+		}
+		switch key {
+		case v1alpha1.AnnotationCreatedBy, v1alpha1.AnnotationRequeuedBy, v1alpha1.AnnotationCancelledBy,
+			v1alpha1.AnnotationSuspendedBy, v1alpha1.AnnotationResumedBy:
 			continue
 		}
 		if some == nil {

@@ -96,6 +96,11 @@ func (c *cluster) waitInForce() {
 			large := objects.MakeWorkspaceJob("in-force").In(home).ArgsOf(map[string]string{"a": strings.Repeat("x", 70<<10)}).Obj()
 			return c.admin.Create(ctx, large, client.DryRunAll)
 		},
+		"authors": func(ctx context.Context) error {
+			return c.admin.Create(ctx, objects.MakeWorkspaceJob("in-force").In(home).With(func(job *v1alpha1.WorkspaceJob) {
+				job.Annotations = map[string]string{v1alpha1.AnnotationCreatedBy: "somebody"}
+			}).Obj(), client.DryRunAll)
+		},
 		"managed-objects": func(ctx context.Context) error { return c.admin.Create(ctx, account(home, "runner"), client.DryRunAll) },
 		"workspace-namespaces": func(ctx context.Context) error {
 			return c.admin.Patch(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: home}},
