@@ -142,3 +142,28 @@ func TestAParentStaysUntilItsEndWasSeen(t *testing.T) {
 	c.end("report", 1, 0, `{}`)
 	c.waitFor("report", v1alpha1.StateSucceeded, v1alpha1.ReasonSucceeded)
 }
+
+// TestAParentThatWasSeenMakesNoCycle creates a parent again, as a continuation of the job that
+// has seen how the first one ended. It is not waited for.
+func TestAParentThatWasSeenMakesNoCycle(t *testing.T) {
+	t.Parallel()
+	c := inWorkspace(t, "chain-again")
+	c.submit("report", after("cleanup", "late"))
+	c.submit("cleanup", nil)
+	c.end("cleanup", 1, 0, `{}`)
+	testenv.Eventually(c, "the end of the parent is seen", func(context.Context) error {
+		if len(c.get("report").Status.Parents) == 0 {
+			return errors.New("it is not")
+		}
+		return nil
+	})
+	if err := c.Delete(t.Context(), c.get("cleanup")); err != nil {
+		t.Fatal(err)
+	}
+	c.submit("cleanup", after("report"))
+	c.waitFor("cleanup", v1alpha1.StateAwaiting, v1alpha1.ReasonAwaitingParents)
+	c.submit("late", nil)
+	c.end("late", 1, 0, `{}`)
+	c.end("report", 1, 0, `{}`)
+	c.waitFor("report", v1alpha1.StateSucceeded, v1alpha1.ReasonSucceeded)
+}
