@@ -43,7 +43,8 @@ func (f *freshness) reached(ctx context.Context, cache, apiReader client.Reader,
 			return false, err
 		}
 	}
-	left := missing[:0]
+	// A list of its own: those that are reached must not stay in memory.
+	var left []sighting
 	for _, seen := range missing {
 		ok, err := seen.reached(ctx, cache, apiReader, namespace)
 		if err != nil {
