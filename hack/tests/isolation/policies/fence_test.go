@@ -75,7 +75,7 @@ func TestAWaitingRunWithAnEarlierCheckStarts(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
 	home := c.workspace("earlier-check", image)
-	waiting := job(home, guard(func(check *corev1.Container) { check.Image = "registry.example.net/manager:0" }), func(j *jobParts) { j.Spec.Suspend = new(true) })
+	waiting := stored(home, guard(func(check *corev1.Container) { check.Image = "registry.example.net/manager:0" }), func(j *jobParts) { j.Spec.Suspend = new(true) })
 	// As Kubernetes' CronJob controller does.
 	if err := c.unrestricted("system:serviceaccount:kube-system:cronjob-controller", serviceAccounts("kube-system")...).Create(c.Context(), waiting); err != nil {
 		t.Fatal(err)
