@@ -46,14 +46,16 @@ func noteParents(o observed, d *decision) {
 		return
 	}
 	for _, p := range o.parents {
-		if p.ended() && p.asWanted() && !noted(d, p) {
+		if p.ended() && p.asWanted() && !sawEnd(&d.status, p.Name) {
 			d.status.Parents = append(d.status.Parents, v1alpha1.ParentStatus{Name: p.Name, State: p.state, FinishedAt: *p.finishedAt})
 		}
 	}
 }
 
-func noted(d *decision, p parent) bool {
-	return slices.ContainsFunc(d.status.Parents, func(s v1alpha1.ParentStatus) bool { return s.Name == p.Name })
+// sawEnd reports whether the status says how the parent ended. What has the parent's name by
+// now is not waited for.
+func sawEnd(status *v1alpha1.WorkspaceJobStatus, parent string) bool {
+	return slices.ContainsFunc(status.Parents, func(seen v1alpha1.ParentStatus) bool { return seen.Name == parent })
 }
 
 // awaits reports whether a continuation can't run yet, or never can.
@@ -64,7 +66,7 @@ func awaits(o observed, d *decision) bool {
 	var missing, unfinished []string
 	for _, p := range o.parents {
 		switch {
-		case noted(d, p):
+		case sawEnd(&d.status, p.Name):
 		case !p.found:
 			missing = append(missing, p.Name)
 		case !p.ended():

@@ -3,7 +3,6 @@ package job
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -42,7 +41,7 @@ func (r *Reconciler) observeRelatives(ctx context.Context, o *observed) error {
 		}
 		if found != nil {
 			p.found, p.state, p.finishedAt = true, found.Status.State, found.Status.FinishedAt
-			unfinished = unfinished || !p.state.Final() && !sawEnd(o.job, wanted.Name)
+			unfinished = unfinished || !p.state.Final() && !sawEnd(&o.job.Status, wanted.Name)
 		}
 		o.parents = append(o.parents, p)
 	}
@@ -136,7 +135,7 @@ func (r *Reconciler) cycleOf(ctx context.Context, job *v1alpha1.WorkspaceJob) ([
 			continue
 		}
 		for _, p := range found.Spec.After {
-			if sawEnd(found, p.Name) {
+			if sawEnd(&found.Status, p.Name) {
 				continue
 			}
 			if p.Name == job.Name {
@@ -149,12 +148,6 @@ func (r *Reconciler) cycleOf(ctx context.Context, job *v1alpha1.WorkspaceJob) ([
 		}
 	}
 	return nil, nil
-}
-
-// sawEnd reports whether the job's status says how the parent ended. What has the parent's name
-// by now is not waited for.
-func sawEnd(job *v1alpha1.WorkspaceJob, parent string) bool {
-	return slices.ContainsFunc(job.Status.Parents, func(seen v1alpha1.ParentStatus) bool { return seen.Name == parent })
 }
 
 // wayTo names the jobs from start to last.

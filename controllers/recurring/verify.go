@@ -57,14 +57,13 @@ func (r *Reconciler) verifyTick(ctx context.Context, o *observed, name string) e
 	if at < 0 {
 		return nil
 	}
-	tick := &batchv1.Job{}
-	err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: o.recurring.Namespace, Name: name}, tick)
-	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("read Job %q: %w", name, err)
-	}
-	if err != nil || tick.UID != o.ticks[at].UID {
+	tick, err := cached.Uncached(ctx, r.APIReader, &o.ticks[at])
+	switch {
+	case apierrors.IsNotFound(err) || apierrors.IsConflict(err):
 		tick = o.ticks[at].DeepCopy()
 		delete(tick.Annotations, v1alpha1.AnnotationTemplate)
+	case err != nil:
+		return err
 	}
 	o.ticks[at] = *tick
 	return nil
