@@ -65,6 +65,11 @@ func (tab *Tab) check(message chromedp.ConsoleMessage) {
 	default:
 		return
 	}
+	// htmx reports a request that a newer one replaces, or a new page interrupts, as an error of these
+	// two names. A request that fails has names of its own: htmx:sendError, htmx:timeout.
+	if strings.HasPrefix(message.Text, "htmx:sendAbort") || strings.HasPrefix(message.Text, "htmx:afterRequest") {
+		return
+	}
 	// Tests ask for pages that answer with an error. A static file that is missing is a fault.
 	if strings.Contains(message.Text, "the server responded with a status of 4") && !strings.Contains(message.URL, "/static/") {
 		return
