@@ -6,35 +6,36 @@ package auth
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/sync/singleflight"
 	authenticationv1 "k8s.io/api/authentication/v1"
-	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	utilcache "k8s.io/apimachinery/pkg/util/cache"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
-	"github.com/openradius/workspace-jobs/api/client"
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
 const (
-	// knownCallers is how many callers are remembered, and rememberFor how long. The API
-	// server still decides on each call of theirs.
-	knownCallers = 4096
-	rememberFor  = 30 * time.Second
-	// answersFor is how long an answer of RBAC decides which buttons are offered and which
-	// workspaces are listed.
-	answersFor  = 10 * time.Second
-	knownRights = 1024
+	// rememberFor is how long the cluster's answer who has a token holds, and so how long a
+	// revoked token is still let through to the API server, which decides on each call.
+	rememberFor = 30 * time.Second
+	// callersSize is how much all callers that are remembered may measure, in bytes. Each takes
+	// callerSize besides its token and groups.
+	callersSize = 16 << 20
+	callerSize  = 1 << 10
+	// rejectedFor is how long a token that the cluster does not accept is refused without
+	// asking again, and rejectedTokens how many of them are remembered.
+	rejectedFor    = 10 * time.Second
+	rejectedTokens = 16384
 	// askLimit is how long the API server has to answer.
 	askLimit = 25 * time.Second
 )
@@ -62,21 +63,31 @@ type Directory interface {
 	All(ctx context.Context) ([]v1alpha1.Workspace, error)
 }
 
+// hash identifies a token, or a user, in what is remembered.
+type hash [sha256.Size]byte
+
+func hashOf(token string) hash { return sha256.Sum256([]byte(token)) }
+
 // Authenticator finds out who calls.
 type Authenticator struct {
-	base      *rest.Config
+	cluster   *cluster
 	directory Directory
-	callers   *utilcache.LRUExpireCache
+	callers   *memory[hash, *Caller]
+	rejected  *memory[hash, struct{}]
+	// rights are those of users, which all tokens of a user share.
+	rights *memory[question, bool]
 	// asking has the cluster asked once about a program that opens a hundred streams at once.
 	asking singleflight.Group
 }
 
 // New returns an authenticator for the cluster of config, whose credentials it does not use.
+// If the configuration can't be used, the first call returns an error.
 func New(config *rest.Config, directory Directory) *Authenticator {
-	base := rest.AnonymousClientConfig(config)
-	// The API server's priority and fairness limits each caller.
-	base.QPS = -1
-	return &Authenticator{base: base, directory: directory, callers: utilcache.NewLRUExpireCache(knownCallers)}
+	return &Authenticator{
+		cluster: newCluster(config), directory: directory,
+		callers: newMemory[hash, *Caller](rememberFor, callersSize), rejected: newMemory[hash, struct{}](rejectedFor, rejectedTokens),
+		rights: newMemory[question, bool](answersFor, rightsSize),
+	}
 }
 
 // Caller is a user or a program that has sent a token.
@@ -85,13 +96,11 @@ type Caller struct {
 	Name   string
 	Groups []string
 
-	client    *client.Client
-	clientset *kubernetes.Clientset
-	directory Directory
-	rights    *utilcache.LRUExpireCache
-	asking    singleflight.Group
-	// forget has the cluster asked again who has this token.
-	forget func()
+	authenticator *Authenticator
+	token         string
+	// user is the same for all tokens of a user.
+	user   hash
+	asking singleflight.Group
 }
 
 // Caller returns the caller whose token this is, or [ErrUnauthenticated].
@@ -99,11 +108,12 @@ func (a *Authenticator) Caller(ctx context.Context, token string) (*Caller, erro
 	if len(token) > longestToken || !wellFormed.MatchString(token) {
 		return nil, ErrUnauthenticated
 	}
-	key := sha256.Sum256([]byte(token))
-	if known, ok := a.callers.Get(key); ok {
-		if caller, ok := known.(*Caller); ok {
-			return caller, nil
-		}
+	key := hashOf(token)
+	if caller, ok := a.callers.get(key); ok {
+		return caller, nil
+	}
+	if _, ok := a.rejected.get(key); ok {
+		return nil, ErrUnauthenticated
 	}
 	return shared(ctx, &a.asking, string(key[:]), func(ctx context.Context) (*Caller, error) { return a.ask(ctx, token) })
 }
@@ -130,106 +140,51 @@ func shared[T any](ctx context.Context, group *singleflight.Group, question stri
 
 // ask asks the cluster whose token this is.
 func (a *Authenticator) ask(ctx context.Context, token string) (*Caller, error) {
-	caller, err := a.newCaller(token)
-	if err != nil {
-		return nil, err
-	}
-	review, err := caller.clientset.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	caller := &Caller{authenticator: a, token: token}
+	info, err := caller.whoAmI(ctx)
 	// An anonymous caller may not even ask who it is.
 	if apierrors.IsUnauthorized(err) || apierrors.IsForbidden(err) {
+		a.Forget(token)
+		a.rejected.add(hashOf(token), struct{}{}, 1)
 		return nil, ErrUnauthenticated
 	}
 	if err != nil {
 		return nil, fmt.Errorf("ask the cluster who calls: %w", err)
 	}
-	caller.Name, caller.Groups = review.Status.UserInfo.Username, review.Status.UserInfo.Groups
-	a.callers.Add(sha256.Sum256([]byte(token)), caller, rememberFor)
+	caller.Name, caller.Groups = info.Username, info.Groups
+	text, err := userOf(info)
+	if err != nil {
+		return nil, err
+	}
+	caller.user = hash(sha256.Sum256(text))
+	a.callers.add(hashOf(token), caller, callerSize+len(token)+len(text))
 	return caller, nil
 }
 
+// userOf returns everything that an authorizer can decide by, which two tokens of a user have
+// in common.
+func userOf(info authenticationv1.UserInfo) ([]byte, error) {
+	info = *info.DeepCopy()
+	slices.Sort(info.Groups)
+	// It is the token's own number.
+	delete(info.Extra, "authentication.kubernetes.io/credential-id")
+	return json.Marshal(info)
+}
+
+func (c *Caller) whoAmI(ctx context.Context) (authenticationv1.UserInfo, error) {
+	cluster, err := c.cluster()
+	if err != nil {
+		return authenticationv1.UserInfo{}, err
+	}
+	review, err := cluster.AuthenticationV1().SelfSubjectReviews().Create(withToken(ctx, c.token), &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	if err != nil {
+		return authenticationv1.UserInfo{}, err
+	}
+	return review.Status.UserInfo, nil
+}
+
 // Forget drops what is remembered of a caller whose token the cluster has rejected.
-func (a *Authenticator) Forget(token string) { a.callers.Remove(sha256.Sum256([]byte(token))) }
-
-func (a *Authenticator) newCaller(token string) (*Caller, error) {
-	config := rest.CopyConfig(a.base)
-	config.BearerToken = token
-	clientset, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return nil, fmt.Errorf("make a client of the cluster: %w", err)
-	}
-	return &Caller{
-		client: client.New(config), clientset: clientset, directory: a.directory, rights: utilcache.NewLRUExpireCache(knownRights),
-		forget: func() { a.Forget(token) },
-	}, nil
-}
-
-// In returns a client of the jobs in a namespace, with the caller's rights.
-func (c *Caller) In(namespace string) *client.Workspace {
-	return c.client.ForNamespace(namespace).By(c.Name)
-}
-
-// Kubernetes returns a client of everything else, with the caller's rights.
-func (c *Caller) Kubernetes() kubernetes.Interface { return c.clientset }
-
-// Right is a permission that RBAC grants.
-type Right struct {
-	// Verb is such as create. Resource is one of this API, such as workspacejobs, or pods or
-	// pods/log.
-	Verb, Resource string
-}
-
-// May reports whether RBAC grants a right. It decides what is offered; the API server decides
-// again on what is done.
-func (c *Caller) May(ctx context.Context, namespace string, right Right) (bool, error) {
-	type question struct {
-		namespace string
-		right     Right
-	}
-	key := question{namespace, right}
-	if known, ok := c.rights.Get(key); ok {
-		return known == true, nil
-	}
-	return shared(ctx, &c.asking, fmt.Sprintf("%q", key), func(ctx context.Context) (bool, error) {
-		allowed, err := c.review(ctx, namespace, right)
-		if err == nil {
-			c.rights.Add(key, allowed, answersFor)
-		}
-		return allowed, err
-	})
-}
-
-func (c *Caller) review(ctx context.Context, namespace string, right Right) (bool, error) {
-	attributes := &authorizationv1.ResourceAttributes{Namespace: namespace, Verb: right.Verb}
-	attributes.Resource, attributes.Subresource, _ = strings.Cut(right.Resource, "/")
-	if attributes.Resource != "pods" {
-		attributes.Group = v1alpha1.Group
-	}
-	review, err := c.clientset.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{
-		Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: attributes},
-	}, metav1.CreateOptions{})
-	if apierrors.IsUnauthorized(err) {
-		c.forget()
-		return false, ErrUnauthenticated
-	}
-	if err != nil {
-		return false, fmt.Errorf("ask what the caller may do: %w", err)
-	}
-	return review.Status.Allowed, nil
-}
-
-// StillMay returns why a caller may not continue with what it was allowed to begin:
-// [ErrUnauthenticated] or [ErrRevoked]. It returns nil if the caller may, and while the
-// cluster can't be asked.
-func (c *Caller) StillMay(ctx context.Context, namespace string, right Right) error {
-	allowed, err := c.May(ctx, namespace, right)
-	switch {
-	case errors.Is(err, ErrUnauthenticated):
-		return ErrUnauthenticated
-	case err == nil && !allowed:
-		return ErrRevoked
-	}
-	return nil
-}
+func (a *Authenticator) Forget(token string) { a.callers.remove(hashOf(token)) }
 
 // Bearer returns the token of a request's Authorization header; "" if it has none.
 func Bearer(request *http.Request) string {

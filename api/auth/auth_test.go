@@ -6,12 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -19,15 +16,11 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	jobs "github.com/openradius/workspace-jobs/api/client"
 
 	"github.com/openradius/workspace-jobs/api/auth"
-	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/hack/env/objects"
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
@@ -209,56 +202,6 @@ func TestACallerSeesItsOwnWorkspacesOnly(t *testing.T) {
 		if strings.Contains(c.want, "acme") != (err == nil) || err == nil && home.Name != "acme" {
 			t.Errorf("%s lives in %v, %v", name, home, err)
 		}
-	}
-}
-
-// many Workspaces, more than answers are remembered one by one: acme and others that the
-// caller may not see.
-type many struct{ acme v1alpha1.Workspace }
-
-func (m many) All(context.Context) ([]v1alpha1.Workspace, error) {
-	all := []v1alpha1.Workspace{m.acme}
-	for i := range 1100 {
-		name := fmt.Sprintf("other-%04d", i)
-		all = append(all, v1alpha1.Workspace{
-			ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name)}, Status: v1alpha1.WorkspaceStatus{Namespace: "workspace-" + name},
-		})
-	}
-	return all, nil
-}
-
-func TestManyWorkspacesAreAskedAboutOnce(t *testing.T) {
-	t.Parallel()
-	l := newLab(t)
-	token := l.account(t, "sees-few", "viewer", "acme")
-	target, err := url.Parse(l.env.Config.Host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var asked atomic.Int32
-	front := httptest.NewServer(&httputil.ReverseProxy{Transport: l.env.Transport(t), Rewrite: func(r *httputil.ProxyRequest) {
-		asked.Add(1)
-		r.SetURL(target)
-	}})
-	defer front.Close()
-	var acme v1alpha1.Workspace
-	if err := l.env.Client.Get(t.Context(), client.ObjectKey{Name: "acme"}, &acme); err != nil {
-		t.Fatal(err)
-	}
-	authenticator := auth.New(&rest.Config{Host: front.URL}, many{acme})
-	caller, err := authenticator.Caller(t.Context(), token)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 3 {
-		mine, err := caller.Workspaces(t.Context())
-		if err != nil || len(mine) != 1 || mine[0].Name != "acme" {
-			t.Fatalf("it sees %d, %v", len(mine), err)
-		}
-	}
-	// Twice where the first answers were forgotten before the last look.
-	if n := asked.Load(); n > 2*1110 {
-		t.Errorf("the API server was asked %d times", n)
 	}
 }
 

@@ -7,23 +7,30 @@ import (
 	"strings"
 
 	"golang.org/x/sync/errgroup"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// questionsAtOnce is how many workspaces the API server is asked about at once.
-const questionsAtOnce = 16
+const (
+	// questionsAtOnce is how many workspaces the API server is asked about at once.
+	questionsAtOnce = 16
+	// askedAboutEach is up to how many workspaces the API server is asked about each. If there
+	// are more, it is asked only about those whose members include the caller.
+	askedAboutEach = 100
+)
 
 // seeing a workspace takes the right to list its jobs.
 var seeing = Right{Verb: "list", Resource: "workspacejobs"}
 
-// Workspaces returns the workspaces that the caller may see, in the order of their names.
+// Workspaces returns the workspaces that the caller may see, in the order of their names. In a
+// cluster of more than 100 workspaces, one is left out if the caller's right to it comes from a
+// RoleBinding and not from the Workspace's members.
 func (c *Caller) Workspaces(ctx context.Context) ([]v1alpha1.Workspace, error) {
-	all, err := c.directory.All(ctx)
+	all, err := c.authenticator.directory.All(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -32,43 +39,59 @@ func (c *Caller) Workspaces(ctx context.Context) ([]v1alpha1.Workspace, error) {
 	if everything, err := c.May(ctx, "", seeing); err != nil || everything {
 		return all, err
 	}
-	seen, err := c.seen(ctx, all)
-	if err != nil {
-		return nil, err
+	if len(all) > askedAboutEach {
+		all = slices.DeleteFunc(all, func(ws v1alpha1.Workspace) bool { return !c.isMemberOf(&ws) })
 	}
-	return slices.DeleteFunc(all, func(ws v1alpha1.Workspace) bool { return !seen[ws.UID] }), nil
+	return c.seen(ctx, all)
 }
 
-// seen returns which workspaces the caller may see, by UID. The answers are remembered
-// together: those of many workspaces would push each other out one by one. A workspace that
-// is newer than they are is asked about.
-func (c *Caller) seen(ctx context.Context, all []v1alpha1.Workspace) (map[types.UID]bool, error) {
-	type question struct{}
-	known, _ := c.rights.Get(question{})
-	remembered, _ := known.(map[types.UID]bool)
-	answers := make([]bool, len(all))
+// isMemberOf reports whether the Workspace names the caller, or one of its groups, or whether
+// the caller is a ServiceAccount of its own. This gives no right: RBAC is asked next.
+func (c *Caller) isMemberOf(ws *v1alpha1.Workspace) bool {
+	if home, ok := c.homeNamespace(); ok && home == ws.Status.Namespace {
+		return true
+	}
+	for _, member := range ws.Spec.Members {
+		if slices.ContainsFunc(member.Subjects, c.is) {
+			return true
+		}
+	}
+	return false
+}
+
+// is reports whether a subject of a RoleBinding includes the caller.
+func (c *Caller) is(subject rbacv1.Subject) bool {
+	switch subject.Kind {
+	case rbacv1.UserKind:
+		return subject.Name == c.Name
+	case rbacv1.GroupKind:
+		return slices.Contains(c.Groups, subject.Name)
+	case rbacv1.ServiceAccountKind:
+		return accountPrefix+subject.Namespace+":"+subject.Name == c.Name
+	}
+	return false
+}
+
+// seen returns those of the workspaces that the caller may see.
+func (c *Caller) seen(ctx context.Context, all []v1alpha1.Workspace) ([]v1alpha1.Workspace, error) {
+	may := make([]bool, len(all))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(questionsAtOnce)
 	for i := range all {
-		if answer, ok := remembered[all[i].UID]; ok {
-			answers[i] = answer
-			continue
-		}
 		group.Go(func() error {
 			var err error
-			answers[i], err = c.May(ctx, all[i].Status.Namespace, seeing)
+			may[i], err = c.May(ctx, all[i].Status.Namespace, seeing)
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	seen := map[types.UID]bool{}
+	seen := all[:0]
 	for i := range all {
-		seen[all[i].UID] = answers[i]
-	}
-	if remembered == nil {
-		c.rights.Add(question{}, seen, answersFor)
+		if may[i] {
+			seen = append(seen, all[i])
+		}
 	}
 	return seen, nil
 }
@@ -81,18 +104,26 @@ func (c *Caller) Workspace(ctx context.Context, name string) (*v1alpha1.Workspac
 // Home returns the workspace whose namespace the caller, a ServiceAccount, is in, or
 // [ErrNoWorkspace].
 func (c *Caller) Home(ctx context.Context) (*v1alpha1.Workspace, error) {
-	account, ok := strings.CutPrefix(c.Name, "system:serviceaccount:")
+	namespace, ok := c.homeNamespace()
 	if !ok {
 		return nil, ErrNoWorkspace
 	}
-	namespace, _, _ := strings.Cut(account, ":")
 	return c.find(ctx, namespace, func(ws *v1alpha1.Workspace) bool { return ws.Status.Namespace == namespace })
+}
+
+const accountPrefix = "system:serviceaccount:"
+
+// homeNamespace returns the namespace that the caller, if it is a ServiceAccount, is in.
+func (c *Caller) homeNamespace() (string, bool) {
+	account, ok := strings.CutPrefix(c.Name, accountPrefix)
+	namespace, _, _ := strings.Cut(account, ":")
+	return namespace, ok
 }
 
 // find returns the wanted workspace. If there is none, RBAC is still asked about a namespace,
 // so that neither the answer nor the time it takes shows whether a workspace exists.
 func (c *Caller) find(ctx context.Context, namespace string, wanted func(*v1alpha1.Workspace) bool) (*v1alpha1.Workspace, error) {
-	all, err := c.directory.All(ctx)
+	all, err := c.authenticator.directory.All(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -43,8 +43,13 @@ func New(config *rest.Config) *Client {
 	if config == nil {
 		return &Client{err: errors.New("no configuration of a Kubernetes client was given: in a pod, use rest.InClusterConfig")}
 	}
-	kube, err := client.NewWithWatch(config, client.Options{Scheme: knownKinds(), Mapper: whereServed()})
+	kube, err := NewKube(config)
 	return &Client{kube: kube, err: err, self: &self{}}
+}
+
+// NewKube returns a Kubernetes client for [NewFrom] that knows all kinds that it needs.
+func NewKube(config *rest.Config) (client.WithWatch, error) {
+	return client.NewWithWatch(config, client.Options{Scheme: knownKinds(), Mapper: whereServed()})
 }
 
 // NewFrom returns a client that uses an existing one, whose scheme must have this API's

@@ -74,7 +74,7 @@ func loadPods(ctx context.Context, s *scope, may rights) (pageData, error) {
 	if !may.Pods {
 		return data, errNotAllowedTo(listPods)
 	}
-	list, err := s.caller.Kubernetes().CoreV1().Pods(s.namespace()).List(ctx, metav1.ListOptions{
+	list, err := s.caller.Pods(s.namespace()).List(ctx, metav1.ListOptions{
 		LabelSelector: v1alpha1.LabelJob, FieldSelector: "status.phase!=Succeeded,status.phase!=Failed",
 		Limit: pageSize, Continue: s.request.URL.Query().Get("continue"),
 	})

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -49,41 +50,32 @@ func newScope(r *http.Request, u *user) (*scope, error) {
 	if err != nil {
 		return nil, err
 	}
-	return scopeIn(workspace, r, u)
-}
-
-// newPageScope finds the workspace among all that the user may see.
-func newPageScope(r *http.Request, u *user) (*scope, error) {
-	all, err := u.caller.Workspaces(r.Context())
-	if err != nil {
-		return nil, err
-	}
-	var workspace *v1alpha1.Workspace
-	var names []string
-	for i := range all {
-		names = append(names, all[i].Name)
-		if all[i].Name == r.PathValue("workspace") {
-			workspace = &all[i]
-		}
-	}
-	if workspace == nil {
-		return nil, auth.ErrNoWorkspace
-	}
-	s, err := scopeIn(workspace, r, u)
-	if err != nil {
-		return nil, err
-	}
-	s.workspaces = names
-	return s, nil
-}
-
-func scopeIn(workspace *v1alpha1.Workspace, r *http.Request, u *user) (*scope, error) {
 	for _, id := range []string{"job", "recurring"} {
 		if name := r.PathValue(id); name != "" && !validName.MatchString(name) {
 			return nil, errNoSuchName
 		}
 	}
 	return &scope{user: u, workspace: workspace, jobs: u.caller.In(workspace.Status.Namespace), request: r}, nil
+}
+
+// newPageScope finds the workspace, and the names of all that the user may switch to.
+func newPageScope(r *http.Request, u *user) (*scope, error) {
+	s, err := newScope(r, u)
+	if err != nil {
+		return nil, err
+	}
+	all, err := u.caller.Workspaces(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		s.workspaces = append(s.workspaces, all[i].Name)
+	}
+	// The list may leave out one whose name the user knows.
+	if i, listed := slices.BinarySearch(s.workspaces, s.workspace.Name); !listed {
+		s.workspaces = slices.Insert(s.workspaces, i, s.workspace.Name)
+	}
+	return s, nil
 }
 
 // validName matches the possible names of jobs and recurring jobs. The API server is not asked

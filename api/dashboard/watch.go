@@ -42,7 +42,7 @@ func watchRecurringJob(ctx context.Context, s *scope, data pageData) (watch.Inte
 }
 
 func watchPods(ctx context.Context, s *scope, data pageData) (watch.Interface, error) {
-	return s.caller.Kubernetes().CoreV1().Pods(s.namespace()).Watch(ctx, metav1.ListOptions{
+	return s.caller.Pods(s.namespace()).Watch(ctx, metav1.ListOptions{
 		LabelSelector: v1alpha1.LabelJob, ResourceVersion: versionOf(data), AllowWatchBookmarks: true,
 	})
 }

@@ -56,7 +56,7 @@ func (s Source) Open(ctx context.Context, options corev1.PodLogOptions) (*Log, e
 	}
 	options.Container = v1alpha1.RunnerContainer
 	reading, stop := context.WithCancelCause(ctx)
-	content, err := s.Caller.Kubernetes().CoreV1().Pods(s.Namespace).GetLogs(pod, &options).Stream(reading)
+	content, err := s.Caller.Pods(s.Namespace).Log(reading, pod, &options)
 	if err != nil {
 		stop(err)
 		return nil, explain(err)
@@ -112,7 +112,7 @@ func (s Source) pod(ctx context.Context) (string, error) {
 	var newest *corev1.Pod
 	options := metav1.ListOptions{LabelSelector: batchv1.ControllerUidLabel + "=" + string(s.Attempt.JobUID), Limit: podsAtOnce}
 	for {
-		list, err := s.Caller.Kubernetes().CoreV1().Pods(s.Namespace).List(ctx, options)
+		list, err := s.Caller.Pods(s.Namespace).List(ctx, options)
 		if err != nil {
 			return "", err
 		}
