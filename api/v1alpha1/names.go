@@ -50,6 +50,9 @@ const (
 	// CronJob is not suspended.
 	AnnotationRunningSince = Group + "/running-since"
 
+	// FinalizerRunners keeps a deleted Workspace until its runners have stopped.
+	FinalizerRunners = Group + "/runners"
+
 	// ManagedBy is the value of LabelManagedBy and the name of the operator's field manager.
 	ManagedBy = "workspace-jobs"
 	// RunnerContainer is the name of the container that runs the handler.

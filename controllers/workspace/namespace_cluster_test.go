@@ -185,6 +185,7 @@ func TestRecreatedWorkspaceWaitsForTheNamespace(t *testing.T) {
 	if err := c.Delete(t.Context(), old); err != nil {
 		t.Fatal(err)
 	}
+	c.goes("the Workspace", func() error { return c.Get(t.Context(), client.ObjectKeyFromObject(old), old.DeepCopy()) })
 	ws := c.ready(MakeWorkspace("phoenix").Obj())
 	after, err := c.namespace("workspace-phoenix")
 	if err != nil {

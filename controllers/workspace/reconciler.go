@@ -20,7 +20,7 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 )
 
-// +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspaces,verbs=list;watch
+// +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspaces,verbs=list;watch;patch
 // +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspaces/status,verbs=patch
 // +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspaces/finalizers,verbs=update
 // +kubebuilder:rbac:groups="",resources=namespaces;serviceaccounts;limitranges,verbs=get;list;watch;create;patch
@@ -60,12 +60,17 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	switch {
 	case client.IgnoreNotFound(err) != nil:
 		return reconcile.Result{}, err
-	case apierrors.IsNotFound(err) || !ws.DeletionTimestamp.IsZero():
+	case apierrors.IsNotFound(err):
 		// Garbage collection follows the owner references; the rest stays.
 		r.Reporter.Forget(request.NamespacedName)
 		return reconcile.Result{}, nil
+	case !ws.DeletionTimestamp.IsZero():
+		return passing(r.teardown(ctx, ws))
 	case r.Reporter.Behind(ws):
 		return reconcile.Result{RequeueAfter: report.Soon}, nil
+	}
+	if err := r.keep(ctx, ws); err != nil {
+		return report.Result(err)
 	}
 	o := r.observe(ctx, ws)
 	d := carryOut(ctx, &o, r.act)
@@ -80,6 +85,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		return report.Result(o.failed, reported)
 	}
 	return reconcile.Result{RequeueAfter: d.after}, nil
+}
+
+// passing retries soon after an error that needs no attention.
+func passing(result reconcile.Result, err error) (reconcile.Result, error) {
+	if err != nil {
+		return report.Result(err)
+	}
+	return result, nil
 }
 
 // maxRounds bounds how often one reconcile decides and acts. Each round adds at least one

@@ -42,10 +42,10 @@ func newTenant(t *testing.T, name string, options ...func(*v1alpha1.Workspace)) 
 	tn.editor, tn.insider = tn.as(name+"-editor"), tn.as(name+"-insider")
 	tn.kubernetes = tn.as("system:serviceaccount:kube-system:job-controller", "system:masters", "system:serviceaccounts:kube-system")
 	ws := objects.MakeWorkspace(name).Member(v1alpha1.RoleEditor, name+"-editor").Obj()
-	tn.namespace = ws.NamespaceName()
 	for _, option := range options {
 		option(ws)
 	}
+	tn.namespace = ws.NamespaceName()
 	if err := env.MakeReady(t.Context(), ws); err != nil {
 		t.Fatal(errors.Join(err, shared.Operator(t).Alive()))
 	}

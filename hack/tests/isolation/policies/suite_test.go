@@ -28,7 +28,7 @@ var (
 	inForce sync.Once
 )
 
-func TestMain(m *testing.M) { os.Exit(shared.Run(m)) }
+func TestMain(m *testing.M) { os.Exit(checkSharpness(shared.Run(m))) }
 
 // cluster is the API server, with clients of several users.
 type cluster struct {
@@ -76,6 +76,15 @@ func (c *cluster) waitInForce() {
 		"status": func(ctx context.Context) error {
 			ws := &v1alpha1.Workspace{ObjectMeta: metav1.ObjectMeta{Name: "in-force"}}
 			return c.admin.Status().Patch(ctx, ws, client.RawPatch("application/merge-patch+json", []byte(`{"status":{"namespace":"x"}}`)), client.DryRunAll)
+		},
+		"finalizers": func(ctx context.Context) error {
+			kept := objects.MakeWorkspaceJob("kept").In(home).Obj()
+			kept.Finalizers = []string{"example.net/keep"}
+			return c.admin.Create(ctx, kept, client.DryRunAll)
+		},
+		"operator-workspaces": func(ctx context.Context) error {
+			ws := &v1alpha1.Workspace{ObjectMeta: metav1.ObjectMeta{Name: "in-force"}}
+			return c.operator.Patch(ctx, ws, client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"labels":{"mine":"yes"}}}`)), client.DryRunAll)
 		},
 		"images": func(ctx context.Context) error {
 			return c.admin.Create(ctx, namespaceOf("in-force", "workspace-in-force2", "other:1"), client.DryRunAll)
@@ -174,5 +183,7 @@ func (c *cluster) refused(what, policy, words string, err error) {
 	c.Helper()
 	if !apierrors.IsForbidden(err) || !strings.Contains(fmt.Sprint(err), "ValidatingAdmissionPolicy '"+policy+"'") || !strings.Contains(fmt.Sprint(err), words) {
 		c.Errorf("%s is not refused by %s with %q, but: %v", what, policy, words, err)
+		return
 	}
+	remember(policy, err)
 }

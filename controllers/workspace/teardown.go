@@ -1,0 +1,91 @@
+package workspace
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/runnerjob"
+)
+
+const (
+	// settling is how long after its deletion a Workspace is kept at least: an attempt that
+	// was about to start has its Job by then.
+	settling = 2 * time.Second
+	// stoppingRecheck is how often the pods of a deleted Workspace are counted.
+	stoppingRecheck = time.Second
+)
+
+// keep sets the finalizer that lets teardown stop the runners before the garbage collector
+// removes what isolates them.
+func (r *Reconciler) keep(ctx context.Context, ws *v1alpha1.Workspace) error {
+	if slices.Contains(ws.Finalizers, v1alpha1.FinalizerRunners) {
+		return nil
+	}
+	return r.setFinalizers(ctx, ws, append(slices.Clone(ws.Finalizers), v1alpha1.FinalizerRunners))
+}
+
+func (r *Reconciler) setFinalizers(ctx context.Context, ws *v1alpha1.Workspace, finalizers []string) error {
+	before := ws.DeepCopy()
+	ws.Finalizers = finalizers
+	return r.Client.Patch(ctx, ws, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}), client.FieldOwner(v1alpha1.ManagedBy))
+}
+
+// teardown stops the runners of a Workspace that is being deleted. Once no pod of theirs is
+// left, it lets the Workspace go, and the garbage collector removes what isolated them.
+func (r *Reconciler) teardown(ctx context.Context, ws *v1alpha1.Workspace) (reconcile.Result, error) {
+	if !slices.Contains(ws.Finalizers, v1alpha1.FinalizerRunners) {
+		r.Reporter.Forget(client.ObjectKeyFromObject(ws))
+		return reconcile.Result{}, nil
+	}
+	left, err := r.stopRunners(ctx, ws)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if wait := ws.DeletionTimestamp.Add(settling).Sub(r.Clock.Now()); left > 0 || wait > 0 {
+		ctrl.LoggerFrom(ctx).Info("a deleted Workspace waits for its runners to stop", "pods", left)
+		return reconcile.Result{RequeueAfter: max(wait, stoppingRecheck)}, nil
+	}
+	others := slices.DeleteFunc(slices.Clone(ws.Finalizers), func(f string) bool { return f == v1alpha1.FinalizerRunners })
+	return reconcile.Result{}, client.IgnoreNotFound(r.setFinalizers(ctx, ws, others))
+}
+
+// stopRunners deletes the Jobs that run, and returns how many runners' pods have not ended. It
+// asks the API server: what the cache lacks would run on without its isolation.
+func (r *Reconciler) stopRunners(ctx context.Context, ws *v1alpha1.Workspace) (int, error) {
+	if ws.Status.Namespace == "" {
+		return 0, nil
+	}
+	own := []client.ListOption{client.InNamespace(ws.Status.Namespace), client.MatchingLabels(labelsOf(ws))}
+	var jobs batchv1.JobList
+	if err := r.APIReader.List(ctx, &jobs, own...); err != nil {
+		return 0, fmt.Errorf("list the Jobs of a deleted Workspace: %w", err)
+	}
+	for i := range jobs.Items {
+		job := &jobs.Items[i]
+		if runnerjob.Over(job) != nil || !job.DeletionTimestamp.IsZero() {
+			continue
+		}
+		err := r.Client.Delete(ctx, job, client.Preconditions{UID: &job.UID}, client.PropagationPolicy(metav1.DeletePropagationBackground))
+		if client.IgnoreNotFound(err) != nil {
+			return 0, fmt.Errorf("stop Job %q of a deleted Workspace: %w", job.Name, err)
+		}
+	}
+	var pods corev1.PodList
+	if err := r.APIReader.List(ctx, &pods, own...); err != nil {
+		return 0, fmt.Errorf("list the pods of a deleted Workspace: %w", err)
+	}
+	left := slices.DeleteFunc(pods.Items, func(pod corev1.Pod) bool {
+		return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+	})
+	return len(left), nil
+}
