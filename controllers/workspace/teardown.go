@@ -9,6 +9,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -18,11 +19,13 @@ import (
 )
 
 const (
-	// settling is how long after its deletion a Workspace is kept at least: an attempt that
+	// minTeardown is how long after its deletion a Workspace is kept at least: an attempt that
 	// was about to start has its Job by then.
-	settling = 2 * time.Second
+	minTeardown = 2 * time.Second
 	// stoppingRecheck is how often the pods of a deleted Workspace are counted.
-	stoppingRecheck = time.Second
+	stoppingRecheck = 2 * time.Second
+	// pageOfRunners is how many Jobs the API server lists at a time.
+	pageOfRunners = 100
 )
 
 // keep sets the finalizer that lets teardown stop the runners before the garbage collector
@@ -51,7 +54,7 @@ func (r *Reconciler) teardown(ctx context.Context, ws *v1alpha1.Workspace) (reco
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	if wait := ws.DeletionTimestamp.Add(settling).Sub(r.Clock.Now()); left > 0 || wait > 0 {
+	if wait := ws.DeletionTimestamp.Add(minTeardown).Sub(r.Clock.Now()); left > 0 || wait > 0 {
 		ctrl.LoggerFrom(ctx).Info("a deleted Workspace waits for its runners to stop", "pods", left)
 		return reconcile.Result{RequeueAfter: max(wait, stoppingRecheck)}, nil
 	}
@@ -59,33 +62,45 @@ func (r *Reconciler) teardown(ctx context.Context, ws *v1alpha1.Workspace) (reco
 	return reconcile.Result{}, client.IgnoreNotFound(r.setFinalizers(ctx, ws, others))
 }
 
-// stopRunners deletes the Jobs that run, and returns how many runners' pods have not ended. It
-// asks the API server: what the cache lacks would run on without its isolation.
+// stopRunners deletes the Jobs that run, and returns how many runners' pods have not ended, of
+// the first hundred. It asks the API server: what the cache lacks would run on without its
+// isolation.
 func (r *Reconciler) stopRunners(ctx context.Context, ws *v1alpha1.Workspace) (int, error) {
 	if ws.Status.Namespace == "" {
 		return 0, nil
 	}
-	own := []client.ListOption{client.InNamespace(ws.Status.Namespace), client.MatchingLabels(labelsOf(ws))}
+	own := []client.ListOption{client.InNamespace(ws.Status.Namespace), client.MatchingLabels(labelsOf(ws)), client.Limit(pageOfRunners)}
 	var jobs batchv1.JobList
-	if err := r.APIReader.List(ctx, &jobs, own...); err != nil {
-		return 0, fmt.Errorf("list the Jobs of a deleted Workspace: %w", err)
-	}
-	for i := range jobs.Items {
-		job := &jobs.Items[i]
-		if runnerjob.Over(job) != nil || !job.DeletionTimestamp.IsZero() {
-			continue
+	for more := true; more; more = jobs.Continue != "" {
+		if err := r.APIReader.List(ctx, &jobs, append(own, client.Continue(jobs.Continue))...); err != nil {
+			return 0, fmt.Errorf("list the Jobs of a deleted Workspace: %w", err)
 		}
-		err := r.Client.Delete(ctx, job, client.Preconditions{UID: &job.UID}, client.PropagationPolicy(metav1.DeletePropagationBackground))
-		if client.IgnoreNotFound(err) != nil {
-			return 0, fmt.Errorf("stop Job %q of a deleted Workspace: %w", job.Name, err)
+		for i := range jobs.Items {
+			if err := r.stopRunner(ctx, &jobs.Items[i]); err != nil {
+				return 0, err
+			}
 		}
 	}
 	var pods corev1.PodList
-	if err := r.APIReader.List(ctx, &pods, own...); err != nil {
+	if err := r.APIReader.List(ctx, &pods, append(own, notEnded)...); err != nil {
 		return 0, fmt.Errorf("list the pods of a deleted Workspace: %w", err)
 	}
-	left := slices.DeleteFunc(pods.Items, func(pod corev1.Pod) bool {
-		return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
-	})
-	return len(left), nil
+	return len(pods.Items), nil
 }
+
+func (r *Reconciler) stopRunner(ctx context.Context, job *batchv1.Job) error {
+	if runnerjob.Over(job) != nil || !job.DeletionTimestamp.IsZero() {
+		return nil
+	}
+	err := r.Client.Delete(ctx, job, client.Preconditions{UID: &job.UID}, client.PropagationPolicy(metav1.DeletePropagationBackground))
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("stop Job %q of a deleted Workspace: %w", job.Name, err)
+	}
+	return nil
+}
+
+// notEnded selects the pods of which a container may still run.
+var notEnded = client.MatchingFieldsSelector{Selector: fields.AndSelectors(
+	fields.OneTermNotEqualSelector("status.phase", string(corev1.PodSucceeded)),
+	fields.OneTermNotEqualSelector("status.phase", string(corev1.PodFailed)),
+)}

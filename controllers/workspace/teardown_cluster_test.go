@@ -36,7 +36,7 @@ func TestRunnersStopBeforeTheirFencesGo(t *testing.T) {
 		return err
 	})
 	testenv.Eventually(t, "the operator would have let the Workspace go", func(context.Context) error {
-		if time.Since(deleted) < 2*settling {
+		if time.Since(deleted) < 2*minTeardown {
 			return errors.New("not yet")
 		}
 		return nil

@@ -127,5 +127,7 @@ func (c *cluster) tooLarge(what, words string, err error) {
 	c.Helper()
 	if !apierrors.IsRequestEntityTooLargeError(err) || !strings.Contains(fmt.Sprint(err), "ValidatingAdmissionPolicy '"+sizes+"'") || !strings.Contains(fmt.Sprint(err), words) {
 		c.Errorf("%s is not refused with %q, but: %v", what, words, err)
+		return
 	}
+	remember(sizes, err)
 }
