@@ -65,7 +65,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		r.Reporter.Forget(request.NamespacedName)
 		return reconcile.Result{}, nil
 	case !ws.DeletionTimestamp.IsZero():
-		return passing(r.teardown(ctx, ws))
+		after, err := r.teardown(ctx, ws)
+		if err != nil {
+			return report.Result(err)
+		}
+		return reconcile.Result{RequeueAfter: after}, nil
 	case r.Reporter.Behind(ws):
 		return reconcile.Result{RequeueAfter: report.Soon}, nil
 	}
@@ -85,14 +89,6 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		return report.Result(o.failed, reported)
 	}
 	return reconcile.Result{RequeueAfter: d.after}, nil
-}
-
-// passing retries soon after an error that needs no attention.
-func passing(result reconcile.Result, err error) (reconcile.Result, error) {
-	if err != nil {
-		return report.Result(err)
-	}
-	return result, nil
 }
 
 // maxRounds bounds how often one reconcile decides and acts. Each round adds at least one

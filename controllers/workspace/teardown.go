@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
@@ -43,29 +42,30 @@ func (r *Reconciler) setFinalizers(ctx context.Context, ws *v1alpha1.Workspace, 
 	return r.Client.Patch(ctx, ws, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}), client.FieldOwner(v1alpha1.ManagedBy))
 }
 
-// teardown stops the runners of a Workspace that is being deleted. Once no pod of theirs is
-// left, it lets the Workspace go, and the garbage collector removes what isolated them.
-func (r *Reconciler) teardown(ctx context.Context, ws *v1alpha1.Workspace) (reconcile.Result, error) {
+// teardown stops the runners of a Workspace that is being deleted, and returns after which time
+// to check again. Once no pod of theirs is left, it lets the Workspace go, and the garbage
+// collector removes what isolated them.
+func (r *Reconciler) teardown(ctx context.Context, ws *v1alpha1.Workspace) (time.Duration, error) {
 	if !slices.Contains(ws.Finalizers, v1alpha1.FinalizerRunners) {
 		r.Reporter.Forget(client.ObjectKeyFromObject(ws))
-		return reconcile.Result{}, nil
+		return 0, nil
 	}
 	left, err := r.stopRunners(ctx, ws)
 	if err != nil {
-		return reconcile.Result{}, err
+		return 0, err
 	}
 	if wait := ws.DeletionTimestamp.Add(minTeardown).Sub(r.Clock.Now()); left > 0 || wait > 0 {
-		ctrl.LoggerFrom(ctx).Info("a deleted Workspace waits for its runners to stop", "pods", left)
-		return reconcile.Result{RequeueAfter: max(wait, stoppingRecheck)}, nil
+		ctrl.LoggerFrom(ctx).Info("a deleted Workspace waits for its runners to stop", "left", left)
+		return max(wait, stoppingRecheck), nil
 	}
 	others := slices.DeleteFunc(slices.Clone(ws.Finalizers), func(f string) bool { return f == v1alpha1.FinalizerRunners })
-	return reconcile.Result{}, client.IgnoreNotFound(r.setFinalizers(ctx, ws, others))
+	return 0, client.IgnoreNotFound(r.setFinalizers(ctx, ws, others))
 }
 
-// stopRunners deletes the Jobs that run, and returns how many runners' pods have not ended, of
-// the first hundred. It asks the API server: what the cache lacks would run on without its
-// isolation.
-func (r *Reconciler) stopRunners(ctx context.Context, ws *v1alpha1.Workspace) (int, error) {
+// stopRunners deletes the Jobs that run. It returns how many it deleted, whose pods may have yet
+// to be created, and how many pods of runners have not ended, of the first hundred. It asks the
+// API server: what the cache lacks would run on without its isolation.
+func (r *Reconciler) stopRunners(ctx context.Context, ws *v1alpha1.Workspace) (left int, err error) {
 	if ws.Status.Namespace == "" {
 		return 0, nil
 	}
@@ -76,22 +76,24 @@ func (r *Reconciler) stopRunners(ctx context.Context, ws *v1alpha1.Workspace) (i
 			return 0, fmt.Errorf("list the Jobs of a deleted Workspace: %w", err)
 		}
 		for i := range jobs.Items {
-			if err := r.stopRunner(ctx, &jobs.Items[i]); err != nil {
+			job := &jobs.Items[i]
+			if runnerjob.Over(job) != nil || !job.DeletionTimestamp.IsZero() {
+				continue
+			}
+			if err := r.stopRunner(ctx, job); err != nil {
 				return 0, err
 			}
+			left++
 		}
 	}
 	var pods corev1.PodList
 	if err := r.APIReader.List(ctx, &pods, append(own, notEnded)...); err != nil {
 		return 0, fmt.Errorf("list the pods of a deleted Workspace: %w", err)
 	}
-	return len(pods.Items), nil
+	return left + len(pods.Items), nil
 }
 
 func (r *Reconciler) stopRunner(ctx context.Context, job *batchv1.Job) error {
-	if runnerjob.Over(job) != nil || !job.DeletionTimestamp.IsZero() {
-		return nil
-	}
 	err := r.Client.Delete(ctx, job, client.Preconditions{UID: &job.UID}, client.PropagationPolicy(metav1.DeletePropagationBackground))
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("stop Job %q of a deleted Workspace: %w", job.Name, err)
