@@ -18,6 +18,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/client"
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/env/objects"
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
@@ -284,7 +285,11 @@ func TestRecurringJobs(t *testing.T) {
 func TestRetriesAndRunningPods(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	l.run(t, "retried", testenv.Part{Exit: 1, Error: "not today"})
+	fails := testenv.Part{Exit: 1, Error: "not today"}
+	retried := objects.MakeWorkspaceJob("retried").In("workspace-acme").Handler("play").ArgsOf(fails).Retries(1, time.Hour).Obj()
+	if err := l.env.Client.Create(t.Context(), retried); err != nil {
+		t.Fatal(err)
+	}
 	l.run(t, "runs", testenv.Part{Hold: true})
 	testenv.Eventually(t, "it waits for its next attempt", func(ctx context.Context) error {
 		job, err := l.acme.Get(ctx, "retried")

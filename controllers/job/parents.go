@@ -34,9 +34,10 @@ func wanted(on v1alpha1.ParentOutcome) v1alpha1.ParentOutcome {
 	return on
 }
 
-// awaiting reports whether the run has not begun, so that its parents still matter.
+// awaiting reports whether the first run has neither begun nor ended, so that its parents still
+// matter.
 func awaiting(o observed, d *decision) bool {
-	return len(o.job.Spec.After) > 0 && d.status.Run == 1 && d.status.EnqueuedAt == nil
+	return len(o.job.Spec.After) > 0 && d.status.Run == 1 && d.status.EnqueuedAt == nil && !d.status.State.Final()
 }
 
 // noteParents records in the status which parents have ended as wanted, because they may

@@ -49,7 +49,7 @@ func awaitSlot(o observed, d *decision, next v1alpha1.Attempt) {
 	case slot.Reason == "":
 		d.recheck(slot.After)
 		keepReported(o, d)
-	case slot.Unchanged && stillWaits(o, d) && report.Reason(o.job.Status.Conditions) == slot.Reason:
+	case slot.Unchanged && stillWaits(o, d) && saysSo(o, slot):
 		d.recheck(slot.After)
 		d.status = *o.job.Status.DeepCopy()
 	default:
@@ -82,6 +82,12 @@ func nothingNew(o observed, d *decision) bool {
 func stillWaits(o observed, d *decision) bool {
 	reported := &o.job.Status
 	return nothingNew(o, d) && reported.ObservedGeneration == o.job.Generation && reported.State == v1alpha1.StateEnqueued
+}
+
+// saysSo reports whether the status gives the answer's reason, and names the run in the way.
+func saysSo(o observed, slot *admission.Answer) bool {
+	reported := &o.job.Status
+	return report.Reason(reported.Conditions) == slot.Reason && (slot.By == "" || reported.Message == waitMessage(o, slot))
 }
 
 func waitMessage(o observed, slot *admission.Answer) string {

@@ -308,6 +308,33 @@ func TestAWaitingJobIsWrittenSparingly(t *testing.T) {
 	}
 }
 
+// TestTheRunInTheWayIsNamed has another run in the way, which nothing else shows: the reason
+// and the position stay the same.
+func TestTheRunInTheWayIsNamed(t *testing.T) {
+	t.Parallel()
+	o := observed{job: makeJob().Obj(), workspace: readyWorkspace(), now: at(1), limits: Limits{Pending: time.Minute}, queue: waiting}
+	for _, run := range []string{"first", "second"} {
+		o.slot = &admission.Answer{Reason: v1alpha1.ReasonEarlierRunActive, By: run, Unchanged: true}
+		o.job.Status = decide(o).status
+		if want := `waits until run "` + run + `" of the same recurring job has finished`; o.job.Status.Message != want {
+			t.Errorf("the message is %q, want %q", o.job.Status.Message, want)
+		}
+	}
+}
+
+// TestAFinishedContinuationNotesNoParent has a continuation that ended because its parent
+// failed. A requeue of the parent, which succeeds, must not change why.
+func TestAFinishedContinuationNotesNoParent(t *testing.T) {
+	t.Parallel()
+	o := observed{
+		job: makeJob().AfterOutcome("", "a").Finished("Deleted", at(5)).Obj(), now: at(20), workspace: readyWorkspace(),
+		parents: []parent{ended1("a", "", "Succeeded", 10)},
+	}
+	if d := decide(o); len(d.status.Parents) > 0 {
+		t.Errorf("it notes %+v", d.status.Parents)
+	}
+}
+
 // TestTheEndOfAnAttemptIsReportedWhateverTheQueueSays has a retry that is due at once, and
 // that must not hide that the attempt before it has failed.
 func TestTheEndOfAnAttemptIsReportedWhateverTheQueueSays(t *testing.T) {

@@ -13,10 +13,10 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/hack/env/world"
+	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
-// This file simulates the others: users, the Job controller and the kubelet. It also checks
-// what must never happen.
+// This file simulates the others: users, the Job controller and the kubelet.
 
 func metaOf(name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: "workspace-acme", Name: name}
@@ -29,7 +29,7 @@ func (s *simulation) disturb(number int) {
 	some := func(percent int) bool { return random.IntN(100) < percent }
 	// One of the newest: what happens to a job that has just been started is the hard part.
 	pick := func() *v1alpha1.WorkspaceJob { return jobs[len(jobs)-1-random.IntN(min(len(jobs), 6))] }
-	switch action := random.IntN(10); {
+	switch action := random.IntN(11); {
 	case action < 3:
 		s.submit(number)
 	case action < 6:
@@ -52,24 +52,66 @@ func (s *simulation) disturb(number int) {
 			s.work[name] = true
 		}
 		clear(s.later)
+	case action == 10 && len(jobs) > 0:
+		s.requeue(jobs[random.IntN(len(jobs))])
 	}
 }
 
-// submit creates a WorkspaceJob that is due now.
+// requeue runs a job again that finished some time ago.
+func (s *simulation) requeue(job *v1alpha1.WorkspaceJob) {
+	now := metav1.NewTime(s.w.Clock.Now())
+	if !job.Status.State.Final() || !job.Status.FinishedAt.Before(&now) {
+		return
+	}
+	s.w.Change(job, func(object client.Object) {
+		if job, ok := object.(*v1alpha1.WorkspaceJob); ok {
+			job.Spec.RequeueAt = &now
+		}
+	})
+}
+
+func nameOf(number int) string { return fmt.Sprintf("job-%03d", number) }
+
+// submit creates a WorkspaceJob that is due now, or once other jobs have ended. It may have
+// the name of one that was deleted.
 func (s *simulation) submit(number int) {
-	name := fmt.Sprintf("job-%03d", number)
+	name := nameOf(number)
+	if earlier := nameOf(s.w.Rand.IntN(number + 1)); s.w.Rand.IntN(5) == 0 && s.removed(earlier) {
+		name = earlier
+	}
 	job := &v1alpha1.WorkspaceJob{ObjectMeta: metaOf(name), Status: v1alpha1.WorkspaceJobStatus{ObservedGeneration: -1}}
 	job.Spec.JobTemplate = template()
 	job.Spec.JobTemplate.Priority = new(int32(s.w.Rand.IntN(3)))
-	switch s.w.Rand.IntN(4) {
+	switch s.w.Rand.IntN(6) {
 	case 0:
 		job.Spec.ConcurrencyKey = fmt.Sprintf("key-%d", s.w.Rand.IntN(2))
 	case 1:
 		job.Spec.JobTemplate = v1alpha1.JobTemplate{}
 		job.Spec.RecurringJobRef = &v1alpha1.RecurringJobRef{Name: "series-" + string(policies[s.w.Rand.IntN(len(policies))])}
+	case 2:
+		for range 1 + s.w.Rand.IntN(2) {
+			s.continueAfter(job, nameOf(max(0, number-4+s.w.Rand.IntN(7))))
+		}
 	}
 	s.stubborn[name] = s.w.Rand.IntN(15) == 0
 	world.Add(s.w, job)
+}
+
+// removed reports whether there was a job of this name.
+func (s *simulation) removed(name string) bool {
+	_, exists := world.Get[*v1alpha1.WorkspaceJob](s.w, key(name))
+	return !exists && len(world.History[*v1alpha1.WorkspaceJob](s.w, key(name))) > 0
+}
+
+// continueAfter lets a job wait for another one, which may not exist yet, and may wait for
+// this one.
+func (s *simulation) continueAfter(job *v1alpha1.WorkspaceJob, parent string) {
+	known := slices.ContainsFunc(job.Spec.After, func(p v1alpha1.Parent) bool { return p.Name == parent })
+	if parent == job.Name || known {
+		return
+	}
+	outcomes := []v1alpha1.ParentOutcome{"", v1alpha1.AfterFinished, v1alpha1.AfterFailed, v1alpha1.AfterDeleted}
+	job.Spec.After = append(job.Spec.After, v1alpha1.Parent{Name: parent, When: outcomes[s.w.Rand.IntN(len(outcomes))]})
 }
 
 // limit changes how many jobs the workspace processes at once.
@@ -153,6 +195,9 @@ func (s *simulation) pod(job *batchv1.Job) {
 	world.Add(s.w, &corev1.Pod{ObjectMeta: meta, Status: corev1.PodStatus{Phase: corev1.PodPending}})
 }
 
+// exitCodes with which a runner fails.
+var exitCodes = []int32{1, 1, 1, 137, contract.ExitInterrupted, contract.ExitUsage, contract.ExitPermanent}
+
 func (s *simulation) phase(pod *corev1.Pod, phase corev1.PodPhase) {
 	s.w.Change(pod, func(object client.Object) {
 		if pod, ok := object.(*corev1.Pod); ok {
@@ -164,7 +209,7 @@ func (s *simulation) phase(pod *corev1.Pod, phase corev1.PodPhase) {
 			}
 			switch phase {
 			case corev1.PodFailed:
-				state.Terminated.ExitCode = 1
+				state.Terminated.ExitCode = exitCodes[s.w.Rand.IntN(len(exitCodes))]
 			case corev1.PodSucceeded:
 				state.Terminated.Message = fmt.Sprintf(`{"result":%q}`, pod.Name)
 			}
@@ -180,70 +225,4 @@ func (s *simulation) end(pod *corev1.Pod) {
 		return
 	}
 	s.phase(pod, corev1.PodSucceeded)
-}
-
-// created checks an attempt's Job that has just been created.
-func (s *simulation) created(object client.Object) {
-	job, ok := object.(*batchv1.Job)
-	if !ok {
-		return
-	}
-	if !slices.ContainsFunc(job.Spec.Template.Spec.Containers[0].Env, func(env corev1.EnvVar) bool { return env.Value == largeArgs }) {
-		s.Errorf("%s does not have its arguments", job.Name)
-	}
-	name, attemptKey := job.Labels[v1alpha1.LabelJob], job.Annotations[v1alpha1.AnnotationConcurrencyKey]
-	if id := job.Annotations[v1alpha1.AnnotationJobUID] + "/" + job.Name; s.attempts[id] {
-		s.Errorf("%s runs a second time", job.Name)
-	} else {
-		s.attempts[id] = true
-	}
-	others := s.processing(job)
-	if other, ok := others[name]; ok {
-		s.Errorf("%s starts, and %s has not stopped", job.Name, other)
-	}
-	others[name] = job.Name
-	// The limit that the operator knows; it may not have heard of a lower one.
-	if limit := world.AllCached[*v1alpha1.Workspace](s.w)[0].Limit(); len(others) > int(limit) {
-		s.Errorf("%s starts as number %d, and the limit is %d", job.Name, len(others), limit)
-	}
-	for _, other := range world.All[*batchv1.Job](s.w) {
-		if attemptKey != "" && other.UID != job.UID && others[other.Labels[v1alpha1.LabelJob]] == other.Name && other.Annotations[v1alpha1.AnnotationConcurrencyKey] == attemptKey {
-			s.Errorf("%s starts, and %s with the same key %q is processing", job.Name, other.Name, attemptKey)
-		}
-	}
-	s.judgeSeries(job)
-}
-
-// processing are the names of Jobs that have not finished, or whose pods have not, by
-// WorkspaceJob.
-func (s *simulation) processing(but *batchv1.Job) map[string]string {
-	names := map[string]string{}
-	for _, job := range world.All[*batchv1.Job](s.w) {
-		if job.UID != but.UID && runnerjob.Over(job) == nil {
-			names[job.Labels[v1alpha1.LabelJob]] = job.Name
-		}
-	}
-	for _, pod := range world.All[*corev1.Pod](s.w) {
-		if !podEnded(pod) {
-			names[pod.Labels[v1alpha1.LabelJob]] = pod.Labels[batchv1.JobNameLabel]
-		}
-	}
-	return names
-}
-
-// judgeSeries checks that no two runs of a series are unfinished if its policy forbids it.
-func (s *simulation) judgeSeries(job *batchv1.Job) {
-	own, ok := world.Get[*v1alpha1.WorkspaceJob](s.w, client.ObjectKey{Namespace: job.Namespace, Name: job.Labels[v1alpha1.LabelJob]})
-	if !ok || own.Series() == "" || own.Series() == "series-"+string(v1alpha1.PolicyAllow) || own.Status.RunAttempts > 0 {
-		return
-	}
-	for _, other := range world.All[*v1alpha1.WorkspaceJob](s.w) {
-		if other.Name == own.Name || other.Series() != own.Series() || other.Status.State.Final() {
-			continue
-		}
-		_, started := world.Get[*batchv1.Job](s.w, client.ObjectKey{Namespace: job.Namespace, Name: other.AttemptName(other.Status.NextNumber())})
-		if started || other.Status.RunAttempts > 0 {
-			s.Errorf("%s starts, and the run %s of %s is unfinished", job.Name, other.Name, own.Series())
-		}
-	}
 }

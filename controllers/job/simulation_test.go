@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -38,7 +36,8 @@ import (
 // in which every watch lags, any write may fail, and the operator may die at any write. It
 // checks that no more jobs run at once than the limit, no two with one concurrencyKey, no
 // two runs of a series whose policy forbids it and no two attempts of one job, that no
-// attempt runs twice, that no status is wrong, and that no job that could run is forgotten.
+// attempt runs twice, that no status is wrong, that no job that could run is forgotten, and
+// that no change that matters to a job fails to wake it.
 func TestWhatMustNeverHappen(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(quick.Few(200)) {
@@ -56,6 +55,7 @@ func TestWhatMustNeverHappen(t *testing.T) {
 			}
 			s.comeToRest()
 			s.judge()
+			s.wantRest()
 		})
 	}
 }
@@ -74,6 +74,8 @@ type simulation struct {
 	stubborn map[string]bool
 	// attempts are the names of all Jobs that there ever were.
 	attempts map[string]bool
+	// runs are the numbers of Jobs that each run had.
+	runs map[string]int
 	// mortal operators die at some writes.
 	mortal bool
 }
@@ -81,7 +83,7 @@ type simulation struct {
 func simulate(t *testing.T, seed uint64) *simulation {
 	t.Helper()
 	s := &simulation{
-		T: t, w: world.New(seed, born), stubborn: map[string]bool{}, attempts: map[string]bool{}, mortal: true,
+		T: t, w: world.New(seed, born), stubborn: map[string]bool{}, attempts: map[string]bool{}, runs: map[string]int{}, mortal: true,
 	}
 	s.w.Trim = cached.Trim
 	for _, index := range []func(context.Context, client.FieldIndexer) error{admission.Index, continuation.Index, runnerjob.Index, workspace.Index} {
@@ -237,6 +239,16 @@ func key(name string) types.NamespacedName {
 	return types.NamespacedName{Namespace: "workspace-acme", Name: name}
 }
 
+// advance handles one change of each kind and reconciles one job. It reports whether there
+// was anything to do.
+func (s *simulation) advance() bool {
+	moved := false
+	for _, kind := range kinds {
+		moved = s.hear(kind) || moved
+	}
+	return s.step() || moved
+}
+
 // comeToRest lets the operator hear of everything and live, and ends what runs.
 func (s *simulation) comeToRest() {
 	s.mortal = false
@@ -244,11 +256,7 @@ func (s *simulation) comeToRest() {
 		if rounds > 100_000 {
 			s.Fatal("it does not come to rest")
 		}
-		moved = false
-		for _, kind := range kinds {
-			moved = s.hear(kind) || moved
-		}
-		moved = s.step() || moved
+		moved = s.advance()
 		if !moved && len(s.later) > 0 {
 			s.w.Sleep(time.Second)
 			maps.Copy(s.work, s.later)
@@ -257,72 +265,4 @@ func (s *simulation) comeToRest() {
 		}
 		moved = moved || s.play() || s.w.Collect()
 	}
-}
-
-// judge checks what is left.
-func (s *simulation) judge() {
-	for _, job := range world.All[*v1alpha1.WorkspaceJob](s.w) {
-		if !job.Status.State.Final() {
-			if !s.stubborn[job.Name] && !s.behindStubborn(job) {
-				s.Errorf("%s is forgotten: %s, %s", job.Name, job.Status.State, job.Status.Message)
-			}
-			continue
-		}
-		s.judgeEnd(job)
-	}
-	for _, pod := range world.All[*corev1.Pod](s.w) {
-		if !podEnded(pod) {
-			s.Errorf("pod %s is left running", pod.Name)
-		}
-	}
-}
-
-// judgeEnd checks that a finished job has succeeded if and only if one of its attempts has,
-// with the result that the attempt's pod has left.
-func (s *simulation) judgeEnd(job *v1alpha1.WorkspaceJob) {
-	succeeded := false
-	for _, child := range world.All[*batchv1.Job](s.w) {
-		if end := runnerjob.Finished(child); !belongs(child, job) || end == nil || end.Type != batchv1.JobComplete {
-			continue
-		}
-		succeeded = true
-		pod, exists := world.Get[*corev1.Pod](s.w, key(child.Name+"-pod"))
-		if result := job.Status.Result; exists && (result == nil || string(result.Raw) != strconv.Quote(pod.Name)) {
-			s.Errorf("%s has the result %v, and not that of %s", job.Name, result, pod.Name)
-		}
-	}
-	if template := job.Status.Template; template != nil && string(template.Args.Raw) != largeArgs {
-		s.Errorf("the template of %s has the args %s", job.Name, template.Args.Raw)
-	}
-	for _, attempt := range job.Status.Attempts {
-		if attempt.Outcome == "" || job.Status.Message == "" {
-			s.Errorf("%s has lost what its status said: %+v", job.Name, job.Status)
-		}
-	}
-	if succeeded != (job.Status.State == v1alpha1.StateSucceeded) {
-		s.Errorf("%s is %s, and an attempt has succeeded: %t", job.Name, job.Status.State, succeeded)
-	}
-}
-
-// judgeFinal checks that nothing of a finished job can still have an effect.
-func (s *simulation) judgeFinal(name string) {
-	job, exists := world.Get[*v1alpha1.WorkspaceJob](s.w, key(name))
-	if !exists || !job.Status.State.Final() {
-		return
-	}
-	for _, child := range world.All[*batchv1.Job](s.w) {
-		if belongs(child, job) && runnerjob.Over(child) == nil {
-			s.Errorf("%s is %s, and %s has not stopped", name, job.Status.State, child.Name)
-		}
-	}
-}
-
-// behindStubborn reports whether its series waits for a run that can never start.
-func (s *simulation) behindStubborn(job *v1alpha1.WorkspaceJob) bool {
-	for _, other := range world.All[*v1alpha1.WorkspaceJob](s.w) {
-		if job.Series() != "" && other.Series() == job.Series() && s.stubborn[other.Name] && !other.Status.State.Final() {
-			return true
-		}
-	}
-	return false
 }

@@ -190,6 +190,20 @@ func Get[T client.Object](w *World, name types.NamespacedName) (T, bool) {
 	return object, ok
 }
 
+// History returns every state that an object of the name ever had; none must be changed.
+func History[T client.Object](w *World, name types.NamespacedName) []T {
+	var states []T
+	for _, change := range w.table(kindOf(*new(T))).log {
+		if state, ok := change.object.(T); ok && change.key == name {
+			states = append(states, state)
+		}
+	}
+	return states
+}
+
+// Version returns a number that grows with every write.
+func (w *World) Version() int64 { return w.version }
+
 // All returns what the API server has of a kind, by name; it must not be changed.
 func All[T client.Object](w *World) []T { return sorted[T](w.table(kindOf(*new(T))).truth) }
 
