@@ -166,7 +166,7 @@ func problemOf(names []string) string {
 	return ""
 }
 
-// failure is that of one of many.
+// failure says why one of several actions failed.
 type failure struct {
 	name string
 	err  error

@@ -53,10 +53,10 @@ func Handler(authenticator *auth.Authenticator, sessions *auth.Sessions, options
 	return secured(protection.Handler(d.routes()))
 }
 
-// own is the beginning of the paths outside of workspaces, none of which can have this name.
+// own is the beginning of the paths outside workspaces. No workspace can have this name.
 const own = Root + "/-"
 
-// routes has two muxes, since paths of one could be meant by the other.
+// routes has two muxes, since some paths of one would also match the other.
 func (d *dashboard) routes() http.Handler {
 	apart, pages := d.ownRoutes(), d.workspaceRoutes()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

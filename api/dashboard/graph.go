@@ -27,7 +27,7 @@ type graph struct {
 	Bars               []bar
 	Width, Height, Max int
 	Succeeded, Failed  []rect
-	// SumSucceeded and SumFailed are those of all bars.
+	// SumSucceeded and SumFailed are the totals of all bars.
 	SumSucceeded, SumFailed int
 	From, To                time.Time
 	// Seconds is set if times are shown with seconds.
@@ -65,7 +65,7 @@ func addRect(rects *[]rect, x, bottom, n, most int) int {
 	return top
 }
 
-// ViewBox returns that of the SVG.
+// ViewBox returns the SVG's viewBox.
 func (g graph) ViewBox() string { return fmt.Sprintf("0 0 %d %d", g.Width, g.Height) }
 
 // ID returns the id of the table, which stays open when the graph is drawn again.

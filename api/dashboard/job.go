@@ -113,7 +113,7 @@ func jobDataOf(s *scope, job *v1alpha1.WorkspaceJob) *jobData {
 	return data
 }
 
-// chosenAttempt is the one that the query names, or the last; nil: there is none.
+// chosenAttempt returns the attempt that the query names, or the last one; nil if there is none.
 func chosenAttempt(s *scope, job *v1alpha1.WorkspaceJob) *v1alpha1.Attempt {
 	number := s.request.URL.Query().Get("attempt")
 	for i := range slices.Backward(job.Status.Attempts) {

@@ -44,7 +44,7 @@ func handlerOf(job *v1alpha1.WorkspaceJob) string {
 	return ""
 }
 
-// tab is one of those of the list of jobs.
+// tab is one of the tabs above the list of jobs.
 type tab struct {
 	Name    string
 	URL     string
@@ -167,5 +167,5 @@ func loadRetries(ctx context.Context, s *scope, _ rights) (pageData, error) {
 	return data, nil
 }
 
-// errNotAllowed is what every [notAllowed] is.
+// errNotAllowed matches every [notAllowed].
 var errNotAllowed = errors.New("not allowed")

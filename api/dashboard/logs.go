@@ -37,7 +37,7 @@ type logData struct {
 	Number  int32
 	Text    string
 	Problem string
-	// URL is that of the whole log.
+	// URL is the address of the whole log.
 	URL string
 	// Follow is set if more lines will come.
 	Follow bool

@@ -58,8 +58,8 @@ func loadOverview(_ context.Context, s *scope, _ rights) (pageData, error) {
 	return data, nil
 }
 
-// history puts the hours of a Workspace's status into bars of a width, the last of which
-// has now in it.
+// history puts the hours of a Workspace's status into bars of the given width, the last of
+// which includes now.
 func history(hours []v1alpha1.HourCount, now time.Time, bars int, width time.Duration) []bar {
 	last := now.UTC().Truncate(width)
 	all := make([]bar, bars)

@@ -23,7 +23,7 @@ func pages() map[string]page {
 	}
 }
 
-// pageSize is that of all lists.
+// pageSize is how many items a page of a list has.
 const pageSize = 50
 
 // paging has the links between the pages of a list.

@@ -83,8 +83,8 @@ func (d *dashboard) noStream(w http.ResponseWriter, r *http.Request, u *user, st
 	d.refuseTo(w, r, u, status, message)
 }
 
-// endLive shows the page's user why nothing more comes, and keeps the browser from coming
-// back.
+// endLive shows the page's user why nothing more comes, and keeps the browser from
+// reconnecting.
 func endLive(out *stream.Writer, message string) {
 	text, err := render("live-ended", message)
 	if err == nil && out.Send(stream.Event{Name: "live", Data: text}) == nil {
@@ -203,7 +203,7 @@ func (l *liveStream) announce(data pageData) bool {
 	return l.out.Send(stream.Event{Name: "status", Data: []byte(template.HTMLEscapeString(text))}) == nil
 }
 
-// gone is why a stream ends that nobody reads any more.
+// gone is the reason for ending a stream that nobody reads any more.
 const gone = "gone"
 
 // explain returns why the live part can't be shown; "" if trying again may help.

@@ -31,7 +31,7 @@ type End struct {
 	Reason string `json:"reason"`
 }
 
-// end tells a client not to come back.
+// end tells a client not to reconnect.
 func end(to *stream.Writer, reason string) { _ = to.SendJSON("end", "", End{reason}) } // the stream is over in any case
 
 var resourceVersion = regexp.MustCompile(`^[1-9][0-9]{0,18}$`)

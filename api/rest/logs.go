@@ -134,7 +134,7 @@ func sendLines(to *stream.Writer, log io.Reader, seen logs.Position) {
 func endLog(to *stream.Writer, err error) {
 	switch {
 	case errors.Is(err, io.EOF):
-		end(to, "the log is at its end")
+		end(to, "the log has ended")
 	case errors.Is(err, auth.ErrRevoked), errors.Is(err, auth.ErrUnauthenticated):
 		end(to, err.Error())
 	}

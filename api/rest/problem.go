@@ -104,7 +104,7 @@ func (s *server) ofStatus(status metav1.Status, err error) error {
 	case metav1.StatusReasonAlreadyExists, metav1.StatusReasonConflict:
 		return newProblem(http.StatusConflict, "it was changed at the same time: try again")
 	case metav1.StatusReasonExpired, metav1.StatusReasonGone:
-		return newProblem(http.StatusGone, "this continue has expired: start again with the first page")
+		return newProblem(http.StatusGone, "this continue token has expired: start again with the first page")
 	case metav1.StatusReasonRequestEntityTooLarge:
 		return newProblem(http.StatusRequestEntityTooLarge, "the object is too large for Kubernetes")
 	case metav1.StatusReasonTooManyRequests:

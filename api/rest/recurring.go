@@ -104,7 +104,7 @@ func (s *server) putRecurring(ctx context.Context, c *call, in *recurringInput) 
 	return apply(ctx, c, ws, recurring)
 }
 
-// apply makes the recurring job or changes it, and tells which.
+// apply creates or updates the recurring job, and reports which.
 func apply(ctx context.Context, c *call, ws *v1alpha1.Workspace, recurring *v1alpha1.WorkspaceRecurringJob) (*appliedOutput, error) {
 	jobs := c.caller.In(ws.Status.Namespace)
 	status := http.StatusOK

@@ -33,7 +33,7 @@ const (
 // Option is an option of [Handler].
 type Option func(*server)
 
-// WithLog sets where faults of the server are logged. Callers learn only that there was one.
+// WithLog sets where faults of the server are logged. Callers learn only that one occurred.
 func WithLog(log *slog.Logger) Option { return func(s *server) { s.log = log } }
 
 // WithHeartbeat sets how often a stream shows that it is alive and checks its caller's right
@@ -117,7 +117,7 @@ func add[I, O any](s *server, api huma.API, operation huma.Operation, do func(ct
 	})
 }
 
-// addStream adds an operation that lasts. The number of these is limited for each caller.
+// addStream adds an operation whose response is a stream. The number of these is limited for each caller.
 func addStream[I any](s *server, api huma.API, operation huma.Operation, do func(ctx context.Context, c *call, input *I) (*huma.StreamResponse, error)) {
 	addAny(s, api, operation, func(ctx context.Context, c *call, input *I) (*huma.StreamResponse, error) {
 		if err := s.streams.Take(ctx, c.caller.Name); err != nil {

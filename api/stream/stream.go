@@ -1,4 +1,4 @@
-// Package stream writes answers that last: server-sent events, and text as it comes.
+// Package stream writes long-lived responses: server-sent events, and text as it comes.
 package stream
 
 import (
@@ -21,8 +21,8 @@ const (
 	writeLimit = 30 * time.Second
 )
 
-// Writer is an answer that lasts. The server's time limits are for answers that don't: each
-// write has a limit of its own, and reading ends with the request. It may be used by many
+// Writer writes a long-lived response. The server's time limits are for short ones; here each
+// write has a limit of its own, and reading ends with the request. A Writer may be used by many
 // goroutines, which is how heartbeats come between events and not into them.
 type Writer struct {
 	w       http.ResponseWriter
@@ -30,8 +30,8 @@ type Writer struct {
 	mutex   sync.Mutex
 }
 
-// Begin sends the head of an answer, so that its client knows that it has begun even if
-// there is nothing to send for long.
+// Begin sends the head of a response, so that its client knows that it has begun even if
+// there is nothing to send for a long time.
 func Begin(w http.ResponseWriter, contentType string) *Writer {
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("X-Accel-Buffering", "no") // asks proxies to pass it on as it comes

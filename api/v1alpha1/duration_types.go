@@ -8,7 +8,7 @@ import (
 
 // Duration is metav1.Duration with a schema: a Go duration in hours, minutes, seconds and
 // milliseconds, from 0s to ten years. A field with narrower bounds adds a rule of its own,
-// which passes "7d" and the like: this type refuses them already, and duration("7d") would
+// which lets text such as "7d" pass: this type refuses it already, and duration("7d") would
 // only add an error that nobody understands.
 //
 // +kubebuilder:validation:Type=string
@@ -21,7 +21,7 @@ type Duration struct {
 // MarshalJSON encodes d as metav1.Duration does: "1h30m0s".
 func (d Duration) MarshalJSON() ([]byte, error) { return metav1.Duration(d).MarshalJSON() }
 
-// UnmarshalJSON decodes d as metav1.Duration does: whatever time.ParseDuration can parse.
+// UnmarshalJSON decodes d as metav1.Duration does: anything that time.ParseDuration can parse.
 func (d *Duration) UnmarshalJSON(text []byte) error {
 	return (*metav1.Duration)(d).UnmarshalJSON(text)
 }

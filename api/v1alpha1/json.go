@@ -9,8 +9,8 @@ import (
 )
 
 // SameJSON reports whether two values are the same to the API server, which keeps what
-// a value says and not how it was written: the order of fields, 1.0 for 1. No value and
-// null differ, and so do two whole numbers that a float64 can't tell apart.
+// a value means and not how it was written, such as the order of fields or 1.0 for 1. A
+// missing value and null differ, and so do whole numbers that a float64 can't tell apart.
 func SameJSON(a, b *apiextensionsv1.JSON) bool {
 	if a == nil || b == nil {
 		return a == b

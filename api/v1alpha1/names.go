@@ -9,7 +9,7 @@ const (
 	// that namespace over to the Workspace of this name.
 	LabelWorkspace = Group + "/workspace"
 	// AnnotationAdoptedBy is set on a namespace that a cluster admin hands over. Its value
-	// is the name of the user who did, which an admission policy ensures.
+	// is the name of that user, which an admission policy ensures.
 	AnnotationAdoptedBy = Group + "/adopted-by"
 	// AnnotationRunnerImage is set on a workspace's namespace. Its value is the image that
 	// may run there: spec.runner.image of the Workspace. See config/policies.
@@ -43,11 +43,11 @@ const (
 	// AnnotationTemplate is the template, as JSON, on the Jobs that a recurring job's
 	// schedule creates: the run does what the template said when it was due.
 	AnnotationTemplate = Group + "/template"
-	// AnnotationScheduleSince is set on a recurring job's CronJob and its Jobs. It says
-	// since when the schedule is what it is: no earlier time was ever due.
+	// AnnotationScheduleSince is set on a recurring job's CronJob and its Jobs. It is
+	// the time from which the schedule is in effect: no earlier time was ever due.
 	AnnotationScheduleSince = Group + "/schedule-since"
-	// AnnotationRunningSince is set on a recurring job's CronJob. It says since when the
-	// CronJob is not suspended.
+	// AnnotationRunningSince is set on a recurring job's CronJob. It is the time since
+	// which the CronJob has not been suspended.
 	AnnotationRunningSince = Group + "/running-since"
 
 	// FinalizerRunners keeps a deleted Workspace until its runners have stopped.
@@ -124,8 +124,8 @@ const (
 	ReasonParentMissing = "ParentMissing"
 	// ReasonParentCycle means that the job waits, through other jobs, for itself.
 	ReasonParentCycle = "ParentCycle"
-	// ReasonParentEnded means that a job in spec.after ended in another state than the
-	// one it asks for.
+	// ReasonParentEnded means that a job in spec.after ended in a state other than the
+	// one that it requires.
 	ReasonParentEnded = "ParentEnded"
 	// ReasonPodPending means that the job is due and its pod can't start, for the reason
 	// in the message.
@@ -164,7 +164,7 @@ const (
 	ReasonAttemptFailed = "AttemptFailed"
 )
 
-// Reasons of a WorkspaceRecurringJob's conditions and events, beside those above.
+// Reasons of a WorkspaceRecurringJob's conditions and events, in addition to those above.
 const (
 	// ReasonScheduleActive means that the schedule is accepted and its CronJob exists.
 	ReasonScheduleActive = "ScheduleActive"

@@ -45,7 +45,7 @@ type WorkspaceStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// Namespace of the workspace, once it belongs to it.
+	// Namespace of the workspace, once the namespace belongs to it.
 	// +optional
 	Namespace string `json:"namespace,omitempty"`
 	// AdoptedBy is the user who handed an existing namespace over to this Workspace, or

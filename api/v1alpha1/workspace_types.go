@@ -11,8 +11,8 @@ import (
 // +kubebuilder:validation:XValidation:rule="has(self.__namespace__) == has(oldSelf.__namespace__) && (!has(self.__namespace__) || self.__namespace__ == oldSelf.__namespace__)",message="namespace can't change once the Workspace exists: create another Workspace for the other namespace"
 type WorkspaceSpec struct {
 	// Namespace of the workspace. Unset: "workspace-<name>". The operator creates it, or
-	// adopts an existing one that has the label jobs.openradius.io/workspace=<name> from
-	// somebody with the right to adopt it; it never adopts any other.
+	// adopts an existing one that somebody with the right to do so has labelled
+	// jobs.openradius.io/workspace=<name>; it never adopts any other.
 	//
 	// +optional
 	// +kubebuilder:validation:MinLength=1

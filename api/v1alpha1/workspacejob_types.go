@@ -219,7 +219,7 @@ type RetryPolicy struct {
 
 // Resources are those of a runner's container: cpu, memory and ephemeral-storage.
 //
-// The rules call quantity() only on texts without a minus: parsing "1e-9999999999" takes
+// The rules call quantity() only on text without a minus: parsing "1e-9999999999" takes
 // minutes, in the API server and in the operator.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.requests) || !has(self.limits) || self.requests.all(k, !(k in self.limits) || string(self.requests[k]).contains('-') || string(self.limits[k]).contains('-') || quantity(string(self.requests[k])).compareTo(quantity(string(self.limits[k]))) <= 0)",message="a request must not be larger than its limit"

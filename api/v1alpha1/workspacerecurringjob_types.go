@@ -31,8 +31,8 @@ const MaxQueuedRuns = 10
 type WorkspaceRecurringJobSpec struct {
 	// Schedule in cron's format: five fields (minute, hour, day of month, month, day of
 	// week), or one of @hourly, @daily, @midnight, @weekly, @monthly, @yearly and @annually.
-	// As in Jenkins, H in a field stands for a value that a hash of namespace and name fixes:
-	// it spreads the load. H(0-29), H/15 and H(0-29)/10 work, too.
+	// As in Jenkins, H in a field stands for a value that is derived from a hash of namespace
+	// and name, which spreads the load. H(0-29), H/15 and H(0-29)/10 work, too.
 	//
 	// +required
 	// +kubebuilder:validation:MinLength=1

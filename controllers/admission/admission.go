@@ -47,7 +47,7 @@ type Entry struct {
 	// and is not asked again.
 	HasAttempt bool
 	// Reason that the job's status gives for waiting, or "". A new operator need not
-	// write again what the status says already.
+	// repeat what the status already says.
 	Reason string
 }
 
@@ -85,7 +85,7 @@ func waitingReason(status *v1alpha1.WorkspaceJobStatus) string {
 // sameAttempt reports whether both are for the same attempt of the same WorkspaceJob.
 func (e Entry) sameAttempt(other Entry) bool { return e.UID == other.UID && e.Job == other.Job }
 
-// Answer to an attempt that asked for a slot. The zero value means that the queue can't
+// Answer is the queue's answer to an attempt that asked for a slot. The zero value means that the queue can't
 // say yet.
 type Answer struct {
 	// Admitted means that the attempt has a slot and must start now. It keeps the
@@ -98,7 +98,7 @@ type Answer struct {
 	Reason string
 	// Before is how many jobs are ahead of it in the queue.
 	Before int
-	// By names the run in its way, or "" if that is not the reason.
+	// By names the run that keeps it from starting, or "" if that is not the reason.
 	By string
 	// Unchanged means that the reason is the same as in the last answer, and that Before
 	// has not changed enough to be reported.
@@ -116,7 +116,7 @@ type Occupant struct {
 	Key string
 }
 
-// Run is an unfinished run of a recurring job, due already.
+// Run is an unfinished run of a recurring job that is already due.
 type Run struct {
 	// Name of the WorkspaceJob.
 	Name string
@@ -132,7 +132,7 @@ type Run struct {
 // API server.
 type Source interface {
 	// Fresh reports whether the cache is as new as the API server was when Fresh was
-	// first called for the namespace. Until then nobody is admitted.
+	// first called for the namespace. Until then nothing is admitted.
 	Fresh(ctx context.Context, namespace string) (bool, error)
 	// Current reports whether the entry was made from the job as the cache has it now.
 	Current(ctx context.Context, namespace string, e Entry) (bool, error)

@@ -25,7 +25,7 @@ type freshness struct {
 	missing map[string][]sighting // by namespace: what the cache has not reached
 }
 
-// sighting of an object at the API server.
+// sighting is an object as the API server showed it.
 type sighting struct {
 	kind    schema.GroupVersionKind
 	name    string

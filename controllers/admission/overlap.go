@@ -10,7 +10,7 @@ import (
 // obstacle keeps a job from starting; the zero value is none.
 type obstacle struct {
 	reason string
-	// by names the run in the way.
+	// by names the run that keeps it from starting.
 	by string
 	// final means that the run must not start at all.
 	final bool

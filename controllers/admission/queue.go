@@ -19,7 +19,7 @@ const (
 	waitPerJob   = 50 * time.Millisecond
 )
 
-// queue of one workspace.
+// queue is the queue of one workspace.
 type queue struct {
 	mutex sync.Mutex
 	ready readiness
@@ -45,13 +45,13 @@ const (
 	ready
 )
 
-// position of a waiting job, as it was last answered.
+// position is a waiting job's position, as it was last answered.
 type position struct {
 	reason string
 	before int
 }
 
-// usage of the slots while one question is answered.
+// usage says which slots are in use while one question is answered.
 type usage struct {
 	busy map[string]bool // WorkspaceJobs that are processing
 	keys map[string]bool // their concurrencyKeys
@@ -61,8 +61,8 @@ type usage struct {
 }
 
 // usage reads which slots are in use. It first drops the reservations whose pods the cache
-// shows by now, and then lists the occupants. The other way round, a pod that reaches the
-// cache in between would be in neither.
+// shows by now, and then lists the occupants. In the opposite order, a pod that reaches the
+// cache in between would be counted in neither.
 func (q *queue) usage(ctx context.Context, source Source, namespace string) (*usage, error) {
 	for name, e := range q.reserved {
 		shown, err := source.Shown(ctx, namespace, e.Job)

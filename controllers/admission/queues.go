@@ -35,7 +35,7 @@ func (q *Queues) Ask(ctx context.Context, ws *v1alpha1.Workspace, e Entry) (Answ
 		// The WorkspaceJob may have been deleted since it was admitted, and its Job with it.
 		exists, err := q.source.Exists(ctx, namespace, e)
 		if err != nil || !exists {
-			return later, wrap("look for the job", e.Name, err)
+			return later, wrap("find job", e.Name, err)
 		}
 		return Answer{Admitted: true}, nil
 	}
@@ -121,7 +121,7 @@ func (q *queue) reservation(ctx context.Context, source Source, namespace, name 
 	}
 	shown, err := source.Shown(ctx, namespace, reserved.Job)
 	if err != nil {
-		return nil, wrap("look for Job", reserved.Job, err)
+		return nil, wrap("find Job", reserved.Job, err)
 	}
 	if shown {
 		delete(q.reserved, name)
@@ -138,7 +138,7 @@ func (q *Queues) release(ctx context.Context, own *queue, namespace string, rese
 		return false, nil
 	}
 	if left, err := q.source.Remains(ctx, namespace, *reserved); err != nil || left {
-		return left, wrap("look for what is left of Job", reserved.Job, err)
+		return left, wrap("find what is left of Job", reserved.Job, err)
 	}
 	own.mutex.Lock()
 	defer own.mutex.Unlock()

@@ -13,7 +13,7 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/report"
 )
 
-// Answer is what came of [Create]: the object, a foreign one, or a refusal.
+// Answer is the outcome of [Create]: the object, a foreign one, or a refusal.
 type Answer[T client.Object] struct {
 	// Object is the API server's version of the object, which was created now, or existed
 	// and is the caller's.
@@ -26,8 +26,8 @@ type Answer[T client.Object] struct {
 	Refusal *report.Refusal
 }
 
-// Create creates object with writer. If another object has its name, that is read with apiReader,
-// which must not be a cache. owns reports whether it is the caller's, and must decide that
+// Create creates object with writer. If an object of that name exists, Create reads it with
+// apiReader, which must not be a cache. owns reports whether it is the caller's, and must decide that
 // by UID, never by name. An error is worth a retry.
 func Create[T any, P interface {
 	*T

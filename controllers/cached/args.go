@@ -11,23 +11,23 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// maxArgs is how many bytes of JSON arguments may have to be cached as they are. Most jobs
-// are started without another request then.
+// maxArgs is the largest size, in bytes of JSON, of arguments that are cached as they are. It
+// lets most jobs start without another request.
 const maxArgs = 256
 
-// digest is what stands for larger arguments in the cache: their size and their hash, as a
+// digest stands for larger arguments in the cache: their size and their hash, as a
 // JSON string. Arguments are an object, so no tenant's can be mistaken for a digest.
 const digest = "%d bytes, sha256 %x"
 
 // Args returns what the cache holds of args: args, or their digest if they are large. Two
-// digests are equal if the arguments are the same JSON. Of a digest it returns the digest
-// itself.
+// digests are equal if the arguments are the same JSON. Given a digest, Args returns it
+// unchanged.
 func Args(args *apiextensionsv1.JSON) *apiextensionsv1.JSON {
 	if args == nil {
 		return nil
 	}
 	// The same arguments may be written in several ways, and each must have the same form
-	// here. What is no JSON can't come from the API server.
+	// here. Text that is not JSON can't come from the API server.
 	stored, err := v1alpha1.StoredJSON(args.Raw)
 	if err != nil || len(stored) <= maxArgs {
 		return args
@@ -52,7 +52,7 @@ func Size(args *apiextensionsv1.JSON) int {
 	case Whole(args):
 		return len(args.Raw)
 	}
-	// A digest begins with it.
+	// A digest begins with the size.
 	var size int
 	_, _ = fmt.Sscanf(string(args.Raw), `"%d`, &size)
 	return size

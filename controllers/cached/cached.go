@@ -1,11 +1,11 @@
-// Package cached says what the manager's cache holds: of the kinds that others create too
-// only the operator's own objects, and of each object only what a decision needs. What one
-// tenant stores then costs the operator little, however large it is.
+// Package cached defines what the manager's cache holds: of the kinds that others create too,
+// only the operator's own objects, and of each object, only what a decision needs. So an
+// object costs the operator little memory, however large a tenant makes it.
 //
-// An object from the cache can therefore not be written back whole. A patch is safe: it has
+// An object from the cache must therefore not be written back whole. A patch is safe: it has
 // only what changed since the object was read. What the cache lacks is read from the API
 // server when it is needed: the arguments of a job that starts ([Whole]), and a finished
-// job of which more than its removal is due.
+// job that needs anything besides removal.
 package cached
 
 import (

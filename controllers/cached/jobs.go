@@ -10,9 +10,9 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// trimJob trims a WorkspaceJob. Of a finished one it keeps what shows that nothing is to
-// be done about it, what other jobs want to know of it, and what the counts need. The rest of
-// a finished job is read from the API server when something is to be done about it.
+// trimJob trims a WorkspaceJob. Of a finished one it keeps what shows that nothing has to
+// be done about it, what other jobs need to know about it, and what the counts need. The rest
+// is read from the API server when something has to be done about it.
 func trimJob(job *v1alpha1.WorkspaceJob) {
 	trimTemplate(&job.Spec.JobTemplate)
 	trimTemplate(job.Status.Template)
@@ -65,8 +65,8 @@ func trimBatchJob(job *batchv1.Job) {
 	}
 }
 
-// trimTemplateText trims the arguments of a template that is written as JSON. A text that
-// is none becomes empty.
+// trimTemplateText trims the arguments of a template that is written as JSON. Text that
+// is not JSON becomes empty.
 func trimTemplateText(text string) string {
 	template := &v1alpha1.JobTemplate{}
 	if err := json.Unmarshal([]byte(text), template); err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// share returns a copy of the text that all equal texts share. Each decoded object has texts
-// of its own, and most of them are those of many others: names of namespaces, keys of labels.
+// share returns the one copy that all equal texts share. Each decoded object comes with copies
+// of its own, and most of its texts occur in many others: names of namespaces, keys of labels.
 func share(text string) string { return unique.Make(text).Value() }
 
 // sharedFields holds one copy of each set of managed fields.
@@ -23,7 +23,7 @@ type sharedFields struct {
 // dozen, and others may write more.
 const maxShared = 1000
 
-// of returns the copy of fields that is shared. Nobody may change it.
+// of returns the shared copy of fields, which must not be changed.
 func (s *sharedFields) of(fields *metav1.FieldsV1) *metav1.FieldsV1 {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()

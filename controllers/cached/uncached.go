@@ -15,7 +15,7 @@ import (
 var errRecreated = errors.New("it was deleted and created again")
 
 // Uncached reads the object from the API server, because the cache may lag, and holds only
-// a part of it. It is a conflict if another object has the name by now.
+// a part of it. It returns a conflict if another object has the name by now.
 func Uncached[T any, P interface {
 	*T
 	client.Object

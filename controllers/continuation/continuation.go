@@ -28,7 +28,7 @@ func Index(ctx context.Context, indexer client.FieldIndexer) error {
 	})
 }
 
-// Of returns the continuations of the parent. They are the cache's: don't change them.
+// Of returns the continuations of the parent. They belong to the cache: don't change them.
 func Of(ctx context.Context, cache client.Reader, namespace, parent string) ([]v1alpha1.WorkspaceJob, error) {
 	var list v1alpha1.WorkspaceJobList
 	if err := cache.List(ctx, &list, client.InNamespace(namespace), client.MatchingFields{indexParent: parent}, client.UnsafeDisableDeepCopy); err != nil {

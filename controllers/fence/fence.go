@@ -46,7 +46,7 @@ func Labels() map[string]string {
 
 // Canary says where a canary is.
 type Canary struct {
-	// Host is a name or an address. The canary's answer has the address of the very pod.
+	// Host is a name or an address. The canary's answer has the address of its pod.
 	Host            string
 	Open, Forbidden int32
 }
@@ -62,7 +62,7 @@ func (c Canary) Wait(ctx context.Context, limit time.Duration) error {
 		if err == nil {
 			return nil
 		}
-		// A check that the end of the time has cut off says nothing.
+		// A check that was cut off when the time ran out says nothing.
 		if last == nil || ctx.Err() == nil {
 			last = err
 		}
@@ -78,7 +78,7 @@ func (c Canary) Wait(ctx context.Context, limit time.Duration) error {
 func (c Canary) check(ctx context.Context) error {
 	first, err := ask(ctx, c.Host, c.Open)
 	if err != nil {
-		return fmt.Errorf("whether the pod's NetworkPolicies are enforced is not known, because port %d of the canary %s does not answer: %w", c.Open, c.Host, err)
+		return fmt.Errorf("it is not known whether the pod's NetworkPolicies are enforced, because port %d of the canary %s does not answer: %w", c.Open, c.Host, err)
 	}
 	for range proofs {
 		if connects(ctx, first.address, c.Forbidden) {
@@ -114,7 +114,7 @@ func ask(ctx context.Context, host string, port int32) (answer, error) {
 	}
 	id, address, found := strings.Cut(strings.TrimSpace(line), " ")
 	if !found || net.ParseIP(address) == nil {
-		return answer{}, fmt.Errorf("its answer is no canary's: %q", line)
+		return answer{}, fmt.Errorf("the answer is not a canary's: %q", line)
 	}
 	return answer{id: id, address: address}, nil
 }

@@ -74,10 +74,10 @@ func TestWaitFails(t *testing.T) {
 		want   string
 	}{
 		"no fence":              {whole, "which its NetworkPolicies forbid"},
-		"a canary that is down": {Canary{"localhost", unused(t), unused(t)}, "is not known"},
-		"nothing is reached":    {Canary{"localhost", unused(t), whole.Forbidden}, "is not known"},
-		"no canary":             {Canary{"localhost", otherPort, unused(t)}, "no canary's"},
-		"no such name":          {Canary{"canary.invalid", whole.Open, unused(t)}, "is not known"},
+		"a canary that is down": {Canary{"localhost", unused(t), unused(t)}, "it is not known"},
+		"nothing is reached":    {Canary{"localhost", unused(t), whole.Forbidden}, "it is not known"},
+		"no canary":             {Canary{"localhost", otherPort, unused(t)}, "not a canary's"},
+		"no such name":          {Canary{"canary.invalid", whole.Open, unused(t)}, "it is not known"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

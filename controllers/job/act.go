@@ -69,7 +69,7 @@ func (r *Reconciler) updateQueue(ctx context.Context, o *observed, d decision) e
 	return nil
 }
 
-// create creates the attempt's Job. If a Job has the name already, create adopts it when
+// create creates the attempt's Job. If a Job of that name exists, create adopts it if
 // it is this WorkspaceJob's, created before a crash or not in the cache yet. Otherwise it
 // notes in o whether the Job is the schedule's tick or another owner's.
 func (r *Reconciler) create(ctx context.Context, o *observed, attempt v1alpha1.Attempt) error {

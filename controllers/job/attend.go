@@ -39,7 +39,7 @@ func attemptOf(o observed, child *batchv1.Job, number, run int32) v1alpha1.Attem
 	return v1alpha1.Attempt{Number: number, Run: run, Job: child.Name, JobUID: child.UID, CreatedAt: metav1.NewTime(startableSince(o, child))}
 }
 
-// startableSince returns since when the Job's pods could start. A tick may have been created
+// startableSince returns the time since which the Job's pods could start. A tick may have been created
 // long before that. Once it is resumed, the Job controller notes the time, a little later.
 func startableSince(o observed, child *batchv1.Job) time.Time {
 	switch current := o.job.Status.UnderWay(); {
@@ -109,7 +109,7 @@ func pending(o observed, d *decision, current *v1alpha1.Attempt) {
 	limit := current.CreatedAt.Add(o.limits.Pending)
 	if !o.now.Before(limit) {
 		current.Outcome = v1alpha1.OutcomeNotStarted
-		current.Error = report.Clip(fmt.Sprintf("its pod did not start within %s: %s", o.limits.Pending, cmp.Or(o.seen.Waiting, "nothing says why")), maxError)
+		current.Error = report.Clip(fmt.Sprintf("its pod did not start within %s: %s", o.limits.Pending, cmp.Or(o.seen.Waiting, "the cause is not known")), maxError)
 		stopping(o, d, current)
 		return
 	}

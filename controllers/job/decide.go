@@ -84,7 +84,7 @@ type decision struct {
 	ask admission.Entry
 	// stop the pods of this Job in a way that still counts how they ended.
 	stop *batchv1.Job
-	// reap these Jobs, which nobody needs any more.
+	// reap these Jobs, which are no longer needed.
 	reap []batchv1.Job
 	// start this attempt, which has a slot.
 	start *v1alpha1.Attempt
@@ -159,7 +159,7 @@ func follow(o observed, d *decision) {
 			// looked for once the status says that no attempt is under way.
 			d.recheck(report.Soon)
 			d.status.NextAttemptAt = nil
-			enter(&d.status, v1alpha1.StateScheduled, v1alpha1.ReasonCancelling, fmt.Sprintf("attempt %d %s; no other one follows", current.Number, describe(current)), o.now)
+			enter(&d.status, v1alpha1.StateScheduled, v1alpha1.ReasonCancelling, fmt.Sprintf("attempt %d %s; no other attempt follows", current.Number, describe(current)), o.now)
 			return
 		}
 	}
@@ -253,7 +253,7 @@ func refused(o observed, d *decision) {
 	switch o.refusal.Kind {
 	case report.Invalid:
 		stall(&d.status, v1alpha1.StateEnqueued, v1alpha1.ReasonJobRefused,
-			"the API server does not take the attempt's Job; fix what it says in the job or in its Workspace: "+o.refusal.Message, o.now)
+			"the API server refuses the attempt's Job; fix this in the job or in its Workspace: "+o.refusal.Message, o.now)
 	case report.NamespaceTerminating:
 		enter(&d.status, v1alpha1.StateEnqueued, v1alpha1.ReasonWorkspaceNotReady, "the namespace is being deleted", o.now)
 	default:

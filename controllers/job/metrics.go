@@ -18,7 +18,7 @@ import (
 // scrapeLimit bounds how long one scrape may list objects, which the cache answers.
 const scrapeLimit = 5 * time.Second
 
-// Metrics of all queues. Labels name queues, never single objects.
+// Metrics are the metrics of all queues. Labels name queues, never single objects.
 type Metrics struct {
 	attempts *prometheus.CounterVec
 	queued   *prometheus.HistogramVec

@@ -66,18 +66,18 @@ func keepReported(o observed, d *decision) {
 		d.status = *o.job.Status.DeepCopy()
 		return
 	}
-	enter(&d.status, v1alpha1.StateEnqueued, v1alpha1.ReasonQueued, fmt.Sprintf("waits for an answer of queue %s", d.status.Queue), o.now)
+	enter(&d.status, v1alpha1.StateEnqueued, v1alpha1.ReasonQueued, fmt.Sprintf("waits for an answer from queue %s", d.status.Queue), o.now)
 }
 
-// nothingNew reports whether no attempt, run or parent is to be reported that the status
-// lacks.
+// nothingNew reports whether the status lacks no attempt, run or parent that has to be
+// reported.
 func nothingNew(o observed, d *decision) bool {
 	reported := &o.job.Status
 	return reported.UnderWay() == nil && max(reported.Run, 1) == d.status.Run &&
 		reported.RunAttempts == d.status.RunAttempts && len(reported.Parents) == len(d.status.Parents)
 }
 
-// stillWaits reports whether the status of this generation says already that the job waits
+// stillWaits reports whether the status of this generation already says that the job waits
 // for its next attempt. It need not be written each time that the queue moves.
 func stillWaits(o observed, d *decision) bool {
 	reported := &o.job.Status
@@ -110,21 +110,21 @@ const maxKey = 100
 func before(n int) string {
 	switch n {
 	case 0:
-		return "no job is before it"
+		return "no job is ahead of it"
 	case 1:
-		return "1 job is before it"
+		return "1 job is ahead of it"
 	default:
-		return fmt.Sprintf("%d jobs are before it", n)
+		return fmt.Sprintf("%d jobs are ahead of it", n)
 	}
 }
 
 func rejectedMessage(slot *admission.Answer) string {
 	if slot.Reason == v1alpha1.ReasonRunQueueFull {
-		return fmt.Sprintf("%d runs of the same recurring job wait already for run %q (concurrencyPolicy Queue)", v1alpha1.MaxQueuedRuns, slot.By)
+		return fmt.Sprintf("%d runs of the same recurring job are already waiting for run %q (concurrencyPolicy Queue)", v1alpha1.MaxQueuedRuns, slot.By)
 	}
 	return fmt.Sprintf("run %q of the same recurring job has not finished (concurrencyPolicy Forbid)", slot.By)
 }
 
 func replacedMessage(by string) string {
-	return fmt.Sprintf("run %q of the same recurring job takes its place (concurrencyPolicy Replace)", by)
+	return fmt.Sprintf("run %q of the same recurring job replaces it (concurrencyPolicy Replace)", by)
 }

@@ -95,7 +95,7 @@ func TestTheQueueHoldsItsLimit(t *testing.T) {
 	c.submit("first", nil)
 	c.attempt("first", 1)
 	c.submit("second", nil)
-	c.wantSaid(c.waitFor("second", v1alpha1.StateEnqueued, v1alpha1.ReasonQueued), "queue workspace_queue-limit", "at most 1 job", "no job is before it")
+	c.wantSaid(c.waitFor("second", v1alpha1.StateEnqueued, v1alpha1.ReasonQueued), "queue workspace_queue-limit", "at most 1 job", "no job is ahead of it")
 	c.submit("urgent", func(spec *v1alpha1.WorkspaceJobSpec) { spec.Priority = new(int32(10)) })
 	c.waitFor("urgent", v1alpha1.StateEnqueued, v1alpha1.ReasonQueued)
 	if n := c.jobs(); n != 1 {

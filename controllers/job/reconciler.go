@@ -38,7 +38,7 @@ import (
 // +kubebuilder:rbac:groups="",resources=events,verbs=list
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
-// Reconciler runs WorkspaceJobs. Make it with [New].
+// Reconciler runs WorkspaceJobs. Use [New] to create one.
 type Reconciler struct {
 	Options
 
@@ -46,7 +46,7 @@ type Reconciler struct {
 	turns chan event.TypedGenericEvent[types.NamespacedName]
 }
 
-// Options of a [Reconciler]. All are needed.
+// Options configures a [Reconciler]. All fields are required.
 type Options struct {
 	// Client reads from the manager's cache and writes to the API server.
 	Client client.Client
@@ -147,7 +147,7 @@ func (r *Reconciler) carryOut(ctx context.Context, o *observed) decision {
 	return decide(*o)
 }
 
-// rests reports whether nothing is to be done about a finished job but to remove it.
+// rests reports whether a finished job needs nothing but removal.
 func rests(o observed) bool {
 	d := decide(o)
 	return !d.acts(o) && equality.Semantic.DeepEqual(o.job.Status, d.status)
@@ -174,8 +174,8 @@ func (r *Reconciler) remove(ctx context.Context, job *v1alpha1.WorkspaceJob) err
 }
 
 // terminate deletes the Jobs of a job that is being deleted, and then treats it as gone. The
-// garbage collector deletes them only once the job has no finalizer any more, and somebody
-// else's may keep it for long. --cascade=orphan keeps them by request.
+// garbage collector deletes them only once the job has no finalizer left, and somebody else's
+// may keep it for a long time. With --cascade=orphan the user asked to keep them.
 func (r *Reconciler) terminate(ctx context.Context, job *v1alpha1.WorkspaceJob) (ctrl.Result, error) {
 	if !slices.Contains(job.Finalizers, metav1.FinalizerOrphanDependents) {
 		owned, err := r.ownedBy(ctx, job)

@@ -291,7 +291,7 @@ func TestAWaitingJobIsWrittenSparingly(t *testing.T) {
 		return d.status
 	}
 	o.job.Status = answered(admission.Answer{Reason: v1alpha1.ReasonQueued, Before: 7})
-	if want := "queue workspace_acme processes at most 20 jobs at once; 7 jobs are before it"; o.job.Status.Message != want {
+	if want := "queue workspace_acme processes at most 20 jobs at once; 7 jobs are ahead of it"; o.job.Status.Message != want {
 		t.Errorf("the message is %q, want %q", o.job.Status.Message, want)
 	}
 	for what, answer := range map[string]admission.Answer{

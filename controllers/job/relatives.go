@@ -16,7 +16,7 @@ import (
 const maxAncestors = 1000
 
 // observeRelatives reads the jobs that this one depends on or that depend on it: its
-// recurring job and the other runs of that, its parents and its continuations. All but the
+// recurring job and that one's other runs, its parents and its continuations. All but the
 // recurring job are read only in states in which they matter. A finished job needs that too:
 // this reconcile may requeue it.
 func (r *Reconciler) observeRelatives(ctx context.Context, o *observed) error {
@@ -53,8 +53,8 @@ func (r *Reconciler) observeRelatives(ctx context.Context, o *observed) error {
 	return err
 }
 
-// named returns the object of the namespace with the name, or nil if there is none. The object
-// is the cache's: don't change it.
+// named returns the object of that name in the namespace, or nil if there is none. The object
+// belongs to the cache: don't change it.
 func named[T any, P interface {
 	*T
 	client.Object
@@ -107,7 +107,7 @@ func (r *Reconciler) observeSeries(ctx context.Context, o *observed) error {
 	return nil
 }
 
-// seriesNamed returns the runs of a recurring job. They are the cache's: don't change them.
+// seriesNamed returns the runs of a recurring job. They belong to the cache: don't change them.
 func (r *Reconciler) seriesNamed(ctx context.Context, namespace, series string) ([]v1alpha1.WorkspaceJob, error) {
 	var runs v1alpha1.WorkspaceJobList
 	err := r.Client.List(ctx, &runs, client.InNamespace(namespace), client.MatchingFields{admission.IndexSeries: series}, client.UnsafeDisableDeepCopy)
@@ -118,7 +118,7 @@ func runOfSeries(job *v1alpha1.WorkspaceJob) admission.Run {
 	return admission.Run{Name: job.Name, Due: job.Status.EnqueuedAt.Time, Created: job.CreationTimestamp.Time}
 }
 
-// cycleOf searches the ancestors that wait themselves for a way back to job, and names the
+// cycleOf searches the ancestors that are waiting themselves for a way back to job, and names the
 // jobs on it. It returns nil if there is no cycle among the nearest thousand ancestors.
 func (r *Reconciler) cycleOf(ctx context.Context, job *v1alpha1.WorkspaceJob) ([]string, error) {
 	// child maps each ancestor to the job from which the search reached it.

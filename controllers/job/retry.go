@@ -64,7 +64,7 @@ func endOf(o observed, d *decision, last *v1alpha1.Attempt) time.Time {
 	return at
 }
 
-// noRetry returns the reason that no attempt follows the one that has failed, and what to add
+// noRetry returns the reason why no attempt follows the one that has failed, and what to add
 // to the message. The reason is "" if one may follow.
 func noRetry(o observed, d *decision, last *v1alpha1.Attempt) (reason, why string) {
 	switch {

@@ -9,7 +9,8 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/report"
 )
 
-// enter sets a state in which the operator works on the job, or waits without a person.
+// enter sets a state in which the operator works on the job, or waits for something that
+// needs no person.
 func enter(status *v1alpha1.WorkspaceJobStatus, state v1alpha1.JobState, reason, message string, now time.Time) {
 	status.State = state
 	setConditions(status, metav1.ConditionUnknown, report.Finding{Phase: report.Progressing, Reason: reason, Message: message}, now)

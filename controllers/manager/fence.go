@@ -20,12 +20,12 @@ import (
 
 // +kubebuilder:rbac:groups=apps,resources=deployments,namespace=workspace-jobs-system,verbs=get,resourceNames=workspace-jobs-manager
 
-// deployment is the operator's own, in [fence.Namespace]. Its image is the one that the
+// deployment is the name of the operator's own Deployment, in [fence.Namespace]. Its image is the one that the
 // admission policies allow for the check of the fence.
 const deployment = "workspace-jobs-manager"
 
 // ownImage reads the image that the operator's Deployment has, or returns "" if there is
-// none, because the operator runs outside of the cluster.
+// none, because the operator runs outside the cluster.
 func ownImage(ctx context.Context, reader client.Reader) (string, error) {
 	own := &appsv1.Deployment{}
 	err := reader.Get(ctx, client.ObjectKey{Namespace: fence.Namespace, Name: deployment}, own)
@@ -38,7 +38,7 @@ func ownImage(ctx context.Context, reader client.Reader) (string, error) {
 	return own.Spec.Template.Spec.Containers[0].Image, nil
 }
 
-// fenceCommands are the programs beside the operator itself, by their names.
+// fenceCommands returns the programs in this image besides the operator itself, by name.
 func fenceCommands() map[string]func(context.Context, []string) error {
 	return map[string]func(context.Context, []string) error{
 		"serve-canary":                serveCanary,

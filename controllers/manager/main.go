@@ -20,7 +20,7 @@ import (
 )
 
 // memoryShare is how much of the container's memory limit the Go runtime may use: the limit
-// counts more than the runtime knows of.
+// also counts memory that the runtime does not know of.
 const memoryShare = 0.8
 
 // version is set at build time.
@@ -76,7 +76,7 @@ func parse(args []string, output io.Writer) (options, error) {
 	flags.StringVar(&opts.metricsAddress, "metrics-bind-address", ":8080", "address of the Prometheus metrics; 0 turns them off")
 	flags.StringVar(&opts.probeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 turns them off")
 	flags.DurationVar(&opts.limits.Parent, "parent-limit", time.Hour, "how long after its creation a continuation may wait for a parent that does not exist (at least 1m)")
-	flags.DurationVar(&opts.limits.Pending, "pending-limit", 10*time.Minute, "how long an attempt's pod may take to start before the attempt has failed (at least 30s)")
+	flags.DurationVar(&opts.limits.Pending, "pending-limit", 10*time.Minute, "how long an attempt's pod may take to start before the attempt fails (at least 30s)")
 	flags.DurationVar(&opts.fence.Limit, "fence-limit", 30*time.Second, "how long a pod of a workspace with network.waitForFence may wait for its network fence (at least 5s, less than --pending-limit)")
 	flags.TextVar(&opts.logLevel, "log-level", slog.LevelInfo, "DEBUG, INFO, WARN or ERROR")
 	if err := flags.Parse(args); err != nil {

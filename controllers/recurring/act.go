@@ -77,7 +77,7 @@ func (r *Reconciler) suspend(ctx context.Context, o *observed, cronJob *batchv1.
 }
 
 // create creates the WorkspaceJobs of runs that are due, in this order. A refused run holds
-// up those behind it; a run whose name another owner's object has does not.
+// up those behind it; a run whose name belongs to another owner's object does not.
 func (r *Reconciler) create(ctx context.Context, o *observed, runs []v1alpha1.WorkspaceJob) error {
 	owns := func(run *v1alpha1.WorkspaceJob) bool { return metav1.IsControlledBy(run, o.recurring) }
 	for i := range runs {

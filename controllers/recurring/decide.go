@@ -55,8 +55,8 @@ func (o *observed) refuse(name string, why report.Refusal) {
 }
 
 // decision is what to do about what was observed, in this order: doubts, the CronJob, runs.
-// When nothing of that is left to do, the status is written, and then what it no longer
-// needs is removed.
+// When none of that is left to do, the status is written, and then what it no longer needs
+// is removed.
 type decision struct {
 	// doubts must be cleared up before anything else is done.
 	doubts doubts

@@ -60,12 +60,12 @@ func (v *verified) note(in doubts) {
 // doubtsOf returns the first doubt about a decision, because what clears it up may clear
 // up the others too.
 func doubtsOf(o observed, d *decision) doubts {
-	// A lagging status may not report a run that was created, ended and was removed. That
-	// run would be created a second time.
+	// A lagging status may lack a run that was created, ended and was removed. That run
+	// would be created a second time.
 	if len(d.create) > 0 && !o.verified.recurring {
 		return doubts{recurring: true}
 	}
-	// Nor has the cache large arguments, which the CronJob and the runs need.
+	// The cache also lacks large arguments, which the CronJob and the runs need.
 	if d.apply != nil && !cached.Whole(o.recurring.Spec.Template.Args) && !o.verified.recurring {
 		return doubts{recurring: true}
 	}

@@ -40,7 +40,7 @@ const maxRounds = 10
 // Reconciler keeps WorkspaceRecurringJobs.
 type Reconciler struct{ Options }
 
-// Options of a [Reconciler]. All are needed.
+// Options configures a [Reconciler]. All fields are required.
 type Options struct {
 	// Client reads from the manager's cache and writes to the API server.
 	Client client.Client

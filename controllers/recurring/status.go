@@ -52,7 +52,7 @@ func finding(o observed, d *decision, invalid error) report.Finding {
 		return stalled(v1alpha1.ReasonInvalidArguments, "template.args are %d bytes of JSON; at most %d (64 KiB) are allowed: put the data into the database and pass a key to it", cached.Size(o.recurring.Spec.Template.Args), contract.MaxArgs)
 	case o.cronJobRefused != nil:
 		d.recheck(o.cronJobRefused.RetryAfter())
-		return stalled(v1alpha1.ReasonCronJobRefused, "the API server refuses the CronJob; fix what it says in the recurring job or in its Workspace: %s", o.cronJobRefused.Message)
+		return stalled(v1alpha1.ReasonCronJobRefused, "the API server refuses the CronJob; fix this in the recurring job or in its Workspace: %s", o.cronJobRefused.Message)
 	default:
 		return findingOfRuns(o, d)
 	}

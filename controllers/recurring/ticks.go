@@ -56,7 +56,7 @@ func runOf(recurring *v1alpha1.WorkspaceRecurringJob, c occurrence) v1alpha1.Wor
 	}
 }
 
-// annotatedTime returns the annotation's time, or zero if it is missing or no time.
+// annotatedTime returns the annotation's time, or zero if it is missing or not a time.
 func annotatedTime(object metav1.Object, annotation string) time.Time {
 	at, err := time.Parse(time.RFC3339, object.GetAnnotations()[annotation])
 	if err != nil {

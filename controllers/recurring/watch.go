@@ -88,13 +88,13 @@ func edits() predicate.Predicate {
 	})
 }
 
-// comesOrGoes lets through only that a Job is created or deleted. Its updates concern its
-// WorkspaceJob.
+// comesOrGoes lets through only the creation and the deletion of a Job. Its updates concern
+// its WorkspaceJob.
 func comesOrGoes() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(event.UpdateEvent) bool { return false }}
 }
 
-// ends lets through that a run is created, is deleted, ends or is requeued.
+// ends lets through the creation, the deletion, the end and the requeue of a run.
 func ends() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*v1alpha1.WorkspaceJob)

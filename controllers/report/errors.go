@@ -28,7 +28,7 @@ const (
 // something is left to do. What was done is reported, so the retry has less to do.
 var ErrTooManyRounds = errors.New("something is left to do after the last round, and is tried again")
 
-// Result returns what a reconcile that ended with these errors returns; nil ones don't count.
+// Result returns what a reconcile that ended with these errors returns. It ignores nil.
 // Passing errors lead to another reconcile soon; any others are returned, and retried with
 // back-off.
 func Result(errs ...error) (reconcile.Result, error) {
@@ -50,7 +50,7 @@ func Result(errs ...error) (reconcile.Result, error) {
 }
 
 // Passing reports whether an error needs no attention: another write came first, or the
-// object or its namespace has just been deleted, or another object has its name since then.
+// object or its namespace has just been deleted, or another object has its name by now.
 func Passing(err error) bool {
 	return apierrors.IsConflict(err) || replaced(err) || apierrors.IsNotFound(err) ||
 		apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
@@ -114,7 +114,7 @@ func (r Refusal) OverQuota() bool {
 // Stalled reports whether a person has to change something.
 func (r Refusal) Stalled() bool { return r.Kind == Invalid || r.Kind == NameTaken }
 
-// RetryAfter is when the write is worth trying again.
+// RetryAfter returns how long to wait until the write is worth another try.
 func (r Refusal) RetryAfter() time.Duration {
 	switch r.Kind {
 	case Invalid:

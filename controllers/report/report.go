@@ -30,7 +30,7 @@ type Event struct {
 	Related runtime.Object
 }
 
-// Change is what a reconcile has to report of an object.
+// Change is what a reconcile has to report about an object.
 type Change struct {
 	// Before is the object as it was read.
 	Before client.Object

@@ -31,12 +31,12 @@ type Spec struct {
 	Name string
 	// Owner is the object that the Job is controlled by.
 	Owner metav1.OwnerReference
-	// Labels and Annotations of the Job and its pod, beside those that every
-	// object of a workspace has.
+	// Labels and Annotations of the Job and its pod, in addition to those that
+	// every object of a workspace has.
 	Labels, Annotations map[string]string
 	// Command of the runner contract.
 	Command string
-	// Env beside the database's.
+	// Env is the environment, in addition to the database's variables.
 	Env []corev1.EnvVar
 	// Resources instead of the workspace's; may be nil.
 	Resources *v1alpha1.Resources

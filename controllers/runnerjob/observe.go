@@ -70,8 +70,8 @@ func Finished(job *batchv1.Job) *batchv1.JobCondition {
 	return nil
 }
 
-// Over returns the condition since which the Job runs nothing: Complete, Failed, or Suspended
-// if none of its pods is left. It returns nil while a pod may run.
+// Over returns the condition that says that the Job runs nothing any more: Complete, Failed, or
+// Suspended if none of its pods is left. It returns nil while a pod may run.
 func Over(job *batchv1.Job) *batchv1.JobCondition {
 	if finished := Finished(job); finished != nil || !stopped(job) {
 		return finished
@@ -175,7 +175,7 @@ func errorOf(end *End, pod *corev1.Pod) string {
 	case pod.Status.Message != "":
 		return fmt.Sprintf("%s: %s", pod.Status.Reason, pod.Status.Message)
 	case end.ExitCode != nil:
-		return fmt.Sprintf("the runner exited with code %d and left no message; its log may tell more", *end.ExitCode)
+		return fmt.Sprintf("the runner exited with code %d and left no message; its log may say more", *end.ExitCode)
 	default:
 		return "the attempt's pod failed before the runner started"
 	}
@@ -217,7 +217,7 @@ func startOf(pod *corev1.Pod) *metav1.Time {
 func waitingOf(pod *corev1.Pod) string {
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Message != "" {
-			return fmt.Sprintf("no node takes its pod (%s): %s", c.Reason, c.Message)
+			return fmt.Sprintf("no node can run its pod (%s): %s", c.Reason, c.Message)
 		}
 	}
 	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {

@@ -175,7 +175,7 @@ func TestObserve(t *testing.T) {
 		"no pod yet":        {makeJob(""), nil, Observation{}},
 		"on its way":        {makeJob(""), []*podMaker{makePod(0).waiting("ContainerCreating", "")}, Observation{}},
 		"no image":          {makeJob(""), []*podMaker{makePod(0).waiting("ImagePullBackOff", "not there")}, Observation{Waiting: "its pod can't start (ImagePullBackOff): not there"}},
-		"no room":           {makeJob(""), []*podMaker{unschedulable}, Observation{Waiting: "no node takes its pod (Unschedulable): 0/1 nodes"}},
+		"no room":           {makeJob(""), []*podMaker{unschedulable}, Observation{Waiting: "no node can run its pod (Unschedulable): 0/1 nodes"}},
 		"running":           {makeJob(""), []*podMaker{makePod(0).state(corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: when(3)}})}, Observation{StartedAt: started}},
 		"ended, not told":   {makeJob(""), []*podMaker{makePod(0).exited(0, "Completed", "")}, Observation{StartedAt: started}},
 		"done, pod is gone": {makeJob(batchv1.JobComplete), nil, Observation{End: &End{At: when(100), Succeeded: true}}},
@@ -198,7 +198,7 @@ func TestObserve(t *testing.T) {
 		},
 		"failed with rubbish": {
 			makeJob(batchv1.JobFailed), []*podMaker{makePod(0).exited(2, "Error", `{"error":`)},
-			Observation{StartedAt: started, End: &End{At: when(9), ExitCode: new(int32(2)), Reason: "Error", Error: "the runner exited with code 2 and left no message; its log may tell more"}},
+			Observation{StartedAt: started, End: &End{At: when(9), ExitCode: new(int32(2)), Reason: "Error", Error: "the runner exited with code 2 and left no message; its log may say more"}},
 		},
 		"out of memory": {
 			makeJob(batchv1.JobFailed), []*podMaker{makePod(0).exited(137, "OOMKilled", "")},
@@ -209,13 +209,13 @@ func TestObserve(t *testing.T) {
 			makeJob(batchv1.JobFailed), []*podMaker{makePod(0).state(corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
 				ExitCode: 137, Reason: "ContainerStatusUnknown",
 			}})},
-			Observation{End: &End{At: when(100), ExitCode: new(int32(137)), Reason: "ContainerStatusUnknown", Error: "the runner exited with code 137 and left no message; its log may tell more"}},
+			Observation{End: &End{At: when(100), ExitCode: new(int32(137)), Reason: "ContainerStatusUnknown", Error: "the runner exited with code 137 and left no message; its log may say more"}},
 		},
 		"ended at the epoch": {
 			makeJob(batchv1.JobFailed), []*podMaker{makePod(0).state(corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
 				ExitCode: 1, Reason: "Error", StartedAt: metav1.Unix(0, 0), FinishedAt: metav1.Unix(0, 0),
 			}})},
-			Observation{End: &End{At: when(100), ExitCode: new(int32(1)), Reason: "Error", Error: "the runner exited with code 1 and left no message; its log may tell more"}},
+			Observation{End: &End{At: when(100), ExitCode: new(int32(1)), Reason: "Error", Error: "the runner exited with code 1 and left no message; its log may say more"}},
 		},
 		"out of time": {
 			makeJob(batchv1.JobFailed), []*podMaker{makePod(0).exited(137, "Error", "").reason("DeadlineExceeded", "Pod was active too long")},

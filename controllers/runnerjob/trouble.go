@@ -33,7 +33,7 @@ func trouble(ctx context.Context, apiReader client.Reader, objects ...client.Obj
 	return fmt.Sprintf("its pod can't start (%s): %s", newest.Reason, nameless(newest, objects[0].GetName())), nil
 }
 
-// nameless takes the random end off the names of a Job's pods. The Job controller tries a
+// nameless removes the random suffix from the names of a Job's pods. The Job controller tries a
 // new name each time, and the message must not change with it.
 func nameless(e *corev1.Event, job string) string {
 	return regexp.MustCompile(regexp.QuoteMeta(job)+`-[a-z0-9]{5}\b`).ReplaceAllString(e.Message, job+"-*")

@@ -45,7 +45,7 @@ func (r *Reconciler) act(ctx context.Context, o *observed, d decision) error {
 }
 
 // createNamespace creates the namespace, or reads the one that has the name already. decide
-// judges whose that is.
+// determines whose it is.
 func (r *Reconciler) createNamespace(ctx context.Context, o *observed, ns *corev1.Namespace) error {
 	answer, err := adopt.Create(ctx, r.Client, r.APIReader, ns, func(holder *corev1.Namespace) bool {
 		whose, _ := judgeNamespace(o.workspace, holder)

@@ -35,8 +35,8 @@ type child struct {
 	immutable func(live client.Object) bool
 }
 
-// isolates reports whether the child keeps the namespace's code from other tenants and from
-// what is not its share of the cluster.
+// isolates reports whether the child keeps the namespace's code away from other tenants, or
+// within its share of the cluster.
 func (c child) isolates() bool {
 	return c.kind == "NetworkPolicy" || c.kind == "ResourceQuota" || c.kind == "LimitRange"
 }
@@ -60,7 +60,7 @@ func newChild[O client.Object, C applied[C]](blank O, config C, extract func(O, 
 			if !ok {
 				return false
 			}
-			// What can't be read can't be what the operator wrote.
+			// An object that can't be read can't be one that the operator wrote.
 			owned, err := extract(typed, v1alpha1.ManagedBy)
 			return err == nil && equality.Semantic.DeepEqual(owned, config)
 		},
@@ -69,7 +69,7 @@ func newChild[O client.Object, C applied[C]](blank O, config C, extract func(O, 
 }
 
 // onto returns c limited to the live object by its UID: the API server refuses to apply it
-// to another object that has got the name meanwhile.
+// to another object that has the name by now.
 func (c child) onto(live client.Object) child {
 	c.guard(live.GetUID())
 	c.exists = true
@@ -95,10 +95,10 @@ func controls(ws *v1alpha1.Workspace, object client.Object) bool {
 
 // foreignMessage returns a message about another owner's object that is in the way.
 func foreignMessage(kind string, object client.Object) string {
-	whose := "made by somebody else"
+	whose := "was made by somebody else"
 	if owner := metav1.GetControllerOf(object); owner != nil {
-		whose = fmt.Sprintf("controlled by %s %q", owner.Kind, owner.Name)
+		whose = fmt.Sprintf("is controlled by %s %q", owner.Kind, owner.Name)
 	}
-	return fmt.Sprintf("%s %q in namespace %q is in the way: it is %s, and the operator takes nothing over. Delete it, and the operator creates the workspace's own.",
+	return fmt.Sprintf("%s %q in namespace %q is in the way: it %s, and the operator takes no object over. Delete it, and the operator creates the workspace's own.",
 		kind, object.GetName(), object.GetNamespace(), whose)
 }

@@ -49,7 +49,7 @@ func decideChildren(o observed, d *decision) bool {
 	}
 	if len(obstacles) > 0 {
 		d.obstructed(obstacles)
-		// No attempt may start in a namespace that is not fenced in.
+		// No attempt may start in a namespace that is not isolated.
 		d.keepReady = d.keepReady && isolated
 		return false
 	}

@@ -22,7 +22,7 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// countInterval is how old status.jobs may become, and so how often it is written at most.
+// countInterval is how old status.jobs may become, and the shortest time between two writes.
 const countInterval = 10 * time.Second
 
 // Counter keeps status.jobs and status.history of Workspaces up to date. It is a separate

@@ -203,7 +203,7 @@ func findingOf(refusal report.Refusal) report.Finding {
 	case report.NameTaken:
 		return stall(v1alpha1.ReasonNameTaken, refusal.Message)
 	case report.Invalid:
-		return stall(v1alpha1.ReasonInvalidSpec, "Kubernetes refuses what the spec leads to: "+refusal.Message)
+		return stall(v1alpha1.ReasonInvalidSpec, "Kubernetes refuses an object that follows from the spec: "+refusal.Message)
 	default:
 		return progress(v1alpha1.ReasonReconcileError, refusal.Message)
 	}

@@ -66,7 +66,7 @@ func judgeNamespace(ws *v1alpha1.Workspace, ns *corev1.Namespace) (claim, string
 	case owner != nil:
 		return claimTaken, fmt.Sprintf("namespace %q was created for Workspace %q: delete this Workspace and create it with another spec.namespace", ns.Name, owner.Name)
 	case ns.Labels[v1alpha1.LabelWorkspace] == ws.Name && adopter(ws, ns) == "":
-		return claimTaken, fmt.Sprintf("namespace %[1]q is labelled for this workspace, but nobody says who adopted it: check what is in it; then a cluster admin can hand it over with `kubectl annotate namespace %[1]s %[2]s=<the admin's user name>`",
+		return claimTaken, fmt.Sprintf("namespace %[1]q is labelled for this workspace, but no annotation says who adopted it: check what is in it; then a cluster admin can hand it over with `kubectl annotate namespace %[1]s %[2]s=<the admin's user name>`",
 			ns.Name, v1alpha1.AnnotationAdoptedBy)
 	case ns.Labels[v1alpha1.LabelWorkspace] == ws.Name:
 		return claimAdopted, ""
@@ -78,8 +78,8 @@ func judgeNamespace(ws *v1alpha1.Workspace, ns *corev1.Namespace) (claim, string
 	}
 }
 
-// adopter returns who handed ns over to ws, or "" if nobody with the right to did. An admission
-// policy keeps the annotation true. A namespace that ws held before there was such a policy
+// adopter returns the user who handed ns over to ws, or "" if nobody with the right to do so
+// did. An admission policy keeps the annotation true. A namespace that ws held before there was such a policy
 // stays its namespace.
 func adopter(ws *v1alpha1.Workspace, ns *corev1.Namespace) string {
 	if by := ns.Annotations[v1alpha1.AnnotationAdoptedBy]; by != "" {
@@ -91,8 +91,8 @@ func adopter(ws *v1alpha1.Workspace, ns *corev1.Namespace) string {
 	return ""
 }
 
-// unknownAdopter stands in status.adoptedBy for who adopted a namespace before that was
-// recorded.
+// unknownAdopter stands in status.adoptedBy for a user who adopted the namespace before that
+// was recorded.
 const unknownAdopter = "unknown"
 
 func beingDeleted(namespace string) string {

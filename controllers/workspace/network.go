@@ -58,7 +58,7 @@ func dns() v1alpha1.EgressRule {
 	}
 }
 
-// canary lets a pod see whether it is fenced; see the package fence.
+// canary lets a pod find out whether it is fenced; see the package fence.
 func canary() v1alpha1.EgressRule {
 	return v1alpha1.EgressRule{
 		Ports: []v1alpha1.EgressPort{{Protocol: corev1.ProtocolTCP, Port: new(fence.OpenPort)}},

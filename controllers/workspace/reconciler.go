@@ -33,10 +33,10 @@ import (
 // +kubebuilder:rbac:groups="",resources=events,verbs=list
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
-// Reconciler reconciles Workspaces. Make it with [New].
+// Reconciler reconciles Workspaces. Use [New] to create one.
 type Reconciler struct{ Options }
 
-// Options of a [Reconciler]. All are needed.
+// Options configures a [Reconciler]. All fields are required.
 type Options struct {
 	// Client reads from the manager's cache and writes to the API server.
 	Client client.Client

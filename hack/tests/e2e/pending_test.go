@@ -35,7 +35,7 @@ func TestPodThatNoNodeTakesIsToldAndFailsTheAttempt(t *testing.T) {
 	t.Parallel()
 	tn := newTenant(t, "no-node", func(ws *v1alpha1.Workspace) { ws.Spec.Quota = resources(corev1.ResourceRequestsCPU, "2k") })
 	tn.start(tn.makeSQL("huge", "SELECT 1").Requests(resources(corev1.ResourceCPU, "1k")).Retries(0, time.Second))
-	tn.wantReported("huge", "no node takes its pod", "Insufficient cpu")
+	tn.wantReported("huge", "no node can run its pod", "Insufficient cpu")
 
 	job := tn.waitFinal("huge", v1alpha1.StateFailed)
 	wantAttempts(t, job, v1alpha1.OutcomeNotStarted)

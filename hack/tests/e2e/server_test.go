@@ -200,7 +200,7 @@ func (c caller) logEvents(path, after string) []string {
 		headers = append(headers, "Last-Event-ID", after)
 	}
 	status, text := c.ask(http.MethodGet, path, "", headers...)
-	lines, ended := strings.CutSuffix(text, "event: end\ndata: {\"reason\":\"the log is at its end\"}\n\n")
+	lines, ended := strings.CutSuffix(text, "event: end\ndata: {\"reason\":\"the log has ended\"}\n\n")
 	if status != http.StatusOK || !ended {
 		c.t.Fatalf("GET %s: %d %s", path, status, text)
 	}
