@@ -32,8 +32,10 @@ func Options() (cache.Options, error) {
 		return cache.Options{}, fmt.Errorf("select the namespaces of workspaces: %w", err)
 	}
 	own := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})}
+	trimmer := newTrimmer()
 	return cache.Options{
-		DefaultTransform: newTrimmer().trim,
+		DefaultTransform: trimmer.trim,
+		NewInformer:      trimmer.newInformer,
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Namespace{}:           {Label: labels.NewSelector().Add(*claimed)},
 			&corev1.ServiceAccount{}:      own,
