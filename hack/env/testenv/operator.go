@@ -187,6 +187,16 @@ func (o *Operator) Restart(ctx context.Context) error {
 	return o.Start(ctx)
 }
 
+// RestartAs is Restart with another binary, if one is given, until the next restart.
+func (o *Operator) RestartAs(ctx context.Context, binary string) error {
+	own := o.binary
+	defer func() { o.binary = own }()
+	if binary != "" {
+		o.binary = binary
+	}
+	return o.Restart(ctx)
+}
+
 // Metrics returns the operator's own metrics.
 func (o *Operator) Metrics(ctx context.Context) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+o.address+"/metrics", http.NoBody)

@@ -32,14 +32,7 @@ func measureIdle(ctx context.Context, l *lab, workspaces, recurring int, lasts t
 		return err
 	}
 	n := workspaces * recurring
-	say("making %d recurring jobs", n)
-	err = each(ctx, n, func(ctx context.Context, i int) error {
-		return l.create(ctx, recurringJob(namespaces[i%workspaces], fmt.Sprintf("yearly-%d", i/workspaces), "0 0 29 2 *"))
-	})
-	if err != nil {
-		return err
-	}
-	if err := l.schedulesReady(ctx, n); err != nil {
+	if err := l.makeRecurring(ctx, namespaces, recurring); err != nil {
 		return err
 	}
 	if err := l.operator.Restart(ctx); err != nil {
@@ -70,6 +63,21 @@ func measureIdle(ctx context.Context, l *lab, workspaces, recurring int, lasts t
 	t.row("  memory, highest", megabytes(now.memory)+", "+megabytes(now.peak))
 	t.row("  CPU", fmt.Sprintf("%.2f%% of a core", 100*(now.cpu-used.cpu)/lasts.Seconds()))
 	return t.write(os.Stdout)
+}
+
+// makeRecurring makes as many recurring jobs in each namespace, which are not due soon, and
+// returns once all are scheduled.
+func (l *lab) makeRecurring(ctx context.Context, namespaces []string, inEach int) error {
+	n := len(namespaces) * inEach
+	say("making %d recurring jobs", n)
+	err := each(ctx, n, func(ctx context.Context, i int) error {
+		name := fmt.Sprintf("yearly-%d", i/len(namespaces))
+		return l.create(ctx, recurringJob(namespaces[i%len(namespaces)], name, "0 0 29 2 *"))
+	})
+	if err != nil {
+		return err
+	}
+	return l.schedulesReady(ctx, n)
 }
 
 func (l *lab) schedulesReady(ctx context.Context, n int) error {

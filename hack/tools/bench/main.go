@@ -35,7 +35,7 @@ func commands() []command {
 		{"latency", "how much later than a WorkspaceJob its Job is created, at a steady rate", 15 * time.Minute, latencyCommand},
 		{"minute", "recurring jobs that are due in the same minute, next to bare CronJobs", 30 * time.Minute, minuteCommand},
 		{"idle", "what an idle operator does with much to watch", time.Hour, idleCommand},
-		{"memory", "what finished jobs cost the operator", 45 * time.Minute, memoryCommand},
+		{"memory", "what workspaces, recurring jobs and finished jobs cost the operator in memory", 2 * time.Hour, memoryCommand},
 		{"noisy", "how much later a tenant's jobs run while another tenant floods the operator", 45 * time.Minute, noisyCommand},
 		{"pages", "how long the server's pages take with many jobs, and how much memory they and many streams need", 30 * time.Minute, pagesCommand},
 		{"start", "how much later than a raw Job's process a handler starts, on a cluster of `make demo`", 15 * time.Minute, startCommand},

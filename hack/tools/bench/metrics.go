@@ -61,18 +61,36 @@ func (l *lab) answered(ctx context.Context) (tally, error) {
 	})
 }
 
-func count(text []byte, metric string, name func(map[string]string) string) (tally, error) {
+// metricsOf returns the metrics of one name.
+func metricsOf(text []byte, name string) ([]*dto.Metric, error) {
 	parser := expfmt.NewTextParser(model.LegacyValidation)
 	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
 	if err != nil {
 		return nil, err
 	}
-	family := families[metric]
+	family := families[name]
 	if family == nil {
-		return nil, fmt.Errorf("there is no metric %s", metric)
+		return nil, fmt.Errorf("there is no metric %s", name)
+	}
+	return family.GetMetric(), nil
+}
+
+// number returns the value of a gauge or a counter that has no labels.
+func number(text []byte, metric string) (float64, error) {
+	all, err := metricsOf(text, metric)
+	if err != nil {
+		return 0, err
+	}
+	return all[0].GetGauge().GetValue() + all[0].GetCounter().GetValue(), nil
+}
+
+func count(text []byte, metric string, name func(map[string]string) string) (tally, error) {
+	all, err := metricsOf(text, metric)
+	if err != nil {
+		return nil, err
 	}
 	counts := tally{}
-	for _, one := range family.GetMetric() {
+	for _, one := range all {
 		counts[name(labelsOf(one))] += one.GetCounter().GetValue()
 	}
 	return counts, nil
