@@ -25,9 +25,12 @@ import (
 )
 
 const (
-	// rememberFor is how long the cluster's answer who has a token holds, and so how long a
+	// askAgain is how long the cluster's answer who has a token holds, and so how long a
 	// revoked token is still let through to the API server, which decides on each call.
-	rememberFor = 30 * time.Second
+	askAgain = 30 * time.Second
+	// rememberFor is how long a token that was accepted counts as known since it was last
+	// used: the cluster is asked about it again, whatever else comes from its address.
+	rememberFor = 10 * time.Minute
 	// callersSize is how much all callers that are remembered may measure, in bytes. Each takes
 	// callerSize besides its token and groups.
 	callersSize = 16 << 20
@@ -76,18 +79,34 @@ type Authenticator struct {
 	rejected  *memory[hash, struct{}]
 	// rights are those of users, which all tokens of a user share.
 	rights *memory[question, bool]
+	// failures and signIns limit the unknown tokens of each address.
+	failures, signIns *failures
 	// asking has the cluster asked once about a program that opens a hundred streams at once.
 	asking singleflight.Group
 }
 
+// Option is an option of [New].
+type Option func(*Authenticator)
+
+// WithFailures limits how many tokens of each client address the cluster may reject per
+// minute: [FailuresPerMinute] and, at sign-in, [SignInsPerMinute] unless set.
+func WithFailures(requests, signIns int) Option {
+	return func(a *Authenticator) { a.failures, a.signIns = newFailures(requests), newFailures(signIns) }
+}
+
 // New returns an authenticator for the cluster of config, whose credentials it does not use.
 // If the configuration can't be used, the first call returns an error.
-func New(config *rest.Config, directory Directory) *Authenticator {
-	return &Authenticator{
+func New(config *rest.Config, directory Directory, options ...Option) *Authenticator {
+	a := &Authenticator{
 		cluster: newCluster(config), directory: directory,
 		callers: newMemory[hash, *Caller](rememberFor, callersSize), rejected: newMemory[hash, struct{}](rejectedFor, rejectedTokens),
 		rights: newMemory[question, bool](answersFor, rightsSize),
 	}
+	WithFailures(FailuresPerMinute, SignInsPerMinute)(a)
+	for _, option := range options {
+		option(a)
+	}
+	return a
 }
 
 // Caller is a user or a program that has sent a token.
@@ -98,24 +117,54 @@ type Caller struct {
 
 	authenticator *Authenticator
 	token         string
+	// asked is when the cluster was asked who has the token.
+	asked time.Time
 	// user is the same for all tokens of a user.
 	user   hash
 	asking singleflight.Group
 }
 
-// Caller returns the caller whose token this is, or [ErrUnauthenticated].
+// Caller returns the caller whose token this is, or [ErrUnauthenticated]. It returns
+// [ErrTooManyFailures] for an unknown token if too many of its address have failed.
 func (a *Authenticator) Caller(ctx context.Context, token string) (*Caller, error) {
+	return a.find(ctx, token, a.failures)
+}
+
+// SignIn is Caller at sign-in, whose failures are counted apart: nobody is kept from signing in
+// by a program at the same address.
+func (a *Authenticator) SignIn(ctx context.Context, token string) (*Caller, error) {
+	return a.find(ctx, token, a.signIns)
+}
+
+// CallerAgain is Caller for a token that the cluster has accepted before, such as one that a
+// session holds: it can't be made up.
+func (a *Authenticator) CallerAgain(ctx context.Context, token string) (*Caller, error) {
+	return a.find(ctx, token, nil)
+}
+
+func (a *Authenticator) find(ctx context.Context, token string, limit *failures) (*Caller, error) {
 	if len(token) > longestToken || !wellFormed.MatchString(token) {
 		return nil, ErrUnauthenticated
 	}
 	key := hashOf(token)
-	if caller, ok := a.callers.get(key); ok {
+	caller, known := a.callers.get(key)
+	if known && time.Since(caller.asked) < askAgain {
 		return caller, nil
 	}
 	if _, ok := a.rejected.get(key); ok {
 		return nil, ErrUnauthenticated
 	}
-	return shared(ctx, &a.asking, string(key[:]), func(ctx context.Context) (*Caller, error) { return a.ask(ctx, token) })
+	// Who joins another one's question shares its limit.
+	asked := fmt.Sprintf("%x", key)
+	if known {
+		limit = nil
+	}
+	if limit != nil {
+		asked = fmt.Sprintf("%x %p %s", key, limit, Site(ctx))
+	}
+	return shared(ctx, &a.asking, asked, func(ctx context.Context) (*Caller, error) {
+		return limit.within(ctx, func() (*Caller, error) { return a.ask(ctx, token) })
+	})
 }
 
 // shared joins those who ask the same question at the same time: it is asked once, and not
@@ -140,7 +189,7 @@ func shared[T any](ctx context.Context, group *singleflight.Group, question stri
 
 // ask asks the cluster whose token this is.
 func (a *Authenticator) ask(ctx context.Context, token string) (*Caller, error) {
-	caller := &Caller{authenticator: a, token: token}
+	caller := &Caller{authenticator: a, token: token, asked: time.Now()}
 	info, err := caller.whoAmI(ctx)
 	// An anonymous caller may not even ask who it is.
 	if apierrors.IsUnauthorized(err) || apierrors.IsForbidden(err) {

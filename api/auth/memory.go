@@ -44,11 +44,28 @@ func (m *memory[K, V]) get(key K) (V, bool) {
 	return none, false
 }
 
+// getOr returns what is remembered under a key, or remembers a new value of this size.
+func (m *memory[K, V]) getOr(key K, size int, fresh func() V) V {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	m.expire()
+	if element, ok := m.entries[key]; ok {
+		return entryOf[K, V](element).value
+	}
+	value := fresh()
+	m.put(key, value, size)
+	return value
+}
+
 // add remembers a value of this size. The oldest ones make room for it.
 func (m *memory[K, V]) add(key K, value V, size int) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	m.expire()
+	m.put(key, value, size)
+}
+
+func (m *memory[K, V]) put(key K, value V, size int) {
 	m.drop(m.entries[key])
 	m.entries[key] = m.order.PushBack(&remembered[K, V]{key, value, size, time.Now().Add(m.life)})
 	m.size += size

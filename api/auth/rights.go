@@ -83,7 +83,7 @@ func (c *Caller) review(ctx context.Context, namespace string, right Right) (boo
 // cluster can't be asked.
 func (c *Caller) StillMay(ctx context.Context, namespace string, right Right) error {
 	// The answer about the right may be that of another token.
-	if _, err := c.authenticator.Caller(ctx, c.token); errors.Is(err, ErrUnauthenticated) {
+	if _, err := c.authenticator.CallerAgain(ctx, c.token); errors.Is(err, ErrUnauthenticated) {
 		return ErrUnauthenticated
 	}
 	allowed, err := c.May(ctx, namespace, right)

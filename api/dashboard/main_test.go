@@ -93,12 +93,12 @@ func open(env *testenv.Env) error {
 	return nil
 }
 
-func (l lab) handler(key string) (http.Handler, error) {
+func (l lab) handler(key string, options ...auth.Option) (http.Handler, error) {
 	sessions, err := auth.NewSessions([]byte(key))
 	if err != nil {
 		return nil, err
 	}
-	return dashboard.Handler(auth.New(l.env.Config, l.directory), sessions, dashboard.WithLog(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})))), nil
+	return dashboard.Handler(auth.New(l.env.Config, l.directory, options...), sessions, dashboard.WithLog(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})))), nil
 }
 
 // token of a member of acme, or of an account elsewhere: namespace/account.

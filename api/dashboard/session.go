@@ -37,7 +37,7 @@ func (d *dashboard) userOf(r *http.Request) (*user, error) {
 	if err != nil {
 		return nil, err
 	}
-	caller, err := d.authenticator.Caller(r.Context(), session.Token)
+	caller, err := d.authenticator.CallerAgain(r.Context(), session.Token)
 	if err != nil {
 		return nil, err
 	}
@@ -97,8 +97,12 @@ func (d *dashboard) signIn(w http.ResponseWriter, r *http.Request) {
 		d.writeSignIn(w, r, http.StatusUnprocessableEntity, signInData{Next: next, Problem: "Paste a token: the field is empty."})
 		return
 	}
-	_, err := d.authenticator.Caller(r.Context(), token)
+	_, err := d.authenticator.SignIn(r.Context(), token)
 	switch {
+	case errors.Is(err, auth.ErrTooManyFailures):
+		w.Header().Set("Retry-After", "60")
+		d.writeSignIn(w, r, http.StatusTooManyRequests, signInData{Next: next, Problem: "Too many tokens from your address were refused. Try again in a minute."})
+		return
 	case errors.Is(err, auth.ErrUnauthenticated):
 		d.writeSignIn(w, r, http.StatusUnauthorized, signInData{Next: next, Problem: "The cluster does not accept this token: it is wrong, expired, revoked, or of another cluster. Create a new one and try again."})
 		return
@@ -158,6 +162,6 @@ func (d *dashboard) over(ctx context.Context, r *http.Request, u *user) bool {
 	if _, err := d.sessions.Of(r); err != nil {
 		return true
 	}
-	_, err := d.authenticator.Caller(ctx, u.session.Token)
+	_, err := d.authenticator.CallerAgain(ctx, u.session.Token)
 	return errors.Is(err, auth.ErrUnauthenticated)
 }

@@ -24,10 +24,12 @@ const (
 	faultOfTheServer = "the request failed because of a fault in the server, whose log has the details"
 	notThere         = "Kubernetes does not answer: try again in a few seconds"
 	// retryAfter is when what did not answer may answer again, quotaRetry when a full quota
-	// may have room, and streamRetry when streams may have ended, in seconds.
-	retryAfter  = 5
-	quotaRetry  = 30
-	streamRetry = 30
+	// may have room, streamRetry when streams may have ended, and failureRetry when an address
+	// may send unknown tokens again, in seconds.
+	retryAfter   = 5
+	quotaRetry   = 30
+	streamRetry  = 30
+	failureRetry = 60
 )
 
 var (
@@ -66,6 +68,8 @@ func (s *server) problem(c *call, err error) error {
 		return newProblem(http.StatusNotFound, err.Error())
 	case errors.Is(err, logs.ErrNoAnswer):
 		return later(http.StatusServiceUnavailable, err.Error(), retryAfter)
+	case errors.Is(err, auth.ErrTooManyFailures):
+		return later(http.StatusTooManyRequests, err.Error(), failureRetry)
 	case errors.Is(err, auth.ErrOwnStreams):
 		return later(http.StatusTooManyRequests, err.Error(), streamRetry)
 	case errors.Is(err, auth.ErrAllStreams):

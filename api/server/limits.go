@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -39,12 +39,16 @@ type limits struct {
 	write time.Duration
 	// streams may be open in total, and streamsEach of one caller.
 	streams, streamsEach int
+	// failures is how many tokens of one address the cluster may reject per minute, and
+	// signIns how many at sign-in.
+	failures, signIns int
+	proxies           proxies
 }
 
 // guarded puts the limits before next, and a log of all requests. token returns the token of
 // a request, or "" if it has none.
 func guarded(next http.Handler, l limits, token func(*http.Request) string, log *slog.Logger) http.Handler {
-	return logged(recovered(l.rated(token, l.bounded(next)), log), log)
+	return l.proxies.addressed(logged(recovered(l.rated(token, l.bounded(next)), log), log))
 }
 
 // opened opens the sessions of requests for the dashboard's pages.
@@ -94,7 +98,7 @@ func (l limits) bounded(next http.Handler) http.Handler {
 func (l limits) rated(token func(*http.Request) string, next http.Handler) http.Handler {
 	callers := utilcache.NewLRUExpireCache(countedCallers)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		key := callerKey(token(r), r.RemoteAddr)
+		key := callerKey(token(r), auth.Site(r.Context()))
 		limiter, ok := callers.Get(key)
 		if !ok {
 			limiter = rate.NewLimiter(rate.Limit(l.rate), l.burst)
@@ -110,15 +114,11 @@ func (l limits) rated(token func(*http.Request) string, next http.Handler) http.
 }
 
 // callerKey tells callers apart by their tokens, or by their addresses if they have none.
-func callerKey(token, address string) [sha256.Size]byte {
+func callerKey(token string, site netip.Prefix) [sha256.Size]byte {
 	if token != "" {
 		return sha256.Sum256([]byte("token " + token))
 	}
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		host = address
-	}
-	return sha256.Sum256([]byte("address " + host))
+	return sha256.Sum256([]byte("address " + site.String()))
 }
 
 // recovered keeps a panic in one request from ending the others.
@@ -146,7 +146,7 @@ func logged(next http.Handler, log *slog.Logger) http.Handler {
 		begun := time.Now()
 		seen := &recorder{ResponseWriter: w, status: http.StatusOK}
 		defer func() {
-			log.Info("request", "method", r.Method, "path", r.URL.Path, "status", seen.status,
+			log.Info("request", "client", auth.Address(r.Context()).String(), "method", r.Method, "path", r.URL.Path, "status", seen.status,
 				"milliseconds", time.Since(begun).Milliseconds(), "bytes", seen.bytes)
 		}()
 		next.ServeHTTP(seen, r)

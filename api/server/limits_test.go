@@ -84,6 +84,12 @@ func TestACallerHasItsRate(t *testing.T) {
 	if got := ask("", "192.0.2.7:2000"); got != 429 {
 		t.Errorf("an address without a token is answered %d", got)
 	}
+	for range 3 {
+		ask("", "[2001:db8::1]:1000")
+	}
+	if got := ask("", "[2001:db8::2]:1000"); got != 429 {
+		t.Errorf("another address of the same /64 is answered %d", got)
+	}
 }
 
 // TestACallersRateIsOfItsToken: whatever else it sends, it is the same caller.

@@ -81,6 +81,9 @@ func parse(args []string, output io.Writer) (options, error) {
 	flags.IntVar(&opts.limits.burst, "request-burst", 200, "requests that each caller may send at once")
 	flags.IntVar(&opts.limits.streamsEach, "streams-per-caller", auth.StreamsEach, "streams of events or logs that each caller may have open, including open pages of the dashboard")
 	flags.IntVar(&opts.limits.streams, "streams", auth.StreamsAll, "streams that all callers may have open; one takes about 150 KB of memory")
+	flags.IntVar(&opts.limits.failures, "failures-per-minute", auth.FailuresPerMinute, "unknown tokens of each client address (IPv6: of each /64) that the cluster may reject per minute, before unknown tokens from there are refused with 429")
+	flags.IntVar(&opts.limits.signIns, "sign-ins-per-minute", auth.SignInsPerMinute, "the same for tokens with which users of each client address try to sign in to the dashboard")
+	flags.TextVar(&opts.limits.proxies, "trusted-proxies", proxies(nil), "blocks or addresses of proxies in front of the server, separated by commas, such as 10.0.0.0/8: X-Forwarded-For of their requests says who the client is (default: none; a client is who connects)")
 	flags.DurationVar(&opts.limits.write, "request-timeout", time.Minute, "how long a request may take, unless it is a stream")
 	flags.DurationVar(&opts.grace, "shutdown-grace", 10*time.Second, "how long requests may continue after SIGTERM")
 	flags.TextVar(&opts.logLevel, "log-level", slog.LevelInfo, "DEBUG, INFO, WARN or ERROR")
@@ -100,6 +103,7 @@ func (o options) check() error {
 	for flag, fits := range map[string]bool{
 		"max-body-bytes": o.limits.body > 0, "requests-per-second": o.limits.rate > 0, "request-burst": o.limits.burst > 0,
 		"request-timeout": o.limits.write > 0, "streams-per-caller": o.limits.streamsEach > 0, "streams": o.limits.streams > 0,
+		"failures-per-minute": o.limits.failures > 0, "sign-ins-per-minute": o.limits.signIns > 0,
 	} {
 		if !fits {
 			return fmt.Errorf("--%s must be greater than 0", flag)

@@ -39,8 +39,9 @@ func run(ctx context.Context, opts options, log *slog.Logger) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
+	authenticator := auth.New(config, workspaces, auth.WithFailures(opts.limits.failures, opts.limits.signIns))
 	streams := auth.NewStreams(opts.limits.streamsEach, opts.limits.streams)
-	handler := opened(sessions, guarded(measured(registry, routes(auth.New(config, workspaces), sessions, streams, log)), opts.limits, tokenOf(sessions), log))
+	handler := opened(sessions, guarded(measured(registry, routes(authenticator, sessions, streams, log)), opts.limits, tokenOf(sessions), log))
 	s := newServer(ctx, opts, handler, log)
 	s.group.Go(func() error { return workspaces.Run(s.ctx) })
 	s.group.Go(func() error { s.ready.Store(workspaces.Ready(s.ctx)); return nil })

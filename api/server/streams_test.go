@@ -253,11 +253,16 @@ type answered struct {
 // ask by REST.
 func (p *process) ask(t *testing.T, token, method, path, body string) answered {
 	t.Helper()
+	return p.askWith(t, http.Header{"Authorization": {"Bearer " + token}}, method, path, body)
+}
+
+func (p *process) askWith(t *testing.T, headers http.Header, method, path, body string) answered {
+	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, p.url+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	request.Header.Set("Authorization", "Bearer "+token)
+	request.Header = headers
 	request.Header.Set("Content-Type", "application/json")
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
