@@ -68,6 +68,8 @@ func special() []resource {
 		{"", "*", true, []string{"*", "get", "create"}},
 		{"jobs.openradius.io", "*", true, []string{"*", "get", "create"}},
 		{"jobs.openradius.io", "workspacejobs", true, []string{"*"}},
+		// The policy workspace-jobs-workspace-namespaces asks it.
+		{"jobs.openradius.io", "workspaces", false, []string{"*", "adopt"}},
 		{"", "secrets", true, append([]string{"*", "use"}, impersonateOn...)},
 		{"", "users", false, impersonate},
 		{"", "groups", false, impersonate},
