@@ -9,6 +9,8 @@ MAKEFLAGS += --no-print-directory
 # Where images go and what they are called: REGISTRY/manager:TAG, REGISTRY/runner:TAG.
 REGISTRY ?= localhost/workspace-jobs
 TAG ?= dev
+# NAMESPACE is where the operator is installed.
+NAMESPACE := workspace-jobs-system
 # VERSION is the version that the binaries report.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # KUBECTL is the command that deploy and undeploy use; for a cluster of `make cluster-up`:
@@ -143,7 +145,7 @@ images: image-tool ## Build the images and their SBOMs into dist/, without Docke
 	done
 
 .PHONY: install-yaml
-install-yaml: $(KUSTOMIZE) ## Render all manifests into dist/install.yaml, with images by REGISTRY and TAG
+install-yaml: $(KUSTOMIZE) ## Render all manifests into dist/install.yaml, with images by REGISTRY and TAG, for NAMESPACE
 	@mkdir -p dist/install
 	@printf '%s\n' \
 		'apiVersion: kustomize.config.k8s.io/v1beta1' \
@@ -156,7 +158,7 @@ install-yaml: $(KUSTOMIZE) ## Render all manifests into dist/install.yaml, with 
 		'- name: localhost/workspace-jobs/server' \
 		'  newName: $(REGISTRY)/server' \
 		'  newTag: "$(TAG)"' > dist/install/kustomization.yaml
-	@$(KUSTOMIZE) build dist/install > dist/install.yaml.new
+	@$(KUSTOMIZE) build dist/install | sed 's/workspace-jobs-system/$(NAMESPACE)/g' > dist/install.yaml.new
 	@mv dist/install.yaml.new dist/install.yaml
 	@echo "dist/install.yaml is for: kubectl apply --server-side -f dist/install.yaml"
 
@@ -164,8 +166,8 @@ install-yaml: $(KUSTOMIZE) ## Render all manifests into dist/install.yaml, with 
 deploy: install-yaml ## Install operator and server into the cluster that KUBECTL talks to
 	@$(KUBECTL) apply --server-side --force-conflicts -f dist/install.yaml
 	@for part in manager server; do \
-		$(KUBECTL) -n workspace-jobs-system rollout status deployment/workspace-jobs-$$part --timeout=3m || \
-			{ $(KUBECTL) -n workspace-jobs-system describe pods; exit 1; }; \
+		$(KUBECTL) -n $(NAMESPACE) rollout status deployment/workspace-jobs-$$part --timeout=3m || \
+			{ $(KUBECTL) -n $(NAMESPACE) describe pods; exit 1; }; \
 	done
 
 .PHONY: undeploy

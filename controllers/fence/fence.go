@@ -20,10 +20,8 @@ import (
 )
 
 const (
-	// Namespace has the canary's pods.
-	Namespace = "workspace-jobs-system"
-	// Host is the name of the canary's Service.
-	Host = "workspace-jobs-canary." + Namespace + ".svc"
+	// Service is the name of the canary's Service, in the operator's namespace.
+	Service = "workspace-jobs-canary"
 	// OpenPort is the canary's port that a runner may connect to.
 	OpenPort int32 = 8082
 	// ForbiddenPort is the canary's port that a runner may not connect to.
@@ -38,6 +36,9 @@ const (
 	// between is how long to wait after a check that failed.
 	between = 100 * time.Millisecond
 )
+
+// Host is the name of the canary in the operator's namespace.
+func Host(namespace string) string { return Service + "." + namespace + ".svc" }
 
 // Labels are those of the canary's pods, in config/canary.
 func Labels() map[string]string {

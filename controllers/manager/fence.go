@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -20,15 +21,31 @@ import (
 
 // +kubebuilder:rbac:groups=apps,resources=deployments,namespace=workspace-jobs-system,verbs=get,resourceNames=workspace-jobs-manager
 
-// deployment is the name of the operator's own Deployment, in [fence.Namespace]. Its image is the one that the
-// admission policies allow for the check of the fence.
-const deployment = "workspace-jobs-manager"
+const (
+	// deployment is the name of the operator's own Deployment. Its image is the one that the admission policies
+	// allow for the check of the fence.
+	deployment = "workspace-jobs-manager"
+	// namespaceFile names the namespace of the pod that a process runs in.
+	namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+	// usualNamespace is the operator's in config/default.
+	usualNamespace = "workspace-jobs-system"
+)
+
+// ownNamespace returns the namespace of the operator's pod, or the usual one if it runs
+// outside the cluster.
+func ownNamespace() string {
+	text, err := os.ReadFile(namespaceFile)
+	if err != nil {
+		return usualNamespace
+	}
+	return strings.TrimSpace(string(text))
+}
 
 // ownImage reads the image that the operator's Deployment has, or returns "" if there is
 // none, because the operator runs outside the cluster.
-func ownImage(ctx context.Context, reader client.Reader) (string, error) {
+func ownImage(ctx context.Context, reader client.Reader, namespace string) (string, error) {
 	own := &appsv1.Deployment{}
-	err := reader.Get(ctx, client.ObjectKey{Namespace: fence.Namespace, Name: deployment}, own)
+	err := reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: deployment}, own)
 	if apierrors.IsNotFound(err) {
 		return "", nil
 	}
@@ -72,9 +89,10 @@ func serveCanary(ctx context.Context, args []string) error {
 func waitForFence(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("manager "+runnerjob.CommandWaitForFence, flag.ContinueOnError)
 	limit := flags.Duration("limit", 30*time.Second, "how long to wait until the network plugin enforces this pod's NetworkPolicies")
+	host := flags.String("canary", fence.Host(usualNamespace), "the canary's name")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	canary := fence.Canary{Host: fence.Host, Open: fence.OpenPort, Forbidden: fence.ForbiddenPort}
+	canary := fence.Canary{Host: *host, Open: fence.OpenPort, Forbidden: fence.ForbiddenPort}
 	return canary.Wait(ctx, *limit)
 }

@@ -73,6 +73,7 @@ func parse(args []string, output io.Writer) (options, error) {
 	}
 	flags.BoolVar(&opts.leaderElect, "leader-elect", true, "work only while holding the leader's Lease, so that several replicas can run")
 	flags.StringVar(&opts.leaderElectionNamespace, "leader-election-namespace", "", "namespace of the leader's Lease (default: the pod's own)")
+	flags.StringVar(&opts.fence.Namespace, "namespace", ownNamespace(), "the operator's own namespace, which has its Deployment and the canary (default: the pod's own)")
 	flags.StringVar(&opts.metricsAddress, "metrics-bind-address", ":8080", "address of the Prometheus metrics; 0 turns them off")
 	flags.StringVar(&opts.probeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 turns them off")
 	flags.DurationVar(&opts.limits.Parent, "parent-limit", time.Hour, "how long after its creation a continuation may wait for a parent that does not exist (at least 1m)")

@@ -59,7 +59,7 @@ func run(ctx context.Context, opts options) error {
 	if err != nil {
 		return fmt.Errorf("set up the operator: %w", err)
 	}
-	if opts.fence.Image, err = ownImage(ctx, mgr.GetAPIReader()); err != nil {
+	if opts.fence.Image, err = ownImage(ctx, mgr.GetAPIReader(), opts.fence.Namespace); err != nil {
 		return err
 	}
 	if err := addControllers(ctx, mgr, opts); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/printable"
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/fence"
 )
 
 // CommandWaitForFence is the argument with which the operator's image checks the fence. See
@@ -20,6 +21,8 @@ const CommandWaitForFence = "wait-for-fence"
 // Fence is how pods wait until their NetworkPolicies are enforced, in workspaces with
 // network.waitForFence.
 type Fence struct {
+	// Namespace is the operator's own, which has the canary.
+	Namespace string
 	// Image is the operator's own.
 	Image string
 	// Limit is how long a pod may wait.
@@ -37,7 +40,7 @@ func (f Fence) Guard(ws *v1alpha1.Workspace, job *batchv1.JobSpec) {
 		Name:            v1alpha1.FenceContainer,
 		Image:           f.Image,
 		ImagePullPolicy: corev1.PullIfNotPresent,
-		Args:            []string{CommandWaitForFence, "--limit=" + f.Limit.String()},
+		Args:            []string{CommandWaitForFence, "--limit=" + f.Limit.String(), "--canary=" + fence.Host(f.Namespace)},
 		// Less than a runner's, so that the pod asks for no more than before.
 		Resources: corev1.ResourceRequirements{
 			Requests: corev1.ResourceList{

@@ -17,7 +17,7 @@ func guarded(t *testing.T, wanted bool) (pod corev1.PodSpec) {
 	ws := makeWorkspace()
 	ws.Spec.Network = &v1alpha1.Network{WaitForFence: wanted}
 	job := Build(ws, Spec{Name: "nightly-1", Command: contract.CommandRun, Timeout: time.Minute})
-	Fence{Image: "manager:1", Limit: 20 * time.Second}.Guard(ws, &job.Spec)
+	Fence{Namespace: "elsewhere", Image: "manager:1", Limit: 20 * time.Second}.Guard(ws, &job.Spec)
 	return job.Spec.Template.Spec
 }
 
@@ -30,7 +30,7 @@ func TestTheCheckIsRestrictedAndSeesNothingOfTheTenant(t *testing.T) {
 	check := pod.InitContainers[0]
 	for what, ok := range map[string]bool{
 		"the operator's image": check.Image == "manager:1",
-		"its own program":      len(check.Command) == 0 && strings.Join(check.Args, " ") == "wait-for-fence --limit=20s",
+		"its own program":      len(check.Command) == 0 && strings.Join(check.Args, " ") == "wait-for-fence --limit=20s --canary=workspace-jobs-canary.elsewhere.svc",
 		"no escalation":        !*check.SecurityContext.AllowPrivilegeEscalation && *check.SecurityContext.ReadOnlyRootFilesystem,
 		"no capabilities":      len(check.SecurityContext.Capabilities.Drop) == 1 && check.SecurityContext.Capabilities.Drop[0] == "ALL",
 		"no Secrets":           len(check.Env) == 0 && len(check.EnvFrom) == 0 && len(check.VolumeMounts) == 0,

@@ -25,7 +25,7 @@ const (
 func decideChildren(o observed, d *decision) bool {
 	var obstacles []report.Refusal
 	isolated := true
-	for _, c := range children(o.workspace) {
+	for _, c := range children(o.workspace, o.fence.Namespace) {
 		live := o.live[c.key()]
 		refusal, refused := o.refused[c.key()]
 		switch {
@@ -57,11 +57,12 @@ func decideChildren(o observed, d *decision) bool {
 }
 
 // children returns the objects in ws's namespace, in the order in which they are applied:
-// network policies and quota first, which isolate the tenant.
-func children(ws *v1alpha1.Workspace) []child {
+// network policies and quota first, which isolate the tenant. operator is the operator's
+// namespace.
+func children(ws *v1alpha1.Workspace, operator string) []child {
 	list := []child{
 		newChild(&networkingv1.NetworkPolicy{}, defaultDeny(ws), applynetworkingv1.ExtractNetworkPolicy),
-		newChild(&networkingv1.NetworkPolicy{}, runnerEgress(ws), applynetworkingv1.ExtractNetworkPolicy),
+		newChild(&networkingv1.NetworkPolicy{}, runnerEgress(ws, operator), applynetworkingv1.ExtractNetworkPolicy),
 		newChild(&corev1.ResourceQuota{}, quota(ws), applycorev1.ExtractResourceQuota),
 		newChild(&corev1.LimitRange{}, limitRange(ws), applycorev1.ExtractLimitRange),
 		newChild(&corev1.ServiceAccount{}, serviceAccount(ws), applycorev1.ExtractServiceAccount),

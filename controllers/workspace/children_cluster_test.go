@@ -48,7 +48,7 @@ func TestDeletedChildrenComeBack(t *testing.T) {
 	t.Parallel()
 	c := cluster(t)
 	ws := c.ready(MakeWorkspace("restored").Member(v1alpha1.RoleViewer, "vera").Obj())
-	list := children(ws)
+	list := children(ws, "")
 	// The quota last: Kubernetes counts for the new one, and each count triggers a reconcile,
 	// which would hide that the next child is not watched.
 	slices.SortStableFunc(list, func(a, b child) int { return strings.Compare(last(a), last(b)) })
@@ -102,7 +102,7 @@ func TestEditsOfChildrenAreUndone(t *testing.T) {
 			binding.Subjects = append(binding.Subjects, rbacv1.Subject{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: "mallory"})
 		},
 	}
-	for _, ch := range children(ws) {
+	for _, ch := range children(ws, "") {
 		if !ch.wanted {
 			continue
 		}

@@ -33,7 +33,7 @@ func TestEveryChildIsOwned(t *testing.T) {
 	t.Parallel()
 	ws := MakeWorkspace("acme").UID("uid").Namespace("tenant").Member(v1alpha1.RoleViewer, "vera").Obj()
 	wanted := 0
-	for _, c := range children(ws) {
+	for _, c := range children(ws, "") {
 		if c.wanted {
 			wanted++
 		}
@@ -59,7 +59,7 @@ func TestRunnerEgress(t *testing.T) {
 		{To: []networkingv1.NetworkPolicyPeer{to}, Ports: []v1alpha1.EgressPort{{Protocol: corev1.ProtocolUDP, Port: new(int32(8000)), EndPort: new(int32(9000))}}},
 		{To: []networkingv1.NetworkPolicyPeer{{IPBlock: &networkingv1.IPBlock{CIDR: "10.0.0.0/8", Except: []string{"10.1.0.0/16"}}}}},
 	}}
-	got := typed[networkingv1.NetworkPolicy](t, runnerEgress(ws)).Spec
+	got := typed[networkingv1.NetworkPolicy](t, runnerEgress(ws, "operators")).Spec
 	port := func(protocol corev1.Protocol, number int32) networkingv1.NetworkPolicyPort {
 		return networkingv1.NetworkPolicyPort{Protocol: &protocol, Port: new(intstr.FromInt32(number))}
 	}

@@ -36,7 +36,7 @@ func upToDate(t *testing.T, ws *v1alpha1.Workspace) observed {
 	seen := nothing(ws)
 	seen.namespace, seen.jobs = newNamespace(ws), []batchv1.Job{*done}
 	seen.ledger = migration{job: done, run: runnerjob.Observation{End: &runnerjob.End{Succeeded: true}}}
-	for _, c := range children(ws) {
+	for _, c := range children(ws, "") {
 		if c.wanted {
 			seen.live[c.key()] = asApplied(t, c)
 		}

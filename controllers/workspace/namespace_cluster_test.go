@@ -90,7 +90,7 @@ func TestNamespaceIsAdoptedAndStays(t *testing.T) {
 	if err := c.Delete(t.Context(), ws); err != nil {
 		t.Fatal(err)
 	}
-	for _, child := range children(ws) {
+	for _, child := range children(ws, "") {
 		if !child.wanted {
 			continue
 		}

@@ -33,13 +33,14 @@ func defaultDeny(ws *v1alpha1.Workspace) *applynetworkingv1.NetworkPolicyApplyCo
 }
 
 // runnerEgress lets runner pods reach DNS, the database, and what else the workspace allows.
-func runnerEgress(ws *v1alpha1.Workspace) *applynetworkingv1.NetworkPolicyApplyConfiguration {
+// operator is the operator's namespace.
+func runnerEgress(ws *v1alpha1.Workspace, operator string) *applynetworkingv1.NetworkPolicyApplyConfiguration {
 	rules := append([]v1alpha1.EgressRule{dns()}, ws.Spec.Database.Egress...)
 	if ws.Spec.Network != nil {
 		rules = append(rules, ws.Spec.Network.Egress...)
 	}
 	if runnerjob.WaitsForFence(ws) {
-		rules = append(rules, canary())
+		rules = append(rules, canary(operator))
 	}
 	spec := applynetworkingv1.NetworkPolicySpec().
 		WithPodSelector(applymetav1.LabelSelector().WithMatchLabels(labelsOf(ws))).
@@ -58,12 +59,13 @@ func dns() v1alpha1.EgressRule {
 	}
 }
 
-// canary lets a pod find out whether it is fenced; see the package fence.
-func canary() v1alpha1.EgressRule {
+// canary lets a pod find out whether it is fenced; see the package fence. The canary is in the
+// operator's namespace.
+func canary(operator string) v1alpha1.EgressRule {
 	return v1alpha1.EgressRule{
 		Ports: []v1alpha1.EgressPort{{Protocol: corev1.ProtocolTCP, Port: new(fence.OpenPort)}},
 		To: []networkingv1.NetworkPolicyPeer{{
-			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: fence.Namespace}},
+			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: operator}},
 			PodSelector:       &metav1.LabelSelector{MatchLabels: fence.Labels()},
 		}},
 	}

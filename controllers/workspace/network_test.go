@@ -30,7 +30,7 @@ func TestEgressLeavesOutLinkLocalAddresses(t *testing.T) {
 		"no block":           nil,
 	} {
 		ws := MakeWorkspace("acme").DatabaseEgress(cidr).Obj()
-		rules := typed[networkingv1.NetworkPolicy](t, runnerEgress(ws)).Spec.Egress
+		rules := typed[networkingv1.NetworkPolicy](t, runnerEgress(ws, "operators")).Spec.Egress
 		block := rules[len(rules)-1].To[0].IPBlock
 		if block.CIDR != cidr || !slices.Equal(block.Except, want) {
 			t.Errorf("%s: got %+v, want it without %v", cidr, *block, want)
@@ -46,7 +46,7 @@ func TestEgressKeepsItsOwnExceptions(t *testing.T) {
 	for _, own := range [][]string{{"10.0.0.0/8"}, {"169.254.0.0/16"}} {
 		ws := MakeWorkspace("acme").DatabaseEgress("0.0.0.0/0").Obj()
 		ws.Spec.Database.Egress[0].To[0].IPBlock.Except = own
-		rules := typed[networkingv1.NetworkPolicy](t, runnerEgress(ws)).Spec.Egress
+		rules := typed[networkingv1.NetworkPolicy](t, runnerEgress(ws, "operators")).Spec.Egress
 		got := rules[len(rules)-1].To[0].IPBlock.Except
 		if !slices.Contains(got, own[0]) || !slices.Contains(got, "169.254.0.0/16") || len(slices.Compact(got)) != len(got) {
 			t.Errorf("%v: got %v", own, got)
@@ -59,7 +59,7 @@ func TestEgressToEverythingLeavesOutLinkLocalAddresses(t *testing.T) {
 	t.Parallel()
 	ws := MakeWorkspace("acme").Obj()
 	ws.Spec.Database.Egress = []v1alpha1.EgressRule{{}}
-	rules := typed[networkingv1.NetworkPolicy](t, runnerEgress(ws)).Spec.Egress
+	rules := typed[networkingv1.NetworkPolicy](t, runnerEgress(ws, "operators")).Spec.Egress
 	to := rules[len(rules)-1].To
 	if len(to) != 3 || to[0].NamespaceSelector == nil || len(to[1].IPBlock.Except) != 1 || len(to[2].IPBlock.Except) != 1 {
 		t.Errorf("got %+v", to)
@@ -71,14 +71,15 @@ func TestEgressToEverythingLeavesOutLinkLocalAddresses(t *testing.T) {
 func TestOnlyAWorkspaceThatWaitsReachesTheCanary(t *testing.T) {
 	t.Parallel()
 	ws := MakeWorkspace("acme").Obj()
-	before := len(typed[networkingv1.NetworkPolicy](t, runnerEgress(ws)).Spec.Egress)
+	before := len(typed[networkingv1.NetworkPolicy](t, runnerEgress(ws, "operators")).Spec.Egress)
 	ws.Spec.Network = &v1alpha1.Network{WaitForFence: true}
-	rules := typed[networkingv1.NetworkPolicy](t, runnerEgress(ws)).Spec.Egress
+	rules := typed[networkingv1.NetworkPolicy](t, runnerEgress(ws, "operators")).Spec.Egress
 	if len(rules) != before+1 {
 		t.Fatalf("%d rules, want one more than %d", len(rules), before)
 	}
 	rule := rules[before]
-	if len(rule.Ports) != 1 || rule.Ports[0].Port.IntVal != fence.OpenPort || len(rule.To) != 1 || rule.To[0].PodSelector == nil {
+	if len(rule.Ports) != 1 || rule.Ports[0].Port.IntVal != fence.OpenPort || len(rule.To) != 1 || rule.To[0].PodSelector == nil ||
+		rule.To[0].NamespaceSelector.MatchLabels["kubernetes.io/metadata.name"] != "operators" {
 		t.Errorf("got %+v", rule)
 	}
 }

@@ -31,7 +31,7 @@ func (r *Reconciler) observeInside(ctx context.Context, o *observed) error {
 	if whose, _ := judgeNamespace(o.workspace, o.namespace); !whose.held() {
 		return nil
 	}
-	for _, c := range children(o.workspace) {
+	for _, c := range children(o.workspace, o.fence.Namespace) {
 		if err := r.observeChild(ctx, o, c); err != nil {
 			return err
 		}

@@ -98,7 +98,7 @@ func TestOnlyWhatWasSeenIsChanged(t *testing.T) {
 	seen := another.DeepCopy()
 	seen.UID = "of the one before"
 	o := c.absent(MakeWorkspace("changed").Namespace(ns.Name))
-	for _, ch := range children(o.workspace) {
+	for _, ch := range children(o.workspace, "") {
 		if ch.key() != "ServiceAccount/"+another.Name {
 			continue
 		}

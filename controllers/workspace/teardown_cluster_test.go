@@ -44,7 +44,7 @@ func TestRunnersStopBeforeTheirFencesGo(t *testing.T) {
 	get := func(child child) error {
 		return c.Get(t.Context(), client.ObjectKey{Namespace: "torn-down", Name: child.name}, child.blank)
 	}
-	for _, child := range children(ws) {
+	for _, child := range children(ws, "") {
 		if err := get(child); child.wanted && err != nil {
 			t.Errorf("the pod is still there, but not %s: %v", child.key(), err)
 		}
@@ -53,7 +53,7 @@ func TestRunnersStopBeforeTheirFencesGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.goes("the Workspace", func() error { return c.Get(t.Context(), client.ObjectKeyFromObject(ws), &v1alpha1.Workspace{}) })
-	for _, child := range children(ws) {
+	for _, child := range children(ws, "") {
 		c.goes(child.key(), func() error { return get(child) })
 	}
 }

@@ -24,7 +24,7 @@ import (
 func TestNothingIsTakenOver(t *testing.T) {
 	t.Parallel()
 	c := cluster(t)
-	for _, ch := range children(MakeWorkspace("any").Member(v1alpha1.RoleViewer, "v").Member(v1alpha1.RoleEditor, "e").Member(v1alpha1.RoleAdmin, "a").Obj()) {
+	for _, ch := range children(MakeWorkspace("any").Member(v1alpha1.RoleViewer, "v").Member(v1alpha1.RoleEditor, "e").Member(v1alpha1.RoleAdmin, "a").Obj(), "") {
 		t.Run(ch.key(), func(t *testing.T) {
 			t.Parallel()
 			c := &clusterT{Client: c.Client, env: c.env, t: t}
@@ -84,7 +84,7 @@ func TestNothingIsWrittenWhenNothingChanges(t *testing.T) {
 	})
 	versions := func() map[string]string {
 		seen := map[string]string{"Workspace": c.workspace("still").ResourceVersion}
-		for _, ch := range children(ws) {
+		for _, ch := range children(ws, "") {
 			if !ch.wanted {
 				continue
 			}

@@ -27,14 +27,14 @@ import (
 // get one without replicas.
 func install(ctx context.Context, c client.Client, config string, options Options) error {
 	namespace := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace"}}
-	namespace.SetName("workspace-jobs-system")
+	namespace.SetName(options.namespace())
 	objects := []*unstructured.Unstructured{namespace}
 	patterns := []string{"crd/bases/*.yaml", "rbac/*.yaml"}
 	if options.Policies {
 		patterns = append(patterns, "manager/deployment.yaml", "policies/*.yaml")
 	}
 	for _, pattern := range patterns {
-		more, err := readManifests(filepath.Join(config, pattern))
+		more, err := readManifests(filepath.Join(config, pattern), options.namespace())
 		if err != nil {
 			return err
 		}
@@ -62,7 +62,9 @@ func install(ctx context.Context, c client.Client, config string, options Option
 	return nil
 }
 
-func readManifests(pattern string) ([]*unstructured.Unstructured, error) {
+// readManifests reads the manifests for the operator's namespace, as `make install-yaml` renders
+// them.
+func readManifests(pattern, namespace string) ([]*unstructured.Unstructured, error) {
 	paths, err := filepath.Glob(pattern)
 	if err != nil {
 		return nil, err
@@ -76,6 +78,7 @@ func readManifests(pattern string) ([]*unstructured.Unstructured, error) {
 		if err != nil {
 			return nil, err
 		}
+		content = bytes.ReplaceAll(content, []byte(operatorNamespace), []byte(namespace))
 		documents := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(content)))
 		for {
 			document, err := documents.Read()

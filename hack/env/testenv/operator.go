@@ -69,6 +69,9 @@ func Build(ctx context.Context, scratch, program string) (string, error) {
 // NewOperator prepares the manager's binary to work on e, with these further arguments. It
 // writes the operator's log and kubeconfig to the folder scratch.
 func NewOperator(ctx context.Context, e *Env, binary, scratch string, args ...string) (*Operator, error) {
+	if e.namespace != operatorNamespace {
+		args = append([]string{"--namespace=" + e.namespace}, args...)
+	}
 	o := &Operator{
 		binary: binary, args: args, kubeconfig: filepath.Join(scratch, "kubeconfig"), logFile: filepath.Join(scratch, "manager.log"),
 	}
@@ -77,10 +80,10 @@ func NewOperator(ctx context.Context, e *Env, binary, scratch string, args ...st
 
 // WriteKubeconfig makes a ServiceAccount in the operator's namespace, and a kubeconfig of it.
 func WriteKubeconfig(ctx context.Context, e *Env, account, path string) error {
-	if err := e.MakeAccount(ctx, operatorNamespace, account); err != nil {
+	if err := e.MakeAccount(ctx, e.namespace, account); err != nil {
 		return err
 	}
-	token, err := e.tokenFor(ctx, operatorNamespace, account, tokenLife)
+	token, err := e.tokenFor(ctx, e.namespace, account, tokenLife)
 	if err != nil {
 		return err
 	}

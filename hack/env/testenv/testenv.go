@@ -8,6 +8,7 @@
 package testenv
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -39,7 +40,12 @@ type Options struct {
 	// about objects that others changed do without them: the policies would keep the
 	// others from changing anything.
 	Policies bool
+	// Namespace is where the operator is installed, instead of workspace-jobs-system.
+	Namespace string
 }
+
+// namespace returns where the operator is installed.
+func (o Options) namespace() string { return cmp.Or(o.Namespace, operatorNamespace) }
 
 // Env is a running control plane.
 type Env struct {
@@ -55,6 +61,8 @@ type Env struct {
 	Node *Node
 
 	etcd string
+	// namespace is the operator's.
+	namespace string
 }
 
 // As returns a configuration that acts as somebody else, so that RBAC holds for the test.
@@ -99,7 +107,7 @@ func startWith(ctx context.Context, tool string, options Options) (*Env, *plane,
 	}
 	env, err := connect(p.kubeconfig)
 	if err == nil {
-		env.etcd = p.etcd
+		env.etcd, env.namespace = p.etcd, options.namespace()
 		err = install(ctx, env.Client, filepath.Join(root, "config"), options)
 	}
 	if err == nil && options.Node {

@@ -62,7 +62,7 @@ func TestRunnersReachOnlyWhatTheirWorkspaceAllows(t *testing.T) {
 	listener := tn.runningPod("listen", 1)
 	tn.waitLog(listener, "listening")
 	ends, open := endsOf(t, listener)
-	targets := map[string]target{"DNS": {Name: fence.Host}}
+	targets := map[string]target{"DNS": {Name: fence.Host(operatorNamespace)}}
 	for name, e := range ends {
 		targets[name] = target{Address: net.JoinHostPort(e.asked().Address, strconv.Itoa(int(e.port)))}
 	}

@@ -1,5 +1,6 @@
 // Package uninstall holds a test of what stays when the operator is removed, after the
-// Workspaces or before them.
+// Workspaces or before them. The operator has a namespace of another name than usual: whatever
+// takes the usual one for granted fails here.
 package uninstall
 
 import (
@@ -22,7 +23,7 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-var shared = testenv.Shared{Options: testenv.Options{ControllerManager: true, Node: true, Policies: true}}
+var shared = testenv.Shared{Options: testenv.Options{ControllerManager: true, Node: true, Policies: true, Namespace: "elsewhere"}}
 
 func TestMain(m *testing.M) { os.Exit(shared.Run(m)) }
 
@@ -38,10 +39,18 @@ func TestWorkspacesCanAlwaysBeRemoved(t *testing.T) {
 	workspaces := map[string]*v1alpha1.Workspace{}
 	for _, name := range []string{"orderly", "released", "returned"} {
 		ws := objects.MakeWorkspace(name).Obj()
+		ws.Spec.Network = &v1alpha1.Network{WaitForFence: true}
 		if err := env.MakeReady(t.Context(), ws); err != nil {
 			t.Fatal(errors.Join(err, operator.Alive()))
 		}
 		workspaces[name] = ws
+	}
+	mimic, err := env.ClientAs(testenv.ManagerUser, "system:masters")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := mimic.Create(t.Context(), account(workspaces["orderly"].NamespaceName())); !apierrors.IsForbidden(err) {
+		t.Errorf("an account with the operator's usual name may write what is the operator's: %v", err)
 	}
 	if err := env.Client.Delete(t.Context(), workspaces["orderly"]); err != nil {
 		t.Fatal(err)
@@ -79,6 +88,10 @@ func TestWorkspacesCanAlwaysBeRemoved(t *testing.T) {
 	for _, ws := range workspaces {
 		goes(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ws.NamespaceName()}})
 	}
+}
+
+func account(namespace string) *corev1.ServiceAccount {
+	return &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: v1alpha1.RunnerServiceAccount}}
 }
 
 // goes waits until the object no longer exists.

@@ -26,7 +26,7 @@ func checked(namespace string, changes ...func(*corev1.Container)) *batchv1.Job 
 func guard(changes ...func(*corev1.Container)) func(*jobParts) {
 	return func(j *jobParts) {
 		ws := &v1alpha1.Workspace{Spec: v1alpha1.WorkspaceSpec{Network: &v1alpha1.Network{WaitForFence: true}}}
-		runnerjob.Fence{Image: operatorImage, Limit: 30 * time.Second}.Guard(ws, &j.Spec)
+		runnerjob.Fence{Namespace: "workspace-jobs-system", Image: operatorImage, Limit: 30 * time.Second}.Guard(ws, &j.Spec)
 		for _, change := range changes {
 			change(&j.pod.InitContainers[0])
 		}
@@ -46,6 +46,7 @@ func TestTheOperatorPutsOnlyItsCheckInFront(t *testing.T) {
 		"a command":           func(check *corev1.Container) { check.Command = []string{"/manager"} },
 		"the operator itself": func(check *corev1.Container) { check.Args = []string{"--leader-elect=false", "--limit=30s"} },
 		"more arguments":      func(check *corev1.Container) { check.Args = append(check.Args, "--more") },
+		"another canary":      func(check *corev1.Container) { check.Args[2] = "--canary=workspace-jobs-canary.fence-check.svc" },
 		"no arguments":        func(check *corev1.Container) { check.Args = nil },
 		"a variable":          func(check *corev1.Container) { check.Env = []corev1.EnvVar{{Name: "A", Value: "b"}} },
 		"a Secret": func(check *corev1.Container) {
