@@ -31,9 +31,9 @@ func TestOnlyItsOwnAttemptKeepsASlot(t *testing.T) {
 		"nothing":                       {nil, false},
 		"its Job":                       {[]client.Object{&batchv1.Job{ObjectMeta: meta("job-1", "mine")}}, true},
 		"its Job, which is over":        {[]client.Object{&batchv1.Job{ObjectMeta: meta("job-1", "mine"), Status: over}}, false},
-		"another one's Job of its name": {[]client.Object{&batchv1.Job{ObjectMeta: meta("job-1", "another")}}, false},
+		"another job's Job of its name": {[]client.Object{&batchv1.Job{ObjectMeta: meta("job-1", "another")}}, false},
 		"a pod whose Job is gone":       {[]client.Object{&corev1.Pod{ObjectMeta: meta("job-1-pod", "mine")}}, true},
-		"another one's pod":             {[]client.Object{&corev1.Pod{ObjectMeta: meta("job-1-pod", "another")}}, false},
+		"another job's pod":             {[]client.Object{&corev1.Pod{ObjectMeta: meta("job-1-pod", "another")}}, false},
 		"its pod behind another's Job":  {[]client.Object{&batchv1.Job{ObjectMeta: meta("job-1", "another")}, &corev1.Pod{ObjectMeta: meta("job-1-pod", "mine")}}, true},
 	} {
 		w := world.New(1, begin)

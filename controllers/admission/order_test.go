@@ -38,11 +38,11 @@ func full(t *testing.T, entries []Entry) (*Queues, *v1alpha1.Workspace) {
 	t.Helper()
 	queues, ws := New(empty{}), oneSlot()
 	if answer, err := queues.Ask(t.Context(), ws, Entry{Name: "first", Job: "first-1", Priority: 1000}); err != nil || !answer.Admitted {
-		t.Fatalf("the first of all is not admitted: %+v, %v", answer, err)
+		t.Fatalf("the first job is not admitted: %+v, %v", answer, err)
 	}
 	for _, e := range entries {
 		if answer, err := queues.Ask(t.Context(), ws, e); err != nil || answer.Admitted {
-			t.Fatalf("%s is admitted beside the first: %v", e.Name, err)
+			t.Fatalf("%s is admitted along with the first: %v", e.Name, err)
 		}
 	}
 	return queues, ws
@@ -56,7 +56,8 @@ func leave(t *testing.T, queues *Queues, name string) {
 	}
 }
 
-// TestFirstComeFirstServed checks that within a priority, in whatever order the jobs ask.
+// TestFirstComeFirstServed checks that jobs of one priority are served in the order in which
+// they became due, in whatever order they ask.
 func TestFirstComeFirstServed(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
@@ -105,7 +106,7 @@ func TestThePositionOfTenThousandChangesSparingly(t *testing.T) {
 		leave(t, queues, e.Name)
 		answer, err := queues.Ask(t.Context(), ws, last)
 		if err != nil || answer.Admitted {
-			t.Fatalf("it is admitted beside the first: %v", err)
+			t.Fatalf("it is admitted along with the first: %v", err)
 		}
 		if !answer.Unchanged {
 			changes++
@@ -131,7 +132,7 @@ func BenchmarkAskBehindTenThousand(b *testing.B) {
 	}
 }
 
-// moving is a namespace whose cache hears of a Job's pod between any two reads.
+// moving is a namespace whose cache learns of a Job's pod between any two reads.
 type moving struct {
 	empty
 	started, shown bool
@@ -152,8 +153,8 @@ func (m *moving) Shown(context.Context, string, string) (bool, error) {
 
 func (m *moving) hear() { m.shown = m.started }
 
-// TestACacheThatMovesOnHidesNobody has a pod reach the cache in the middle of a question.
-func TestACacheThatMovesOnHidesNobody(t *testing.T) {
+// TestACacheThatMovesOnHidesNoPod has a pod reach the cache in the middle of a question.
+func TestACacheThatMovesOnHidesNoPod(t *testing.T) {
 	t.Parallel()
 	cache, ws := &moving{}, oneSlot()
 	queues := New(cache)
@@ -163,7 +164,7 @@ func TestACacheThatMovesOnHidesNobody(t *testing.T) {
 	cache.started = true
 	for range 3 {
 		if answer, err := queues.Ask(t.Context(), ws, Entry{Name: "second", Job: "second-1", Due: begin}); err != nil || answer.Admitted {
-			t.Fatalf("the second is admitted beside the first: %v", err)
+			t.Fatalf("the second is admitted along with the first: %v", err)
 		}
 	}
 }

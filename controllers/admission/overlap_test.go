@@ -9,7 +9,7 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// TestEarlierRunsAreThoseBeforeIt compares the answer with that of going through all runs.
+// TestEarlierRunsAreThoseBeforeIt compares the answer with one found by going through all runs.
 func TestEarlierRunsAreThoseBeforeIt(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
@@ -53,8 +53,8 @@ func TestEarlierRunsAreThoseBeforeIt(t *testing.T) {
 	}
 }
 
-// TestTenThousandRunsOfASeriesBlockNoWorker counts the allocations of one call, because its
-// time depends on the machine. All workers of all tenants wait for it, one after the other.
+// TestTenThousandRunsOfASeriesBlockNoWorker counts the allocations of one call, for which
+// all workers of all tenants wait, one after the other. Its time would depend on the machine.
 func TestTenThousandRunsOfASeriesBlockNoWorker(t *testing.T) { //nolint:paralleltest // others' allocations would count
 	const n = 10_000
 	queues := New(empty{})

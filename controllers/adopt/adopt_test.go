@@ -30,12 +30,12 @@ func TestCreate(t *testing.T) {
 	}{
 		"the name is free":             {want: "mine"},
 		"it was made before a crash":   {holder: owned("mine"), want: "mine", exists: true},
-		"another owner's has the name": {holder: owned("another"), exists: true},
+		"another owner's has its name": {holder: owned("another"), exists: true},
 		"a quota forbids it":           {refuse: apierrors.NewForbidden(schema.GroupResource{}, "job-1", errors.New("exceeded quota")), refused: true},
 	} {
 		w := world.New(1, time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
 		if c.holder != nil {
-			// What the holder has and the new one has not must not show through.
+			// The answer must be the holder alone, without fields of the wanted object.
 			c.holder.Labels = map[string]string{"since": "before"}
 			world.Add(w, c.holder)
 		}

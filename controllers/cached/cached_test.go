@@ -30,7 +30,7 @@ func TestArgs(t *testing.T) {
 		"large":           {`{"a":"` + long + `","b":1}`, `{"b":1, "a":"` + long + `"}`, false},
 		"large, escaped":  {`{"a":"<` + long + `"}`, `{"a":"\u003c` + long + `"}`, false},
 		"on the boundary": {`{"a":"` + strings.Repeat("<", maxArgs/8) + `"}`, `{"a":"` + strings.Repeat(`\u003c`, maxArgs/8) + `"}`, true},
-		"a digest's look": {`{"bytes":9,"sha256":"x"}`, `{"bytes":9,"sha256":"x"}`, true},
+		"a digest's keys": {`{"bytes":9,"sha256":"x"}`, `{"bytes":9,"sha256":"x"}`, true},
 		"like a digest":   {sizeAndHash, sizeAndHash, true},
 	} {
 		short, again := Args(argsOf(c.args)), Args(argsOf(c.same))
@@ -48,21 +48,21 @@ func TestArgs(t *testing.T) {
 		}
 	}
 	if Args(nil) != nil || !Whole(nil) || Size(nil) != 0 {
-		t.Error("no arguments are not kept as none")
+		t.Error("missing arguments do not stay missing")
 	}
 }
 
-// TestOtherArgsHaveAnotherDigest would find a digest that leaves out something.
+// TestOtherArgsHaveAnotherDigest checks that the digest leaves out no part of the arguments.
 func TestOtherArgsHaveAnotherDigest(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", maxArgs)
 	if v1alpha1.SameJSON(Args(argsOf(`{"a":"`+long+`","b":1}`)), Args(argsOf(`{"a":"`+long+`","b":2}`))) {
-		t.Error("two arguments have one digest")
+		t.Error("different arguments have the same digest")
 	}
 }
 
-// TestNothingLargeIsCached fills every text that somebody else chooses with what the API
-// server lets through at most.
+// TestNothingLargeIsCached fills every text that somebody else chooses with the longest one that
+// the API server accepts.
 func TestNothingLargeIsCached(t *testing.T) {
 	t.Parallel()
 	large := strings.Repeat("x", 16<<10)

@@ -23,8 +23,8 @@ const finishedJob = `{"apiVersion":"jobs.openradius.io/v1alpha1","kind":"Workspa
 "attempts":[{"number":1,"run":1,"job":"report-%08d-1","jobUID":"6d1f203b-8b5c-4e37-ae4e-%012d","createdAt":"2026-03-01T12:00:01Z","startedAt":"2026-03-01T12:00:02Z","finishedAt":"2026-03-01T12:00:05Z","outcome":"Succeeded","exitCode":0}],
 "enqueuedAt":"2026-03-01T12:00:00Z","startedAt":"2026-03-01T12:00:02Z","finishedAt":"2026-03-01T12:00:05Z","result":{"rows":1200,"csv":"reports/daily.csv"}}}`
 
-// TestAFinishedJobTakesLittleMemory measures what ten thousand of them take, which a
-// tenant's default quota allows.
+// TestAFinishedJobTakesLittleMemory measures the memory of ten thousand of them, as many as
+// a tenant's default quota allows.
 func TestAFinishedJobTakesLittleMemory(t *testing.T) { //nolint:paralleltest // others would allocate too
 	const n, most = 10_000, 1536
 	trimmer := newTrimmer()

@@ -25,7 +25,7 @@ func TestALongLineDelaysAnotherByOne(t *testing.T) {
 	}
 	queue.Add(request("quiet", "a"))
 	queue.Add(request("quiet", "b"))
-	queue.Add(request("quiet", "a")) // waits already
+	queue.Add(request("quiet", "a")) // is already waiting
 	var got []string
 	for range 5 {
 		next, _ := queue.Get()

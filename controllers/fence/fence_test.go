@@ -20,7 +20,7 @@ func listen(t *testing.T) (net.Listener, int32) {
 	return listener, int32(listener.Addr().(*net.TCPAddr).Port)
 }
 
-// unused returns a port that nobody listens on: what a fence does to a port.
+// unused returns a port that nobody listens on, which is how a fenced port looks to a pod.
 func unused(t *testing.T) int32 {
 	t.Helper()
 	listener, port := listen(t)
@@ -28,7 +28,7 @@ func unused(t *testing.T) int32 {
 	return port
 }
 
-// start starts a canary, and returns it as a pod sees it that is not fenced.
+// start starts a canary, and returns it as a pod sees it that is not isolated.
 func start(t *testing.T) Canary {
 	t.Helper()
 	open, openPort := listen(t)

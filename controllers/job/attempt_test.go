@@ -51,7 +51,7 @@ func TestRetryDelayNeverOverflows(t *testing.T) {
 	}
 	asked := exited(contract.ExitLater, 1, contract.Message{RetryAfter: time.Duration(math.MaxInt64).String()})
 	if delay := retryDelay(observed{job: makeJob().Obj(), seen: asked}, 1); delay != longestWait {
-		t.Errorf("a runner may put itself off by %s", delay)
+		t.Errorf("a runner may delay its retry by %s", delay)
 	}
 }
 

@@ -22,13 +22,13 @@ func at(seconds int) time.Time { return born.Add(time.Duration(seconds) * time.S
 
 func when(seconds int) *metav1.Time { return new(metav1.NewTime(at(seconds))) }
 
-// makeJob is a job that nothing has happened to: created at born, to run now.
+// makeJob builds a new job, created at born and due at once.
 func makeJob() *objects.WorkspaceJobBuilder {
 	return objects.MakeWorkspaceJob("nightly").In("workspace-acme").UID("uid-1").Generation(1).Created(born).
 		With(func(job *v1alpha1.WorkspaceJob) { job.Status.ObservedGeneration = -1 })
 }
 
-// scheduled makes a job a run that a schedule made, due some seconds after born.
+// scheduled makes a job a run of a schedule, due some seconds after born.
 func scheduled(seconds int) func(*v1alpha1.WorkspaceJob) {
 	return func(job *v1alpha1.WorkspaceJob) {
 		job.OwnerReferences = []metav1.OwnerReference{{
@@ -87,8 +87,8 @@ func exited(code int32, seconds int, message contract.Message) runnerjob.Observa
 	}}
 }
 
-// decided is the last decision where the queue has a slot for everybody and the API
-// server takes every Job. Its start is the attempt that was started on the way.
+// decided returns the last decision if the queue has a slot for every job and the API
+// server accepts every Job. Its start is the attempt that was started on the way.
 func decided(o observed) decision {
 	d := decide(o)
 	if d.queue == waiting && o.slot == nil {

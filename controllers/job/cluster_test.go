@@ -60,7 +60,7 @@ func TestMetricsShowTheQueue(t *testing.T) {
 	c.gathered(c.namespace, map[string]float64{
 		"workspace_jobs_jobs state=Succeeded": 1, "workspace_jobs_jobs state=Failed": 0,
 	})
-	// An operator that dies after a write has not counted it; so these are given.
+	// An operator that dies after a write has not counted it, so the test counts these itself.
 	operator.reconciler.Metrics.count(&v1alpha1.Workspace{ObjectMeta: metav1.ObjectMeta{Name: "counted"}}, []measure{
 		{queued: new(time.Second)}, {outcome: v1alpha1.OutcomeNotStarted}, {outcome: v1alpha1.OutcomeSucceeded, ran: time.Second},
 	})
@@ -72,7 +72,7 @@ func TestMetricsShowTheQueue(t *testing.T) {
 
 func (c *clusterT) gathered(workspace string, want map[string]float64) {
 	c.Helper()
-	testenv.Eventually(c, "the metrics tell of workspace "+workspace, func(context.Context) error {
+	testenv.Eventually(c, "the metrics show workspace "+workspace, func(context.Context) error {
 		got, err := measured(operator.registry, v1alpha1.QueueName(workspace))
 		if err != nil {
 			return err
@@ -127,10 +127,10 @@ func TestAFailedAttemptIsRetriedAndReported(t *testing.T) {
 		if err := c.List(ctx, &events, client.InNamespace(c.namespace)); err != nil {
 			return err
 		}
-		told := ""
+		reported := ""
 		for _, e := range events.Items {
 			if e.Regarding.UID == job.UID {
-				told += e.Reason + " " + e.Note + "\n"
+				reported += e.Reason + " " + e.Note + "\n"
 			}
 		}
 		for _, want := range []string{
@@ -138,8 +138,8 @@ func TestAFailedAttemptIsRetriedAndReported(t *testing.T) {
 			"AttemptFailed attempt 2 failed (exit code 75): the second time",
 			"Succeeded attempt 3 succeeded",
 		} {
-			if !strings.Contains(told, want) {
-				return fmt.Errorf("no event %q in:\n%s", want, told)
+			if !strings.Contains(reported, want) {
+				return fmt.Errorf("no event %q in:\n%s", want, reported)
 			}
 		}
 		return nil
@@ -234,11 +234,11 @@ func TestRequeueIsALevel(t *testing.T) {
 	if run := c.attempt("nightly", 2).Annotations[v1alpha1.AnnotationRun]; run != "2" {
 		t.Errorf("the second run's Job says it is of run %q", run)
 	}
-	c.settled("nightly")
+	c.unchanged("nightly")
 }
 
-// settled checks that the job stays as it is and nothing runs, whatever triggers a reconcile.
-func (c *clusterT) settled(name string) {
+// unchanged checks that the job stays as it is and nothing runs, whatever triggers a reconcile.
+func (c *clusterT) unchanged(name string) {
 	c.Helper()
 	before, jobs := c.get(name), c.jobs()
 	for range 6 {
@@ -259,8 +259,8 @@ func TestNothingIsWrittenWhenNothingChanges(t *testing.T) {
 	c.waitFor("done", v1alpha1.StateSucceeded, v1alpha1.ReasonSucceeded)
 	c.submit("later", func(spec *v1alpha1.WorkspaceJobSpec) { spec.Delay = &v1alpha1.Duration{Duration: time.Hour} })
 	c.waitFor("later", v1alpha1.StateScheduled, v1alpha1.ReasonScheduled)
-	c.settled("done")
-	c.settled("later")
+	c.unchanged("done")
+	c.unchanged("later")
 }
 
 func TestTTLDeletesAFinishedJob(t *testing.T) {
@@ -273,7 +273,7 @@ func TestTTLDeletesAFinishedJob(t *testing.T) {
 	testenv.Eventually(t, "it is gone", func(ctx context.Context) error {
 		err := c.Get(ctx, client.ObjectKey{Namespace: c.namespace, Name: "nightly"}, &v1alpha1.WorkspaceJob{})
 		if !apierrors.IsNotFound(err) {
-			return fmt.Errorf("it is there: %w", err)
+			return fmt.Errorf("it still exists: %w", err)
 		}
 		return nil
 	})
@@ -293,7 +293,7 @@ func TestAPlantedJobIsNeverAdopted(t *testing.T) {
 	t.Parallel()
 	for name, labels := range map[string]map[string]string{
 		"planted": {v1alpha1.LabelManagedBy: v1alpha1.ManagedBy, v1alpha1.LabelJob: "nightly"},
-		// The operator's cache leaves it out; only the API server knows.
+		// The operator's cache leaves it out; only the API server knows it.
 		"planted-unseen": nil,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -313,13 +313,13 @@ func TestAPlantedJobIsNeverAdopted(t *testing.T) {
 	}
 }
 
-func TestAJobOutsideOfWorkspacesWaitsForOne(t *testing.T) {
+func TestAJobOutsideWorkspacesWaitsForOne(t *testing.T) {
 	t.Parallel()
 	c := cluster(t, "no-workspace")
 	c.submit("nightly", nil)
 	c.waitFor("nightly", v1alpha1.StateEnqueued, v1alpha1.ReasonNotInWorkspace)
 	if n := c.jobs(); n != 0 {
-		t.Fatalf("%d Jobs in a namespace that is no workspace's", n)
+		t.Fatalf("%d Jobs in a namespace that belongs to no workspace", n)
 	}
 	c.hold()
 	c.end("nightly", 1, 0, `{}`)
@@ -365,7 +365,7 @@ func (c *clusterT) refuseJobs(message string) {
 	testenv.Eventually(c, "the policy holds", func(ctx context.Context) error {
 		err := c.Create(ctx, plantedJob(c.namespace, nil), client.DryRunAll)
 		if !apierrors.IsInvalid(err) {
-			return fmt.Errorf("a Job is answered with: %w", err)
+			return fmt.Errorf("creating a Job returns: %w", err)
 		}
 		return nil
 	})
@@ -404,7 +404,7 @@ func TestALostJobIsTriedAgain(t *testing.T) {
 	}
 }
 
-func TestRubbishFromARunnerIsOnlyRubbish(t *testing.T) {
+func TestAGarbledMessageDoesNoHarm(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "rubbish")
 	for name, message := range map[string]string{

@@ -30,7 +30,7 @@ func (l *laggingClient) Get(ctx context.Context, key client.ObjectKey, object cl
 	return l.Client.Get(ctx, key, object, options...)
 }
 
-// restarted returns a reconciler as a process that has just started has it, with c as cache.
+// restarted returns the reconciler of a process that has just started, with c as its cache.
 func restarted(c client.Client) *Reconciler {
 	options := operator.reconciler.Options
 	options.Client = c
@@ -51,7 +51,7 @@ func TestALaggingCacheStartsNothingTwice(t *testing.T) {
 
 	lagging := restarted(&laggingClient{Client: operator.reconciler.Client, job: first})
 	for range 5 {
-		// An error is as good as a conflict here. What counts is the result.
+		// Any error is as acceptable as a conflict here. What counts is the result.
 		_, _ = lagging.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(first)})
 	}
 	if n := c.jobs(); n != 1 {

@@ -76,11 +76,11 @@ func TestDecide(t *testing.T) {
 			observed{job: makeJob().RunAt(at(-90)).Obj()},
 			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: podRecheck, Attempts: 1},
 		},
-		"no workspace: nothing starts, however far its time": {
+		"no workspace: nothing starts, however long it is due": {
 			observed{job: makeJob().RunAt(at(90)).Obj(), workspace: nil},
 			outline{State: "Enqueued", Reason: "NotInWorkspace"},
 		},
-		"a workspace whose spec has changed since is waited for": {
+		"a workspace whose spec has just changed is waited for": {
 			observed{job: makeJob().Obj(), workspace: oldWorkspace},
 			outline{State: "Enqueued", Reason: "WorkspaceNotReady"},
 		},
@@ -88,7 +88,7 @@ func TestDecide(t *testing.T) {
 			observed{job: makeJob().Obj(), workspace: brokenDatabase},
 			outline{State: "Enqueued", Reason: "WorkspaceNotReady"},
 		},
-		"a workspace that is being deleted takes no job": {
+		"a workspace that is being deleted accepts no job": {
 			observed{job: makeJob().Obj(), workspace: leaving},
 			outline{State: "Enqueued", Reason: "WorkspaceNotReady"},
 		},
@@ -163,7 +163,7 @@ func TestDecide(t *testing.T) {
 			observed{job: makeJob().Retries(3, 10*time.Second).Backoff(3, time.Minute).Attempt(1, 1, at(0)).Failed(at(5)).Attempt(1, 2, at(15)).Obj(), child: makeChild(2, 1), seen: exited(1, 20, contract.Message{}), now: at(20)},
 			outline{State: "Scheduled", Reason: "RetryScheduled", After: 30 * time.Second, Attempts: 2, Next: "12:00:50"},
 		},
-		"the third delay is cut at maxDelay": {
+		"the third delay is limited to maxDelay": {
 			observed{job: makeJob().Retries(3, 10*time.Second).Backoff(3, time.Minute).Attempt(1, 1, at(0)).Failed(at(1)).Attempt(1, 2, at(2)).Failed(at(3)).Attempt(1, 3, at(4)).Obj(), child: makeChild(3, 1), seen: exited(1, 20, contract.Message{}), now: at(20)},
 			outline{State: "Scheduled", Reason: "RetryScheduled", After: time.Minute, Attempts: 3, Next: "12:01:20"},
 		},
@@ -223,11 +223,11 @@ func TestDecide(t *testing.T) {
 			observed{job: makeJob().Finished("Succeeded", at(5)).RequeueAt(at(100)).Obj(), now: at(10)},
 			outline{State: "Succeeded", After: 90 * time.Second},
 		},
-		"requeueAt before the end is history": {
+		"requeueAt before the end is ignored": {
 			observed{job: makeJob().Finished("Succeeded", at(5)).RequeueAt(at(4)).Obj(), now: at(10)},
 			outline{State: "Succeeded"},
 		},
-		"requeueAt within the second of the end is history": {
+		"requeueAt within the second of the end is ignored": {
 			observed{job: makeJob().Finished("Succeeded", at(5)).RequeueAt(at(5).Add(84 * time.Millisecond)).Obj(), now: at(10)},
 			outline{State: "Succeeded"},
 		},
@@ -271,7 +271,7 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-func TestDecideIsSettled(t *testing.T) {
+func TestDecideIsStable(t *testing.T) {
 	t.Parallel()
 	// If nothing has changed, the same is decided again, word for word: no write follows
 	// a write.

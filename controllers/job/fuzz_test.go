@@ -31,7 +31,7 @@ func FuzzRetryDelay(f *testing.F) {
 		}
 		job := makeJob().Retries(100, time.Duration(low)).Backoff(factor, time.Duration(high))
 		o := observed{job: job.Obj()}
-		const rounded = time.Microsecond // by floating-point numbers
+		const rounded = time.Microsecond // the error of floating-point numbers
 		if delay := retryDelay(o, failed); delay < time.Duration(min(low, high))-rounded || delay > time.Duration(high)+rounded {
 			t.Errorf("after %d failures: %s", failed, delay)
 		}

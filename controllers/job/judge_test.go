@@ -36,16 +36,16 @@ func (s *simulation) created(object client.Object) {
 	}
 	others := s.processing(job)
 	if other, ok := others[name]; ok {
-		s.Errorf("%s starts, and %s has not stopped", job.Name, other)
+		s.Errorf("%s starts, but %s has not stopped", job.Name, other)
 	}
 	others[name] = job.Name
 	// The limit that the operator knows; it may not have heard of a lower one.
 	if limit := world.AllCached[*v1alpha1.Workspace](s.w)[0].Limit(); len(others) > int(limit) {
-		s.Errorf("%s starts as number %d, and the limit is %d", job.Name, len(others), limit)
+		s.Errorf("%s starts as number %d, but the limit is %d", job.Name, len(others), limit)
 	}
 	for _, other := range world.All[*batchv1.Job](s.w) {
 		if attemptKey != "" && other.UID != job.UID && others[other.Labels[v1alpha1.LabelJob]] == other.Name && other.Annotations[v1alpha1.AnnotationConcurrencyKey] == attemptKey {
-			s.Errorf("%s starts, and %s with the same key %q is processing", job.Name, other.Name, attemptKey)
+			s.Errorf("%s starts, but %s with the same key %q is processing", job.Name, other.Name, attemptKey)
 		}
 	}
 	s.judgeSeries(job)
@@ -62,7 +62,7 @@ func (s *simulation) judgeRun(job *batchv1.Job) {
 		}
 		switch code := pod.Status.ContainerStatuses[0].State.Terminated.ExitCode; code {
 		case 0, contract.ExitUsage, contract.ExitPermanent:
-			s.Errorf("%s starts, and %s has ended with %d", job.Name, pod.Name, code)
+			s.Errorf("%s starts, but %s has ended with %d", job.Name, pod.Name, code)
 		}
 	}
 	if s.runs[runID(job)]++; s.runs[runID(job)] > 1+2 {
@@ -86,12 +86,12 @@ func (s *simulation) judgeParents(job *batchv1.Job) {
 			return state.Status.State.Final() && (p.When == v1alpha1.AfterFinished || string(wanted(p.When)) == string(state.Status.State))
 		})
 		if !ended {
-			s.Errorf("%s starts, and %s has never been %s", job.Name, p.Name, wanted(p.When))
+			s.Errorf("%s starts, but %s has never been %s", job.Name, p.Name, wanted(p.When))
 		}
 	}
 }
 
-// processing are the names of Jobs that have not finished, or whose pods have not, by
+// processing returns the names of the Jobs that have not finished, or whose pods have not, by
 // WorkspaceJob.
 func (s *simulation) processing(but *batchv1.Job) map[string]string {
 	names := map[string]string{}
@@ -120,19 +120,19 @@ func (s *simulation) judgeSeries(job *batchv1.Job) {
 		}
 		_, started := world.Get[*batchv1.Job](s.w, client.ObjectKey{Namespace: job.Namespace, Name: other.AttemptName(other.Status.NextNumber())})
 		if started || other.Status.RunAttempts > 0 {
-			s.Errorf("%s starts, and the run %s of %s is unfinished", job.Name, other.Name, own.Series())
+			s.Errorf("%s starts, but the run %s of %s is unfinished", job.Name, other.Name, own.Series())
 		}
 	}
 }
 
-// judge checks what is left.
+// judge checks the world that is left in the end.
 func (s *simulation) judge() {
 	for _, job := range world.All[*v1alpha1.WorkspaceJob](s.w) {
 		switch reason := s.whyItWaits(job); {
 		case job.Status.State.Final():
 			s.judgeEnd(job)
 		case reason != "" && reason != report.Reason(job.Status.Conditions):
-			s.Errorf("%s waits for the reason %s, and its status says %s: %s", job.Name, reason, report.Reason(job.Status.Conditions), job.Status.Message)
+			s.Errorf("%s waits for the reason %s, but its status says %s: %s", job.Name, reason, report.Reason(job.Status.Conditions), job.Status.Message)
 		case reason == "" && !s.stubborn[job.Name] && !s.behindStubborn(job):
 			s.Errorf("%s is forgotten: %s, %s", job.Name, job.Status.State, job.Status.Message)
 		}
@@ -168,7 +168,7 @@ func (s *simulation) judgeEnd(job *v1alpha1.WorkspaceJob) {
 		}
 	}
 	if succeeded != (job.Status.State == v1alpha1.StateSucceeded) {
-		s.Errorf("%s is %s, and an attempt has succeeded: %t", job.Name, job.Status.State, succeeded)
+		s.Errorf("%s is %s, but an attempt has succeeded: %t", job.Name, job.Status.State, succeeded)
 	}
 }
 
@@ -180,7 +180,7 @@ func (s *simulation) judgeFinal(name string) {
 	}
 	for _, child := range world.All[*batchv1.Job](s.w) {
 		if belongs(child, job) && runnerjob.Over(child) == nil {
-			s.Errorf("%s is %s, and %s has not stopped", name, job.Status.State, child.Name)
+			s.Errorf("%s is %s, but %s has not stopped", name, job.Status.State, child.Name)
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
-func TestKstatusVerdicts(t *testing.T) {
+func TestKstatus(t *testing.T) {
 	t.Parallel()
 	running := runnerjob.Observation{StartedAt: when(2)}
 	cases := map[string]struct {

@@ -30,7 +30,7 @@ func TestLateness(t *testing.T) {
 			due: "2026-03-01T12:00:00Z", before: none, after: begun(1, 7),
 			want: []measure{{late: new(7 * time.Second)}},
 		},
-		"by a clock that goes before": {
+		"by a clock that is behind": {
 			due: "2026-03-01T13:00:03+01:00", before: none, after: begun(1, 2),
 			want: []measure{{late: new(time.Duration(0))}},
 		},
@@ -54,17 +54,17 @@ func TestWaited(t *testing.T) {
 		job  *objects.WorkspaceJobBuilder
 		want int
 	}{
-		"nobody has looked at it":     {makeJob(), 0},
-		"processing":                  {makeJob().Attempt(1, 1, at(10)).State(v1alpha1.StateProcessing), 0},
-		"between two attempts":        {makeJob().Attempt(1, 1, at(10)).Failed(at(20)).State(v1alpha1.StateScheduled).NextAttempt(at(70)), 0},
-		"in the queue":                {makeJob().With(enqueued(10)), 90},
-		"its time came before that":   {makeJob().With(enqueued(10)).NextAttempt(at(9)), 90},
-		"its pod does not start":      {makeJob().Attempt(1, 1, at(10)), 90},
-		"its retry is in the queue":   {makeJob().Attempt(1, 1, at(10)).Failed(at(20)).NextAttempt(at(70)), 30},
-		"and its time was cleared":    {makeJob().Attempt(1, 1, at(10)).Failed(at(20)), 80},
-		"its retry's pod":             {makeJob().Attempt(1, 1, at(10)).Failed(at(20)).Attempt(1, 2, at(75)).With(enqueued(10)), 25},
-		"a new run is in the queue":   {makeJob().Attempt(1, 1, at(10)).Failed(at(20)).With(requeued(60)), 40},
-		"by a clock that goes behind": {makeJob().With(enqueued(110)), 0},
+		"not reconciled yet":        {makeJob(), 0},
+		"processing":                {makeJob().Attempt(1, 1, at(10)).State(v1alpha1.StateProcessing), 0},
+		"between two attempts":      {makeJob().Attempt(1, 1, at(10)).Failed(at(20)).State(v1alpha1.StateScheduled).NextAttempt(at(70)), 0},
+		"in the queue":              {makeJob().With(enqueued(10)), 90},
+		"its time came before that": {makeJob().With(enqueued(10)).NextAttempt(at(9)), 90},
+		"its pod does not start":    {makeJob().Attempt(1, 1, at(10)), 90},
+		"its retry is in the queue": {makeJob().Attempt(1, 1, at(10)).Failed(at(20)).NextAttempt(at(70)), 30},
+		"and its time was cleared":  {makeJob().Attempt(1, 1, at(10)).Failed(at(20)), 80},
+		"its retry's pod":           {makeJob().Attempt(1, 1, at(10)).Failed(at(20)).Attempt(1, 2, at(75)).With(enqueued(10)), 25},
+		"a new run is in the queue": {makeJob().Attempt(1, 1, at(10)).Failed(at(20)).With(requeued(60)), 40},
+		"by a clock that is behind": {makeJob().With(enqueued(110)), 0},
 	} {
 		if got := waited(at(100), &c.job.Obj().Status); got != time.Duration(c.want)*time.Second {
 			t.Errorf("%s: waited %s, want %d s", name, got, c.want)

@@ -55,8 +55,9 @@ func TestAChainAppliedInAnyOrder(t *testing.T) {
 	}
 }
 
-// TestAChainThatBreaksNamesWho checks that, down to the last job of the chain.
-func TestAChainThatBreaksNamesWho(t *testing.T) {
+// TestABrokenChainNamesTheParent checks each job that a broken chain does not run, down to the
+// last one.
+func TestABrokenChainNamesTheParent(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "chain-breaks")
 	c.submit("cleanup", nil)
@@ -68,8 +69,8 @@ func TestAChainThatBreaksNamesWho(t *testing.T) {
 	c.wantSaid(c.waitFor("sync", v1alpha1.StateDeleted, v1alpha1.ReasonParentEnded), `"report" is Deleted`)
 }
 
-// TestAParentThatNeverComes has a second operator give up at once what the first one waits
-// for. It is asked to check again when the limit has passed.
+// TestAParentThatNeverComes checks that the operator looks for the parent again once the limit
+// has passed, and has a second operator, whose limit is zero, give up at once.
 func TestAParentThatNeverComes(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "chain-missing")
@@ -98,8 +99,8 @@ func TestAParentThatNeverComes(t *testing.T) {
 	c.wantSaid(c.waitFor("report", v1alpha1.StateDeleted, v1alpha1.ReasonParentMissing), `"cleanup" does not exist`)
 }
 
-// TestACycleIsReported closes a cycle only when its first job waits for its second already,
-// which is the one that sees the new job. Deleting one of the jobs breaks the cycle for all.
+// TestACycleIsReported closes a cycle only when its first job is already waiting for its
+// second, which is the one that sees the new job. Deleting one of the jobs breaks the cycle for all.
 func TestACycleIsReported(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "chain-cycle")
@@ -135,7 +136,7 @@ func TestAParentStaysUntilItsEndWasSeen(t *testing.T) {
 	testenv.Eventually(c, "the parent is gone", func(ctx context.Context) error {
 		err := c.Get(ctx, client.ObjectKey{Namespace: c.namespace, Name: "cleanup"}, &v1alpha1.WorkspaceJob{})
 		if err == nil {
-			err = errors.New("it is there")
+			err = errors.New("it still exists")
 		}
 		return client.IgnoreNotFound(err)
 	})

@@ -41,7 +41,7 @@ func (c *clusterT) workspace(change func(*v1alpha1.WorkspaceSpec)) {
 	if err := c.Status().Patch(c.Context(), ws, client.MergeFrom(before)); err != nil {
 		c.Fatal(err)
 	}
-	// A job that comes before the operator knows of the change starts as before it.
+	// A job that is created before the operator knows of the change starts as if there were none.
 	testenv.Eventually(c, "the operator's cache has the workspace's new spec", func(ctx context.Context) error {
 		cached := &v1alpha1.Workspace{}
 		err := operator.reconciler.Client.Get(ctx, client.ObjectKeyFromObject(ws), cached)
@@ -87,8 +87,8 @@ func (c *clusterT) wantSaid(job *v1alpha1.WorkspaceJob, words ...string) {
 	}
 }
 
-// TestTheQueueHoldsItsLimit checks also that waiting jobs say so, and start in order.
-func TestTheQueueHoldsItsLimit(t *testing.T) {
+// TestTheQueueKeepsItsLimit also checks that waiting jobs report it, and start in order.
+func TestTheQueueKeepsItsLimit(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "queue-limit")
 	c.limit(1)
@@ -99,7 +99,7 @@ func TestTheQueueHoldsItsLimit(t *testing.T) {
 	c.submit("urgent", func(spec *v1alpha1.WorkspaceJobSpec) { spec.Priority = new(int32(10)) })
 	c.waitFor("urgent", v1alpha1.StateEnqueued, v1alpha1.ReasonQueued)
 	if n := c.jobs(); n != 1 {
-		t.Fatalf("%d Jobs, and the limit is 1", n)
+		t.Fatalf("%d Jobs, but the limit is 1", n)
 	}
 	c.end("first", 1, 0, `{}`)
 	c.end("urgent", 1, 0, `{}`)
@@ -134,7 +134,7 @@ func TestOneOfAConcurrencyKeyAtATime(t *testing.T) {
 	c.submit("second", key)
 	c.wantSaid(c.waitFor("second", v1alpha1.StateEnqueued, v1alpha1.ReasonConcurrencyKeyBusy), `"billing"`)
 	c.submit("other", nil)
-	c.end("other", 1, 0, `{}`) // which is behind it, and not held up
+	c.end("other", 1, 0, `{}`) // which is behind it, but not held up
 	c.end("first", 1, 0, `{}`)
 	c.end("second", 1, 0, `{}`)
 	c.waitFor("second", v1alpha1.StateSucceeded, v1alpha1.ReasonSucceeded)
@@ -166,9 +166,9 @@ func TestAHigherLimitStartsMore(t *testing.T) {
 	c.attempt("second", 1)
 }
 
-// TestOneThatCantStartHoldsUpNobody has a Job that the API server refuses, and that must not
-// keep its slot.
-func TestOneThatCantStartHoldsUpNobody(t *testing.T) {
+// TestAJobThatCantStartHoldsUpNoOther has a Job that the API server refuses, which
+// must not keep its slot.
+func TestAJobThatCantStartHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "queue-refused")
 	c.limit(1)
@@ -351,7 +351,7 @@ func TestAScheduledRunStartsItsSchedulesJob(t *testing.T) {
 	}
 }
 
-// TestAScheduledRunThatIsSkippedLeavesNoJob checks also that nothing of it ran.
+// TestAScheduledRunThatIsSkippedLeavesNoJob also checks that nothing of it ran.
 func TestAScheduledRunThatIsSkippedLeavesNoJob(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "scheduled-skipped")
@@ -363,7 +363,7 @@ func TestAScheduledRunThatIsSkippedLeavesNoJob(t *testing.T) {
 	testenv.Eventually(c, "its Job is gone", func(ctx context.Context) error {
 		err := c.Get(ctx, client.ObjectKeyFromObject(tick), &batchv1.Job{})
 		if err == nil {
-			err = errors.New("it is there")
+			err = errors.New("it still exists")
 		}
 		return client.IgnoreNotFound(err)
 	})
@@ -393,11 +393,11 @@ func TestALaggingCacheLosesNoScheduledAttempt(t *testing.T) {
 	c.waitFor(tick.Name, v1alpha1.StateProcessing, v1alpha1.ReasonProcessing)
 	lagging := restarted(staleTicks{Client: operator.reconciler.Client, stale: tick})
 	for range 9 {
-		// An error is as good as a conflict here; what counts is what is left.
+		// Any error is as acceptable as a conflict here. What counts is what is left.
 		_, _ = lagging.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(tick)})
 	}
 	if job := c.get(tick.Name); len(job.Status.Attempts) != 1 || job.Status.Attempts[0].Outcome != "" {
-		t.Errorf("its attempt is taken for lost: %+v", job.Status.Attempts)
+		t.Errorf("its attempt counts as lost: %+v", job.Status.Attempts)
 	}
 }
 
@@ -431,7 +431,7 @@ func (r busyReader) List(ctx context.Context, list client.ObjectList, options ..
 }
 
 // TestAJobCreatedDuringTheFirstCheckStopsNoQueue creates a job while a new operator compares
-// its cache with the API server. The job must not be taken for one that the API server has
+// its cache with the API server. The job must not be mistaken for one that the API server has
 // deleted: the queue would wait forever for the cache to lose it.
 func TestAJobCreatedDuringTheFirstCheckStopsNoQueue(t *testing.T) {
 	t.Parallel()

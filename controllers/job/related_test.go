@@ -72,7 +72,7 @@ func TestDecideAboutRelatives(t *testing.T) {
 			observed{job: makeJob().AfterOutcome("Deleted", "a").Obj(), parents: []parent{ended1("a", "Deleted", "Deleted", 3)}, now: at(4)},
 			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: podRecheck, Attempts: 1},
 		},
-		"on Finished takes any end": {
+		"on Finished accepts any end": {
 			observed{job: makeJob().AfterOutcome("Finished", "a").Obj(), parents: []parent{ended1("a", "Finished", "Deleted", 3)}, now: at(4)},
 			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: podRecheck, Attempts: 1},
 		},
@@ -80,7 +80,7 @@ func TestDecideAboutRelatives(t *testing.T) {
 			observed{job: seen, parents: []parent{unfinished("a"), ended1("b", "", "Succeeded", 5)}, now: at(6)},
 			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: podRecheck, Attempts: 1},
 		},
-		"a continuation that has begun asks no parent": {
+		"a continuation that has begun waits for no parent": {
 			observed{job: begun, now: at(6)},
 			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: podRecheck, Attempts: 1},
 		},
@@ -108,7 +108,7 @@ func TestDecideAboutRelatives(t *testing.T) {
 			observed{job: makeJob().AfterOutcome("", "a").Finished("Deleted", at(5)).RequeueAt(at(7)).Obj(), parents: []parent{ended1("a", "", "Failed", 3)}, now: at(10)},
 			outline{State: "Enqueued", Reason: "Enqueued", Start: "nightly-1", After: podRecheck, Attempts: 1},
 		},
-		"a recurring job that is not there yet": {
+		"a recurring job that does not exist yet": {
 			observed{job: makeJob().Trigger("daily").Obj()},
 			outline{State: "Enqueued", Reason: "RecurringJobNotFound"},
 		},
@@ -221,11 +221,11 @@ func TestRetention(t *testing.T) {
 		"without retention it stays":            {observed{job: makeJob().Finished("Succeeded", at(0)).Obj(), workspace: readyWorkspace()}, outline{State: "Succeeded"}},
 		"the workspace's, not over":             {observed{job: makeJob().Finished("Succeeded", at(0)).Obj(), workspace: keeps(day, nil), now: at(3600)}, outline{State: "Succeeded", After: 23 * time.Hour}},
 		"the workspace's, over":                 {observed{job: makeJob().Finished("Succeeded", at(0)).Obj(), workspace: keeps(day, nil), now: at(86400)}, outline{State: "Succeeded", Remove: true}},
-		"Deleted goes with Succeeded":           {observed{job: makeJob().Finished("Deleted", at(0)).Obj(), workspace: keeps(day, nil), now: at(86400)}, outline{State: "Deleted", Remove: true}},
-		"Failed has its own":                    {observed{job: makeJob().Finished("Failed", at(0)).Obj(), workspace: keeps(day, nil), now: at(86400)}, outline{State: "Failed"}},
+		"Deleted is kept as Succeeded is":       {observed{job: makeJob().Finished("Deleted", at(0)).Obj(), workspace: keeps(day, nil), now: at(86400)}, outline{State: "Deleted", Remove: true}},
+		"Failed has a time of its own":          {observed{job: makeJob().Finished("Failed", at(0)).Obj(), workspace: keeps(day, nil), now: at(86400)}, outline{State: "Failed"}},
 		"Failed, over":                          {observed{job: makeJob().Finished("Failed", at(0)).Obj(), workspace: keeps(nil, day), now: at(86400)}, outline{State: "Failed", Remove: true}},
 		"its own TTL wins":                      {observed{job: makeJob().Finished("Succeeded", at(0)).TTL(48 * time.Hour).Obj(), workspace: keeps(day, nil), now: at(86400)}, outline{State: "Succeeded", After: 24 * time.Hour}},
-		"one that a continuation has not seen":  {observed{job: makeJob().Finished("Succeeded", at(0)).TTL(0).Obj(), workspace: readyWorkspace(), awaited: true}, outline{State: "Succeeded", After: awaitedRecheck}},
+		"one whose end is still to be seen":     {observed{job: makeJob().Finished("Succeeded", at(0)).TTL(0).Obj(), workspace: readyWorkspace(), awaited: true}, outline{State: "Succeeded", After: awaitedRecheck}},
 		"one that will be requeued is not over": {observed{job: makeJob().Finished("Succeeded", at(0)).TTL(0).RequeueAt(at(60)).Obj(), workspace: readyWorkspace()}, outline{State: "Succeeded", After: time.Minute}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -252,19 +252,19 @@ func TestJobsAndLogsGoAfterTheirTime(t *testing.T) {
 	t.Parallel()
 	ws := readyWorkspace()
 	ws.Spec.Retention = &v1alpha1.Retention{Pods: &v1alpha1.Duration{Duration: time.Hour}}
-	told := makeJob().Retries(3, 10*time.Second).Backoff(3, time.Minute).Attempt(1, 1, at(0)).Failed(at(5)).NextAttempt(at(7200)).Obj()
-	untold := makeJob().Attempt(1, 1, at(0)).Obj()
-	other := told.DeepCopy()
+	reported := makeJob().Retries(3, 10*time.Second).Backoff(3, time.Minute).Attempt(1, 1, at(0)).Failed(at(5)).NextAttempt(at(7200)).Obj()
+	unreported := makeJob().Attempt(1, 1, at(0)).Obj()
+	other := reported.DeepCopy()
 	other.Status.Attempts[0].JobUID = "another"
 	for name, c := range map[string]struct {
 		o     observed
 		reaps int
 	}{
-		"its time is over":                  {observed{job: told, ended: []batchv1.Job{finishedChild(1, 5)}, now: at(3605)}, 1},
-		"its time is not over":              {observed{job: told, ended: []batchv1.Job{finishedChild(1, 5)}, now: at(3604)}, 0},
-		"its end is not in the status yet":  {observed{job: untold, child: makeChild(1, 1), ended: []batchv1.Job{finishedChild(1, 5)}, now: at(9999)}, 0},
-		"the status tells of another one":   {observed{job: other, ended: []batchv1.Job{finishedChild(1, 5)}, now: at(9999)}, 0},
-		"it never had a pod":                {observed{job: told, ended: []batchv1.Job{*suspendedChild(1)}, now: at(3605)}, 1},
+		"its time is over":                  {observed{job: reported, ended: []batchv1.Job{finishedChild(1, 5)}, now: at(3605)}, 1},
+		"its time is not over":              {observed{job: reported, ended: []batchv1.Job{finishedChild(1, 5)}, now: at(3604)}, 0},
+		"its end is not in the status yet":  {observed{job: unreported, child: makeChild(1, 1), ended: []batchv1.Job{finishedChild(1, 5)}, now: at(9999)}, 0},
+		"the status reports another one":    {observed{job: other, ended: []batchv1.Job{finishedChild(1, 5)}, now: at(9999)}, 0},
+		"it never had a pod":                {observed{job: reported, ended: []batchv1.Job{*suspendedChild(1)}, now: at(3605)}, 1},
 		"a schedule's Job that never ran":   {observed{job: makeJob().With(scheduled(0)).Finished("Deleted", at(5)).Obj(), tick: suspendedChild(1), now: at(6)}, 1},
 		"a schedule's Job that waits stays": {observed{job: makeJob().With(scheduled(0)).Obj(), tick: suspendedChild(1), now: at(6)}, 0},
 	} {
@@ -286,7 +286,7 @@ func TestAWaitingJobIsWrittenSparingly(t *testing.T) {
 		o.slot = &answer
 		d := decide(o)
 		if d.start != nil || d.acts(o) {
-			t.Error("it has no slot, and does something")
+			t.Error("it has no slot, but acts")
 		}
 		return d.status
 	}
@@ -295,11 +295,11 @@ func TestAWaitingJobIsWrittenSparingly(t *testing.T) {
 		t.Errorf("the message is %q, want %q", o.job.Status.Message, want)
 	}
 	for what, answer := range map[string]admission.Answer{
-		"its place hardly changed":    {Reason: v1alpha1.ReasonQueued, Before: 6, Unchanged: true},
+		"its position hardly changed": {Reason: v1alpha1.ReasonQueued, Before: 6, Unchanged: true},
 		"the queue does not know yet": {Unchanged: true},
 	} {
 		if diff := cmp.Diff(o.job.Status, answered(answer)); diff != "" {
-			t.Errorf("%s, and the status changes (-was +is):\n%s", what, diff)
+			t.Errorf("%s, but the status changes (-was +is):\n%s", what, diff)
 		}
 	}
 	o.job.Generation++
@@ -335,8 +335,8 @@ func TestAFinishedContinuationNotesNoParent(t *testing.T) {
 	}
 }
 
-// TestTheEndOfAnAttemptIsReportedWhateverTheQueueSays has a retry that is due at once, and
-// that must not hide that the attempt before it has failed.
+// TestTheEndOfAnAttemptIsReportedWhateverTheQueueSays has a retry that is due at once, which
+// must not hide that the attempt before it has failed.
 func TestTheEndOfAnAttemptIsReportedWhateverTheQueueSays(t *testing.T) {
 	t.Parallel()
 	job := makeJob().Retries(3, 0).Backoff(3, time.Minute).Attempt(1, 1, at(0))

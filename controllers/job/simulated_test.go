@@ -16,7 +16,7 @@ import (
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
-// This file simulates the others: users, the Job controller and the kubelet.
+// This file simulates everybody but the operator: users, the Job controller and the kubelet.
 
 func metaOf(name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: "workspace-acme", Name: name}
@@ -57,7 +57,7 @@ func (s *simulation) disturb(number int) {
 	}
 }
 
-// requeue runs a job again that finished some time ago.
+// requeue requeues a job that finished some time ago.
 func (s *simulation) requeue(job *v1alpha1.WorkspaceJob) {
 	now := metav1.NewTime(s.w.Clock.Now())
 	if !job.Status.State.Final() || !job.Status.FinishedAt.Before(&now) {
@@ -97,7 +97,7 @@ func (s *simulation) submit(number int) {
 	world.Add(s.w, job)
 }
 
-// removed reports whether there was a job of this name.
+// removed reports whether a job of this name was removed.
 func (s *simulation) removed(name string) bool {
 	_, exists := world.Get[*v1alpha1.WorkspaceJob](s.w, key(name))
 	return !exists && len(world.History[*v1alpha1.WorkspaceJob](s.w, key(name))) > 0
@@ -119,7 +119,7 @@ func (s *simulation) limit(n int32) {
 	s.w.Change(world.All[*v1alpha1.Workspace](s.w)[0], func(object client.Object) {
 		if ws, ok := object.(*v1alpha1.Workspace); ok {
 			if ws.Limit() != n {
-				// Its controller is quick.
+				// The Workspace's controller is quick.
 				ws.Status.Conditions[0].ObservedGeneration = ws.Generation + 1
 			}
 			ws.Spec.Concurrency = &n
@@ -131,7 +131,7 @@ func (s *simulation) limit(n int32) {
 }
 
 // play plays one step of the Job controller and the kubelet, and reports whether there was
-// one.
+// one to play.
 func (s *simulation) play() bool {
 	var possible []func()
 	jobs := world.All[*batchv1.Job](s.w)
@@ -195,7 +195,7 @@ func (s *simulation) pod(job *batchv1.Job) {
 	world.Add(s.w, &corev1.Pod{ObjectMeta: meta, Status: corev1.PodStatus{Phase: corev1.PodPending}})
 }
 
-// exitCodes with which a runner fails.
+// exitCodes are the codes with which a runner fails.
 var exitCodes = []int32{1, 1, 1, 137, contract.ExitInterrupted, contract.ExitUsage, contract.ExitPermanent}
 
 func (s *simulation) phase(pod *corev1.Pod, phase corev1.PodPhase) {

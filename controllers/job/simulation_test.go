@@ -60,23 +60,24 @@ func TestWhatMustNeverHappen(t *testing.T) {
 	}
 }
 
-// kinds that the operator watches and that lag. A Workspace and a recurring job do not.
+// kinds are those that the operator watches and whose cache lags. Workspaces and recurring
+// jobs do not lag.
 var kinds = []string{"WorkspaceJob", "Job", "Pod"}
 
-// simulation of one namespace.
+// simulation simulates one namespace.
 type simulation struct {
 	*testing.T
 	w *world.World
 	r *Reconciler
-	// work is what to reconcile; later is what comes again by itself, soon.
+	// work names the jobs to reconcile; later names those that come again by themselves, soon.
 	work, later map[string]bool
-	// stubborn jobs are refused by the API server, always.
+	// stubborn are the jobs whose Jobs the API server always refuses.
 	stubborn map[string]bool
-	// attempts are the names of all Jobs that there ever were.
+	// attempts are the names of all Jobs that ever existed.
 	attempts map[string]bool
-	// runs are the numbers of Jobs that each run had.
+	// runs counts the Jobs that each run had.
 	runs map[string]int
-	// mortal operators die at some writes.
+	// mortal says that the operator may die at a write.
 	mortal bool
 }
 
@@ -107,10 +108,10 @@ func simulate(t *testing.T, seed uint64) *simulation {
 
 var policies = []v1alpha1.ConcurrencyPolicy{v1alpha1.PolicyForbid, v1alpha1.PolicyAllow, v1alpha1.PolicyReplace, v1alpha1.PolicyQueue}
 
-// largeArgs are more than the cache holds.
+// largeArgs are larger than what the cache holds.
 const largeArgs = `{"a":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}`
 
-// template of a job that is tried three times, at once.
+// template returns that of a job that is tried three times, without delays.
 func template() v1alpha1.JobTemplate {
 	return makeJob().Retries(2, 0).Backoff(3, 0).With(func(job *v1alpha1.WorkspaceJob) {
 		job.Spec.Args = &apiextensionsv1.JSON{Raw: []byte(largeArgs)}
@@ -170,7 +171,7 @@ func (s *simulation) wakeFor(change world.Change) {
 		object = change.Old
 	}
 	if object == nil {
-		return // It came and went before the cache heard of it.
+		return // It was created and deleted before the cache showed it.
 	}
 	if change.Kind != "WorkspaceJob" {
 		s.wake(jobOfChild(s.Context(), object))
@@ -224,7 +225,7 @@ func (s *simulation) step() bool {
 		s.Errorf("reconcile %s: %v", name, err)
 	}
 	s.judgeFinal(name)
-	// A longer wait is not followed: a change has to wake the job before.
+	// A longer wait is ignored: a change has to wake the job earlier.
 	if result.RequeueAfter > 0 && result.RequeueAfter <= report.Soon {
 		s.later[name] = true
 	}
@@ -249,7 +250,7 @@ func (s *simulation) advance() bool {
 	return s.step() || moved
 }
 
-// comeToRest lets the operator hear of everything and live, and ends what runs.
+// comeToRest lets the operator live and learn of everything, and ends what runs.
 func (s *simulation) comeToRest() {
 	s.mortal = false
 	for rounds, moved := 0, true; moved; rounds++ {

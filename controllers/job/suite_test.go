@@ -34,7 +34,7 @@ import (
 // may be given up. What happens at a limit is tested by age and impatient.
 var testLimits = Limits{Pending: time.Hour, Parent: time.Hour}
 
-// manager runs this package's controller; it dies all the time: see testenv.DyingClient.
+// manager runs this package's controller; it dies again and again: see testenv.DyingClient.
 var manager = testenv.Manager{Shared: testenv.Shared{Options: testenv.Options{ControllerManager: true}}}
 
 func TestMain(m *testing.M) { os.Exit(manager.Run(m)) }
@@ -75,7 +75,7 @@ type clusterT struct {
 	namespace string
 }
 
-// cluster gives the test a namespace of its own; of no workspace yet.
+// cluster gives the test a namespace of its own, which belongs to no workspace yet.
 func cluster(t *testing.T, namespace string) *clusterT {
 	t.Helper()
 	env := manager.Start(t, cached.Options, setUp)
@@ -196,7 +196,7 @@ func (c *clusterT) allowNoPods() {
 	}
 	testenv.Eventually(c, "the quota holds", func(ctx context.Context) error {
 		if err := c.Create(ctx, pod.DeepCopy(), client.DryRunAll); err == nil || !strings.Contains(err.Error(), "exceeded quota") {
-			return fmt.Errorf("a pod is answered with: %w", err)
+			return fmt.Errorf("creating a pod returns: %w", err)
 		}
 		return nil
 	})

@@ -14,8 +14,8 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-// TestADeletedJobStopsThoughAFinalizerKeepsIt checks that nothing of a deleted job runs on,
-// however long somebody's finalizer keeps the object.
+// TestADeletedJobStopsThoughAFinalizerKeepsIt checks that nothing of a deleted job keeps
+// running, however long somebody's finalizer keeps the object.
 func TestADeletedJobStopsThoughAFinalizerKeepsIt(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "kept")
@@ -32,13 +32,13 @@ func TestADeletedJobStopsThoughAFinalizerKeepsIt(t *testing.T) {
 	testenv.Eventually(c, "the pod is asked to stop, and its Job goes", func(ctx context.Context) error {
 		err := c.Get(ctx, client.ObjectKeyFromObject(pod), pod)
 		if err == nil && pod.DeletionTimestamp.IsZero() {
-			return errors.New("the pod runs on")
+			return errors.New("the pod still runs")
 		}
 		if client.IgnoreNotFound(err) != nil {
 			return err
 		}
 		if err := c.Get(ctx, client.ObjectKeyFromObject(child), child); !apierrors.IsNotFound(err) {
-			return errors.Join(errors.New("the Job is there"), err)
+			return errors.Join(errors.New("the Job still exists"), err)
 		}
 		return nil
 	})

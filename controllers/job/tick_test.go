@@ -8,8 +8,8 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/admission"
 )
 
-// TestATickThatWaitedLongHasTimeToStart checks that the limit of waiting for a pod counts
-// from when the tick was started. The Job controller notes that time in status.startTime a
+// TestATickThatWaitedLongHasTimeToStart checks that the time limit for a pod's start counts
+// from the moment the tick was started. The Job controller notes that time in status.startTime a
 // little later.
 func TestATickThatWaitedLongHasTimeToStart(t *testing.T) {
 	t.Parallel()

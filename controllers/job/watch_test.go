@@ -16,8 +16,8 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/world"
 )
 
-// TestARunWakesFewOthers: a recurring job may have ten thousand unfinished runs, and a change
-// of each wakes others.
+// TestARunWakesFewOthers checks a recurring job with many unfinished runs, each of which wakes
+// others when it changes.
 func TestARunWakesFewOthers(t *testing.T) {
 	t.Parallel()
 	const n = 200
@@ -49,8 +49,8 @@ func TestARunWakesFewOthers(t *testing.T) {
 	}
 }
 
-// TestAFullQuotaIsTriedByFew has many jobs wait while the quota is used up. Only those with a
-// slot try to start.
+// TestAFullQuotaIsTriedByFew has many jobs wait while the quota is used up, and checks that only
+// those with a slot try to start.
 func TestAFullQuotaIsTriedByFew(t *testing.T) {
 	t.Parallel()
 	s := simulate(t, 1)

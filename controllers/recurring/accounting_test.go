@@ -51,13 +51,13 @@ func TestDecideAboutRuns(t *testing.T) {
 		"a run that was cancelled neither failed nor succeeded": {
 			hourly().at(62).run(60, "Deleted", "Cancelled").status(active(60)), outline{Last: "13:00", LastRun: "13:00 Deleted", Failures: 2},
 		},
-		"a run that was skipped is no last run": {
+		"a skipped run is not the last run": {
 			hourly().at(62).run(60, "Deleted", "Skipped").status(active(60)), outline{Last: "13:00", Skipped: 1, Failures: 2},
 		},
-		"a run that came and ended between two reconciles": {
+		"a run that was created and ended between two reconciles": {
 			hourly().at(62).tick(60).started().run(60, "Failed", "PermanentFailure"), outline{Last: "13:00", LastRun: "13:00 Failed", Failures: 1},
 		},
-		"a triggered run that came and ended between two reconciles": {
+		"a triggered run that was created and ended between two reconciles": {
 			triggered(hourly().at(62).run(60, "Failed", "InvalidArguments")), outline{LastRun: "13:00 Failed", Failures: 1},
 		},
 		"a triggered run that ended before status.lastRun": {
@@ -83,7 +83,7 @@ func TestDecideAboutRuns(t *testing.T) {
 			hourly().at(300).run(120, "Failed", "RetriesExhausted").run(60, "Succeeded", "Succeeded").status(active(60, 120)),
 			outline{Last: "14:00", LastRun: "14:00 Failed", LastSuccess: "13:01", Failures: 1},
 		},
-		"the oldest go": {
+		"the oldest are removed": {
 			keep(hourly(), 1, 2).at(400).run(60, "Succeeded", "").run(120, "Succeeded", "").run(180, "Failed", "").run(240, "Failed", "").run(300, "Failed", "").status(lastAt(300)),
 			outline{Last: "17:00", Runs: "15:00 13:00"},
 		},
@@ -91,7 +91,7 @@ func TestDecideAboutRuns(t *testing.T) {
 			keep(hourly(), 1, 0).at(400).run(60, "Deleted", "Skipped").run(120, "Deleted", "Skipped").run(180, "Succeeded", "").status(lastAt(300)),
 			outline{Last: "17:00", Runs: "13:00"},
 		},
-		"an unfinished run is no history": {
+		"an unfinished run is not part of the history": {
 			keep(hourly(), 0, 0).at(400).run(60, "Scheduled", "").status(lastAt(60)), outline{Last: "13:00", Active: "13:00"},
 		},
 	} {

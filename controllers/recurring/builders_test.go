@@ -22,7 +22,7 @@ func at(minutes int) time.Time { return noon.Add(time.Duration(minutes) * time.M
 
 func when(minutes int) *metav1.Time { return new(metav1.NewTime(at(minutes))) }
 
-// scene is a recurring job with all that there is of it.
+// scene is a recurring job with everything that belongs to it.
 type scene struct{ observed }
 
 // hourly has a CronJob as the operator applied it at noon.
@@ -40,7 +40,7 @@ func hourly() *scene {
 	return s
 }
 
-// decide clears up all doubts first: the API server has what was observed.
+// decide first clears up all doubts: the API server has what was observed.
 func (s *scene) decide() decision {
 	o := s.observed
 	for range maxRounds {
@@ -69,7 +69,8 @@ func (s *scene) status(change func(*v1alpha1.WorkspaceRecurringJobStatus)) *scen
 
 func runName(minutes int) string { return fmt.Sprintf("daily-%d", at(minutes).Unix()/60) }
 
-// tick is the Job that Kubernetes creates for a time, once it has noted that it waits.
+// tick is the Job that Kubernetes creates for a time, once the Job controller has noted
+// that it is suspended.
 func (s *scene) tick(minutes int) *scene {
 	annotations := map[string]string{
 		batchv1.CronJobScheduledTimestampAnnotation: at(minutes).Format(time.RFC3339),

@@ -46,7 +46,7 @@ func TestAMinutelyScheduleMakesRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	if tick.Spec.Suspend == nil || !*tick.Spec.Suspend || tick.Labels[v1alpha1.LabelAttempt] != "" {
-		t.Error("its Job has started around the queue")
+		t.Error("its Job has bypassed the queue")
 	}
 }
 
@@ -127,14 +127,14 @@ func TestHistoryIsKept(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotDueRunsNot(t *testing.T) {
+func TestNothingRunsUnlessItIsDue(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "not-due")
 	c.yearly("daily", func(spec *v1alpha1.WorkspaceRecurringJobSpec) {
 		spec.StartingDeadline = &v1alpha1.Duration{Duration: time.Minute}
 	})
 	c.waitFor("daily", v1alpha1.ReasonScheduleActive)
-	// Before the schedule was created: Kubernetes fires so when a schedule changes.
+	// A time before the schedule was created, as Kubernetes may fire when a schedule changes.
 	early := c.fire("daily", time.Now().Add(-time.Hour))
 	c.gone(early)
 	if s := c.get("daily").Status; s.MissedRuns != 0 || s.LastScheduledAt != nil {
@@ -198,15 +198,15 @@ func TestTheCronJobIsKept(t *testing.T) {
 	}
 }
 
-// TestNothingIsWrittenWhenNothingChanges: ten thousand idle recurring jobs must cost
-// nothing.
+// TestNothingIsWrittenWhenNothingChanges checks that idle recurring jobs cost nothing,
+// however many there are.
 func TestNothingIsWrittenWhenNothingChanges(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "idle")
 	c.yearly("daily", nil)
 	r, cronJob := c.waitFor("daily", v1alpha1.ReasonScheduleActive), c.cronJob("daily")
 	for i := range 5 {
-		// Wakes the reconciler, and means nothing to it.
+		// This wakes the reconciler, which has nothing to do.
 		before := r.DeepCopy()
 		r.Labels = map[string]string{"touched": fmt.Sprint(i)}
 		if err := c.Patch(t.Context(), r, client.MergeFrom(before)); err != nil {
@@ -241,7 +241,7 @@ func TestAnotherOwnersCronJobIsNeverTouched(t *testing.T) {
 	}
 }
 
-func TestOutsideOfAWorkspace(t *testing.T) {
+func TestOutsideAWorkspace(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "inside")
 	c.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "outside"}})
@@ -253,8 +253,8 @@ func TestOutsideOfAWorkspace(t *testing.T) {
 	}
 }
 
-// TestItGoesWithAllThatIsIts checks that a recurring job is deleted with all that it owns.
-func TestItGoesWithAllThatIsIts(t *testing.T) {
+// TestADeletedRecurringJobTakesItsObjectsWithIt checks that a recurring job is deleted with all that it owns.
+func TestADeletedRecurringJobTakesItsObjectsWithIt(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "deleted")
 	c.yearly("daily", nil)

@@ -37,7 +37,7 @@ func TestDecideAboutTheCronJob(t *testing.T) {
 		"resumed":                {func(s *scene) { s.cronJob.Spec.Suspend = new(true) }, "0 * * * * Etc/UTC false 12:00 12:30", "ScheduleActive", status.CurrentStatus},
 		"edited by a person":     {func(s *scene) { s.cronJob.Spec.Schedule = "* * * * *" }, "0 * * * * Etc/UTC false 12:30 12:00", "ScheduleActive", status.CurrentStatus},
 		"its jobs not suspended": {func(s *scene) { s.cronJob.Spec.JobTemplate.Spec.Suspend, s.cronJob.Generation = new(false), 2 }, "0 * * * * Etc/UTC false 12:00 12:00", "ScheduleActive", status.CurrentStatus},
-		"no deadline any more":   {func(s *scene) { s.deadline(time.Hour); s.recurring.Spec.StartingDeadline = nil }, "0 * * * * Etc/UTC false 12:00 12:00", "ScheduleActive", status.CurrentStatus},
+		"its deadline removed":   {func(s *scene) { s.deadline(time.Hour); s.recurring.Spec.StartingDeadline = nil }, "0 * * * * Etc/UTC false 12:00 12:00", "ScheduleActive", status.CurrentStatus},
 		"gone":                   {func(s *scene) { s.cronJob = nil }, "0 * * * * Etc/UTC false 12:30 12:30", "ScheduleActive", status.CurrentStatus},
 		"a bad schedule keeps the last good one": {
 			func(s *scene) { s.recurring.Spec.Schedule = "61 * * * *" }, "", "InvalidSchedule", status.FailedStatus,
@@ -60,7 +60,7 @@ func TestDecideAboutTheCronJob(t *testing.T) {
 		}, "", "InvalidArguments", status.FailedStatus},
 		"no workspace":            {func(s *scene) { s.workspace = nil }, "suspended", "NotInWorkspace", status.FailedStatus},
 		"no workspace yet":        {func(s *scene) { s.coming, s.workspace = s.workspace, nil }, "suspended", "WorkspaceNotReady", status.InProgressStatus},
-		"a workspace that goes":   {func(s *scene) { s.workspace.DeletionTimestamp = when(29) }, "suspended", "WorkspaceNotReady", status.InProgressStatus},
+		"a terminating workspace": {func(s *scene) { s.workspace.DeletionTimestamp = when(29) }, "suspended", "WorkspaceNotReady", status.InProgressStatus},
 		"no workspace, suspended": {func(s *scene) { s.workspace, s.cronJob.Spec.Suspend = nil, new(true) }, "", "NotInWorkspace", status.FailedStatus},
 		"a CronJob that the API server refuses": {
 			func(s *scene) {
@@ -116,7 +116,8 @@ func TestDecideAboutTheCronJob(t *testing.T) {
 	}
 }
 
-// TestATimeJustBeforeAChangeWasNotDue has a tick that Kubernetes fires for it all the same.
+// TestATimeJustBeforeAChangeWasNotDue has Kubernetes create a tick for such a time all
+// the same.
 func TestATimeJustBeforeAChangeWasNotDue(t *testing.T) {
 	t.Parallel()
 	s := hourly().at(30)

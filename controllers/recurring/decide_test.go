@@ -47,7 +47,7 @@ func outlineOf(d decision) outline {
 	return o
 }
 
-// minutes writes runs by the time of their ticks.
+// minutes names runs by the time of their ticks.
 func minutes(names []string) string {
 	var times []string
 	for _, name := range names {

@@ -49,9 +49,9 @@ func TestDecideAboutOccurrences(t *testing.T) {
 		s    *scene
 		want outline
 	}{
-		"nothing is due":               {hourly(), outline{}},
-		"a tick becomes a run":         {hourly().at(60).tick(60), outline{Create: "13:00", Last: "13:00", Active: "13:00"}},
-		"one that has its run already": {hourly().at(60).tick(60).run(60, "Enqueued", "").status(lastAt(60)), outline{Last: "13:00", Active: "13:00"}},
+		"nothing is due":                  {hourly(), outline{}},
+		"a tick becomes a run":            {hourly().at(60).tick(60), outline{Create: "13:00", Last: "13:00", Active: "13:00"}},
+		"a tick that already has its run": {hourly().at(60).tick(60).run(60, "Enqueued", "").status(lastAt(60)), outline{Last: "13:00", Active: "13:00"}},
 		"the operator died after making the run": {
 			hourly().at(60).tick(60).run(60, "Enqueued", ""), outline{Last: "13:00", Active: "13:00"},
 		},
@@ -62,10 +62,10 @@ func TestDecideAboutOccurrences(t *testing.T) {
 			hourly().at(181).tick(60).run(60, "Processing", "").tick(180).status(lastAt(60)),
 			outline{Create: "15:00", Last: "15:00", LastMissed: "14:00", Missed: 1, Active: "13:00 15:00"},
 		},
-		"times before the schedule was in force were not": {hourly().at(60).tick(60), outline{Create: "13:00", Last: "13:00", Active: "13:00"}},
-		"times while it was suspended were not":           {resumed(hourly(), 230).at(240).tick(240).status(lastAt(60)), outline{Create: "16:00", Last: "16:00", Active: "16:00"}},
-		"the newest of them may start when it is resumed": {resumed(hourly(), 200).at(201).tick(180).status(lastAt(60)), outline{Create: "15:00", Last: "15:00", Active: "15:00"}},
-		"a time before the schedule was changed never was": {
+		"times before the schedule was in force were not missed": {hourly().at(60).tick(60), outline{Create: "13:00", Last: "13:00", Active: "13:00"}},
+		"times while it was suspended were not missed":           {resumed(hourly(), 230).at(240).tick(240).status(lastAt(60)), outline{Create: "16:00", Last: "16:00", Active: "16:00"}},
+		"the newest of these may start when it is resumed":       {resumed(hourly(), 200).at(201).tick(180).status(lastAt(60)), outline{Create: "15:00", Last: "15:00", Active: "15:00"}},
+		"a time before the schedule was changed was never due": {
 			changed(func(tick *batchv1.Job) {
 				tick.Annotations[v1alpha1.AnnotationScheduleSince] = at(61).Format(time.RFC3339)
 			}), outline{Ticks: "13:00"},
@@ -73,7 +73,7 @@ func TestDecideAboutOccurrences(t *testing.T) {
 		"a tick that was reported and has no run is a leftover": {
 			hourly().at(61).tick(60).status(lastAt(60)), outline{Ticks: "13:00", Last: "13:00"},
 		},
-		"a tick whose run is gone goes too": {hourly().at(61).tick(60).started().status(lastAt(60)), outline{Ticks: "13:00", Last: "13:00"}},
+		"a tick whose run is gone is removed": {hourly().at(61).tick(60).started().status(lastAt(60)), outline{Ticks: "13:00", Last: "13:00"}},
 		"a tick that a person has started": {
 			changed(func(tick *batchv1.Job) { tick.Spec.Suspend = new(false) }), outline{LastMissed: "13:00", Missed: 1},
 		},
@@ -89,7 +89,7 @@ func TestDecideAboutOccurrences(t *testing.T) {
 			changed(func(tick *batchv1.Job) { tick.Annotations[batchv1.CronJobScheduledTimestampAnnotation] = "noon" }),
 			outline{Create: "13:00", Last: "13:00", Active: "13:00"},
 		},
-		"a tick whose run was of another life": {
+		"a tick that was started for an earlier run of its name": {
 			changed(func(tick *batchv1.Job) { tick.Annotations[v1alpha1.AnnotationJobUID] = "another" }).run(60, "Enqueued", "").status(lastAt(60)),
 			outline{Ticks: "13:00", Last: "13:00", Active: "13:00"},
 		},
@@ -119,11 +119,11 @@ func TestDecideAboutOccurrences(t *testing.T) {
 			outline{LastMissed: "13:00", Missed: 1},
 		},
 		"another owner's WorkspaceJob has the name": {taken, outline{Ticks: "13:00", LastMissed: "13:00", Missed: 1}},
-		"another owner's has the name, and not that of the next run": {
+		"another owner's WorkspaceJob has the name, but not the next run's": {
 			takenFirst, outline{Create: "14:00", Ticks: "13:00", Last: "14:00", LastMissed: "13:00", Missed: 1, Active: "14:00"},
 		},
 		"a run that is refused is not lost": {refused, outline{}},
-		"nor is one behind it, though it has ended": {
+		"nor is a run behind it, though it has ended": {
 			behind, outline{Create: "13:00", Last: "13:00", Active: "13:00"},
 		},
 		"the CronJob is refused, and runs are due": {

@@ -34,7 +34,7 @@ func TestARefusedRunIsNotLost(t *testing.T) {
 	}
 	testenv.Eventually(t, "the quota holds", func(ctx context.Context) error {
 		if err := c.Create(ctx, probe.DeepCopy(), client.DryRunAll); !apierrors.IsForbidden(err) {
-			return fmt.Errorf("a WorkspaceJob is answered with: %w", err)
+			return fmt.Errorf("creating a WorkspaceJob returns: %w", err)
 		}
 		return nil
 	})
@@ -57,7 +57,7 @@ func TestARefusedRunIsNotLost(t *testing.T) {
 	}
 }
 
-// TestARefusedCronJobKeepsNoRunBack checks also that spec.suspend is obeyed where possible.
+// TestARefusedCronJobKeepsNoRunBack also checks that spec.suspend is obeyed where possible.
 func TestARefusedCronJobKeepsNoRunBack(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "refused-cronjob")
@@ -111,7 +111,7 @@ func (c *clusterT) refuse(rule string) {
 		before := bad.DeepCopy()
 		bad.Spec.JobTemplate.Spec.Template.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "A", Value: "report"}}
 		if err := c.Patch(ctx, bad, client.MergeFrom(before), client.DryRunAll); !apierrors.IsInvalid(err) {
-			return fmt.Errorf("a CronJob is answered with: %w", err)
+			return fmt.Errorf("creating a CronJob returns: %w", err)
 		}
 		return nil
 	})

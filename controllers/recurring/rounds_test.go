@@ -49,8 +49,8 @@ func (s *scene) after(err error) *scene {
 	return s
 }
 
-// TestRoundsAreBounded has others take the names of many runs while there is room for
-// one: each round finds out about one of them.
+// TestRoundsAreBounded lets other owners have the names of many runs while there is
+// room for one run: each round finds out about one name.
 func TestRoundsAreBounded(t *testing.T) {
 	t.Parallel()
 	const taken = 12
@@ -84,7 +84,7 @@ func TestRoundsAreBounded(t *testing.T) {
 	}
 }
 
-// TestTheLogOfADecisionStaysShort: a tenant may have thousands of runs.
+// TestTheLogOfADecisionStaysShort checks the log of a tenant with thousands of runs.
 func TestTheLogOfADecisionStaysShort(t *testing.T) {
 	t.Parallel()
 	var d decision

@@ -51,23 +51,23 @@ func TestNoRunIsLostOrDoubled(t *testing.T) {
 	}
 }
 
-// kinds that lag.
+// kinds are those whose cache lags.
 var kinds = []string{"WorkspaceRecurringJob", "WorkspaceJob", "Job"}
 
-// simulation of one recurring job, which is due each hour.
+// simulation simulates one recurring job, which is due each hour.
 type simulation struct {
 	*testing.T
 	w *world.World
 	r *Reconciler
-	// dies says whether the operator dies at a write, full whether a quota refuses a run.
+	// dies reports whether the operator dies at a write, full whether a quota refuses a run.
 	dies, full func() bool
-	// ticks that Kubernetes has created and whose names are free, and how often the run of
-	// each was.
+	// ticks are those that Kubernetes has created and whose names are free; created counts
+	// how often the run of each was created.
 	ticks, created map[string]int
 	// foreign counts other owners' WorkspaceJobs that have the name of a tick's run.
 	foreign int
-	// pending are the hours without a tick since the last one; with the next one they
-	// are missed.
+	// pending are the hours without a tick since the last tick; the next tick makes them
+	// missed.
 	pending, missed, skipped int64
 }
 
@@ -97,7 +97,7 @@ func simulate(t *testing.T, seed uint64) *simulation {
 	return s
 }
 
-// simulateCalmly leaves out what goes wrong by itself.
+// simulateCalmly simulates a world in which nothing goes wrong by itself.
 func simulateCalmly(t *testing.T, seed uint64) *simulation {
 	t.Helper()
 	s := simulate(t, seed)
@@ -112,7 +112,7 @@ func (s *simulation) calm() {
 	s.w.Restless, s.dies, s.full = false, never, never
 }
 
-// largeArgs are more than the cache holds.
+// largeArgs are larger than what the cache holds.
 const largeArgs = `{"a":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}`
 
 // restart starts the operator as a new process.
@@ -143,7 +143,7 @@ func (s *simulation) restart() {
 	})
 }
 
-// hour begins an hour, for which Kubernetes creates a Job or misses to.
+// hour begins an hour, for which Kubernetes creates a Job or fails to.
 func (s *simulation) hour() {
 	next := s.w.Clock.Now().Truncate(time.Hour).Add(time.Hour)
 	s.w.Clock.SetTime(next)
@@ -163,7 +163,7 @@ func (s *simulation) hour() {
 	world.Add(s.w, tick)
 }
 
-// hear lets the cache hear of some changes of each kind.
+// hear lets the cache learn of some changes of each kind.
 func (s *simulation) hear() {
 	for _, kind := range kinds {
 		for range s.w.Rand.IntN(4) {
@@ -172,7 +172,7 @@ func (s *simulation) hear() {
 	}
 }
 
-// hearAll lets the cache hear of all changes of these kinds, or of all kinds that lag.
+// hearAll lets the cache learn of all changes of these kinds, or of all kinds that lag.
 func (s *simulation) hearAll(of ...string) {
 	if len(of) == 0 {
 		of = kinds
@@ -184,7 +184,7 @@ func (s *simulation) hearAll(of ...string) {
 
 func (s *simulation) reconcile() {
 	s.w.Sleep(time.Duration(s.w.Rand.IntN(4)) * time.Second)
-	// An error is retried by what comes next.
+	// The next reconcile retries what failed.
 	if _, err := s.r.Reconcile(s.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(s.recurring())}); err != nil {
 		s.restart()
 	}
@@ -223,7 +223,7 @@ func (s *simulation) play() {
 	}
 }
 
-// start a tick for its run.
+// start starts a tick for its run.
 func start(object client.Object, run *v1alpha1.WorkspaceJob) {
 	if tick, ok := object.(*batchv1.Job); ok {
 		tick.Annotations[v1alpha1.AnnotationJobUID], tick.Spec.Suspend = string(run.UID), new(false)
@@ -237,7 +237,7 @@ func (s *simulation) end(object client.Object, state v1alpha1.JobState) {
 	}
 }
 
-// comeToRest lets the operator live and hear of everything.
+// comeToRest lets the operator live and learn of everything.
 func (s *simulation) comeToRest() {
 	s.calm()
 	s.restart()

@@ -27,7 +27,7 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-// manager runs this package's controller; it dies all the time: see testenv.DyingClient.
+// manager runs this package's controller; it dies again and again: see testenv.DyingClient.
 // Runs are played by the tests.
 var manager = testenv.Manager{Shared: testenv.Shared{Options: testenv.Options{ControllerManager: true}}}
 
@@ -76,7 +76,7 @@ func inWorkspace(t *testing.T, namespace string) *clusterT {
 	return c
 }
 
-// hold plays the workspace controller: the test's workspace has this namespace.
+// hold plays the workspace controller, and gives the test's workspace this namespace.
 func (c *clusterT) hold(namespace string) {
 	c.Helper()
 	ws := &v1alpha1.Workspace{}
@@ -199,13 +199,13 @@ func (c *clusterT) end(name string, state v1alpha1.JobState, reason string) {
 	}
 }
 
-// gone waits until an object is not there.
+// gone waits until an object is gone.
 func (c *clusterT) gone(object client.Object) {
 	c.Helper()
 	testenv.Eventually(c, object.GetName()+" is gone", func(ctx context.Context) error {
 		err := c.Get(ctx, client.ObjectKeyFromObject(object), object)
 		if err == nil {
-			err = errors.New("it is there")
+			err = errors.New("it still exists")
 		}
 		return client.IgnoreNotFound(err)
 	})

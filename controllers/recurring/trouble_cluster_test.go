@@ -20,7 +20,7 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-// laggingClient has not heard yet of any WorkspaceJob.
+// laggingClient does not show any WorkspaceJob yet.
 type laggingClient struct{ client.Client }
 
 func (l *laggingClient) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
@@ -42,7 +42,7 @@ func TestALaggingCacheLosesNoRun(t *testing.T) {
 	lagging := *operator.reconciler
 	lagging.Client = &laggingClient{operator.reconciler.Client}
 	for range 5 {
-		// An error is as good as a conflict here. What counts is the result.
+		// Any error is as acceptable as a conflict here. What counts is the result.
 		_, _ = lagging.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(active)})
 	}
 	if err := c.Get(t.Context(), client.ObjectKeyFromObject(tick), tick); err != nil || !tick.DeletionTimestamp.IsZero() {
@@ -57,7 +57,8 @@ func TestALaggingCacheLosesNoRun(t *testing.T) {
 	})
 }
 
-// TestAStartedJobIsNotRemovedAsALeftover has the cache show it as it was before.
+// TestAStartedJobIsNotRemovedAsALeftover has the cache show the Job as it was before
+// its start.
 func TestAStartedJobIsNotRemovedAsALeftover(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "started")
@@ -108,7 +109,7 @@ func TestWhatIsWrongIsReportedOnce(t *testing.T) {
 		"InvalidTimeZone": `"Mars/Olympus"`, "ScheduleActive": "Europe/Berlin", "RunMissed": "1 missed",
 		"NameTaken": taken.Name, "RunSkipped": second.Name,
 	})
-	// What a status says is counted after it was written.
+	// Metrics are counted after the status was written.
 	testenv.Eventually(t, "its metrics", func(context.Context) error {
 		families, err := operator.registry.Gather()
 		if err != nil {
@@ -163,13 +164,13 @@ func (c *clusterT) events(r *v1alpha1.WorkspaceRecurringJob, want map[string]str
 	})
 }
 
-// soon is a full minute from now on: the schedule of these tests, created now, may have
-// been due then.
+// soon returns a full minute that is still to come. A schedule that is created now can be due
+// at that time.
 func soon(minutes int) time.Time {
 	return time.Now().Truncate(time.Minute).Add(time.Duration(minutes+1) * time.Minute)
 }
 
-// TestAScheduleWithoutAWorkspaceIsSuspended checks also that it runs again once there is a
+// TestAScheduleWithoutAWorkspaceIsSuspended also checks that it runs again once there is a
 // workspace, and that nothing was due meanwhile.
 func TestAScheduleWithoutAWorkspaceIsSuspended(t *testing.T) {
 	t.Parallel()
@@ -194,7 +195,7 @@ func TestAScheduleWithoutAWorkspaceIsSuspended(t *testing.T) {
 	}
 }
 
-// TestAJobStartedByHandIsLeftAlone checks also that its run counts as missed.
+// TestAJobStartedByHandIsLeftAlone also checks that its run counts as missed.
 func TestAJobStartedByHandIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	c := inWorkspace(t, "by-hand")

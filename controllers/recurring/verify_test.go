@@ -36,7 +36,8 @@ func (c *counting) List(ctx context.Context, into client.ObjectList, options ...
 	return c.Reader.List(ctx, into, options...)
 }
 
-// plant adds what a tenant can make: an unfinished run that calls itself scheduled long ago.
+// plant adds a run that a tenant could create: unfinished, and annotated as one that was
+// scheduled long ago.
 func (s *simulation) plant(number int) *v1alpha1.WorkspaceJob {
 	run := runOf(s.recurring(), occurrence{at: at(-60 * number), name: fmt.Sprintf("planted-%d", number), tick: tickOf(s.cronJob(), at(0))})
 	return world.Add(s.w, &run)
@@ -77,8 +78,8 @@ func TestDoubtsAboutManyRunsCostOneList(t *testing.T) {
 	}
 }
 
-// TestAllRunsAreVerifiedWithinBounds: a list of ten thousand runs with 64 KiB of arguments each
-// would not fit into the operator's memory.
+// TestAllRunsAreVerifiedWithinBounds checks that no list is unbounded: ten thousand runs with
+// 64 KiB of arguments each would not fit into the operator's memory.
 func TestAllRunsAreVerifiedWithinBounds(t *testing.T) {
 	t.Parallel()
 	s := simulateCalmly(t, 1)

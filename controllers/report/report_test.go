@@ -41,22 +41,22 @@ func newReporting(t *testing.T) *reporting {
 	return r
 }
 
-// change to a status that says the text.
+// change returns a change to a status with this message.
 func (r *reporting) change(text string, counted *int) Change {
 	after := r.job.DeepCopy()
 	after.Status.Message = text
 	return Change{
 		Before: r.job, After: after, Count: func() { *counted++ },
-		Events: []Event{{Type: "Normal", Reason: "Told", Note: text}},
+		Events: []Event{{Type: "Normal", Reason: "Reported", Note: text}},
 	}
 }
 
-// report the change.
+// report reports the change.
 func (r *reporting) report(t *testing.T, c Change) error {
 	t.Helper()
 	after, ok := c.After.(*v1alpha1.WorkspaceJob)
 	if !ok {
-		t.Fatalf("%T is no job", c.After)
+		t.Fatalf("%T is not a job", c.After)
 	}
 	return r.Report(t.Context(), &r.job.Status, &after.Status, func() Change { return c })
 }
@@ -82,8 +82,8 @@ func TestEventsAndMetricsFollowTheStatus(t *testing.T) {
 		if (err == nil) != (c.written || c.text == "") {
 			t.Errorf("%s: %v", name, err)
 		}
-		if told := len(r.events); (told == 1) != c.written || (counted == 1) != c.written {
-			t.Errorf("%s: %d events, counted %d times", name, told, counted)
+		if sent := len(r.events); (sent == 1) != c.written || (counted == 1) != c.written {
+			t.Errorf("%s: %d events, counted %d times", name, sent, counted)
 		}
 		if r.Behind(r.job) != c.written {
 			t.Errorf("%s: the job as it was before is believed: %t", name, c.written)
@@ -100,7 +100,7 @@ func TestNotesAndMessagesAreClipped(t *testing.T) {
 	if err := r.report(t, change); err != nil {
 		t.Fatal(err)
 	}
-	if note := <-r.events; len(note) > MaxNote+len("Normal Told ") {
+	if note := <-r.events; len(note) > MaxNote+len("Normal Reported ") {
 		t.Errorf("a note of %d bytes", len(note))
 	}
 	var list []metav1.Condition
@@ -153,7 +153,7 @@ func TestErrorsAreSorted(t *testing.T) {
 		}
 	}
 	if result, err := Result(nil, gone); err != nil || result.RequeueAfter != Soon {
-		t.Errorf("a passing error beside none: %v, %v", result, err)
+		t.Errorf("a passing error together with none: %v, %v", result, err)
 	}
 	if result, err := Result(nil); err != nil || result.RequeueAfter != 0 {
 		t.Errorf("no error: %v, %v", result, err)
@@ -193,7 +193,7 @@ func TestAnswersOfTheAPIServer(t *testing.T) {
 		"another has the name now": {err: apierrors.NewInvalid(schema.GroupKind{Kind: "Job"}, "job-1", field.ErrorList{
 			field.Invalid(field.NewPath("metadata", "uid"), "uid-1", "field is immutable"),
 		}), passing: true},
-		"a namespace that goes": {err: terminating, passing: true, refusal: new(NamespaceTerminating), retry: quotaRetry},
+		"a namespace that ends": {err: terminating, passing: true, refusal: new(NamespaceTerminating), retry: quotaRetry},
 		"a quota":               {err: apierrors.NewForbidden(jobs, "job-1", errors.New("exceeded quota")), refusal: new(Forbidden), retry: quotaRetry},
 		"a rule of the schema":  {err: apierrors.NewInvalid(schema.GroupKind{Kind: "Job"}, "job-1", nil), refusal: new(Invalid), retry: invalidRetry},
 		"what can't be decoded": {err: apierrors.NewBadRequest("no Job"), refusal: new(Invalid), retry: invalidRetry},

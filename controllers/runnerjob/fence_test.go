@@ -41,7 +41,7 @@ func TestTheCheckIsRestrictedAndSeesNothingOfTheTenant(t *testing.T) {
 		}
 	}
 	if pod := guarded(t, false); len(pod.InitContainers) > 0 || *pod.ActiveDeadlineSeconds != 90 {
-		t.Errorf("unasked: %+v", pod.InitContainers)
+		t.Errorf("without being asked for: %+v", pod.InitContainers)
 	}
 }
 

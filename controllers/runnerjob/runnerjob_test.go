@@ -177,7 +177,7 @@ func TestObserve(t *testing.T) {
 		"no image":          {makeJob(""), []*podMaker{makePod(0).waiting("ImagePullBackOff", "not there")}, Observation{Waiting: "its pod can't start (ImagePullBackOff): not there"}},
 		"no room":           {makeJob(""), []*podMaker{unschedulable}, Observation{Waiting: "no node can run its pod (Unschedulable): 0/1 nodes"}},
 		"running":           {makeJob(""), []*podMaker{makePod(0).state(corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: when(3)}})}, Observation{StartedAt: started}},
-		"ended, not told":   {makeJob(""), []*podMaker{makePod(0).exited(0, "Completed", "")}, Observation{StartedAt: started}},
+		"ended, unreported": {makeJob(""), []*podMaker{makePod(0).exited(0, "Completed", "")}, Observation{StartedAt: started}},
 		"done, pod is gone": {makeJob(batchv1.JobComplete), nil, Observation{End: &End{At: when(100), Succeeded: true}}},
 		"done": {
 			makeJob(batchv1.JobComplete), []*podMaker{makePod(0).exited(0, "Completed", `{"result":{"rows":3}}`)},
@@ -263,7 +263,7 @@ func TestASuspendedJobIsOverWithoutPods(t *testing.T) {
 		"one is not counted yet": func(j *batchv1.Job) {
 			j.Status.UncountedTerminatedPods = &batchv1.UncountedTerminatedPods{Succeeded: []types.UID{"pod"}}
 		},
-		"not told so yet": func(j *batchv1.Job) { j.Status.Conditions = nil },
+		"not reported yet": func(j *batchv1.Job) { j.Status.Conditions = nil },
 	} {
 		child := suspendedJob()
 		change(child)

@@ -25,17 +25,17 @@ import (
 // playedAPI answers decisions as the API server does, with facts, for tests of the pure
 // part. act and its own answers are tested on a real one.
 type playedAPI struct {
-	// did are the writes that it took.
+	// did are the writes that it accepted.
 	did []string
-	// refuse these writes, named as decision.does names them.
+	// refuse has the writes that it refuses, named as decision.does names them.
 	refuse map[string]report.RefusalKind
-	// fail at this write.
+	// fail is the write that returns an error.
 	fail string
 }
 
 var errPlayed = errors.New("connection refused")
 
-// write reports whether the API server takes the write.
+// write reports whether the API server accepts the write.
 func (p *playedAPI) write(o *observed, verb, key string) (bool, error) {
 	name := verb + " " + key
 	if name == p.fail {
@@ -116,7 +116,7 @@ func crowded(t *testing.T) observed {
 
 // TestEveryRefusalIsAFact has the API server refuse each write, in each way that it
 // refuses one: the reconcile ends, says so, does the rest, and never migrates a ledger
-// from a namespace that is not fenced in.
+// from a namespace that is not isolated.
 func TestEveryRefusalIsAFact(t *testing.T) {
 	t.Parallel()
 	fresh := func(t *testing.T) observed {
@@ -156,7 +156,7 @@ func TestEveryRefusalIsAFact(t *testing.T) {
 	}
 }
 
-// isolation reports whether the write fences in the namespace: without it, no attempt may
+// isolation reports whether the write isolates the namespace: without it, no attempt may
 // start. After any other write is refused, what was known of the workspace stays.
 func isolation(write string) bool {
 	return strings.Contains(write, " NetworkPolicy/") || strings.Contains(write, " ResourceQuota/") || strings.Contains(write, " LimitRange/")

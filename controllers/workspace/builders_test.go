@@ -16,7 +16,7 @@ import (
 // workspaceBuilder makes Workspaces for tests.
 type workspaceBuilder struct{ ws v1alpha1.Workspace }
 
-// MakeWorkspace starts with what a Workspace can't be without.
+// MakeWorkspace makes a Workspace with the fields that each one needs.
 func MakeWorkspace(name string) *workspaceBuilder {
 	return &workspaceBuilder{v1alpha1.Workspace{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
@@ -75,7 +75,7 @@ func (b *workspaceBuilder) Member(role v1alpha1.MemberRole, users ...string) *wo
 	return b
 }
 
-// DatabaseReady gives it the condition as of a generation.
+// DatabaseReady sets the condition as of a generation.
 func (b *workspaceBuilder) DatabaseReady(status metav1.ConditionStatus, reason, message string, generation int64) *workspaceBuilder {
 	b.ws.Status.Conditions = append(b.ws.Status.Conditions, metav1.Condition{
 		Type: v1alpha1.ConditionDatabaseReady, Status: status, Reason: reason, Message: message, ObservedGeneration: generation,

@@ -28,8 +28,8 @@ func (c *clusterT) live(ws *v1alpha1.Workspace, ch child) (client.Object, error)
 	return ch.blank, err
 }
 
-// settles waits until the child exists, is the workspace's and is as it should be.
-func (c *clusterT) settles(ws *v1alpha1.Workspace, ch child, unlike types.UID) {
+// waitUpToDate waits until the child exists, belongs to the workspace and is as it should be.
+func (c *clusterT) waitUpToDate(ws *v1alpha1.Workspace, ch child, unlike types.UID) {
 	c.t.Helper()
 	testenv.Eventually(c.t, ch.key()+" is as it should be", func(context.Context) error {
 		object, err := c.live(ws, ch)
@@ -64,7 +64,7 @@ func TestDeletedChildrenComeBack(t *testing.T) {
 		if err := c.Delete(t.Context(), object); err != nil {
 			t.Fatal(err)
 		}
-		c.settles(ws, ch, uid)
+		c.waitUpToDate(ws, ch, uid)
 	}
 }
 
@@ -121,7 +121,7 @@ func TestEditsOfChildrenAreUndone(t *testing.T) {
 			}
 			good, ok := object.DeepCopyObject().(client.Object)
 			if !ok {
-				t.Fatalf("a copy of %T is no object", object)
+				t.Fatalf("a copy of %T is not an object", object)
 			}
 			tamper(object)
 			// Kubernetes may be counting in a quota's status at the same time.
@@ -131,7 +131,7 @@ func TestEditsOfChildrenAreUndone(t *testing.T) {
 			if object.GetResourceVersion() == good.GetResourceVersion() {
 				t.Fatalf("%s of %s has not changed", name, ch.key())
 			}
-			c.settles(ws, ch, "")
+			c.waitUpToDate(ws, ch, "")
 			undone, err := c.live(ws, ch)
 			if err != nil {
 				t.Fatal(err)
@@ -143,7 +143,7 @@ func TestEditsOfChildrenAreUndone(t *testing.T) {
 	}
 }
 
-// specOf is the object without what every write changes.
+// specOf returns the object without what every write changes.
 func specOf(object client.Object) client.Object {
 	bare, ok := object.DeepCopyObject().(client.Object)
 	if !ok {

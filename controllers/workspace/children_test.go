@@ -15,7 +15,7 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// typed is what an apply configuration says, as the object itself.
+// typed converts an apply configuration to the object that it describes.
 func typed[T any](t *testing.T, config any) T {
 	t.Helper()
 	var object T

@@ -21,7 +21,7 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 )
 
-// nothing is what is observed of a workspace that has nothing yet.
+// nothing returns what is observed of a workspace that has no objects yet.
 func nothing(ws *v1alpha1.Workspace) observed {
 	return observed{
 		now: noon(), workspace: ws,
@@ -29,7 +29,7 @@ func nothing(ws *v1alpha1.Workspace) observed {
 	}
 }
 
-// upToDate is what is observed of a workspace that is done.
+// upToDate returns what is observed of a workspace about which nothing is to be done.
 func upToDate(t *testing.T, ws *v1alpha1.Workspace) observed {
 	t.Helper()
 	done := MakeMigration(ws, 1).Ended(batchv1.JobComplete, noon()).Obj()
@@ -45,7 +45,7 @@ func upToDate(t *testing.T, ws *v1alpha1.Workspace) observed {
 	return seen
 }
 
-// asApplied is the object as the API server would hold it after the operator has
+// asApplied returns the object as the API server would hold it after the operator has
 // applied it: with the fields that the operator owns.
 func asApplied(t *testing.T, c child) client.Object {
 	t.Helper()
@@ -99,7 +99,7 @@ func TestDecide(t *testing.T) {
 		"all is there":     {func(*observed) {}, nil, report.Finding{Phase: report.Ready, Reason: "Ready"}, true, 0},
 		"the namespace is taken": {func(o *observed) { o.namespace = MakeNamespace("workspace-acme").Obj() },
 			nil, report.Finding{Phase: report.Stalled, Reason: "NamespaceTaken"}, false, report.NameTakenRetry},
-		"the namespace goes": {func(o *observed) { o.namespace.DeletionTimestamp = new(metav1.Now()) },
+		"the namespace is being deleted": {func(o *observed) { o.namespace.DeletionTimestamp = new(metav1.Now()) },
 			nil, report.Finding{Phase: report.Progressing, Reason: "NamespaceTerminating"}, false, terminatingRetry},
 		"the namespace lost a label": {func(o *observed) { delete(o.namespace.Labels, v1alpha1.LabelManagedBy) },
 			[]string{"apply Namespace/workspace-acme"}, report.Finding{Phase: report.Ready, Reason: "Ready"}, true, 0},

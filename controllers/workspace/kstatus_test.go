@@ -10,7 +10,7 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-func TestKstatusVerdicts(t *testing.T) {
+func TestKstatus(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		ready report.Finding

@@ -81,7 +81,7 @@ func TestNamespaceIsAdoptedAndStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(ns.OwnerReferences) > 0 || ns.Labels[v1alpha1.LabelManagedBy] != "Helm" {
-		t.Errorf("the operator made it its own: owners %v, labels %v", ns.OwnerReferences, ns.Labels)
+		t.Errorf("the operator took it over: owners %v, labels %v", ns.OwnerReferences, ns.Labels)
 	}
 	if ns.Labels["pod-security.kubernetes.io/enforce"] != "restricted" {
 		t.Errorf("pods are not restricted: %v", ns.Labels)

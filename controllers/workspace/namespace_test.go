@@ -22,17 +22,17 @@ func TestJudgeNamespace(t *testing.T) {
 		says string
 	}{
 		"none":                          {nil, claimAbsent, ""},
-		"made by us":                    {MakeNamespace("ns").For("acme").OwnedBy("acme", "now").Obj(), claimMade, ""},
-		"made by us, label removed":     {MakeNamespace("ns").OwnedBy("acme", "now").Obj(), claimMade, ""},
+		"made for it":                   {MakeNamespace("ns").For("acme").OwnedBy("acme", "now").Obj(), claimMade, ""},
+		"made for it, label removed":    {MakeNamespace("ns").OwnedBy("acme", "now").Obj(), claimMade, ""},
 		"labelled":                      {MakeNamespace("ns").For("acme").Obj(), claimAdopted, ""},
 		"labelled and somebody's":       {foreign, claimAdopted, ""},
 		"labelled without the right":    {squatted, claimTaken, "kubectl annotate namespace ns jobs.openradius.io/adopted-by="},
 		"no label":                      {MakeNamespace("ns").Obj(), claimTaken, "kubectl label namespace ns jobs.openradius.io/workspace=acme"},
 		"another's label":               {MakeNamespace("ns").For("globex").Obj(), claimTaken, `labelled for Workspace "globex"`},
 		"made for another":              {MakeNamespace("ns").For("globex").OwnedBy("globex", "other").Obj(), claimTaken, `created for Workspace "globex"`},
-		"made for another, labelled us": {MakeNamespace("ns").For("acme").OwnedBy("globex", "other").Obj(), claimTaken, `created for Workspace "globex"`},
+		"made for another, label of it": {MakeNamespace("ns").For("acme").OwnedBy("globex", "other").Obj(), claimTaken, `created for Workspace "globex"`},
 		"made for an earlier one":       {MakeNamespace("ns").For("acme").OwnedBy("acme", "then").Obj(), claimTerminating, `earlier Workspace "acme"`},
-		"ours and terminating":          {MakeNamespace("ns").OwnedBy("acme", "now").Terminating().Obj(), claimTerminating, "is being deleted"},
+		"made for it, terminating":      {MakeNamespace("ns").OwnedBy("acme", "now").Terminating().Obj(), claimTerminating, "is being deleted"},
 		"labelled and terminating":      {MakeNamespace("ns").For("acme").Terminating().Obj(), claimTerminating, "is being deleted"},
 		"foreign and terminating":       {MakeNamespace("ns").Terminating().Obj(), claimTerminating, "is being deleted"},
 	} {

@@ -14,8 +14,8 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/report"
 )
 
-// absent is a Workspace that only this test reconciles, as of a moment when nothing of it
-// was there: what was created since is to be found out by writing.
+// absent is a Workspace that only this test reconciles, as it was observed before any
+// of its objects existed. Only a write can find out what was created since.
 func (c *clusterT) absent(b *workspaceBuilder) observed {
 	return nothing(b.UID(types.UID("of " + b.Obj().Name)).Generation(1).Obj())
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/openradius/workspace-jobs/controllers/report"
 )
 
-// says is a status's conditions, as "Type Status Reason".
+// says returns a status's conditions, as "Type Status Reason".
 func says(status v1alpha1.WorkspaceStatus) []string {
 	var lines []string
 	for _, c := range status.Conditions {
@@ -49,7 +49,7 @@ func TestStatusOf(t *testing.T) {
 			if status.ObservedGeneration != 4 || status.Jobs == nil {
 				t.Errorf("%+v", status)
 			}
-			// What was said of another phase goes away.
+			// The conditions of another phase are removed.
 			ws.Status = status
 			again := statusOf(nothing(ws), decision{ready: ready, database: &database})
 			if diff := cmp.Diff([]string{"Ready True Ready", "DatabaseReady True DatabaseReady"}, says(again)); diff != "" {

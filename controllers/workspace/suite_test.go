@@ -124,7 +124,7 @@ func (c *clusterT) waitFor(name, kind, want string) *v1alpha1.Workspace {
 	return ws
 }
 
-// ready brings a workspace all the way.
+// ready creates a workspace and waits until it is ready.
 func (c *clusterT) ready(ws *v1alpha1.Workspace) *v1alpha1.Workspace {
 	c.t.Helper()
 	c.create(ws)
