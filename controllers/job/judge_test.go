@@ -167,6 +167,13 @@ func (s *simulation) judgeEnd(job *v1alpha1.WorkspaceJob) {
 			s.Errorf("%s has lost what its status said: %+v", job.Name, job.Status)
 		}
 	}
+	if job.Status.Result != nil && !succeeded {
+		s.Errorf("%s is %s, and has a result: %s", job.Name, job.Status.State, job.Status.Result.Raw)
+	}
+	made := s.runs[string(job.UID)+"/"+strconv.Itoa(int(job.Status.Run))]
+	if report.Reason(job.Status.Conditions) == v1alpha1.ReasonRetriesExhausted && made != 1+2 {
+		s.Errorf("%s gave up after %d attempts of its run, which may be retried twice", job.Name, made)
+	}
 	if succeeded != (job.Status.State == v1alpha1.StateSucceeded) {
 		s.Errorf("%s is %s, but an attempt has succeeded: %t", job.Name, job.Status.State, succeeded)
 	}
@@ -179,7 +186,8 @@ func (s *simulation) judgeFinal(name string) {
 		return
 	}
 	for _, child := range world.All[*batchv1.Job](s.w) {
-		if belongs(child, job) && runnerjob.Over(child) == nil {
+		// The attempt of a requeued run may not be in the status yet.
+		if belongs(child, job) && runOf(child, 0) <= job.Status.Run && runnerjob.Over(child) == nil {
 			s.Errorf("%s is %s, but %s has not stopped", name, job.Status.State, child.Name)
 		}
 	}
@@ -233,18 +241,32 @@ func (s *simulation) reaches(from, to string, passed map[string]bool) bool {
 	return slices.ContainsFunc(awaited(job), func(name string) bool { return name == to || s.reaches(name, to, passed) })
 }
 
-// wantRest checks that nothing is left to do. If a job still changes, a change before did not
-// wake it, and it would have waited for the next resync.
-func (s *simulation) wantRest() {
+// wantAwake checks that no change has failed to wake a job that it concerns: if each is
+// reconciled once more, none shows anything new.
+func (s *simulation) wantAwake(shown func(*v1alpha1.WorkspaceJobStatus) any) {
 	for _, job := range world.All[*v1alpha1.WorkspaceJob](s.w) {
-		version := s.w.Version()
+		if s.later[job.Name] || s.stubborn[job.Name] {
+			continue // It comes again by itself.
+		}
 		if _, err := s.r.Reconcile(s.Context(), ctrl.Request{NamespacedName: key(job.Name)}); err != nil {
 			s.Errorf("reconcile %s: %v", job.Name, err)
 		}
-		if s.w.Version() == version {
-			continue
-		}
 		now, _ := world.Get[*v1alpha1.WorkspaceJob](s.w, key(job.Name))
-		s.Errorf("nothing woke %s:\n%s", job.Name, cmp.Diff(job.Status, now.Status))
+		if diff := cmp.Diff(shown(&job.Status), shown(&now.Status)); diff != "" {
+			s.Errorf("nothing woke %s (-was +is):\n%s", job.Name, diff)
+		}
 	}
+}
+
+func everything(status *v1alpha1.WorkspaceJobStatus) any { return status }
+
+// progress is what must be up to date at any time. Why a job waits in its queue need not be:
+// it asks again by itself.
+func progress(status *v1alpha1.WorkspaceJobStatus) any {
+	reason := report.Reason(status.Conditions)
+	switch reason {
+	case v1alpha1.ReasonQueued, v1alpha1.ReasonConcurrencyKeyBusy, v1alpha1.ReasonEarlierRunActive:
+		reason = "waits in its queue"
+	}
+	return []any{status.State, reason, len(status.Attempts)}
 }

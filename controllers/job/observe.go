@@ -143,6 +143,7 @@ func (r *Reconciler) childOf(ctx context.Context, o *observed, owned []batchv1.J
 	// Nor that the Job of an attempt under way is still a tick.
 	stale := err == nil && current != nil && !belongs(child, job)
 	if apierrors.IsNotFound(err) && certain || stale {
+		child = &batchv1.Job{} // Decoding into the cached one would keep what the live one lacks.
 		err = r.APIReader.Get(ctx, key, child)
 	}
 	if apierrors.IsNotFound(err) {

@@ -15,7 +15,6 @@ import (
 func TestARequeuedRunReplacesAnOlderOne(t *testing.T) {
 	t.Parallel()
 	s := simulate(t, 1)
-	s.mortal = false
 	for i, name := range []string{"old", "new"} {
 		job := &v1alpha1.WorkspaceJob{ObjectMeta: metaOf(name)}
 		job.Spec.RecurringJobRef = &v1alpha1.RecurringJobRef{Name: "series-Replace"}
@@ -30,8 +29,7 @@ func TestARequeuedRunReplacesAnOlderOne(t *testing.T) {
 		}
 		world.Add(s.w, job)
 	}
-	for s.advance() {
-	}
+	s.catchUp()
 	s.w.Sleep(time.Minute)
 	job, _ := world.Get[*v1alpha1.WorkspaceJob](s.w, key("new"))
 	s.w.Change(job, func(object client.Object) {
@@ -39,8 +37,7 @@ func TestARequeuedRunReplacesAnOlderOne(t *testing.T) {
 			job.Spec.RequeueAt = when(30)
 		}
 	})
-	for s.advance() {
-	}
+	s.catchUp()
 	old, _ := world.Get[*v1alpha1.WorkspaceJob](s.w, key("old"))
 	if old.Status.State != v1alpha1.StateDeleted {
 		t.Errorf("the older run is %s: %s", old.Status.State, old.Status.Message)

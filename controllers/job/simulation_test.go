@@ -52,10 +52,15 @@ func TestWhatMustNeverHappen(t *testing.T) {
 				for range s.w.Rand.IntN(4) {
 					s.step()
 				}
+				if number%30 == 29 {
+					s.catchUp()
+					s.wantAwake(progress)
+					s.mortal = true
+				}
 			}
 			s.comeToRest()
 			s.judge()
-			s.wantRest()
+			s.wantAwake(everything)
 		})
 	}
 }
@@ -250,20 +255,26 @@ func (s *simulation) advance() bool {
 	return s.step() || moved
 }
 
+// catchUp lets the operator live, learn of everything and act on it.
+func (s *simulation) catchUp() {
+	s.mortal = false
+	for s.advance() {
+	}
+}
+
 // comeToRest lets the operator live and learn of everything, and ends what runs.
 func (s *simulation) comeToRest() {
-	s.mortal = false
+	s.catchUp()
 	for rounds, moved := 0, true; moved; rounds++ {
 		if rounds > 100_000 {
 			s.Fatal("it does not come to rest")
 		}
-		moved = s.advance()
+		moved = s.advance() || s.play() || s.w.Collect()
 		if !moved && len(s.later) > 0 {
 			s.w.Sleep(time.Second)
 			maps.Copy(s.work, s.later)
 			clear(s.later)
 			moved = true
 		}
-		moved = moved || s.play() || s.w.Collect()
 	}
 }

@@ -201,9 +201,6 @@ func History[T client.Object](w *World, name types.NamespacedName) []T {
 	return states
 }
 
-// Version returns a number that grows with every write.
-func (w *World) Version() int64 { return w.version }
-
 // All returns what the API server has of a kind, by name; it must not be changed.
 func All[T client.Object](w *World) []T { return sorted[T](w.table(kindOf(*new(T))).truth) }
 
