@@ -17,7 +17,7 @@ import (
 // tabLimit is how long a test may keep a tab open.
 const tabLimit = 4 * testenv.PollLimit
 
-// Tab is a tab of a browser with its own cookies. What goes wrong in it fails its test.
+// Tab is a tab of a browser, with its own cookies. Any error in it fails its test.
 type Tab struct {
 	t   testing.TB
 	url string
@@ -70,7 +70,7 @@ func (tab *Tab) check(message chromedp.ConsoleMessage) {
 	if strings.HasPrefix(message.Text, "htmx:sendAbort") || strings.HasPrefix(message.Text, "htmx:afterRequest") {
 		return
 	}
-	// Tests ask for pages that answer with an error. A static file that is missing is a fault.
+	// Tests request pages that answer with an error. A static file that is missing is a fault.
 	if strings.Contains(message.Text, "the server responded with a status of 4") && !strings.Contains(message.URL, "/static/") {
 		return
 	}
@@ -191,7 +191,7 @@ func (tab *Tab) HTML() string {
 // Mark marks the page, for [Tab.Marked].
 func (tab *Tab) Mark() { tab.Do("window.marked = true") }
 
-// Marked reports whether the page that was marked was not reloaded since.
+// Marked reports whether the page is still the one that was marked, without a reload.
 func (tab *Tab) Marked() bool { return Eval[bool](tab, "window.marked === true") }
 
 // SignIn signs in to the dashboard with a token.

@@ -4,9 +4,9 @@ package main
 
 import "os"
 
-// auditPolicy has the API server log what programs in pods request of it, and what other
-// users write, but no request bodies: it may hold secrets. Kubernetes'
-// own parts would fill it.
+// auditPolicy has the API server log what programs in pods request, and what other users
+// write, but no request bodies, which may hold secrets, and nothing of Kubernetes' own parts,
+// which would fill the log.
 const auditPolicy = `apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
@@ -22,12 +22,12 @@ rules:
 - level: None
 `
 
-// auditArgs are the API server's.
+// auditArgs returns the API server's arguments for the audit log.
 func (c cluster) auditArgs() []string {
 	return []string{
 		"--audit-policy-file=" + c.state("audit-policy.yaml"),
 		"--audit-log-path=" + c.auditLog(),
-		"--audit-log-maxsize=1000", // MB; a cluster is gone before it is full
+		"--audit-log-maxsize=1000", // MB; a cluster is gone before the log is full
 	}
 }
 

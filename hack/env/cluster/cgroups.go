@@ -28,8 +28,8 @@ func cgroupRoots() ([]string, error) {
 	return roots, nil
 }
 
-// makeCgroups makes the cgroup above those of the cluster's pods; the kubelet wants it
-// to be there.
+// makeCgroups makes the cgroup above those of the cluster's pods, which the kubelet requires
+// to exist.
 func (c cluster) makeCgroups() error {
 	roots, err := cgroupRoots()
 	if err != nil {
@@ -48,7 +48,7 @@ func (c cluster) makeCgroups() error {
 }
 
 // passOnControllers lets the cgroups below root use its controllers, where that is a
-// setting (v2). One that can't be passed on is missed by the kubelet, which says so.
+// setting (v2). If one can't be passed on, the kubelet reports that it lacks it.
 func passOnControllers(root string) {
 	controllers, err := os.ReadFile(filepath.Join(root, "cgroup.controllers"))
 	if err != nil {

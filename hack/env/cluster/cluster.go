@@ -40,7 +40,7 @@ const (
 	containerdSpace = "k8s.io"
 )
 
-// Short, since a shim's socket path may have no more than about a hundred bytes.
+// These are short, since a shim's socket path may have no more than about a hundred bytes.
 var validName = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,14}[a-z0-9])?$`)
 
 // cluster is one Kubernetes with a node: its name says where its files are, its slot
@@ -70,7 +70,7 @@ func (c cluster) kubeconfig() string  { return c.state(kubeconfigFile) }
 
 func checkName(name string) error {
 	if !validName.MatchString(name) {
-		return fmt.Errorf("--name %q: use 1 to 16 small letters, digits and '-', a letter first", name)
+		return fmt.Errorf("--name %q: use 1 to 16 lower-case letters, digits and '-', beginning with a letter", name)
 	}
 	return nil
 }
@@ -86,25 +86,25 @@ func find(name string) (cluster, error) {
 	}
 	slot, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	if err != nil || slot < 0 || slot >= maxSlots {
-		return cluster{}, fmt.Errorf("%s does not hold a slot: remove the folder by `cluster down --name %s`",
+		return cluster{}, fmt.Errorf("%s does not hold a slot: remove the folder with `cluster down --name %s`",
 			filepath.Join(stateRoot, name, "slot"), name)
 	}
 	return cluster{name: name, slot: slot}, nil
 }
 
-// findUp is find for commands that need a cluster that is there.
+// findUp is find for commands that need a cluster that exists.
 func findUp(name string) (cluster, error) {
 	if err := checkHost(); err != nil {
 		return cluster{}, err
 	}
 	c, err := find(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return c, fmt.Errorf("there is no cluster %q: make it by `cluster up --name %s`", name, name)
+		return c, fmt.Errorf("there is no cluster %q: create it with `cluster up --name %s`", name, name)
 	}
 	return c, err
 }
 
-// claim returns the cluster of that name, giving it the first free slot if it is new.
+// claim returns the cluster of that name, and gives it the first free slot if it is new.
 // The caller holds the lock.
 func claim(name string) (cluster, error) {
 	c, err := find(name)
@@ -123,7 +123,7 @@ func claim(name string) (cluster, error) {
 	}
 	slot := firstFree(taken)
 	if slot < 0 {
-		return c, fmt.Errorf("%d clusters are there already: take one down first", maxSlots)
+		return c, fmt.Errorf("%d clusters exist already: take one down first", maxSlots)
 	}
 	c = cluster{name: name, slot: slot}
 	if err := os.MkdirAll(c.state(), 0o700); err != nil {

@@ -22,7 +22,7 @@ func TestNames(t *testing.T) {
 		"": false, "abcdefghijklmnopq": false, "2e": false, "Dev": false, "a-": false, "../x": false, "a/b": false,
 	} {
 		if err := checkName(name); (err == nil) != want {
-			t.Errorf("%q: got %v, want it to be taken: %v", name, err, want)
+			t.Errorf("%q: got %v, want it to be accepted: %v", name, err, want)
 		}
 	}
 }
@@ -136,7 +136,7 @@ func TestCertificates(t *testing.T) {
 				}
 			}
 			if certificate.VerifyHostname("198.18.1.2") == nil {
-				t.Error("it speaks for another cluster's address too")
+				t.Error("it is valid for another cluster's address too")
 			}
 		})
 	}

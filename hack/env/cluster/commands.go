@@ -18,7 +18,7 @@ func (c cluster) status(ctx context.Context) error {
 	var problems []error
 	client, err := newAdminClient(c.state("pki"))
 	if err != nil {
-		return fmt.Errorf("cluster %q is only half made: finish it by `cluster up --name %s`", c.name, c.name)
+		return fmt.Errorf("cluster %q is only half made: finish it with `cluster up --name %s`", c.name, c.name)
 	}
 	for _, part := range c.components(binaries{}, client, nil) {
 		id, running := readPid(part.pidFile)
@@ -42,7 +42,7 @@ func (c cluster) status(ctx context.Context) error {
 // load imports images into the cluster's containerd, where pods find them by name.
 func load(ctx context.Context, name string, files []string) error {
 	if len(files) == 0 {
-		return errors.New("load: name the image files, as made by hack/env/image")
+		return errors.New("load: name the image files, which hack/env/image makes")
 	}
 	c, err := findUp(name)
 	if err != nil {
@@ -88,7 +88,7 @@ func kubectl(name string, args []string) error {
 func (c cluster) binaries() (binaries, error) {
 	text, err := os.ReadFile(c.state("binaries.json"))
 	if err != nil {
-		return nil, fmt.Errorf("cluster %q is only half made: finish it by `cluster up --name %s`", c.name, c.name)
+		return nil, fmt.Errorf("cluster %q is only half made: finish it with `cluster up --name %s`", c.name, c.name)
 	}
 	bin := binaries{}
 	return bin, json.Unmarshal(text, &bin)

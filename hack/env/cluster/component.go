@@ -14,7 +14,7 @@ import (
 // reported at once.
 const readyWithin = 4 * time.Minute
 
-// component is a part of a cluster: how it is started, and what is to be waited for.
+// component is a part of a cluster: how it is started, and when it is ready.
 type component struct {
 	process
 	ready func(context.Context) error
@@ -27,7 +27,7 @@ type running struct {
 	started bool
 }
 
-// failure is what went wrong with a component, with the end of its log.
+// failure returns what went wrong with a component, with the end of its log.
 func (c component) failure(err error) error {
 	return fmt.Errorf("%s: %w\n  the end of %s:\n%s", c.name, err, c.log, lastLines(c.log, 20))
 }
@@ -84,7 +84,7 @@ func waitReady(ctx context.Context, all []running) error {
 	return nil
 }
 
-// anyEnded is the failure of the first component that does not run any more.
+// anyEnded returns the failure of the first component that does not run any more.
 func anyEnded(all []running) error {
 	for _, one := range all {
 		if !one.id.alive() {

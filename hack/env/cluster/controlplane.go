@@ -12,7 +12,7 @@ import (
 )
 
 // controlPlane says where etcd, the API server and the controller manager run. `up`
-// and `run` fill it in each in their own way.
+// and `run` fill it in differently.
 type controlPlane struct {
 	pki           string // folder of certificates
 	data          string // folder of etcd's data
@@ -21,7 +21,7 @@ type controlPlane struct {
 	port          int
 	etcdPort      int
 	etcdPeerPort  int
-	reservedPorts bool // somebody holds the ports with SO_REUSEPORT until they are bound
+	reservedPorts bool // another process holds the ports with SO_REUSEPORT until they are bound
 }
 
 func (c controlPlane) server() string  { return fmt.Sprintf("https://%s:%d", c.address, c.port) }
@@ -33,7 +33,8 @@ func (c controlPlane) kubeconfig(component string) string {
 	return filepath.Join(c.kubeconfigs, component+".kubeconfig")
 }
 
-// etcdArgs: what the cluster holds is thrown away with it, so nothing is synced to disk.
+// etcdArgs returns etcd's arguments. What the cluster holds is thrown away with it, so
+// nothing is synced to disk.
 func (c controlPlane) etcdArgs() []string {
 	peer := fmt.Sprintf("http://127.0.0.1:%d", c.etcdPeerPort)
 	return []string{
@@ -66,7 +67,7 @@ func (c controlPlane) apiServerArgs() []string {
 		"--service-account-key-file=" + c.certificate("service-account.pub"),
 		"--service-account-signing-key-file=" + c.certificate("service-account.key"),
 		"--authorization-mode=Node,RBAC",
-		"--allow-privileged", // as installers of Kubernetes do: what refuses it in a tenant's namespace must be Pod Security
+		"--allow-privileged", // as installers of Kubernetes do, so that it is Pod Security that refuses it in a tenant's namespace
 		// The second requires a right to the owner's finalizers of those that set a controller
 		// as an owner, as OpenShift does.
 		"--enable-admission-plugins=NodeRestriction,OwnerReferencesPermissionEnforcement",
@@ -78,8 +79,8 @@ func (c controlPlane) apiServerArgs() []string {
 	}
 }
 
-// endpointReconciler: an API server on loopback may not announce itself as the endpoint
-// of the kubernetes Service, and without a node nothing asks for it.
+// endpointReconciler returns how the API server announces itself. One on loopback may not be
+// the endpoint of the kubernetes Service, and without a node nothing asks for it.
 func (c controlPlane) endpointReconciler() string {
 	if c.address == "127.0.0.1" {
 		return "none"
@@ -87,7 +88,7 @@ func (c controlPlane) endpointReconciler() string {
 	return "lease"
 }
 
-// controllerManagerArgs raises the limits that a burst of Jobs would meet first.
+// controllerManagerArgs raises the limits that a burst of Jobs would reach first.
 func (c controlPlane) controllerManagerArgs() []string {
 	return []string{
 		"--kubeconfig=" + c.kubeconfig("controller-manager"),
@@ -122,7 +123,7 @@ func (c controlPlane) writeKubeconfigs(components ...string) error {
 	return nil
 }
 
-// get reads from the API server or the kubelet; an answer that is no success is an
+// get reads from the API server or the kubelet; any answer but a success is an
 // error.
 func get(ctx context.Context, client *http.Client, url string) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -132,7 +133,7 @@ func get(ctx context.Context, client *http.Client, url string) ([]byte, error) {
 	return send(client, request)
 }
 
-// statusError is an answer that is no success.
+// statusError is an answer that reports a failure.
 type statusError struct {
 	code int
 	text string

@@ -11,13 +11,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stopOrder: first what would start containers again, last what the others write to.
+// stopOrder begins with what would start containers again, and ends with what the others
+// write to.
 var stopOrder = []string{
 	"kubelet", "kube-router", "kube-proxy", "kube-scheduler", "kube-controller-manager", "containerd", "kube-apiserver", "etcd",
 }
 
-// down removes a cluster wholly, in whatever state it is: half made, killed, or from
-// before a reboot. All that it holds goes, so nothing is asked to end in its own time.
+// down removes all of a cluster, in whatever state it is: half made, killed, or from
+// before a reboot. Nothing that it holds is kept, so nothing gets time to end by itself.
 func down(ctx context.Context, name string) error {
 	if err := errors.Join(checkHost(), checkName(name)); err != nil {
 		return err
@@ -30,7 +31,7 @@ func down(ctx context.Context, name string) error {
 	defer removeEmptyRoots()
 	c, err := find(name)
 	if err != nil {
-		c = cluster{name: name, slot: -1} // not even its slot is known: remove what the name tells
+		c = cluster{name: name, slot: -1} // not even its slot is known: remove what is known by its name
 	}
 	if !exists(c.state()) && !exists(c.run()) {
 		say("there is no cluster %q", name)
@@ -58,8 +59,8 @@ func down(ctx context.Context, name string) error {
 	return nil
 }
 
-// killTheRest ends the containers and all that is left in the cluster's network
-// namespace, again until nothing is left, since what dies last may have started more.
+// killTheRest ends the containers and all that is left in the cluster's network namespace. It
+// repeats this until nothing is left, since what ends last may have started more.
 func (c cluster) killTheRest() {
 	for range 10 {
 		left := append(c.namespaceProcesses(), c.podProcesses()...)

@@ -77,7 +77,8 @@ func TestLockIsExclusive(t *testing.T) {
 	again()
 }
 
-// A lock on a folder that its last holder removed locks out nobody.
+// TestLockIsOnTheFolderThatIsThere checks that a lock on a folder that its last holder removed
+// locks out nobody.
 func TestLockIsOnTheFolderThatIsThere(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "locked")
 	if err := os.Mkdir(folder, 0o700); err != nil {
@@ -95,7 +96,7 @@ func TestLockIsOnTheFolderThatIsThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	if sameFolder(file, folder) {
-		t.Error("a removed folder counts as there")
+		t.Error("a removed folder counts as an existing one")
 	}
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		t.Fatal(err)
@@ -105,7 +106,7 @@ func TestLockIsOnTheFolderThatIsThere(t *testing.T) {
 	}
 }
 
-func TestReservedPortsAreFreeForWhoShares(t *testing.T) {
+func TestReservedPortsAreFreeForTheirComponents(t *testing.T) {
 	plane, release, err := reservePlane(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -131,7 +132,7 @@ func TestRunFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := runFolder(full); err == nil {
-		t.Error("a folder with files in it is taken, and would be removed")
+		t.Error("a folder with files in it is accepted, and would be removed")
 	}
 	if _, err := runFolder(filepath.Join(full, "new")); err != nil {
 		t.Error(err)

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// image is one that the cluster itself needs, and its archive.
+// image is an image that the cluster itself needs, and its archive.
 type image struct{ name, archive string }
 
 // buildImages returns the images that the cluster needs, making those that the cache lacks.
@@ -49,8 +49,8 @@ func buildPause(ctx context.Context) (string, error) {
 	return archiveOf(ctx, binary, pauseImage)
 }
 
-// archiveOf returns the archive of an image with one binary of the cache, made beside it
-// once.
+// archiveOf returns the archive of an image with one binary of the cache. It is made once, in
+// the binary's folder.
 func archiveOf(ctx context.Context, binary, name string) (string, error) {
 	folder := filepath.Dir(binary)
 	archive := filepath.Join(folder, "image.tar")

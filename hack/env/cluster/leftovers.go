@@ -16,7 +16,7 @@ import (
 
 type mountPoint struct{ path, kind string }
 
-// mountPoints lists what is mounted under a folder, in the order it was mounted.
+// mountPoints lists what is mounted under a folder, in the order in which it was mounted.
 func mountPoints(under string) ([]mountPoint, error) {
 	text, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lock takes an exclusive lock on a folder, making it first, and returns what gives it
-// back. Two processes never hold it at once; the kernel frees it if its holder dies.
+// lock takes an exclusive lock on a folder, which it creates if necessary, and returns a
+// function that releases it. Two processes never hold it at once; the kernel frees it if its holder dies.
 func lock(ctx context.Context, folder, what string) (func(), error) {
 	waiting := false
 	for {
@@ -48,7 +48,7 @@ func lock(ctx context.Context, folder, what string) (func(), error) {
 	}
 }
 
-// sameFolder tells a lock on the folder from one on a folder that was removed meanwhile.
+// sameFolder reports whether a lock is on the folder, and not on one that was removed meanwhile.
 func sameFolder(file *os.File, folder string) bool {
 	held, err := file.Stat()
 	if err != nil {
@@ -58,5 +58,5 @@ func sameFolder(file *os.File, folder string) bool {
 	return err == nil && os.SameFile(held, now)
 }
 
-// closeQuietly is for files that were only read or locked: closing them loses nothing.
+// closeQuietly closes a file that was only read or locked, which loses nothing.
 func closeQuietly(file *os.File) { _ = file.Close() }

@@ -23,18 +23,18 @@ const usage = `A real Kubernetes on this machine, built from its source modules.
   cluster kubeconfig [--name NAME] print the path of its kubeconfig
   cluster host-address [--name NAME]  print the host's address that pods can reach
   cluster audit-log [--name NAME]  print the path of the API server's audit log
-  cluster load [--name NAME] FILE.tar...   give it images, as made by hack/env/image
+  cluster load [--name NAME] FILE.tar...   import images, which hack/env/image makes
   cluster kubectl [--name NAME] ARGS...    kubectl with its kubeconfig
   cluster build [--check] [--control-plane]
-                                   only build what is run, into the cache; with --check, only
-                                   fail, and name it, if it is not built yet
+                                   only build what is run, into the cache; with --check, build
+                                   nothing, but fail and name what is not built yet
   cluster run --control-plane [--controller-manager] [--dir DIR]
                                    etcd and an API server in the foreground, for tests, without
                                    root; prints ETCD=URL and KUBECONFIG=PATH when ready; ends, and
                                    removes DIR, at the end of its input or on SIGTERM
 
 NAME is "dev" unless given; clusters of different names run side by side. All but build
-and run need root on Linux. WORKSPACE_JOBS_CACHE is the folder of what is built, instead of
+and run need root on Linux. WORKSPACE_JOBS_CACHE is the folder for what is built, instead of
 workspace-jobs in the user's cache folder.
 `
 
@@ -50,7 +50,7 @@ func main() {
 	}
 }
 
-// say prints progress for a person who waits. A command's own output goes elsewhere.
+// say prints progress for a person who is waiting. A command's own output goes elsewhere.
 func say(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "cluster: "+format+"\n", args...)
 }
@@ -82,7 +82,7 @@ func namedCommand(ctx context.Context, verb string, args []string) error {
 		return helped(err)
 	}
 	if verb != "load" && flags.NArg() > 0 {
-		return fmt.Errorf("%s: what is %q? see cluster --help", verb, flags.Arg(0))
+		return fmt.Errorf("%s: unexpected %q: see cluster --help", verb, flags.Arg(0))
 	}
 	switch verb {
 	case "up":
@@ -141,7 +141,7 @@ func runCommand(ctx context.Context, args []string) error {
 		return helped(err)
 	}
 	if !*plane {
-		return errors.New("run needs --control-plane: a cluster with a node is made by `cluster up`")
+		return errors.New("run needs --control-plane: `cluster up` makes a cluster with a node")
 	}
 	return run(untilEOF(ctx, os.Stdin), options, func(plane controlPlane, kubeconfig string) {
 		fmt.Printf("ETCD=%s\nKUBECONFIG=%s\n", plane.etcdURL(), kubeconfig)

@@ -17,10 +17,10 @@ import (
 )
 
 // The cluster lives in a network namespace of its own, with one cable (a veth pair) to
-// the host. So its firewall rules, bridges and ports are nobody else's, two clusters
+// the host. So it shares no firewall rules, bridges and ports, two clusters
 // never meet, and removing the namespace removes them all.
 
-// makeNetwork makes the namespace and the cable. What is there already stays.
+// makeNetwork makes the namespace and the cable. What exists already stays.
 func (c cluster) makeNetwork(ctx context.Context) error {
 	if !isNamespace(c.netns()) {
 		if err := makeNamespace(c.netns()); err != nil {
@@ -33,7 +33,7 @@ func (c cluster) makeNetwork(ctx context.Context) error {
 	if c.hasCable() {
 		return nil
 	}
-	_ = ip(ctx, "link", "delete", c.hostDevice()) // of a namespace that a reboot or a crash took
+	_ = ip(ctx, "link", "delete", c.hostDevice()) // of a namespace that a reboot or a crash removed
 	if err := c.layCable(ctx); err != nil {
 		return fmt.Errorf("connect the cluster to the host: %w", err)
 	}
@@ -68,7 +68,7 @@ func (c cluster) layCable(ctx context.Context) error {
 	})
 }
 
-// setUpNode runs inside of the namespace, where these settings are its own.
+// setUpNode runs inside the namespace, where these settings are its own.
 func setUpNode(ctx context.Context) error {
 	if err := ip(ctx, "link", "set", "lo", "up"); err != nil {
 		return err
@@ -133,7 +133,7 @@ func inNamespace(path string, do func() error) error {
 	})
 }
 
-// onThreadOfItsOwn never gives the thread back: the runtime ends it with the goroutine,
+// onThreadOfItsOwn never returns the thread: the runtime ends it with the goroutine,
 // so nobody else runs in its namespace.
 func onThreadOfItsOwn(do func() error) error {
 	result := make(chan error, 1)

@@ -38,10 +38,10 @@ func (c cluster) writeNodeConfigs(cniPlugins string) error {
 	return nil
 }
 
-// containerdConfig keeps everything of containerd's under the cluster's own folders, so
-// that `down` finds it.
+// containerdConfig keeps all files of containerd under the cluster's own folders, so
+// that `down` finds them.
 //
-//   - opt and nri would make folders outside of them.
+//   - opt and nri would make folders elsewhere.
 //   - restrict_oom_score_adj: a machine that withholds CAP_SYS_RESOURCE, as many
 //     containers do, could start no sandbox.
 //   - registries: no pull may leave this machine, and one that can't succeed has to fail
@@ -144,7 +144,8 @@ func (c cluster) kubeletArgs() []string {
 	}
 }
 
-// kubeProxyArgs: the limit of tracked connections is the machine's, not the cluster's.
+// kubeProxyArgs leaves the limit of tracked connections alone, which is the machine's and not
+// the cluster's.
 func (c cluster) kubeProxyArgs() []string {
 	return []string{
 		"--kubeconfig=" + c.state("proxy.kubeconfig"),

@@ -52,8 +52,8 @@ func identities(address, node string) []identity {
 }
 
 // makePKI fills folder with a CA, the certificates it signs, and the key pair for
-// service account tokens. A folder that has them is left as it is; one that was only
-// begun is made again.
+// service account tokens. A folder that has them all is left as it is; one that lacks
+// some is made again.
 func makePKI(folder string, now time.Time, wanted []identity) error {
 	done := filepath.Join(folder, "complete")
 	if _, err := os.Stat(done); err == nil {

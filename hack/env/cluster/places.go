@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Some places are fixed in the kubelet and in the CNI library. Each cluster has its own
-// of them: its processes see the host's files with these mounted over them, so they meet
-// neither another cluster nor another kubelet, and leave nothing behind.
+// ownFolders are folders that the kubelet and the CNI library have fixed. Each cluster has its
+// own: its processes see the host's files with these mounted over them, so they meet neither
+// another cluster nor another kubelet, and leave nothing behind.
 var ownFolders = []string{
 	"/var/lib/kubelet",    // sockets of device plugins
 	"/var/lib/cni",        // results of CNI plugins
@@ -23,7 +23,7 @@ var ownFolders = []string{
 }
 
 // ownSettings are kernel settings that the kubelet insists on (its setupKernelTunables).
-// It is shown them as it wants them; the machine's stay as they are.
+// It sees the values that it wants; the machine's stay as they are.
 var ownSettings = map[string]string{
 	"/proc/sys/vm/overcommit_memory":      "1",
 	"/proc/sys/vm/panic_on_oom":           "0",
@@ -79,7 +79,7 @@ func shareMounts(folder string) error {
 // own places mounted over the host's.
 func (c cluster) startInside(p process) (id pid, err error) {
 	err = inNamespace(c.netns(), func() error {
-		// The thread's own root and current folder are what lets it leave the mount namespace.
+		// Only a thread with a root and a current folder of its own can leave the mount namespace.
 		if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
 			return fmt.Errorf("make a mount namespace: %w", err)
 		}
@@ -99,7 +99,7 @@ func (c cluster) mountPlaces() error {
 	}
 	for _, m := range mounts {
 		if m.path != c.state() && m.path != c.run() && !strings.HasPrefix(m.path, c.state()+"/") && !strings.HasPrefix(m.path, c.run()+"/") {
-			// Fails only for what another mount hides.
+			// This fails only for what another mount hides.
 			_ = unix.Mount("", m.path, "", unix.MS_PRIVATE, "")
 		}
 	}

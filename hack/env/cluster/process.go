@@ -23,12 +23,12 @@ type process struct {
 	args    []string
 	env     []string
 	log     string
-	pidFile string // none: the process is known only to who started it
+	pidFile string // none: only the program that started the process knows it
 	// diesWithUs has the kernel kill it when the thread that started it ends.
 	diesWithUs bool
 }
 
-// pid is a process's number and start time: numbers are used again, the pair is not.
+// pid is a process's number and start time: numbers are reused, the pair is not.
 type pid struct {
 	number  int
 	started string
@@ -97,7 +97,8 @@ func startTime(number int) (started string, zombie bool) {
 	return fields[19], fields[0] == "Z"
 }
 
-// stop ends a process: SIGTERM and, when grace is over, SIGKILL. No grace is SIGKILL at once.
+// stop ends a process: SIGTERM and, when grace is over, SIGKILL. Without grace it sends SIGKILL
+// at once.
 func (p pid) stop(grace time.Duration) {
 	if grace > 0 && p.alive() {
 		_ = syscall.Kill(p.number, syscall.SIGTERM)

@@ -21,7 +21,8 @@ type runOptions struct {
 }
 
 // run runs a control plane in the foreground, for tests: everything on loopback, in one
-// folder, and gone when ctx ends. It calls ready once all of it is.
+// folder, and gone when ctx ends. It calls ready once all of it is
+// ready.
 func run(ctx context.Context, options runOptions, ready func(plane controlPlane, kubeconfig string)) error {
 	bin, err := build(ctx, noNode)
 	if err != nil {
@@ -87,11 +88,11 @@ func (c controlPlane) foregroundComponents(bin binaries, client *http.Client, op
 		part("kube-apiserver", c.apiServerArgs(), at("/readyz")),
 	}
 	if options.controllerManager {
-		// Tests may play a node, which sends no heartbeats: its pods would be taken from it.
+		// Tests may play a node, which sends no heartbeats: the controller would delete its pods.
 		// Or they play the kubelet of a pod that is on no node: once it is asked to stop, the
 		// pods' garbage collector would end it within 20 seconds.
 		args := append(c.controllerManagerArgs(), "--controllers=*,-node-lifecycle-controller,-pod-garbage-collector-controller")
-		// Pods can be made once their namespace's service account is there.
+		// Pods can be created once their namespace's service account exists.
 		parts = append(parts, part("kube-controller-manager", args,
 			at("/api/v1/namespaces/default/serviceaccounts/default")))
 	}
@@ -102,7 +103,7 @@ func (c controlPlane) foregroundComponents(bin binaries, client *http.Client, op
 func runParts(ctx context.Context, parts []component, ready func()) error {
 	all, err := bringUp(ctx, parts, start)
 	if ctx.Err() != nil {
-		err = nil // told to stop before all was ready
+		err = nil // asked to stop before all was ready
 	}
 	if err != nil {
 		return err
@@ -136,7 +137,7 @@ func untilEOF(ctx context.Context, input io.Reader) context.Context {
 }
 
 // reservePlane chooses free ports and holds them: each is bound here, but not listened
-// on, with SO_REUSEPORT, which the components set too. So no other process can be given
+// on, with SO_REUSEPORT, which the components set too. So no other process can get
 // one of them in between, and several control planes can start at once.
 func reservePlane(folder string) (controlPlane, func(), error) {
 	plane := controlPlane{

@@ -22,10 +22,10 @@ type source struct {
 	module   string
 	hint     string // how long a first build takes
 	commands []command
-	// own: the command is the main package beside go.mod, which imports what it needs of the
-	// module.
+	// own says that the command is the main package next to go.mod, which imports what it
+	// needs of the module.
 	own bool
-	// stamp lists the linker variables that tell a command its version.
+	// stamp returns the linker variables that set a command's version.
 	stamp func(version string) []string
 }
 
@@ -36,14 +36,13 @@ type command struct {
 	uses use
 }
 
-// use is what a cluster is for, and so which commands it needs; a set of them, on a
-// command.
+// use says what a cluster is for, and so which commands it needs. A command has a set of them.
 type use int
 
 const (
-	// realNode: `up`.
+	// realNode is for `up`.
 	realNode use = 1 << iota
-	// noNode: `run --control-plane`.
+	// noNode is for `run --control-plane`.
 	noNode
 )
 
@@ -94,7 +93,7 @@ func sources() []source {
 	}
 }
 
-// kubernetesStamp makes the API server call itself by its version, not v0.0.0.
+// kubernetesStamp makes the API server report its version, not v0.0.0.
 func kubernetesStamp(version string) []string {
 	numbers := strings.Split(strings.TrimPrefix(version, "v"), ".")
 	const variable = "k8s.io/component-base/version."
@@ -107,7 +106,7 @@ func kubernetesStamp(version string) []string {
 }
 
 // sourceFolder is hack/env/cluster, where the go.mod files of what is built are. It is
-// looked for from the current folder upwards, then from this program's own.
+// searched for from the current folder upwards, then from this program's folder.
 func sourceFolder() (string, error) {
 	var starts []string
 	if here, err := os.Getwd(); err == nil {
@@ -128,7 +127,7 @@ func sourceFolder() (string, error) {
 			}
 		}
 	}
-	return "", errors.New("hack/env/cluster is not found from here: run this inside of the repository")
+	return "", errors.New("hack/env/cluster is not found from here: run this inside the repository")
 }
 
 // moduleVersion reads the version that a go.mod requires of a module.

@@ -50,7 +50,7 @@ func (c cluster) components(bin binaries, client *http.Client, images []image) [
 	}
 }
 
-// up brings the cluster to where all of it runs, from wherever it is.
+// up makes all of the cluster run, whatever state it is in.
 func up(ctx context.Context, name string) error {
 	if err := errors.Join(checkHost(), checkName(name)); err != nil {
 		return err
@@ -98,7 +98,7 @@ func up(ctx context.Context, name string) error {
 	return nil
 }
 
-// prepare makes all that the components need to find.
+// prepare makes everything that the components expect to find.
 func (c cluster) prepare(ctx context.Context) error {
 	for _, folder := range []string{c.state("logs"), c.state("volume-plugins"), c.run("s")} {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
@@ -130,7 +130,8 @@ func (c cluster) prepare(ctx context.Context) error {
 	return c.makeCgroups()
 }
 
-// containerdReady is when it answers and has the images that are not loaded later.
+// containerdReady reports an error until containerd answers and has the images that are not
+// loaded later.
 func (c cluster) containerdReady(ctx context.Context, bin binaries, images []image) error {
 	connection, err := (&net.Dialer{}).DialContext(ctx, "unix", c.socket())
 	if err != nil {

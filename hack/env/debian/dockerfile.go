@@ -13,14 +13,14 @@ import (
 // recipe is the content of a Dockerfile.
 type recipe struct {
 	packages []string
-	// copies are files of the Dockerfile's folder, by where they go in the image.
+	// copies are files of the Dockerfile's folder, by their path in the image.
 	copies     map[string]string
 	env        []string
 	user       string
 	entrypoint []string
 }
 
-// base are the packages of debian:12-slim that are needed: folders, and how libraries are found.
+// base are the packages of debian:12-slim that are needed for folders and for finding libraries.
 var base = []string{"base-files", "libc-bin"}
 
 // readDockerfile understands what docs/examples/runner-python has: a Debian image, packages,

@@ -25,7 +25,7 @@ import (
 // archive is one that docker save could have written.
 //
 // The images that the project publishes are made by hack/env/image: one static binary each,
-// and an SBOM that names all its parts. It could not say what Debian's files are made of.
+// and an SBOM that names all its parts. An SBOM could not say what Debian's files are made of.
 func WriteImage(ctx context.Context, folder, tag, archive string) error {
 	r, err := readDockerfile(folder)
 	if err != nil {
@@ -47,7 +47,7 @@ func WriteImage(ctx context.Context, folder, tag, archive string) error {
 	return r.write(tag, archive, layer)
 }
 
-// write the image that has this layer.
+// write writes the image that has this layer.
 func (r recipe) write(tag, archive string, layer []byte) error {
 	parsed, err := name.NewTag(tag)
 	if err != nil {
@@ -74,7 +74,7 @@ func (r recipe) write(tag, archive string, layer []byte) error {
 
 const libraryCache = "/etc/ld.so.cache"
 
-// layer is the image's one layer: the packages' files, and those that are copied.
+// layer returns the image's one layer: the packages' files, and those that are copied.
 func (r recipe) layer(paths []string) ([]byte, error) {
 	var buffer bytes.Buffer
 	writer := tar.NewWriter(&buffer)

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Install installs a package and others beside it, and keeps them from starting services.
+// Install installs a package and others along with it, and keeps them from starting services.
 func Install(ctx context.Context, name string, beside ...string) error {
 	apt, err := exec.LookPath("apt-get")
 	if err != nil || os.Geteuid() != 0 {

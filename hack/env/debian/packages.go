@@ -14,7 +14,7 @@ import (
 var omitted = []string{"/usr/share/doc/", "/usr/share/man/", "/usr/share/info/", "/usr/share/locale/", "/usr/share/lintian/"}
 
 // files returns the paths of installed packages and of their dependencies, as they are on
-// this machine: no path goes through a symbolic link. Folders come before what is in them.
+// this machine: no path goes through a symbolic link. Folders come before their content.
 func files(ctx context.Context, packages []string) ([]string, error) {
 	all, err := withDependencies(ctx, packages)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 )
 
-// writeArchive writes an OCI image layout as a tar, with the manifest.json that docker
-// load reads beside it, as docker save does. The blobs keep their digests in either.
+// writeArchive writes an OCI image layout as a tar, and adds the manifest.json that docker
+// load reads, as docker save does. The blobs keep their digests in either.
 func writeArchive(path string, tag name.Tag, image v1.Image) error {
 	folder, err := os.MkdirTemp("", "workspace-jobs-image-")
 	if err != nil {
@@ -60,7 +60,7 @@ func dockerManifest(tag name.Tag, image v1.Image) ([]byte, error) {
 	return json.Marshal([]any{entry})
 }
 
-// pack files as a tar. The same files make the same bytes: their owners and times are left out.
+// pack writes files as a tar. The same files make the same bytes: their owners and times are left out.
 func pack(files fs.FS, path string) error {
 	archive, err := os.Create(path)
 	if err != nil {

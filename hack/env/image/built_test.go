@@ -140,7 +140,7 @@ func TestTheImagesSBOMs(t *testing.T) {
 			checkSBOM(t, text, filepath.Join(built(t), "bin", image))
 			digest := manifestOf(t, filepath.Join(built(t), image+".tar"))
 			if purl := readSBOM(t, text).Metadata.Component.PackageURL; !strings.Contains(purl, digest.Hex) {
-				t.Errorf("it is of %s, and the image %s", purl, digest)
+				t.Errorf("it is of %s, but the image is %s", purl, digest)
 			}
 		})
 	}

@@ -23,8 +23,8 @@ import (
 const (
 	// sbomType is CycloneDX's media type.
 	sbomType = "application/vnd.cyclonedx+json"
-	// goSum is the property that holds a module's checksum, as in go.sum. It is no hash of a
-	// file, so it is not among a component's hashes.
+	// goSum is the property that holds a module's checksum, as in go.sum. It is not the
+	// hash of a file, so it is not among a component's hashes.
 	goSum = "go:sum"
 )
 

@@ -11,10 +11,10 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// JobBuilder builds a Job of Kubernetes.
+// JobBuilder builds a Kubernetes Job.
 type JobBuilder struct{ job batchv1.Job }
 
-// MakeJob returns a builder of a Job whose pod keeps Pod Security's restricted standard.
+// MakeJob returns a builder of a Job whose pod meets Pod Security's restricted standard.
 // No node can pull its image.
 func MakeJob(name string) *JobBuilder {
 	return &JobBuilder{batchv1.Job{
@@ -34,7 +34,7 @@ func (b *JobBuilder) CronJob() *batchv1.CronJob {
 	}
 }
 
-// With changes what no other method does.
+// With changes what no other method changes.
 func (b *JobBuilder) With(change func(*batchv1.Job)) *JobBuilder { change(&b.job); return b }
 
 // In sets the namespace.
@@ -64,7 +64,7 @@ func (b *JobBuilder) Managed() *JobBuilder {
 // Pod sets the spec of its pod.
 func (b *JobBuilder) Pod(spec corev1.PodSpec) *JobBuilder { b.job.Spec.Template.Spec = spec; return b }
 
-// Suspended suspends the Job, as its controller has noted.
+// Suspended suspends the Job, and sets the condition that its controller adds.
 func (b *JobBuilder) Suspended() *JobBuilder {
 	b.job.Spec.Suspend = new(true)
 	b.job.Status.Conditions = append(b.job.Status.Conditions, batchv1.JobCondition{Type: batchv1.JobSuspended, Status: corev1.ConditionTrue})
@@ -82,7 +82,7 @@ func (b *JobBuilder) Condition(kind batchv1.JobConditionType, reason, message st
 // PodBuilder builds a Pod.
 type PodBuilder struct{ pod corev1.Pod }
 
-// MakePod returns a builder of a pod that keeps Pod Security's restricted standard. No node
+// MakePod returns a builder of a pod that meets Pod Security's restricted standard. No node
 // can pull its image.
 func MakePod(name string) *PodBuilder {
 	return &PodBuilder{corev1.Pod{
@@ -98,7 +98,7 @@ func MakePod(name string) *PodBuilder {
 	}}
 }
 
-// MakeContainer returns a container that keeps Pod Security's restricted standard.
+// MakeContainer returns a container that meets Pod Security's restricted standard.
 func MakeContainer(name string) corev1.Container {
 	return corev1.Container{
 		Name: name, Image: "localhost/none:none",
@@ -112,7 +112,7 @@ func MakeContainer(name string) corev1.Container {
 // Obj returns the pod.
 func (b *PodBuilder) Obj() *corev1.Pod { return b.pod.DeepCopy() }
 
-// With changes what no other method does.
+// With changes what no other method changes.
 func (b *PodBuilder) With(change func(*corev1.Pod)) *PodBuilder { change(&b.pod); return b }
 
 // In sets the namespace.

@@ -5,7 +5,7 @@
 //
 // Make… returns an object that the API server accepts, with nothing set that a test could
 // depend on by accident; every method sets one thing and returns the builder; Obj returns
-// a copy, so that one builder can build several objects. With is for what no method sets.
+// a copy, so that one builder can build several objects. With is for everything that no method sets.
 package objects
 
 import (
@@ -41,7 +41,7 @@ func MakeWorkspace(name string) *WorkspaceBuilder {
 // Obj returns the Workspace.
 func (b *WorkspaceBuilder) Obj() *v1alpha1.Workspace { return b.ws.DeepCopy() }
 
-// With changes what no other method does.
+// With changes what no other method changes.
 func (b *WorkspaceBuilder) With(change func(*v1alpha1.Workspace)) *WorkspaceBuilder {
 	change(&b.ws)
 	return b
@@ -77,14 +77,14 @@ func (b *WorkspaceBuilder) AllowSuperuser() *WorkspaceBuilder {
 	return b
 }
 
-// DatabaseEgress limits the way to the database to a network such as 10.1.2.3/32, and to
+// DatabaseEgress limits the connections to the database to a network such as 10.1.2.3/32, and to
 // the ports if there are any.
 func (b *WorkspaceBuilder) DatabaseEgress(cidr string, ports ...int32) *WorkspaceBuilder {
 	b.ws.Spec.Database.Egress = []v1alpha1.EgressRule{EgressTo(cidr, ports...)}
 	return b
 }
 
-// EgressTo is a rule that allows a network, and of it the ports if there are any.
+// EgressTo returns a rule that allows a network, and only these ports of it if there are any.
 func EgressTo(cidr string, ports ...int32) v1alpha1.EgressRule {
 	rule := v1alpha1.EgressRule{To: []networkingv1.NetworkPolicyPeer{{IPBlock: &networkingv1.IPBlock{CIDR: cidr}}}}
 	for _, port := range ports {
@@ -123,7 +123,7 @@ func (b *WorkspaceBuilder) MemberSubjects(role v1alpha1.MemberRole, subjects ...
 	return b
 }
 
-// Account is the subject of a ServiceAccount.
+// Account returns a ServiceAccount as a subject.
 func Account(namespace, name string) rbacv1.Subject {
 	return rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: name}
 }

@@ -32,7 +32,7 @@ func (b *WorkspaceJobBuilder) Template() v1alpha1.JobTemplate {
 	return *b.job.Spec.JobTemplate.DeepCopy()
 }
 
-// With changes what no other method does.
+// With changes what no other method changes.
 func (b *WorkspaceJobBuilder) With(change func(*v1alpha1.WorkspaceJob)) *WorkspaceJobBuilder {
 	change(&b.job)
 	return b
@@ -71,7 +71,7 @@ func (b *WorkspaceJobBuilder) Args(raw string) *WorkspaceJobBuilder {
 	return b
 }
 
-// ArgsOf sets the handler's arguments to what encodes to a JSON object.
+// ArgsOf sets the handler's arguments to a value that encodes to a JSON object.
 func (b *WorkspaceJobBuilder) ArgsOf(args any) *WorkspaceJobBuilder {
 	raw, err := json.Marshal(args)
 	if err != nil {
@@ -113,7 +113,7 @@ func (b *WorkspaceJobBuilder) After(parents ...string) *WorkspaceJobBuilder {
 	return b.AfterOutcome(v1alpha1.AfterSucceeded, parents...)
 }
 
-// AfterOutcome adds parents that must have ended so.
+// AfterOutcome adds parents that must have ended in that way.
 func (b *WorkspaceJobBuilder) AfterOutcome(when v1alpha1.ParentOutcome, parents ...string) *WorkspaceJobBuilder {
 	for _, name := range parents {
 		b.job.Spec.After = append(b.job.Spec.After, v1alpha1.Parent{Name: name, When: when})

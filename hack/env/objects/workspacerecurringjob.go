@@ -31,7 +31,7 @@ func (b *WorkspaceRecurringJobBuilder) Obj() *v1alpha1.WorkspaceRecurringJob {
 	return b.recurring.DeepCopy()
 }
 
-// With changes what no other method does.
+// With changes what no other method changes.
 func (b *WorkspaceRecurringJobBuilder) With(change func(*v1alpha1.WorkspaceRecurringJob)) *WorkspaceRecurringJobBuilder {
 	change(&b.recurring)
 	return b

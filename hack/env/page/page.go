@@ -11,7 +11,7 @@ import (
 
 // Page is a page of the documentation with tables that a test writes.
 type Page struct {
-	// Path of the page.
+	// Path is the path of the page.
 	Path string
 	// Writer is the folder of the test, as the page names it.
 	Writer string

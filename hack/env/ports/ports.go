@@ -1,5 +1,5 @@
 // Package ports chooses addresses for the servers that tests start as processes of their
-// own. To ask the system for a free port, close it and pass it on is a race: another
+// own. Asking the system for a free port, closing it and passing it on is a race: another
 // process may get the port before the server binds it. The ports here lie below those that
 // systems give out by themselves, each is given once, and on Linux, where all of
 // 127.0.0.0/8 is the machine itself, each process has a host of its own.
@@ -15,7 +15,7 @@ import (
 	"sync/atomic"
 )
 
-// The ports that are tried, in order.
+// These are the ports that are tried, in order.
 const (
 	first = 20_000
 	last  = 30_000

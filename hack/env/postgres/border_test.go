@@ -97,7 +97,7 @@ func connect(t *testing.T, url string) *pgx.Conn {
 }
 
 // TestTenantCannotReachAcross pairs each attempt with one that works, to show that the
-// attempt fails for reaching across and not for a mistake in the statement.
+// attempt fails because it reaches across, and not for a mistake in the statement.
 func TestTenantCannotReachAcross(t *testing.T) {
 	t.Parallel()
 	s := newStreet(t)

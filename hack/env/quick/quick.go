@@ -26,7 +26,7 @@ func WithoutExamples() bool {
 		return false
 	}
 	if err := flag.Set("test.skip", "^Example"); err != nil {
-		panic(err) // package testing has no such flag any more
+		panic(err) // package testing no longer has this flag
 	}
 	return true
 }

@@ -12,7 +12,7 @@ import (
 
 // RetryCreate returns a client that creates objects as a user's client should: it tries
 // again when the API server answers with a conflict, as it does while others count against
-// the same ResourceQuota. It gives up after [PollLimit]. Clients of an [Env] do so already.
+// the same ResourceQuota. It gives up after [PollLimit]. Clients of an [Env] already do so.
 func RetryCreate(c client.Client) client.Client { return retrying{c} }
 
 type retrying struct{ client.Client }
@@ -39,8 +39,8 @@ func CreateFor(t testing.TB, c client.Client, object client.Object) {
 	t.Cleanup(func() { DeleteFor(t, c, object) })
 }
 
-// DeleteFor deletes an object, and what it owns, for one test. It is no error if the object
-// is gone already.
+// DeleteFor deletes an object, and what it owns, for one test. An object that is already gone is
+// not an error.
 func DeleteFor(t testing.TB, c client.Client, object client.Object) {
 	t.Helper()
 	// A test's own context has ended when its clean-up runs.

@@ -15,7 +15,7 @@ var errDied = errors.New("the operator died")
 
 // DyingClient returns a client for an operator that dies around every write: the first try
 // of a write is not sent, the answer to the second never arrives, and only the third
-// succeeds as usual. Each death is an error to the reconciler, whose memory stays.
+// succeeds as usual. Each death is an error for the reconciler, whose memory is kept.
 func DyingClient(c client.Client) client.Client {
 	return &dying{Client: c, deaths: &deaths{counts: map[string]int{}}}
 }
@@ -83,7 +83,7 @@ func (d *dying) Apply(ctx context.Context, config runtime.ApplyConfiguration, op
 	return d.around("apply "+nameOf(config), func() error { return d.Client.Apply(ctx, config, options...) })
 }
 
-// nameOf a configuration, as key is of an object.
+// nameOf returns what key returns, of an apply configuration.
 func nameOf(config runtime.ApplyConfiguration) string {
 	named, ok := config.(interface {
 		GetNamespace() string

@@ -20,7 +20,7 @@ func (e *Env) Compact(ctx context.Context) error {
 		return err
 	}
 	now := namespaces.ResourceVersion
-	// API servers watch this key, and then compact their own caches too.
+	// API servers watch this key, and then compact their own caches as well.
 	key := base64.StdEncoding.EncodeToString([]byte("compact_rev_key"))
 	value := base64.StdEncoding.EncodeToString([]byte(now))
 	return errors.Join(

@@ -26,7 +26,7 @@ func ExpiredToken(kubeconfig, token string) (string, error) {
 	}
 	block, _ := pem.Decode(text)
 	if block == nil {
-		return "", errors.New("the cluster's key is no PEM")
+		return "", errors.New("the cluster's key is not PEM")
 	}
 	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
@@ -52,7 +52,7 @@ func ForeignToken(token string) (string, error) {
 func signAgain(token string, key *rsa.PrivateKey, by time.Duration) (string, error) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
-		return "", errors.New("the token has no three parts")
+		return "", errors.New("the token does not have three parts")
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
 	if err != nil {

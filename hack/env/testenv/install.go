@@ -92,7 +92,7 @@ func readManifests(pattern, namespace string) ([]*unstructured.Unstructured, err
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", path, err)
 			}
-			// A folder's kustomization is no object of the cluster.
+			// A folder's kustomization is not an object of the cluster.
 			if object.GetName() != "" {
 				objects = append(objects, object)
 			}

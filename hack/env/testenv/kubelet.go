@@ -22,7 +22,7 @@ func run(pod *corev1.Pod) {
 }
 
 // end changes a pod's status as a kubelet does when the runner has exited with the code and
-// left the termination message. A runner that nobody saw running started a second ago.
+// left the termination message. A runner that was never seen running started a second ago.
 func end(pod *corev1.Pod, code int32, message string) {
 	now := metav1.Now()
 	started := metav1.NewTime(now.Add(-time.Second))

@@ -14,7 +14,7 @@ import (
 )
 
 // Manager runs a package's controllers in the tests' own process, once for all of them,
-// with the rights of config/rbac and no others. [Operator] is the whole operator as a
+// with exactly the rights of config/rbac. [Operator] is the whole operator as a
 // process of its own.
 type Manager struct {
 	Shared
@@ -25,7 +25,7 @@ type Manager struct {
 	ended  chan error
 }
 
-// Run is [Shared.Run]; it stops the manager before the control plane.
+// Run is like [Shared.Run], and stops the manager before the control plane.
 func (m *Manager) Run(tests *testing.M) int { return m.Shared.Run(tests, m.stop) }
 
 // Start starts the manager, if it doesn't run yet, with this cache; setUp adds

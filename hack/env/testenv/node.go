@@ -36,7 +36,7 @@ const (
 	sigterm = 143
 )
 
-// Part says what a job does on a [Node]. A test passes it as the job's arguments.
+// Part describes what a job does on a [Node]. A test passes it as the job's arguments.
 type Part struct {
 	// Exit is the runner's exit code.
 	Exit int32 `json:"exit,omitempty"`
@@ -57,7 +57,7 @@ type Part struct {
 // pods of Jobs, ends each as its [Part] says, and serves their logs.
 type Node struct {
 	env *Env
-	// kubelet is who writes the status of pods.
+	// kubelet writes the status of pods, with a kubelet's name.
 	kubelet client.Client
 
 	mutex    sync.Mutex
@@ -98,7 +98,7 @@ func (n *Node) register(ctx context.Context, port int32) error {
 	if err := n.env.Client.Create(ctx, node); err != nil {
 		return err
 	}
-	// A patch, since controllers of Kubernetes annotate a node as soon as it is there.
+	// This is a patch, since controllers of Kubernetes annotate a node as soon as it exists.
 	before := node.DeepCopy()
 	node.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "127.0.0.1"}}
 	node.Status.DaemonEndpoints.KubeletEndpoint.Port = port
@@ -148,12 +148,12 @@ func (n *Node) Reconcile(ctx context.Context, pod *corev1.Pod) (reconcile.Result
 		return reconcile.Result{RequeueAfter: heldPause}, nil
 	}
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
-		err = nil // the cache was behind, and the pod comes again with what changed it
+		err = nil // the cache was behind, and will report the pod again
 	}
 	return reconcile.Result{}, err
 }
 
-// change a pod's status, unless the cache is behind.
+// change changes a pod's status, unless the cache is behind.
 func (n *Node) change(ctx context.Context, pod *corev1.Pod, apply func()) error {
 	before := pod.DeepCopy()
 	apply()
@@ -162,7 +162,7 @@ func (n *Node) change(ctx context.Context, pod *corev1.Pod, apply func()) error 
 	return err
 }
 
-// message is what the runner leaves for the operator.
+// message returns what the runner leaves for the operator.
 func (p Part) message() string {
 	text, err := contract.Message{Result: p.Result, Error: p.Error}.Encode()
 	if err != nil {
@@ -172,7 +172,7 @@ func (p Part) message() string {
 }
 
 // partOf returns a pod's Part. A migration succeeds, and so does a job whose arguments are
-// no Part.
+// not a Part.
 func partOf(pod *corev1.Pod) Part {
 	var part Part
 	if pod.Labels[v1alpha1.LabelJob] == "" {

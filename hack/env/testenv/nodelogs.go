@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// nodeZone is not UTC: a node's zone need not be.
+// nodeZone is not UTC, since a node's zone need not be.
 var nodeZone = time.FixedZone("", 5*3600+1800)
 
 // logged is a line of a log, with its end if it has one yet.
@@ -96,7 +96,7 @@ func (n *Node) logOf(pod types.UID, query url.Values) string {
 	return log.String()
 }
 
-// begin a pod's log, once.
+// begin begins a pod's log, once.
 func (n *Node) begin(pod types.UID, text string) {
 	n.mutex.Lock()
 	_, begun := n.logs[pod]
@@ -106,7 +106,7 @@ func (n *Node) begin(pod types.UID, text string) {
 	}
 }
 
-// write lines, which all have the same time: a runtime's clock may be as coarse.
+// write writes lines, which all have the same time: a runtime's clock may be that coarse.
 func (n *Node) write(pod types.UID, text string) {
 	now := time.Now()
 	n.mutex.Lock()
@@ -123,7 +123,7 @@ func (n *Node) write(pod types.UID, text string) {
 	n.wake()
 }
 
-// waiting returns what the next wake closes.
+// waiting returns the channel that the next wake closes.
 func (n *Node) waiting() <-chan struct{} {
 	n.mutex.Lock()
 	defer n.mutex.Unlock()

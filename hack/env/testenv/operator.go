@@ -28,13 +28,13 @@ const (
 	memoryLimit = "GOMEMLIMIT=200MiB"
 	// tokenLife is longer than any measurement.
 	tokenLife = 12 * time.Hour
-	// operatorStop is how long the operator may take to stop: its own grace of 15 seconds,
-	// and what a busy machine adds.
+	// operatorStop is how long the operator may take to stop: its own grace period of 15 seconds,
+	// and the delay of a busy machine.
 	operatorStop = time.Minute
 )
 
-// Operator is the manager as a process of its own, with the rights that it has in a
-// cluster and no others.
+// Operator is the manager as a process of its own, with exactly the rights that it has
+// in a cluster.
 type Operator struct {
 	binary     string
 	args       []string

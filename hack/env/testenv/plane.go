@@ -21,7 +21,7 @@ const stopLimit = time.Minute
 type plane struct {
 	kubeconfig string
 	etcd       string
-	// stopNode stops the node that is played on it, if one is.
+	// stopNode stops the node that is played on it, if there is one.
 	stopNode func()
 	input    io.Closer
 	// ended holds how the process ended, once it has.
@@ -72,7 +72,7 @@ func (p *plane) readOutput(output io.Reader, announced chan<- string) {
 	lines := bufio.NewScanner(output)
 	for lines.Scan() {
 		if url, ok := strings.CutPrefix(lines.Text(), "ETCD="); ok {
-			p.etcd = url // it comes before what is waited for
+			p.etcd = url // its line precedes the one that is waited for
 		}
 		if path, ok := strings.CutPrefix(lines.Text(), "KUBECONFIG="); ok {
 			select {
@@ -83,13 +83,13 @@ func (p *plane) readOutput(output io.Reader, announced chan<- string) {
 	}
 }
 
-// stop waits until the process has ended. Nothing that never started needs it.
+// stop waits until the process has ended. A process that never started needs no stop.
 func (p *plane) stop() error {
 	if p == nil {
 		return nil
 	}
 	p.stopNode()
-	// A process that has ended by itself has closed it, and says below why.
+	// A process that has ended by itself has closed it; its error is returned below.
 	if err := p.input.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
 		return err
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/quick"
 )
 
-// needs is what tests with a control plane need beside Go.
+// needs is what tests with a control plane need besides Go.
 const needs = "a control plane"
 
 // Shared is the one control plane of a test binary, and the operator if tests ask for it.
@@ -42,8 +42,8 @@ type Shared struct {
 	explained sync.Once
 }
 
-// Run runs the tests, calls what has to stop before the control plane does, and stops
-// that if it was started. It returns the exit code.
+// Run runs the tests, calls what has to stop before the control plane, and stops the
+// control plane if it was started. It returns the exit code.
 func (s *Shared) Run(m *testing.M, before ...func()) int {
 	quiet()
 	return s.stop(m.Run(), before)

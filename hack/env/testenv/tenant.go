@@ -54,8 +54,8 @@ func (e *Env) WaitReady(ctx context.Context, ws *v1alpha1.Workspace) error {
 	return nil
 }
 
-// EndMigration plays the kubelet where no node does: the Workspace's newest migration
-// succeeds.
+// EndMigration plays the kubelet where there is no node: it makes the Workspace's newest
+// migration succeed.
 func (e *Env) EndMigration(t testing.TB, ws *v1alpha1.Workspace) {
 	t.Helper()
 	var jobs batchv1.JobList
@@ -69,8 +69,8 @@ func (e *Env) EndMigration(t testing.TB, ws *v1alpha1.Workspace) {
 	e.EndPod(t, e.PodOf(t, &jobs.Items[0]), 0, `{"result":{"schemaVersion":7}}`)
 }
 
-// Hold plays the workspace controller where it doesn't run: the Workspace, which exists,
-// is ready and holds its namespace.
+// Hold plays the workspace controller where it doesn't run: it makes an existing Workspace
+// ready, as the holder of its namespace.
 func (e *Env) Hold(ctx context.Context, ws *v1alpha1.Workspace) error {
 	before := ws.DeepCopy()
 	ws.Status = v1alpha1.WorkspaceStatus{ObservedGeneration: ws.Generation, Namespace: ws.NamespaceName(), Conditions: []metav1.Condition{{

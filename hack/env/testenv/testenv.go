@@ -28,15 +28,15 @@ import (
 // to build it first.
 const startLimit = 15 * time.Minute
 
-// Options says what a control plane has beside etcd and an API server.
+// Options says what a control plane has besides etcd and an API server.
 type Options struct {
-	// ControllerManager runs kube-controller-manager too: Jobs, garbage
+	// ControllerManager also runs kube-controller-manager: Jobs, garbage
 	// collection, namespaces, ServiceAccounts.
 	ControllerManager bool
-	// Node runs kube-controller-manager too, and plays a [Node], on which every Job
+	// Node also runs kube-controller-manager, and plays a [Node], on which every Job
 	// succeeds at once unless its arguments say otherwise.
 	Node bool
-	// Policies installs the admission policies too. Tests of what the operator does
+	// Policies also installs the admission policies. Tests of what the operator does
 	// about objects that others changed do without them: the policies would keep the
 	// others from changing anything.
 	Policies bool
@@ -49,19 +49,19 @@ func (o Options) namespace() string { return cmp.Or(o.Namespace, operatorNamespa
 
 // Env is a running control plane.
 type Env struct {
-	// Config is a cluster admin's.
+	// Config is the configuration of a cluster admin.
 	Config *rest.Config
 	// Client reads live, and may do everything.
 	Client client.Client
-	// Scheme knows Kubernetes' kinds and the project's.
+	// Scheme has Kubernetes' kinds and the project's.
 	Scheme *runtime.Scheme
 	// Kubeconfig is the path of a cluster admin's kubeconfig.
 	Kubeconfig string
-	// Node is there with Options.Node.
+	// Node is nil without Options.Node.
 	Node *Node
 
 	etcd string
-	// namespace is the operator's.
+	// namespace is the operator's namespace.
 	namespace string
 }
 
@@ -81,13 +81,13 @@ func (e *Env) ClientAs(user string, groups ...string) (client.Client, error) {
 	return RetryCreate(c), nil
 }
 
-// AdminUser is who Env.Client is in the cluster, a member of system:masters.
+// AdminUser is the user of Env.Client, a member of system:masters.
 const AdminUser = "admin"
 
-// ManagerUser is who the operator is in the cluster; for [Env.As] and [Env.ClientAs].
+// ManagerUser is the operator's user; for [Env.As] and [Env.ClientAs].
 const ManagerUser = "system:serviceaccount:workspace-jobs-system:workspace-jobs-manager"
 
-// Start starts a control plane for a program that is no test; stop ends it. tool is
+// Start starts a control plane for a program that is not a test; stop ends it. tool is
 // the path of the cluster tool, as [ClusterTool] returns it.
 func Start(ctx context.Context, tool string, options Options) (env *Env, stop func() error, err error) {
 	env, p, err := startWith(ctx, tool, options)
@@ -124,7 +124,7 @@ func connect(kubeconfig string) (*Env, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Tests that poll in parallel are no load to hold back.
+	// Tests that poll in parallel must not be throttled.
 	config.QPS = -1
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {

@@ -36,6 +36,6 @@ func TestAsHoldsToRBAC(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := nobody.List(t.Context(), &v1alpha1.WorkspaceList{}); err == nil {
-		t.Error("nobody may list Workspaces")
+		t.Error("a user without rights may list Workspaces")
 	}
 }

@@ -66,12 +66,12 @@ func alone(folder string) (release func(), err error) {
 func checkBuilt(ctx context.Context, tool string) error {
 	output, err := exec.CommandContext(ctx, tool, "build", "--check", "--control-plane").CombinedOutput()
 	if limit := testTimeout(); err == nil || limit == 0 || limit >= buildTime {
-		return nil // what is not built is built at the start
+		return nil // what is missing is built at the start
 	}
 	return fmt.Errorf("%s: run `make cluster-build` once, or these tests with -timeout=%s", output[:max(0, len(output)-1)], buildTime)
 }
 
-// testTimeout returns go test's -timeout; 0 is none.
+// testTimeout returns go test's -timeout, or 0 if there is none.
 func testTimeout() time.Duration {
 	if value := flag.Lookup("test.timeout"); value != nil {
 		if getter, ok := value.Value.(flag.Getter); ok {

@@ -50,8 +50,8 @@ func (w *World) APIReader() client.Reader { return apiReader{w} }
 // apiReader reads what the API server has.
 type apiReader struct{ world *World }
 
-// Get decodes the object into the given one, as the API server's client does: what the given
-// one has and the object lacks stays in it.
+// Get decodes the object into the given one, as the API server's client does: fields of the
+// given one that the object lacks stay in it.
 func (r apiReader) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
 	if of := r.world.tables[kindOf(into)]; of != nil && of.truth[key] != nil {
 		encoded, err := json.Marshal(of.truth[key])

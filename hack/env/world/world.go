@@ -1,8 +1,8 @@
 // Package world simulates an API server and an operator's cache that lags behind it, for
-// tests that try what no real one does on demand: watches of several kinds that are late,
-// each by itself, a cache that moves on between two reads, and an operator that dies
-// before or after any write. Objects are the real types, and a reconciler is given the
-// world as its client.
+// tests that need what no real one does on demand: watches of several kinds, each of which
+// lags by itself, a cache that changes between two reads, and an operator that dies before
+// or after any write. Objects have their real types, and a reconciler gets the world as
+// its client.
 package world
 
 import (
@@ -27,7 +27,7 @@ type World struct {
 	Rand *rand.Rand
 	// Clock moves only when [World.Sleep] or a test moves it.
 	Clock *clocktesting.FakePassiveClock
-	// Trim cuts each object down to what the cache holds of it; nil: the cache holds all.
+	// Trim reduces each object to what the cache holds of it. If it is nil, the cache holds all.
 	Trim func(client.Object)
 	// Restless makes the cache receive changes after reads, too. Unheard keeps them.
 	Restless bool
@@ -39,7 +39,7 @@ type World struct {
 	indexes map[string]client.IndexerFunc // by kind and field
 }
 
-// Change of one object, as a watch reports it.
+// Change is a change of one object, as a watch reports it.
 type Change struct {
 	// Kind is the name of the object's type, such as "Pod".
 	Kind string
@@ -52,7 +52,7 @@ type table struct {
 	truth map[types.NamespacedName]client.Object
 	cache map[types.NamespacedName]client.Object
 	log   []record
-	heard int // of the log, by the cache
+	heard int // how much of the log the cache has received
 }
 
 // record is an object's new state; nil if it is gone.
@@ -111,8 +111,8 @@ func (w *World) HearAll(kind string) []Change {
 	return changes
 }
 
-// Restart gives a new operator a new cache. It comes from an API server that may lag
-// behind what the operator before it has seen.
+// Restart gives a new operator a new cache. It is filled by an API server that may lag
+// behind what the previous operator has seen.
 func (w *World) Restart() {
 	w.Unheard = nil
 	for _, kind := range w.kinds() {
@@ -133,7 +133,7 @@ func (w *World) kinds() []string {
 	return kinds
 }
 
-// stir lets the cache move on between two reads.
+// stir lets the cache receive changes between two reads.
 func (w *World) stir() {
 	if !w.Restless || w.Rand.IntN(3) > 0 {
 		return
@@ -190,7 +190,7 @@ func Get[T client.Object](w *World, name types.NamespacedName) (T, bool) {
 	return object, ok
 }
 
-// History returns every state that an object of the name ever had; none must be changed.
+// History returns every state that an object of the name ever had; they must not be changed.
 func History[T client.Object](w *World, name types.NamespacedName) []T {
 	var states []T
 	for _, change := range w.table(kindOf(*new(T))).log {
@@ -275,7 +275,7 @@ func (w *World) delete(object client.Object) {
 	w.Change(object, func(pod client.Object) { pod.SetDeletionTimestamp(new(w.second())) })
 }
 
-// kindOf is the name of an object's type.
+// kindOf returns the name of an object's type.
 func kindOf(object client.Object) string { return reflect.TypeOf(object).Elem().Name() }
 
 func copyOf(object client.Object) client.Object {

@@ -23,7 +23,7 @@ func (c *Client) write(send func() error) error {
 		return ErrDied
 	}
 	if c.Fails != nil && c.Fails() {
-		return apierrors.NewInternalError(errors.New("the API server has a bad moment"))
+		return apierrors.NewInternalError(errors.New("the API server fails at random"))
 	}
 	err := send()
 	if c.dead = c.Dies != nil && c.Dies(); c.dead {
@@ -81,7 +81,7 @@ func (s statusWriter) Patch(_ context.Context, object client.Object, patch clien
 }
 
 // patch changes these fields of the stored object as the JSON merge patch says, and object
-// to the result. It is a conflict if the patch names another resource version.
+// to the result. It returns a conflict if the patch names another resource version.
 func (w *World) patch(object client.Object, patch client.Patch, may func(field string) bool) error {
 	key := client.ObjectKeyFromObject(object)
 	now, ok := w.table(kindOf(object)).truth[key]
@@ -144,7 +144,7 @@ func (c *Client) Delete(_ context.Context, object client.Object, options ...clie
 		}
 		if p := asked.Preconditions; p != nil {
 			if p.UID != nil && *p.UID != now.GetUID() || p.ResourceVersion != nil && *p.ResourceVersion != now.GetResourceVersion() {
-				return apierrors.NewConflict(resource, key.Name, errors.New("it is another one"))
+				return apierrors.NewConflict(resource, key.Name, errors.New("another object has its name"))
 			}
 		}
 		c.world.delete(now)

@@ -1,4 +1,4 @@
-// The pause container holds a pod's namespaces open until it is told to end.
+// The pause container holds a pod's namespaces open until it gets a signal to end.
 package main
 
 import (
