@@ -34,13 +34,13 @@ func enabled(t *testing.T, vm lua.VM, u *unstructured.Unstructured) map[string]b
 			t.Errorf("%s has no name or no icon: %+v", action.Name, action)
 		}
 		if definition, err := vm.GetResourceAction(u, action.Name); err != nil || definition.ActionLua == "" {
-			t.Errorf("%s is offered and has no script: %v", action.Name, err)
+			t.Errorf("%s is offered but has no script: %v", action.Name, err)
 		}
 	}
 	return names
 }
 
-// act runs an action, and decodes its result strictly into one of our kinds.
+// act runs an action, and decodes its result strictly into one of the product's kinds.
 func act(t *testing.T, vm lua.VM, u *unstructured.Unstructured, name string) ([]lua.ImpactedResource, error) {
 	t.Helper()
 	definition, err := vm.GetResourceAction(u, name)
@@ -65,7 +65,7 @@ func act(t *testing.T, vm lua.VM, u *unstructured.Unstructured, name string) ([]
 		case "WorkspaceRecurringJob":
 			into = &v1alpha1.WorkspaceRecurringJob{}
 		default:
-			t.Fatalf("%q is not one of our kinds", kind)
+			t.Fatalf("%q is not one of the product's kinds", kind)
 		}
 		if err := yaml.UnmarshalStrict(document, into, yaml.DisallowUnknownFields); err != nil {
 			t.Errorf("%s: %v", name, err)

@@ -17,7 +17,7 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// engine returns Argo CD's engine with the customizations of our ConfigMap. Its standard libraries
+// engine returns Argo CD's engine with the customizations of the product's ConfigMap. Its standard libraries
 // are off, as they are for scripts in a ConfigMap.
 func engine(t *testing.T) lua.VM {
 	t.Helper()

@@ -26,7 +26,7 @@ var same = map[status.Status]string{current: healthy, inProgress: progressing, f
 
 const said = "what the operator says"
 
-// expected is what both say about an object that the operator has seen.
+// expected is what both report about an object that the operator has seen.
 type expected struct {
 	object  any
 	health  string

@@ -1,4 +1,4 @@
-// Command argocd generates config/argocd/argocd-cm.yaml from the Lua files beside it, or checks
+// Command argocd generates config/argocd/argocd-cm.yaml from the Lua files next to it, or checks
 // that it is up to date. Kustomize can't do that: Argo CD expects all actions of a kind in one
 // key, as YAML that contains the files.
 //

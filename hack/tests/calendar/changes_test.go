@@ -13,8 +13,8 @@ type change struct {
 	steps          []step
 	// until is when the case ends.
 	until time.Time
-	// tells is the reason of an event that the controller must record.
-	tells string
+	// records is the reason of an event that the controller must record.
+	records string
 }
 
 // step is a change of the object, and its time.
@@ -143,18 +143,18 @@ func (c *change) run(t *testing.T) []line {
 		l := &live{cluster: cluster, schedule: c.schedule, zone: utc}
 		l.create(c.schedule, utc)
 		l.counted = time.Now()
-		l.look()
+		l.update()
 		for _, s := range c.steps {
 			l.until(s.at)
 			l.catchUp()
 			s.do(l)
-			l.look()
-			l.tell(s.at, s.does)
+			l.update()
+			l.add(s.at, s.does)
 		}
 		l.until(c.until)
 		l.catchUp()
-		if c.tells != "" && l.told(c.tells) != 1 {
-			t.Errorf("the event %s is recorded %d times: %q", c.tells, l.told(c.tells), l.events)
+		if c.records != "" && l.recorded(c.records) != 1 {
+			t.Errorf("the event %s is recorded %d times: %q", c.records, l.recorded(c.records), l.events)
 		}
 		lines = l.lines
 	})

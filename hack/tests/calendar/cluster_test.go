@@ -32,9 +32,9 @@ type tick struct {
 	due, made time.Time
 }
 
-// settling is longer than the controller needs to start: it checks every 100 ms whether its caches
+// starting is longer than the controller needs to start: it checks every 100 ms whether its caches
 // are synced.
-const settling = time.Second
+const starting = time.Second
 
 // cluster has Kubernetes' CronJob controller, one CronJob and a clock that jumps.
 //
@@ -104,7 +104,7 @@ func (c *cluster) startController() {
 		<-done
 		factory.Shutdown()
 	}
-	c.until(time.Now().Add(settling))
+	c.until(time.Now().Add(starting))
 }
 
 // until lets time pass until t, and then waits until no goroutine has anything left to do.
@@ -159,7 +159,7 @@ func (c *cluster) touch() {
 	synctest.Wait()
 }
 
-// told returns how many events with a reason the controller has recorded.
-func (c *cluster) told(reason string) int {
+// recorded returns how many events with a reason the controller has recorded.
+func (c *cluster) recorded(reason string) int {
 	return len(slices.DeleteFunc(slices.Clone(c.events), func(r string) bool { return !strings.EqualFold(r, reason) }))
 }

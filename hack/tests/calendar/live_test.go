@@ -31,8 +31,8 @@ type line struct {
 	next time.Time
 }
 
-// look sets nextScheduledAt to what the operator would set it to now.
-func (l *live) look() {
+// update sets nextScheduledAt to what the operator would set it to now.
+func (l *live) update() {
 	l.next = time.Time{}
 	if !l.suspended {
 		l.next = l.read().Upcoming(l.counted, time.Now()).UTC()
@@ -48,7 +48,7 @@ func (l *live) read() *schedule.Schedule {
 	return s
 }
 
-func (l *live) tell(at time.Time, does string) {
+func (l *live) add(at time.Time, does string) {
 	l.lines = append(l.lines, line{at: at, does: does, next: l.next})
 }
 
@@ -57,17 +57,17 @@ func (l *live) catchUp() {
 	l.t.Helper()
 	for ; l.seen < len(l.ticks); l.seen++ {
 		tick := l.ticks[l.seen]
-		verdict := l.judge(tick)
+		finding := l.judge(tick)
 		l.counted = tick.due
 		l.next = l.read().Upcoming(l.counted, tick.made).UTC()
-		l.tell(tick.made, fmt.Sprintf("**a Job for %s**%s", clock(tick.due), verdict))
+		l.add(tick.made, fmt.Sprintf("**a Job for %s**%s", clock(tick.due), finding))
 	}
 	if !l.suspended && !l.down && time.Since(l.next) > time.Second {
 		l.t.Errorf("nextScheduledAt was %v, but no Job was created", l.next)
 	}
 }
 
-// judge says whether a Job is on time, as nextScheduledAt said, or not due, or late. A late one must
+// judge reports whether a Job is on time, as nextScheduledAt said, or not due, or late. A late one must
 // be for the latest missed time, and within the deadline.
 func (l *live) judge(tick tick) string {
 	l.t.Helper()

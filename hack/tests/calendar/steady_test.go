@@ -96,7 +96,7 @@ func (c *steady) run(t *testing.T) []time.Time {
 	if len(does) == 0 {
 		t.Fatal("it never fires")
 	}
-	created := c.from.Add(settling)
+	created := c.from.Add(starting)
 	if diff := cmp.Diff(s.Between(created, end, len(does)+1), does); diff != "" {
 		t.Errorf("when it is due and when it fires (-due +fires):\n%s", diff)
 	}

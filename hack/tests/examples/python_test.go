@@ -34,7 +34,7 @@ func TestMigrate(t *testing.T) {
 		return db.start(t, attempt{command: contract.CommandMigrate})
 	}).wantExit(contract.ExitDone)
 	if outcome := runner.Migrate(t.Context(), runner.Description{DatabaseURL: db.url}); outcome.Kind == runner.Done {
-		t.Error("the Go library created its ledger beside the example's")
+		t.Error("the Go library created its ledger in addition to the example's")
 	}
 	other := emptyTenant(t)
 	other.exec(t, `CREATE TABLE hangfire.job (id int)`)
@@ -170,7 +170,7 @@ func TestTwoAtOnce(t *testing.T) {
 }
 
 // TestFrozen checks that a process which hangs in its transaction is overtaken, and has no
-// effect when it wakes.
+// effect when it wakes up.
 func TestFrozen(t *testing.T) {
 	t.Parallel()
 	db := newTenant(t)

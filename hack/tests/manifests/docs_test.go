@@ -167,7 +167,8 @@ func TestExamplesAreStrict(t *testing.T) {
 	}
 }
 
-// strictIfOurs decodes a document of one of our kinds, and reports how many it was.
+// strictIfOurs decodes a document of one of the product's kinds strictly, and returns 1. It
+// returns 0 for any other document.
 func strictIfOurs(t *testing.T, path string, document []byte) int {
 	t.Helper()
 	switch typeOf(t, path, document).Kind {

@@ -64,9 +64,9 @@ func TestScenesAreOfAlerts(t *testing.T) {
 var operatorScenes = map[string]map[string]scene{
 	"WorkspaceJobsOperatorDown": {
 		"it does not answer":     {[]string{`up{job="workspace-jobs", pod="a"} 1x10 0x20`}, 20, []string{`{}`}},
-		"nobody knows of it":     {[]string{`up{job="other"} 1x30`}, 20, []string{`{}`}},
+		"no target of its job":   {[]string{`up{job="other"} 1x30`}, 20, []string{`{}`}},
 		"one of two answers":     {[]string{`up{job="workspace-jobs", pod="a"} 0x30`, `up{job="workspace-jobs", pod="b"} 1x30`}, 20, nil},
-		"it was away for a look": {[]string{`up{job="workspace-jobs", pod="a"} 1x10 0x3 1x20`}, 14, nil},
+		"it missed some scrapes": {[]string{`up{job="workspace-jobs", pod="a"} 1x10 0x3 1x20`}, 14, nil},
 	},
 	"WorkspaceJobsNoLeader": {
 		"both wait":   {[]string{leader("a", "0x30"), leader("b", "0x30")}, 20, []string{`{}`}},
@@ -76,7 +76,7 @@ var operatorScenes = map[string]map[string]scene{
 	"WorkspaceJobsOperatorStuck": {
 		"work waits":   {[]string{reconciles("700x40"), depth("0", "0x10 5x30")}, 30, []string{`{}`}},
 		"it is idle":   {[]string{reconciles("700x40"), depth("0", "0x40")}, 30, nil},
-		"it is at it":  {[]string{reconciles("700+2x40"), depth("0", "5x40")}, 30, nil},
+		"it works":     {[]string{reconciles("700+2x40"), depth("0", "5x40")}, 30, nil},
 		"just started": {[]string{reconciles("0x3"), depth("0", "5x3")}, 3, nil},
 	},
 	"WorkspaceJobsOperatorRestarts": {

@@ -4,10 +4,10 @@ import "strings"
 
 var failureScenes = map[string]map[string]scene{
 	"WorkspaceJobsFailed": {
-		"one more":             {[]string{jobs("Failed", "4x60 5x10")}, 65, []string{acme}},
-		"yesterday's":          {[]string{jobs("Failed", "4x10 5x120")}, 120, nil},
-		"some were removed":    {[]string{jobs("Failed", "5x60 3x10")}, 65, nil},
-		"another pod tells it": {[]string{jobs("Failed", "5x60"), `workspace_jobs_jobs{queue="workspace_acme", state="Failed", pod="b"} _x61 5x20`}, 70, nil},
+		"one more":          {[]string{jobs("Failed", "4x60 5x10")}, 65, []string{acme}},
+		"yesterday's":       {[]string{jobs("Failed", "4x10 5x120")}, 120, nil},
+		"some were removed": {[]string{jobs("Failed", "5x60 3x10")}, 65, nil},
+		"another pod leads": {[]string{jobs("Failed", "5x60"), `workspace_jobs_jobs{queue="workspace_acme", state="Failed", pod="b"} _x61 5x20`}, 70, nil},
 	},
 	"WorkspaceJobsAttemptsFailing": {
 		"two of three": {[]string{attempts("Failed", "0+2x60"), attempts("Succeeded", "0+1x60")}, 55, []string{acme}},

@@ -1,6 +1,6 @@
 // Package uninstall holds a test of what stays when the operator is removed, after the
-// Workspaces or before them. The operator has a namespace of another name than usual: whatever
-// takes the usual one for granted fails here.
+// Workspaces or before them. The operator has a namespace with an unusual name: anything that
+// relies on the usual one fails here.
 package uninstall
 
 import (
@@ -27,7 +27,7 @@ var shared = testenv.Shared{Options: testenv.Options{ControllerManager: true, No
 
 func TestMain(m *testing.M) { os.Exit(shared.Run(m)) }
 
-// release is what docs/install.md patches a Workspace with that no operator lets go.
+// release is the patch of docs/install.md that lets a Workspace go without the operator.
 const release = `{"metadata":{"finalizers":null}}`
 
 // TestWorkspacesCanAlwaysBeRemoved deletes one Workspace while the operator runs. Then it stops
@@ -50,7 +50,7 @@ func TestWorkspacesCanAlwaysBeRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := mimic.Create(t.Context(), account(workspaces["orderly"].NamespaceName())); !apierrors.IsForbidden(err) {
-		t.Errorf("an account with the operator's usual name may write what is the operator's: %v", err)
+		t.Errorf("an account with the operator's usual name may write what belongs to the operator: %v", err)
 	}
 	if err := env.Client.Delete(t.Context(), workspaces["orderly"]); err != nil {
 		t.Fatal(err)

@@ -52,7 +52,7 @@ func count(to io.Writer, root, record string) error {
 	return nil
 }
 
-// result is how a test has ended.
+// result says how a test has ended.
 type result struct{ how, pkg, test string }
 
 func readRecord(file string) (map[result]bool, error) {
@@ -107,7 +107,7 @@ func testsOf(root string) ([]test, error) {
 
 var moduleLine = regexp.MustCompile(`(?m)^module\s+(\S+)`)
 
-// importPath of a folder by the go.mod that is nearest to it.
+// importPath returns a folder's import path by the go.mod that is nearest to it.
 func importPath(root, folder string) (string, error) {
 	for at := folder; ; at = filepath.Dir(at) {
 		text, err := os.ReadFile(filepath.Join(at, "go.mod"))

@@ -5,7 +5,7 @@
 //
 // run shows what go test shows without -json: a line for each package, and the output of
 // what failed. count compares the record with all *_test.go files below the current folder,
-// so it doesn't matter why a test has not passed: it was skipped, its TestMain left without
+// so it doesn't matter why a test has not passed: it was skipped, its TestMain exited without
 // running it, its module was not tested, or a build constraint hid its file.
 package main
 

@@ -19,7 +19,7 @@ type event struct {
 	Output  string
 }
 
-// The results in a record, one a line: the result, the package and the test.
+// These are the results in a record. Each is a line with the result, the package and the test.
 const (
 	passed  = "pass"
 	skipped = "skip"
@@ -69,7 +69,7 @@ func choosing(args []string) string {
 type shown struct {
 	to, record io.Writer
 	verbose    bool
-	// output holds what each package has said, until it ends.
+	// output holds what each package has printed, until it ends.
 	output map[string][]event
 	// ended holds how each test has ended, by package and name.
 	ended map[string]string
@@ -118,8 +118,8 @@ func (s *shown) take(e event) {
 	}
 }
 
-// end shows a package that has ended: its last line, and if it failed all that is not of a
-// test that passed.
+// end shows a package that has ended: its last line and, if it failed, all output that does
+// not belong to a test that passed.
 func (s *shown) end(e event) {
 	said := s.output[e.Package]
 	delete(s.output, e.Package)

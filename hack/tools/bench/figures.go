@@ -52,7 +52,7 @@ func (t *table) write(w io.Writer) error {
 	return columns.Flush()
 }
 
-// until polls; nothing that is measured is timed by it.
+// until polls. No measured time depends on it.
 func until(ctx context.Context, limit time.Duration, what string, done wait.ConditionWithContextFunc) error {
 	if err := wait.PollUntilContextTimeout(ctx, pause, limit, true, done); err != nil {
 		return fmt.Errorf("%s: not within %s: %w", what, limit, err)

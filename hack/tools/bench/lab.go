@@ -12,7 +12,7 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-// options are those of every measurement in a lab.
+// options are the options that all measurements in a lab have.
 type options struct {
 	tool    string
 	manager string

@@ -1,5 +1,5 @@
 // Command bench measures what the operator costs and how fast it is, next to bare
-// Kubernetes in the same run. It prints numbers and judges none.
+// Kubernetes in the same run. It prints numbers, and does not judge them.
 //
 //	make cluster-tool && go run ./hack/tools/bench --help
 package main
@@ -20,8 +20,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
-// command is one of the measurements. It declares its flags and returns what runs
-// once they are parsed.
+// command is one of the measurements. It declares its flags and returns a function to
+// call once they are parsed.
 type command struct {
 	name, does string
 	// longest bounds the measurement.

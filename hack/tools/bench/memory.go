@@ -12,7 +12,7 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// crowd is what the operator has to hold.
+// crowd says how many objects the operator has to hold.
 type crowd struct{ workspaces, recurring, jobs int }
 
 func memoryCommand(flags *flag.FlagSet) func(context.Context) error {

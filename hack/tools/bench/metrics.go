@@ -35,8 +35,8 @@ func (t tally) sum(names ...string) float64 {
 	return all
 }
 
-// requests returns how many requests the operator has sent, by HTTP method, by its own
-// metrics.
+// requests returns how many requests the operator has sent, by HTTP method, as its own
+// metrics report it.
 func (l *lab) requests(ctx context.Context) (tally, error) {
 	text, err := l.operator.Metrics(ctx)
 	if err != nil {
@@ -104,15 +104,15 @@ func labelsOf(metric *dto.Metric) map[string]string {
 	return labels
 }
 
-// usage is a process's, as the kernel counts it.
+// usage is what a process uses, as the kernel counts it.
 type usage struct {
-	// memory is resident, in bytes, and peak the highest it was.
+	// memory is the resident memory in bytes, and peak its highest value.
 	memory, peak float64
-	// cpu time in seconds.
+	// cpu is the CPU time in seconds.
 	cpu float64
 }
 
-// ticks of /proc are a hundred a second on every Linux that Go runs on (sysconf(3)).
+// ticks is the unit of /proc: a hundred a second on every Linux that Go runs on (sysconf(3)).
 const ticks = 100
 
 func (l *lab) usage() (usage, error) { return usageOf(l.operator.Process()) }

@@ -78,7 +78,7 @@ func measureNoisy(ctx context.Context, l *lab, tenant quietTenant, n, concurrenc
 	var results []noisyResult
 	for round, noise := range noises {
 		say("%s", noise.title)
-		result, err := l.beside(ctx, tenant, round, loud, noise)
+		result, err := l.during(ctx, tenant, round, loud, noise)
 		if err != nil {
 			return fmt.Errorf("%s: %w", noise.title, err)
 		}
@@ -87,15 +87,15 @@ func measureNoisy(ctx context.Context, l *lab, tenant quietTenant, n, concurrenc
 	return printNoisy(results, tenant.rate)
 }
 
-// noisyResult is the result beside one noise.
+// noisyResult is the result with one kind of noise.
 type noisyResult struct {
 	title string
 	late  lateness
-	// writes of the noisy tenant.
+	// writes counts those of the noisy tenant.
 	writes int64
 }
 
-// lateness of the quiet tenant's jobs.
+// lateness says how late the quiet tenant's jobs are.
 type lateness struct {
 	// created is the time from the request to create a job to the answer, which is the API
 	// server's own; started from there to the Job; ended from the request to the end.
@@ -140,8 +140,8 @@ func printNoisy(results []noisyResult, rate int) error {
 	return t.write(os.Stdout)
 }
 
-// beside measures the tenant's jobs while there is noise.
-func (l *lab) beside(ctx context.Context, tenant quietTenant, round int, loud string, noise noise) (noisyResult, error) {
+// during measures the tenant's jobs while there is noise.
+func (l *lab) during(ctx context.Context, tenant quietTenant, round int, loud string, noise noise) (noisyResult, error) {
 	noisy, stop := context.WithCancel(ctx)
 	defer stop()
 	var writes atomic.Int64
@@ -216,7 +216,7 @@ func (l *lab) steady(ctx context.Context, tenant quietTenant, prefix string, eno
 	return late, nil
 }
 
-// quietMoments says when each WorkspaceJob's Job was first seen, when each WorkspaceJob had
+// quietMoments are the times when each WorkspaceJob's Job was first seen, when each WorkspaceJob had
 // succeeded, and when each raw Job was complete.
 type quietMoments struct{ started, ended, raw *moments }
 
@@ -254,7 +254,7 @@ func (l *lab) limit(ctx context.Context, workspace string, concurrency int) erro
 	return l.client.Patch(ctx, &v1alpha1.Workspace{ObjectMeta: metav1.ObjectMeta{Name: workspace}}, client.RawPatch("application/merge-patch+json", patch))
 }
 
-// flood creates n jobs as fast as the API server takes them.
+// flood creates n jobs as fast as the API server accepts them.
 func (l *lab) flood(ctx context.Context, namespace string, n int, writes *atomic.Int64) error {
 	begin := time.Now()
 	err := each(ctx, n, func(ctx context.Context, i int) error {

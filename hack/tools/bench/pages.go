@@ -77,7 +77,7 @@ func measurePages(ctx context.Context, l *lab, n, streams int) error {
 	return t.write(os.Stdout)
 }
 
-// pageServer is the server's process, with a user who is signed in.
+// pageServer is the server's process, with a user who has signed in.
 type pageServer struct {
 	process *exec.Cmd
 	url     string
@@ -147,7 +147,7 @@ func (l *lab) startServer(ctx context.Context, namespace string) (*pageServer, e
 	return s, until(ctx, time.Minute, "the user can sign in", func(ctx context.Context) (bool, error) { return s.signIn(ctx), nil })
 }
 
-// memoryLimit is the deployment's, in config/server.
+// memoryLimit is that of the Deployment in config/server.
 const memoryLimit = "GOMEMLIMIT=200MiB"
 
 func ignoreExit(err error) error {

@@ -30,7 +30,7 @@ type bench struct {
 	client    client.Client
 	clientset *kubernetes.Clientset
 	namespace string
-	// id makes the names of one run differ from another's.
+	// id makes the names of one run differ from those of another.
 	id int64
 	// template is the pod of a WorkspaceJob's attempt.
 	template corev1.PodTemplateSpec

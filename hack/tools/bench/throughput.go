@@ -30,11 +30,11 @@ func throughputCommand(flags *flag.FlagSet) func(context.Context) error {
 type burst struct {
 	title string
 	make  func(name string) client.Object
-	// kind that is watched until done reports true for each object.
+	// kind is watched until done reports true for each object.
 	kind      client.Object
 	done      func(client.Object) bool
 	namespace string
-	// rates of the rounds, in jobs a second.
+	// rates are those of the rounds, in jobs a second.
 	rates []float64
 }
 
@@ -141,7 +141,7 @@ func median[T float64 | time.Duration](values []T) T {
 	return (sorted[middle-1] + sorted[middle]) / 2
 }
 
-// writes are the operator's requests, by its own count and by the API server's.
+// writes are the operator's requests, as it counts them itself and as the API server does.
 type writes struct{ operator, server tally }
 
 func (l *lab) writesSoFar(ctx context.Context) (*writes, error) {

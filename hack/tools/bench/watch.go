@@ -15,7 +15,7 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// moments says when something was first seen of an object, by namespace/name. Times in
+// moments records when something was first seen of an object, by namespace/name. Times in
 // objects are whole seconds; a watch reports a change within a millisecond or two.
 type moments struct {
 	mu   sync.Mutex
@@ -52,7 +52,7 @@ func (m *moments) seen() map[string]time.Time {
 	return copied
 }
 
-// since returns how long after the given times, by the same keys, the moments were; 0 for
+// since returns how long after the given times, by the same keys, the moments were, or 0 for
 // what was seen before.
 func (m *moments) since(given map[string]time.Time) []time.Duration {
 	var took []time.Duration
@@ -62,7 +62,7 @@ func (m *moments) since(given map[string]time.Time) []time.Duration {
 	return took
 }
 
-// wait returns when all are there.
+// wait returns when all objects were seen.
 func (m *moments) wait(ctx context.Context, limit time.Duration, what string) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -104,7 +104,7 @@ func (l *lab) watch(ctx context.Context, kind client.Object, see func(client.Obj
 	if err != nil {
 		return err
 	}
-	go func() { _ = watched.Start(ctx) }() // it ends with ctx and no earlier
+	go func() { _ = watched.Start(ctx) }() // it ends with ctx, not earlier
 	if !toolscache.WaitForCacheSync(ctx.Done(), registration.HasSynced) {
 		return context.Cause(ctx)
 	}

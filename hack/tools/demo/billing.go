@@ -14,7 +14,7 @@ import (
 const (
 	plans    = 120
 	pageSize = 50
-	// refusals of /prices before it answers: the sample sync-prices is retried.
+	// refusals is how often /prices refuses before it answers: the sample sync-prices is retried.
 	refusals = 2
 )
 
@@ -26,7 +26,7 @@ func (d *demo) startBilling(ctx context.Context) error {
 	}
 	address, ok := listener.Addr().(*net.TCPAddr)
 	if !ok {
-		return fmt.Errorf("%s is no TCP address", listener.Addr())
+		return fmt.Errorf("%s is not a TCP address", listener.Addr())
 	}
 	d.overlay.BillingPort = address.Port
 	fmt.Printf("   A billing system to sync from: http://%s/plans has %d plans in pages of %d, /prices answers 503 the first %d times.\n",
@@ -40,7 +40,7 @@ func (d *demo) startBilling(ctx context.Context) error {
 func billing() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /plans", func(w http.ResponseWriter, r *http.Request) {
-		page, _ := strconv.Atoi(r.URL.Query().Get("page")) // none: the first
+		page, _ := strconv.Atoi(r.URL.Query().Get("page")) // without a number: the first
 		first := max(page-1, 0) * pageSize
 		answer := map[string]any{}
 		if first+pageSize < plans {
@@ -65,7 +65,7 @@ func billing() http.Handler {
 
 func planCode(n int) string { return fmt.Sprintf("plan-%03d", n) }
 
-// respond with the items after first up to last.
+// respond responds with the items after number first, up to last.
 func respond(w http.ResponseWriter, answer map[string]any, first, last int, item func(n int) any) {
 	var items []any
 	for n := first + 1; n <= last; n++ {

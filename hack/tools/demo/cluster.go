@@ -37,8 +37,8 @@ func (d *demo) startCluster(ctx context.Context) error {
 	return err
 }
 
-// deploy does what a user does. What an earlier demo left is replaced: pods, so that they
-// run the images made now, and tenants, so that each demo begins the same.
+// deploy does what a user does. It replaces what an earlier demo left: pods, so that they run
+// the images made now, and tenants, so that each demo begins the same.
 func (d *demo) deploy(ctx context.Context) error {
 	if err := show(ctx, "make", "images"); err != nil {
 		return err

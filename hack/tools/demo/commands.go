@@ -28,7 +28,7 @@ func kubectl(ctx context.Context, args ...string) error {
 	return show(ctx, tool, append([]string{"kubectl", "--name", "demo"}, args...)...)
 }
 
-// output of a command of the cluster tool, which is not shown.
+// output returns the output of a command of the cluster tool, which is not shown.
 func output(ctx context.Context, args ...string) (string, error) {
 	command := exec.CommandContext(ctx, tool, args...)
 	command.Stderr = os.Stderr

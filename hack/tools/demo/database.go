@@ -50,7 +50,7 @@ func (d *demo) startDatabases(ctx context.Context) error {
 	server, err := postgres.Up(ctx, postgres.Options{
 		Dir:    databaseDir,
 		Listen: []string{d.overlay.Host},
-		// The addresses of the node and of its pods.
+		// These are the addresses of the node and of its pods.
 		Allow: []string{"198.18.0.0/15", "10.244.0.0/16"},
 	})
 	if err != nil {
@@ -100,7 +100,7 @@ func fill(ctx context.Context, url, tenant string) error {
 	})
 }
 
-// with lends a connection to a tenant's database, as the tenant's own role.
+// with calls a function with a connection to a tenant's database, as the tenant's own role.
 func with(ctx context.Context, url string, use func(*pgx.Conn) error) error {
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
@@ -142,7 +142,7 @@ func (d *demo) showDatabases(ctx context.Context) error {
 	return compare(d.before, after)
 }
 
-// psql gets the password by its environment: arguments are seen by every process.
+// psql gets the password in its environment, since every process can see arguments.
 func psql(ctx context.Context, url, sql string) error {
 	config, err := pgx.ParseConfig(url)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// databaseDir is outside of the repository: the server runs as another user, who may not
+// databaseDir is outside the repository: the server runs as another user, who may not
 // have access to a home folder.
 const databaseDir = "/var/lib/workspace-jobs-demo"
 
@@ -71,7 +71,7 @@ func down(ctx context.Context) error {
 	)
 }
 
-// explain says where to look when the demo has failed.
+// explain prints where to look when the demo has failed.
 func explain(ctx context.Context) {
 	if ctx.Err() != nil {
 		return

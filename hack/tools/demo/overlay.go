@@ -15,14 +15,14 @@ const overlayDir = "dist/demo"
 //go:embed overlays
 var overlays embed.FS
 
-// overlay is what the overlays need to know.
+// overlay holds the values that the overlays need.
 type overlay struct {
 	Host        string // address of this machine that pods can reach
 	Port        int    // of PostgreSQL on it
 	BillingPort int    // of the billing system on it
 }
 
-// apply an overlay.
+// apply applies an overlay.
 func (d *demo) apply(ctx context.Context, name string) error {
 	folder := filepath.Join(overlayDir, name)
 	if err := os.MkdirAll(folder, 0o700); err != nil {

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// serverPort is the node's, as in overlays/server.yaml.
+	// serverPort is the node's port, as in overlays/server.yaml.
 	serverPort = "30500"
 	// editor is the ServiceAccount of acme that may edit its jobs.
 	editor = "editor"
@@ -101,5 +101,5 @@ func ask(ctx context.Context, api *http.Client, address string) (status int, err
 	return answer.StatusCode, answer.Body.Close()
 }
 
-// noProxy is needed where the environment names a proxy: the cluster is on this machine.
+// noProxy is needed where the environment names a proxy, since the cluster is on this machine.
 func noProxy(*http.Request) (*url.URL, error) { return nil, nil }

@@ -126,7 +126,7 @@ func typeOf(field apiextensionsv1.JSONSchemaProps) string {
 	case field.Type == "object" && field.AdditionalProperties != nil:
 		kind = "map to " + typeOf(*field.AdditionalProperties.Schema)
 	case field.Format == "date-time":
-		kind, field.Pattern = "time", "" // said once, at the top
+		kind, field.Pattern = "time", "" // stated once, at the top
 	case isDuration(field):
 		kind, field.MaxLength = "duration", nil
 	case kind == "":
@@ -182,12 +182,12 @@ func bounds[N int64 | float64](low, high *N, unit string) string {
 	}
 }
 
-// messages returns those of the rules on a field, on the items of a list and the values of a
+// messages returns the messages of the rules on a field, on the items of a list and the values of a
 // map.
 func messages(field apiextensionsv1.JSONSchemaProps) string {
 	var all []string
 	for _, rule := range field.XValidations {
-		if !ofDuration(rule) { // said once, at the top
+		if !ofDuration(rule) { // stated once, at the top
 			all = append(all, "*"+escaped(rule.Message)+"*")
 		}
 	}

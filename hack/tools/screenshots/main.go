@@ -21,9 +21,9 @@ import (
 const (
 	source = "dist/screenshots"
 	target = "docs/images"
-	// maxHeight in pixels: long pages are cut off below it.
+	// maxHeight is in pixels: long pages are cut off below it.
 	maxHeight = 800
-	// maxBytes of a picture: they stay in the repository's history.
+	// maxBytes is the limit of a picture, which stays in the repository's history.
 	maxBytes = 100 << 10
 )
 
@@ -101,7 +101,7 @@ func shrink(from, to string) (err error) {
 	return nil
 }
 
-// palette is the 256 most frequent colors. The dashboard has few; those that are left out
+// palette returns the 256 most frequent colors. The dashboard has few; those that are left out
 // smooth the edges of letters.
 func palette(of image.Image, bounds image.Rectangle) color.Palette {
 	counts := map[color.RGBA]int{}

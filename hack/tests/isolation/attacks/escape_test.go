@@ -16,9 +16,9 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/objects"
 )
 
-// TestAJobCannotSayWhoItIs checks that a pod template, a ServiceAccount, an image or a
+// TestAJobCannotChooseItsIdentity checks that a pod template, a ServiceAccount, an image or a
 // namespace in a job's spec is refused, and dropped without strict validation.
-func TestAJobCannotSayWhoItIs(t *testing.T) {
+func TestAJobCannotChooseItsIdentity(t *testing.T) {
 	t.Parallel()
 	tn := newTenant(t, "who")
 	for field, value := range map[string]any{
@@ -163,9 +163,9 @@ func TestAFinishedJobIsNotEditedIntoANewOne(t *testing.T) {
 	}
 }
 
-// TestAStatusIsTheOperatorsWord checks that a status written by a tenant is dropped from a
+// TestOnlyTheOperatorsStatusCounts checks that a status written by a tenant is dropped from a
 // new job, refused on the status subresource, and never read.
-func TestAStatusIsTheOperatorsWord(t *testing.T) {
+func TestOnlyTheOperatorsStatusCounts(t *testing.T) {
 	t.Parallel()
 	tn := newTenant(t, "status")
 	job := tn.job("claims")

@@ -117,7 +117,7 @@ func (c *clusterT) defaultsCount(s *seen) {
 	s.say(maker, "a container without resources gets those of the LimitRange, so it counts")
 }
 
-// jobOverQuota checks that a job that exceeds the quota gets no pod, and says so.
+// jobOverQuota checks that a job that exceeds the quota gets no pod, and reports it.
 func (c *clusterT) jobOverQuota(s *seen) {
 	c.Helper()
 	job := plainJob(jobKind)
