@@ -116,9 +116,9 @@ func TestSyncRefusesLocalAddresses(t *testing.T) {
 	}
 }
 
-// TestSyncRefusesWhereARedirectLeads checks that each connection is checked, not the
+// TestSyncChecksWhereARedirectLeads checks that each connection is checked, not the
 // first one alone: a name may lead elsewhere by the second.
-func TestSyncRefusesWhereARedirectLeads(t *testing.T) {
+func TestSyncChecksWhereARedirectLeads(t *testing.T) {
 	t.Parallel()
 	db := newCustomers(t)
 	var dialed int

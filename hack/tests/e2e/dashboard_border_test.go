@@ -14,9 +14,9 @@ import (
 // hidden is the prefix of all names of the other tenant.
 const hidden = "veiled"
 
-// lookOverTheBorder checks that no page, answer, error or stream shows anything of another
+// checkTheBorder checks that no page, answer, error or stream shows anything of another
 // tenant.
-func lookOverTheBorder(t *testing.T, d dashboard) {
+func checkTheBorder(t *testing.T, d dashboard) {
 	other := newTenantWithEffects(t, hidden)
 	other.start(other.makeSQL(hidden+"-job", insertEffect).ConcurrencyKey(hidden + "-key"))
 	if err := shared.client.Create(t.Context(), other.makeRecurring(hidden+"-recurring", "@yearly", insertEffect)); err != nil {

@@ -41,7 +41,7 @@ func TestTheDashboardInABrowser(t *testing.T) {
 		"a viewer sees no buttons":     lookAsViewer,
 		"the keyboard is enough":       useTheKeyboard,
 		"a search":                     search,
-		"the border of another tenant": lookOverTheBorder,
+		"the border of another tenant": checkTheBorder,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -96,7 +96,7 @@ func requeueAFailedJob(t *testing.T, d dashboard) {
 	b.See("main", "run 2")
 	b.See(".head .state", "Succeeded")
 	if n := d.tn.count("SELECT count(*) FROM made_later"); n != 1 {
-		t.Errorf("its effect is there %d times", n)
+		t.Errorf("it took effect %d times", n)
 	}
 }
 

@@ -230,7 +230,7 @@ func TestNoFenceNoRun(t *testing.T) {
 	wantUnfenced(t, &job.Status.Attempts[0])
 }
 
-// allowEverything lets the workspace's pods reach also what they wait to be kept from.
+// allowEverything also lets the workspace's pods reach what they wait to be kept from.
 func (tn *tenant) allowEverything() {
 	tn.t.Helper()
 	before, err := tn.get(tn.t.Context())

@@ -58,9 +58,9 @@ func TestCompromisedRunnerSpoilsNoStatus(t *testing.T) {
 	}
 }
 
-// TestCompromisedRunnerPutsOffNoLongerThanAYear checks that a runner can delay its next
+// TestCompromisedRunnerDelaysNoLongerThanAYear checks that a runner can delay its next
 // attempt, but neither into the past nor forever.
-func TestCompromisedRunnerPutsOffNoLongerThanAYear(t *testing.T) {
+func TestCompromisedRunnerDelaysNoLongerThanAYear(t *testing.T) {
 	t.Parallel()
 	tn := newIntruder(t, "intruded-later")
 	for name, delay := range map[string]string{"longest": "2562047h", "negative": "-24h", "no-delay": "soon\u001b[2J"} {

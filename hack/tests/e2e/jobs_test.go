@@ -17,7 +17,7 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-// makeJob returns a job of the tenant that is retried once, at once.
+// makeJob returns a job of the tenant that is retried once, without delay.
 func (tn *tenant) makeJob(name, handler string) *objects.WorkspaceJobBuilder {
 	return objects.MakeWorkspaceJob(name).In(tn.namespace).Handler(handler).Retries(1, time.Second)
 }

@@ -66,8 +66,7 @@ func namesOf(jobs []batchv1.Job) []string {
 	return names
 }
 
-// killOperator kills the operator's process, and waits until its pod is ready
-// again.
+// killOperator kills the operator's process, and waits until its pod is ready again.
 func killOperator(t *testing.T) {
 	t.Helper()
 	pod, err := operatorPod(t.Context())

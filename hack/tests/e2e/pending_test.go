@@ -11,7 +11,7 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-func TestMissingImageIsTold(t *testing.T) {
+func TestMissingImageIsReported(t *testing.T) {
 	t.Parallel()
 	tn := newDatabase(t, "no-image")
 	tn.adoptable()
@@ -23,7 +23,7 @@ func TestMissingImageIsTold(t *testing.T) {
 	wantWords(t, "the condition", condition.Message, "localhost/workspace-jobs/missing:dev", "Image")
 }
 
-func TestUsedUpQuotaIsTold(t *testing.T) {
+func TestUsedUpQuotaIsReported(t *testing.T) {
 	t.Parallel()
 	// One pod, for the migration. It no longer counts once it has ended.
 	tn := newTenant(t, "no-quota", func(ws *v1alpha1.Workspace) { ws.Spec.Quota = resources(corev1.ResourceRequestsCPU, "100m") })
@@ -31,7 +31,7 @@ func TestUsedUpQuotaIsTold(t *testing.T) {
 	tn.wantReported("big", "exceeded quota", "requests.cpu")
 }
 
-func TestPodThatNoNodeTakesIsToldAndFailsTheAttempt(t *testing.T) {
+func TestPodThatNoNodeCanRunIsReportedAndFailsTheAttempt(t *testing.T) {
 	t.Parallel()
 	tn := newTenant(t, "no-node", func(ws *v1alpha1.Workspace) { ws.Spec.Quota = resources(corev1.ResourceRequestsCPU, "2k") })
 	tn.start(tn.makeSQL("huge", "SELECT 1").Requests(resources(corev1.ResourceCPU, "1k")).Retries(0, time.Second))

@@ -22,7 +22,7 @@ func TestTheQueueHoldsItsLimitWhenItsLeaderIsKilled(t *testing.T) {
 	const jobs, limit = 12, 3
 	tn := newTenant(t, "queue-limit", func(ws *v1alpha1.Workspace) { ws.Spec.Concurrency = new(int32(limit)) })
 	tn.exec(createSpans)
-	// The first jobs stand before it until everything about the waiting ones is seen.
+	// The first jobs wait at it until everything about the waiting ones is seen.
 	barrier := tn.closeBarrier()
 	for i := range jobs {
 		// A free slot goes to the job that the operator sees first.
@@ -39,7 +39,7 @@ func TestTheQueueHoldsItsLimitWhenItsLeaderIsKilled(t *testing.T) {
 			"UPDATE spans SET ended = clock_timestamp() WHERE ended IS NULL").ConcurrencyKey(key))
 	}
 	waiting := tn.waitJob("job-11", "it waits", func(job *v1alpha1.WorkspaceJob) bool { return job.Status.Message != "" })
-	wantWords(t, "a waiting job", waiting.Status.Message, "queue workspace_queue-limit", "at most 3 jobs", "before it")
+	wantWords(t, "a waiting job", waiting.Status.Message, "queue workspace_queue-limit", "at most 3 jobs", "ahead of it")
 	killOperator(t)
 	barrier.lift()
 	for i := range jobs {

@@ -111,7 +111,7 @@ func TestAPIServerRefusesWhatCannotBe(t *testing.T) {
 	}
 }
 
-func TestImmutableFieldTellsWhatToDoInstead(t *testing.T) {
+func TestImmutableFieldSaysWhatToDoInstead(t *testing.T) {
 	t.Parallel()
 	tn := newTenantWithEffects(t, "immutable")
 	for name, change := range map[string]func(*v1alpha1.WorkspaceJobSpec){

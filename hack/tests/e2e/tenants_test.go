@@ -87,7 +87,7 @@ func TestReportIsStoredOnceForItsPeriod(t *testing.T) {
 	}
 }
 
-func TestSyncThatFailsTwiceTellsOfEachAttempt(t *testing.T) {
+func TestSyncThatFailsTwiceReportsEachAttempt(t *testing.T) {
 	t.Parallel()
 	tn := newTenant(t, "sync")
 	tn.exec(`CREATE TABLE prices (plan text PRIMARY KEY, cents integer)`)
@@ -127,7 +127,7 @@ func startSource(t *testing.T, refusals int32) string {
 	})
 }
 
-func TestDelayedJobRunsNotBeforeItsTime(t *testing.T) {
+func TestDelayedJobDoesNotRunBeforeItsTime(t *testing.T) {
 	t.Parallel()
 	tn := newTenantWithEffects(t, "delayed")
 	// One that waits as long as the test needs to see it wait.
