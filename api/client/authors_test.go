@@ -89,7 +89,7 @@ func TestARecurringJobSaysWhoDidWhat(t *testing.T) {
 }
 
 // TestAWrongNameCostsNoJob checks that a client that is mistaken about its user, because its
-// credentials have changed, does what it should, and that nobody is named for it.
+// credentials have changed, still does what it should, and that its object names nobody.
 func TestAWrongNameCostsNoJob(t *testing.T) {
 	t.Parallel()
 	acme := workspace(t, "acme").By("petra")

@@ -19,7 +19,7 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-// enqueue one that does not start in this test.
+// enqueue enqueues a job that does not start in this test.
 func enqueueLater(t *testing.T, w *client.Workspace, name string, options ...client.JobOption) *v1alpha1.WorkspaceJob {
 	t.Helper()
 	job, err := w.Schedule(t.Context(), "report", nil, time.Hour, append(options, client.WithName(name))...)
@@ -51,7 +51,7 @@ func TestArgumentsThatAreNoObject(t *testing.T) {
 	acme := workspace(t, "acme")
 	for _, args := range []any{7, "text", []int{1}, func() {}} {
 		if _, err := acme.Enqueue(t.Context(), "report", args); err == nil {
-			t.Errorf("%T is taken", args)
+			t.Errorf("%T is accepted", args)
 		}
 	}
 }
@@ -87,8 +87,8 @@ func TestAnIdempotencyKeyIsUsedOnce(t *testing.T) {
 	}
 }
 
-// TestABurstMeetsTheQuota: the API server answers some of many creates at once with a
-// conflict.
+// TestABurstMeetsTheQuota checks that a client tries again: the API server answers some of many
+// creates at once with a conflict.
 func TestABurstMeetsTheQuota(t *testing.T) {
 	t.Parallel()
 	acme := workspace(t, "acme")
@@ -147,7 +147,7 @@ func TestAJobIsRequeuedAndCancelled(t *testing.T) {
 	if waits, err = acme.Wait(t.Context(), waits.Name); err != nil || waits.Status.State != v1alpha1.StateDeleted {
 		t.Errorf("a cancelled job is %v, %v", waits.Status.State, err)
 	}
-	// Requeued, it is cancelled no more.
+	// Once requeued, it is no longer cancelled.
 	if _, err := acme.Requeue(t.Context(), waits.Name); err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestWaitingEnds(t *testing.T) {
 		t.Errorf("waiting for a job that is deleted: %v", err)
 	}
 	if err := acme.Delete(t.Context(), job.Name); err != nil {
-		t.Errorf("to delete it again: %v", err)
+		t.Errorf("deleting it again: %v", err)
 	}
 }
 
@@ -203,7 +203,7 @@ func TestARecurringJobIsChangedPausedAndRemoved(t *testing.T) {
 	if err != nil || !paused.Spec.Suspend {
 		t.Errorf("paused: %+v, %v", paused.Spec, err)
 	}
-	// An update keeps a pause, and takes back what is not said any more.
+	// An update keeps a pause, and resets what it does not mention.
 	made, err = acme.AddOrUpdateRecurring(t.Context(), "nightly", "report", nil, cron.Daily(3))
 	if err != nil {
 		t.Fatal(err)

@@ -9,14 +9,15 @@ import (
 	"github.com/openradius/workspace-jobs/api/client/cron"
 )
 
-// CleanupArgs are those of the stock handler data-cleanup.
+// CleanupArgs are the arguments of the stock handler data-cleanup.
 type CleanupArgs struct {
 	Table     string `json:"table"`
 	Column    string `json:"column"`
 	OlderThan string `json:"olderThan"`
 }
 
-// Enqueue a job and wait for its end. config is rest.InClusterConfig's in a pod.
+// This example enqueues a job and waits for its end. In a pod, config comes from
+// rest.InClusterConfig.
 func Example() {
 	ctx := context.Background()
 	acme := client.New(config).For("acme")
@@ -35,7 +36,7 @@ func Example() {
 	// Output: Succeeded
 }
 
-// Have the compiler check the arguments.
+// With a Handler, the compiler checks the arguments.
 func ExampleHandlerOf() {
 	ctx := context.Background()
 	cleanup := client.HandlerOf[CleanupArgs](client.New(config).For("acme"), "data-cleanup")
@@ -50,8 +51,8 @@ func ExampleHandlerOf() {
 	// Output: after-lunch 30m0s
 }
 
-// Enqueued twice, by a caller who does not know whether the first time arrived, the job
-// is there once.
+// A caller who does not know whether the first request arrived enqueues the job again. It
+// exists once.
 func ExampleWithIdempotencyKey() {
 	ctx := context.Background()
 	acme := client.New(config).For("acme")
@@ -71,7 +72,7 @@ func ExampleWithIdempotencyKey() {
 	// Output: true
 }
 
-// Run a job at 02:00 every night, once now, and no more.
+// This recurring job runs at 02:00 every night and once now, and is then removed.
 func ExampleWorkspace_AddOrUpdateRecurring() {
 	ctx := context.Background()
 	acme := client.New(config).For("acme")

@@ -18,7 +18,7 @@ import (
 // succeeds, the operator, and two workspaces.
 var (
 	env *testenv.Env
-	// config is an editor's of the workspace acme, and nobody's of globex.
+	// config belongs to an editor of the workspace acme, who has no rights in globex.
 	config *rest.Config
 )
 
@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { os.Exit(shared.RunStarted(m, start)) }
 
 var shared = testenv.Shared{Options: testenv.Options{Node: true, Policies: true}}
 
-// workspace is one as ana sees it.
+// workspace returns a workspace as ana sees it.
 func workspace(t *testing.T, name string) *client.Workspace {
 	t.Helper()
 	shared.Env(t)

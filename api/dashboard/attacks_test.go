@@ -21,7 +21,7 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-// actionsOn a job and a recurring job: every POST that there is.
+// actionsOn returns the paths of every POST on a job and a recurring job.
 func actionsOn(job, recurring string) []string {
 	return []string{
 		"/jobs/requeue", "/jobs/delete", "/jobs/" + job + "/requeue", "/jobs/" + job + "/cancel", "/jobs/" + job + "/delete",
@@ -30,8 +30,8 @@ func actionsOn(job, recurring string) []string {
 	}
 }
 
-// target of attacks: a finished job and a recurring job, and a check that they are as they
-// were.
+// target makes a target for attacks, a finished job and a recurring job, and returns a check
+// that they are as they were.
 func (l lab) target(t *testing.T, name string) func() {
 	t.Helper()
 	l.run(t, name, testenv.Part{Exit: 65})
@@ -87,7 +87,7 @@ func TestAViewerHasNoButtonsAndCantSendWhatTheyDo(t *testing.T) {
 	untouched()
 }
 
-// formsOf a page: the method of each, and where it goes.
+// formsOf returns the forms of a page: the method of each, and where it goes.
 func formsOf(t *testing.T, body string) []string {
 	t.Helper()
 	root, err := html.Parse(strings.NewReader(body))
@@ -119,7 +119,7 @@ func TestNothingIsDoneWithoutTheSessionsAntiforgeryToken(t *testing.T) {
 	v, other := l.as(t, "editor"), l.as(t, "editor")
 	mine, others := v.antiforgery(), other.antiforgery()
 	if mine == others {
-		t.Error("two sessions have one antiforgery token")
+		t.Error("two sessions have the same antiforgery token")
 	}
 	for what, token := range map[string]string{"none": "", "another session's": others, "a word": "forged", "cut": mine[:len(mine)-3]} {
 		for _, action := range actionsOn("forged", "forged") {
@@ -132,7 +132,7 @@ func TestNothingIsDoneWithoutTheSessionsAntiforgeryToken(t *testing.T) {
 			t.Errorf("%s signs out: %d", what, p.status)
 		}
 	}
-	// The right one of a session that is over is worth nothing.
+	// The right token of a session that is over is worth nothing.
 	jar := v.client.Jar
 	address, err := url.Parse(v.base)
 	if err != nil {
@@ -143,7 +143,7 @@ func TestNothingIsDoneWithoutTheSessionsAntiforgeryToken(t *testing.T) {
 	jar.SetCookies(address, kept)
 	v.send("/hangfire/acme/jobs/forged/requeue", formFor("forged", mine)).want(http.StatusOK, "Your session has ended, so what you sent was not done.")
 	untouched()
-	// In the header it is taken, as scripts send it.
+	// In the header, where scripts send it, it is accepted.
 	request := other.request("/hangfire/acme/jobs/forged/requeue", url.Values{})
 	request.Header.Set("X-Antiforgery-Token", others)
 	other.do(request).want(http.StatusOK, "The job was requeued.")
@@ -168,7 +168,7 @@ func TestAnotherSitesPageCantSendAnything(t *testing.T) {
 				t.Errorf("%s with %s: %d", path, name, p.status)
 			}
 		}
-		// And no GET does anything.
+		// Nor does any GET do anything.
 		if p := v.get("/hangfire/acme" + action + "?" + formFor("crossed", token).Encode()); action != "" && p.status != http.StatusNotFound && p.status != http.StatusOK {
 			t.Errorf("GET %s: %d", action, p.status)
 		}
@@ -224,7 +224,7 @@ func TestTheWayBackStaysHere(t *testing.T) {
 		if where := p.header.Get("Location"); p.status != http.StatusSeeOther || where != "/hangfire" {
 			t.Errorf("%q leads to %d %q", next, p.status, where)
 		}
-		// The page that asks shows no other way either.
+		// The sign-in page itself leads nowhere else either.
 		shown := l.visitor(t).get("/hangfire/-/sign-in?next=" + url.QueryEscape(next))
 		shown.want(http.StatusOK).without("evil", "javascript:")
 	}
@@ -253,20 +253,20 @@ func TestAnotherTenantIsNotThere(t *testing.T) {
 	missing["switch"], hidden["switch"] = v.get("/hangfire/-/switch?workspace=initech"), v.get("/hangfire/-/switch?workspace=globex")
 	for path := range missing {
 		if missing[path].status != http.StatusNotFound || hidden[path].status != http.StatusNotFound || missing[path].body != hidden[path].body {
-			t.Errorf("%s: what is hidden is told: %d, %d", path, missing[path].status, hidden[path].status)
+			t.Errorf("%s: what is hidden is shown: %d, %d", path, missing[path].status, hidden[path].status)
 		}
 	}
 	for _, path := range []string{"/hangfire/acme", "/hangfire/acme/jobs", "/hangfire/acme/recurring", "/hangfire/acme/pods", "/hangfire/acme/jobs/globex-secret-job", "/hangfire/acme/search?by=handler&q=globex-handler", "/hangfire/acme/search?by=name&q=secret-jo"} {
 		for _, name := range []string{"globex-secret", "workspace-globex", ">globex<"} {
 			if p := v.get(path); strings.Contains(strings.ReplaceAll(p.body, "globex-secret-job", ""), name) {
-				t.Errorf("%s tells of %s", path, name)
+				t.Errorf("%s shows %s", path, name)
 			}
 		}
 	}
 	if _, err := l.globex.Get(t.Context(), "globex-secret-job"); err != nil {
 		t.Error(err)
 	}
-	// But a user who is in both has a switch.
+	// But a user who is in both can switch between them.
 	l.as(t, "workspace-globex/viewer").get("/hangfire/globex/jobs").want(http.StatusOK, "globex-secret-job").without("acme")
 }
 
@@ -287,7 +287,7 @@ func TestIDsThatAreNoNames(t *testing.T) {
 	}
 }
 
-// evil is text that would do something, or begin another event, if it were taken as it is.
+// evil is text that would do something, or begin another event, if it were not escaped.
 const evil = "<script>alert(1)</script>\"><img src=x onerror=alert(1)>'`\r\revent: live\rdata: <b>made up</b>\r\r\u202e\u2028\x1b[31m"
 
 func TestWhatOthersWroteIsText(t *testing.T) {
@@ -326,12 +326,12 @@ func TestWhatOthersWroteIsText(t *testing.T) {
 	if whole.header.Get("Content-Type") != "text/plain; charset=utf-8" || whole.header.Get("X-Content-Type-Options") != "nosniff" {
 		t.Errorf("the log is served as %v", whole.header)
 	}
-	// A form's own fields.
+	// These are a form's own fields.
 	v.press("/hangfire/acme/jobs/delete", "job", "evil-works", "back", evil).want(http.StatusOK).without("<script>alert", "<img src=x")
 	v.press("/hangfire/acme/recurring/evil-recurring/schedule", "schedule", evil, "zone", evil).want(http.StatusUnprocessableEntity).without("<script>alert", "<img src=x")
 }
 
-// inert: the page has nothing that its policy would have to stop.
+// inert checks that the page has nothing that its policy would have to stop.
 func inert(t *testing.T, path string, p *answer) {
 	t.Helper()
 	root, err := html.Parse(strings.NewReader(p.body))
@@ -408,7 +408,7 @@ func TestVendoredFilesAreAsTheyWere(t *testing.T) {
 		}
 		sum := sha256.Sum256(content)
 		if !strings.Contains(string(readme), hex.EncodeToString(sum[:])) {
-			t.Errorf("%s is not what the README tells", name)
+			t.Errorf("%s is not what the README says", name)
 		}
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"testing/iotest"
 )
 
-// TestABrokenLogIsNotCalledComplete: nor is it called empty.
+// TestABrokenLogIsNotCalledComplete checks also that it is not called empty.
 func TestABrokenLogIsNotCalledComplete(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -60,7 +60,7 @@ func TestTheNewestRunsAreShown(t *testing.T) {
 	for i := range 49 {
 		last = trigger(fmt.Sprintf("often-%02d", i+1))
 	}
-	// What is last by its name is the newest.
+	// The run that is last by name is the newest.
 	testenv.Eventually(t, "a run is a second younger than the others", func(context.Context) error {
 		if time.Since(last) < 2*time.Second {
 			return errors.New("it is not yet time")
@@ -68,7 +68,7 @@ func TestTheNewestRunsAreShown(t *testing.T) {
 		return nil
 	})
 	if newest := trigger("often-zz-newest"); !newest.After(last) {
-		t.Fatalf("it is of %s, and the others of %s", newest, last)
+		t.Fatalf("it is of %s, but the others are of %s", newest, last)
 	}
 	p := l.as(t, "viewer").get("/hangfire/acme/recurring/often-run").want(http.StatusOK, "often-zz-newest")
 	if runs := strings.Count(p.body, "/hangfire/acme/jobs/often-"); runs != 50 {

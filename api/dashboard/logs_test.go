@@ -12,7 +12,7 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-// allow an account of acme something by a role of its own, which is returned.
+// allow gives an account of acme a right with a role of its own, which it returns.
 func (l lab) allow(t *testing.T, account, name string, rules ...rbacv1.PolicyRule) *rbacv1.Role {
 	t.Helper()
 	role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: "workspace-acme", Name: name}, Rules: rules}
@@ -55,7 +55,8 @@ func TestALogEndsWithTheRightToIt(t *testing.T) {
 	}
 }
 
-// TestALongLineKeepsItsCharacters: it is sent in parts, none of which ends within one.
+// TestALongLineKeepsItsCharacters checks that none of the parts in which a line is sent ends
+// within a character.
 func TestALongLineKeepsItsCharacters(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)

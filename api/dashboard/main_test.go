@@ -101,7 +101,7 @@ func (l lab) handler(key string, options ...auth.Option) (http.Handler, error) {
 	return dashboard.Handler(auth.New(l.env.Config, l.directory, options...), sessions, dashboard.WithLog(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})))), nil
 }
 
-// token of a member of acme, or of an account elsewhere: namespace/account.
+// token returns the token of a member of acme, or of an account elsewhere: namespace/account.
 func (l lab) token(t *testing.T, account string) string {
 	t.Helper()
 	namespace, name, found := strings.Cut(account, "/")
@@ -131,7 +131,7 @@ func (l lab) visitor(t *testing.T) *visitor {
 	return &visitor{t: t, base: l.server.URL, client: &http.Client{Jar: jar, Timeout: testenv.PollLimit}}
 }
 
-// as is a visitor who has signed in.
+// as returns a visitor who has signed in.
 func (l lab) as(t *testing.T, account string) *visitor {
 	t.Helper()
 	v := l.visitor(t)
@@ -146,7 +146,7 @@ func (v *visitor) signIn(token, next string) *answer {
 	return v.send("/hangfire/-/sign-in", url.Values{"token": {token}, "next": {next}})
 }
 
-// answer to a request, after redirections.
+// answer is the answer to a request, after redirections.
 type answer struct {
 	t      *testing.T
 	status int
@@ -164,7 +164,7 @@ func (v *visitor) get(path string) *answer {
 	return v.do(request)
 }
 
-// send a form as it is.
+// send sends a form as it is.
 func (v *visitor) send(path string, form url.Values) *answer {
 	v.t.Helper()
 	return v.do(v.request(path, form))
@@ -197,7 +197,7 @@ func (v *visitor) do(request *http.Request) *answer {
 
 var formToken = regexp.MustCompile(`name="antiforgery" value="([^"]+)"`)
 
-// antiforgery token of the visitor's session.
+// antiforgery returns the antiforgery token of the visitor's session.
 func (v *visitor) antiforgery() string {
 	v.t.Helper()
 	found := formToken.FindStringSubmatch(v.get("/hangfire/acme/jobs").body)
@@ -207,7 +207,7 @@ func (v *visitor) antiforgery() string {
 	return found[1]
 }
 
-// press a button: a form with the session's antiforgery token.
+// press presses a button: it sends a form with the session's antiforgery token.
 func (v *visitor) press(path string, fields ...string) *answer {
 	v.t.Helper()
 	form := url.Values{"antiforgery": {v.antiforgery()}}
@@ -240,7 +240,7 @@ func (a *answer) without(texts ...string) *answer {
 	return a
 }
 
-// find is the text of the first element of this name.
+// find returns the text of the first element of this name.
 func (a *answer) find(element string) string {
 	a.t.Helper()
 	root, err := html.Parse(strings.NewReader(a.body))
@@ -265,7 +265,7 @@ func textOf(node *html.Node) string {
 	return text.String()
 }
 
-// run a job that does its part.
+// run runs a job that plays the part.
 func (l lab) run(t *testing.T, name string, part testenv.Part, options ...client.JobOption) *v1alpha1.WorkspaceJob {
 	t.Helper()
 	job, err := l.acme.Enqueue(t.Context(), "play", part, append(options, client.WithName(name))...)
@@ -275,7 +275,7 @@ func (l lab) run(t *testing.T, name string, part testenv.Part, options ...client
 	return job
 }
 
-// until a job is in the state.
+// until waits until a job is in the state.
 func (l lab) until(t *testing.T, name string, state v1alpha1.JobState) *v1alpha1.WorkspaceJob {
 	t.Helper()
 	var job *v1alpha1.WorkspaceJob
@@ -299,7 +299,7 @@ func jsonOf(t *testing.T, value any) json.RawMessage {
 	return text
 }
 
-// bind a ServiceAccount of a namespace to a role there.
+// bind binds a ServiceAccount of a namespace to a role there.
 func (l lab) bind(t *testing.T, account, namespace, role string) error {
 	t.Helper()
 	return l.env.Client.Create(t.Context(), &rbacv1.RoleBinding{

@@ -33,14 +33,14 @@ func TestTheWayInIsToSignIn(t *testing.T) {
 		}
 	}
 	if p := v.signIn(l.token(t, "viewer"), "/hangfire/acme/jobs?state=Failed"); p.path != "/hangfire/acme/jobs?state=Failed" {
-		t.Errorf("who signs in comes to %s", p.path)
+		t.Errorf("after the sign-in the page is %s", p.path)
 	}
 	v.get("/hangfire").want(http.StatusOK, "Overview", "system:serviceaccount:workspace-acme:viewer")
 	v.press("/hangfire/-/sign-out").want(http.StatusOK, "You have signed out.")
 	v.get("/hangfire/acme").want(http.StatusOK, "Where to get a token")
 }
 
-func TestTokensThatAreNotTaken(t *testing.T) {
+func TestTokensThatAreNotAccepted(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	good := l.token(t, "viewer")
@@ -61,7 +61,7 @@ func TestTokensThatAreNotTaken(t *testing.T) {
 		v.get("/hangfire/acme").want(http.StatusOK, "Where to get a token")
 	}
 	l.visitor(t).signIn(" ", "/hangfire").want(http.StatusUnprocessableEntity, "the field is empty")
-	// What is around it when it was copied is no part of it.
+	// White space that was copied with it is ignored.
 	l.visitor(t).signIn("\n "+good+" \r\n", "/hangfire").want(http.StatusOK, "Overview")
 }
 
@@ -122,10 +122,10 @@ func TestListsArePaged(t *testing.T) {
 	first := v.get("/hangfire/acme/jobs?handler=paged").want(http.StatusOK, "Next page", "paged-00", "paged-49").without("paged-50", "First page")
 	second := v.get(linkOf(t, first)).want(http.StatusOK, "First page", "paged-50", "paged-59").without("paged-49", "Next page", "sse-connect")
 	if strings.Contains(second.body, "Newest") {
-		t.Error("a page of several is told to be ordered by time")
+		t.Error("one of several pages claims to be ordered by time")
 	}
 	v.get("/hangfire/acme/jobs?continue=x").want(http.StatusUnprocessableEntity)
-	// One that the API server could have given, of another place: nothing is told of it.
+	// This token could be the API server's for another list: it shows nothing of that list.
 	made := base64.RawURLEncoding.EncodeToString([]byte(`{"v":"meta.k8s.io/v1","rv":-1,"start":"../workspace-globex/a\u0000"}`))
 	if p := v.get("/hangfire/acme/jobs?continue=" + made); p.status < 400 || p.status > 499 {
 		t.Errorf("a made-up page is answered %d: %s", p.status, p.find("main"))
@@ -178,7 +178,7 @@ func TestActionsOnJobs(t *testing.T) {
 	})
 	l.until(t, "act-failed", v1alpha1.StateFailed)
 
-	// Deleting asks first.
+	// Deleting asks for confirmation first.
 	v.press("/hangfire/acme/jobs/act-failed/delete", "back", "/hangfire/acme/jobs").want(http.StatusOK, "Delete 1 job?", "act-failed")
 	if _, err := l.acme.Get(t.Context(), "act-failed"); err != nil {
 		t.Fatal(err)
@@ -230,7 +230,7 @@ func gone(t *testing.T, l lab, name string) {
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
-		return fmt.Errorf("it is there: %w", err)
+		return fmt.Errorf("it still exists: %w", err)
 	})
 }
 
@@ -299,7 +299,7 @@ func TestRetriesAndRunningPods(t *testing.T) {
 		return err
 	})
 	l.until(t, "runs", v1alpha1.StateProcessing)
-	// The time of this one has not come yet.
+	// This one is not due yet.
 	if _, err := l.acme.Schedule(t.Context(), "play", nil, time.Hour, client.WithName("not-begun")); err != nil {
 		t.Fatal(err)
 	}
@@ -313,7 +313,7 @@ func TestRetriesAndRunningPods(t *testing.T) {
 func TestEmptyPagesSayWhatToDo(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	// A workspace of its own: in the others tests make jobs.
+	// The test needs a workspace of its own, since tests make jobs in the others.
 	if err := l.env.MakeTenant(t.Context(), "empty"); err != nil {
 		t.Fatal(err)
 	}
@@ -348,8 +348,8 @@ func linkOf(t *testing.T, p *answer) string {
 	return html.UnescapeString(found[1])
 }
 
-// TestAPageThatIsTooOld runs before those that run in parallel: what it has forgotten they
-// have not begun.
+// TestAPageThatIsTooOld runs before the parallel tests, which have not begun anything yet that
+// it makes the API server forget.
 func TestAPageThatIsTooOld(t *testing.T) {
 	l := newLab(t)
 	for _, name := range []string{"old-1", "old-2"} {

@@ -18,7 +18,7 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// later has jobs of these names, whose time does not come in this test.
+// later makes jobs of these names that do not become due in this test.
 func later(t *testing.T, in *client.Workspace, names ...string) {
 	t.Helper()
 	group, ctx := errgroup.WithContext(t.Context())
@@ -34,7 +34,7 @@ func later(t *testing.T, in *client.Workspace, names ...string) {
 	}
 }
 
-// removedAfter the test: other tests read this workspace's names.
+// removedAfter removes the jobs after the test, since other tests read this workspace's names.
 func removedAfter(t *testing.T, in *client.Workspace, names ...string) {
 	t.Helper()
 	t.Cleanup(func() {
@@ -46,7 +46,7 @@ func removedAfter(t *testing.T, in *client.Workspace, names ...string) {
 
 var row = regexp.MustCompile(`id="open-(?:recurring-)?([^"]+)"`)
 
-// rowsOf a page's tables.
+// rowsOf returns the rows of a page's tables.
 func rowsOf(p *answer) []string {
 	var names []string
 	for _, match := range row.FindAllStringSubmatch(p.body, -1) {
@@ -98,7 +98,7 @@ func TestSearchByAPartOfAName(t *testing.T) {
 	}
 }
 
-func TestSearchIsForWhoMayListJobsOnly(t *testing.T) {
+func TestOnlyAUserWhoMayListJobsCanSearch(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	later(t, l.acme, "seen-by-few")

@@ -15,7 +15,7 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-// stream of a page, read as a browser does.
+// stream is the stream of a page, read as a browser does.
 type stream struct {
 	t      *testing.T
 	lines  *bufio.Reader
@@ -42,7 +42,7 @@ func (v *visitor) open(path string) *stream {
 	return &stream{t: v.t, lines: bufio.NewReader(response.Body), cancel: cancel, status: response.StatusCode}
 }
 
-// event is the next one: its name and its data.
+// event returns the name and the data of the next event.
 func (s *stream) event() (name, data string) {
 	s.t.Helper()
 	var lines []string
@@ -65,12 +65,12 @@ func (s *stream) event() (name, data string) {
 		case strings.HasPrefix(line, "data: "):
 			lines = append(lines, strings.TrimPrefix(line, "data: "))
 		case line != "" && !strings.HasPrefix(line, ":"):
-			s.t.Errorf("a line of no event: %q", line)
+			s.t.Errorf("a line that belongs to no event: %q", line)
 		}
 	}
 }
 
-// until an event of this name says it.
+// until waits for an event of this name that says it.
 func (s *stream) until(event, text string) {
 	s.t.Helper()
 	for {
@@ -80,7 +80,7 @@ func (s *stream) until(event, text string) {
 	}
 }
 
-func TestAPageIsToldWhatChanges(t *testing.T) {
+func TestAPageShowsWhatChanges(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	v := l.as(t, "viewer")
@@ -104,7 +104,7 @@ func TestAPageIsToldWhatChanges(t *testing.T) {
 	}
 }
 
-func TestTheOverviewIsToldWhatFinishes(t *testing.T) {
+func TestTheOverviewShowsWhatFinishes(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	live := l.as(t, "viewer").open("/hangfire/acme/live")
@@ -148,7 +148,7 @@ func TestAStreamEndsWithItsSession(t *testing.T) {
 	v.press("/hangfire/-/sign-out").want(http.StatusOK, "You have signed out.")
 	live.until("live", "Your session has ended.")
 	live.until("end", "")
-	// Without a session there is nothing but this.
+	// Without a session there is no other event.
 	after := l.visitor(t).open("/hangfire/acme/live/jobs")
 	after.until("live", "Your session has ended.")
 	after.until("end", "")
@@ -180,10 +180,10 @@ func TestASessionHasSoManyStreams(t *testing.T) {
 	if s := v.open("/hangfire/acme/live/retries"); s.status != http.StatusTooManyRequests {
 		t.Errorf("the 21st stream: %d", s.status)
 	}
-	// Another session has its own.
+	// Another session has its own limit.
 	l.as(t, "viewer").open("/hangfire/acme/live/retries").until("live", "")
 	all[0].cancel()
-	testenv.Eventually(t, "its place is free", func(context.Context) error {
+	testenv.Eventually(t, "its slot is free", func(context.Context) error {
 		if s := v.open("/hangfire/acme/live/retries"); s.status != http.StatusOK {
 			return fmt.Errorf("%d", s.status)
 		}

@@ -18,11 +18,11 @@ import (
 	"github.com/openradius/workspace-jobs/api/rest"
 )
 
-// front is a server of its own whose Kubernetes can be counted and turned off.
+// front is a separate server, whose requests to Kubernetes can be counted and cut off.
 type front struct {
 	address string
 	off     atomic.Bool
-	// cut turns Kubernetes off, and ends what it was answering.
+	// cut turns Kubernetes off, and ends the answers that are under way.
 	cut func()
 
 	lock  sync.Mutex
@@ -73,7 +73,7 @@ func (f *front) take() []string {
 	return asked
 }
 
-func TestAHiddenWorkspaceIsAsOneThatIsNotThere(t *testing.T) {
+func TestAHiddenWorkspaceLooksLikeAMissingOne(t *testing.T) {
 	t.Parallel()
 	f := newFront(t)
 	// The caller is authenticated once for both.
@@ -126,7 +126,7 @@ func TestTheOtherTenantIsNowhere(t *testing.T) {
 	}
 }
 
-func TestOnlyATokenThatTheClusterTakes(t *testing.T) {
+func TestOnlyATokenThatTheClusterAccepts(t *testing.T) {
 	t.Parallel()
 	shared.Env(t)
 	good := tokens[app]
@@ -148,7 +148,7 @@ func TestOnlyATokenThatTheClusterTakes(t *testing.T) {
 		request{method: http.MethodPost, path: "/api/jobs/cleanup", header: header}.send(t).wantProblem(t, 401, "", "token")
 	}
 	request{method: http.MethodGet, path: "/api/workspaces", header: http.Header{"Authorization": {"Bearer " + good, "Bearer x"}}}.send(t).wantProblem(t, 400, "header.Authorization", "more than once")
-	// Impersonation is no way to more rights.
+	// Impersonation gives no further rights.
 	var list rest.WorkspaceList
 	request{method: http.MethodGet, path: "/api/workspaces", as: app, header: http.Header{"Impersonate-User": {"admin"}, "Impersonate-Group": {"system:masters"}}}.send(t).want(t, 200, &list)
 	if len(list.Items) != 1 {
@@ -241,7 +241,7 @@ func TestKubernetesIsNotThere(t *testing.T) {
 	request{method: http.MethodGet, path: acme, as: app, elsewhere: f.address}.send(t).want(t, 200, nil)
 	f.off.Store(true)
 	for _, q := range []request{
-		{method: http.MethodGet, path: acme + "/jobs", as: app}, // one who is known
+		{method: http.MethodGet, path: acme + "/jobs", as: app}, // a caller who is known already
 		{method: http.MethodGet, path: "/api/workspaces", as: reader},
 		{method: http.MethodPost, path: "/api/jobs/cleanup", as: app},
 		{method: http.MethodGet, path: acme + "/events", as: app},

@@ -50,13 +50,13 @@ func newDescription(file string) (*description, error) {
 	return &description{document: object, compiler: compiler, asked: map[string]bool{}}, compiler.AddResource("openapi.json", document)
 }
 
-// pathOf a request is the template in the description that it fits; "" if none does.
+// pathOf returns the template in the description that fits a request, or "" if none does.
 func (d *description) pathOf(path string) string {
 	paths, _ := d.document["paths"].(map[string]any)
 	best := ""
 	for template := range paths {
 		pattern := regexp.MustCompile(`\\\{[^}]*\\\}`).ReplaceAllString(regexp.QuoteMeta(template), `[^/]+`)
-		// One without a parameter goes first, as in the server.
+		// One without a parameter comes first, as in the server.
 		if regexp.MustCompile("^"+pattern+"$").MatchString(path) && (best == "" || strings.Count(template, "{") < strings.Count(best, "{")) {
 			best = template
 		}
@@ -64,7 +64,7 @@ func (d *description) pathOf(path string) string {
 	return best
 }
 
-// check that an answer is as it is described.
+// check checks that an answer is as it is described.
 func (d *description) check(method, path string, status int, contentType string, body []byte) error {
 	template := d.pathOf(path)
 	operation, _ := dig(d.document, "paths", template, strings.ToLower(method)).(map[string]any)
@@ -83,7 +83,7 @@ func (d *description) check(method, path string, status int, contentType string,
 	content, _ := response["content"].(map[string]any)
 	if content == nil {
 		if len(body) > 0 {
-			return fmt.Errorf("%s %s: %d has a body, and none is described: %s", method, template, status, body)
+			return fmt.Errorf("%s %s: %d has a body, but none is described: %s", method, template, status, body)
 		}
 		return nil
 	}
@@ -97,7 +97,7 @@ func (d *description) check(method, path string, status int, contentType string,
 	return d.validate(body, "paths", template, strings.ToLower(method), "responses", fmt.Sprint(status), "content", kind, "schema")
 }
 
-// validate a JSON text by the schema at a place in the description.
+// validate validates a JSON text by the schema at a place in the description.
 func (d *description) validate(text []byte, place ...string) error {
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err != nil {
@@ -119,7 +119,7 @@ func (d *description) validate(text []byte, place ...string) error {
 	return nil
 }
 
-// unasked is an error that names the operations that no test has had an answer of.
+// unasked returns an error that names the operations of which no test has had an answer.
 func (d *description) unasked() error {
 	var missing []string
 	paths, _ := d.document["paths"].(map[string]any)
@@ -133,7 +133,7 @@ func (d *description) unasked() error {
 		}
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("no test asks with success for %q", missing)
+		return fmt.Errorf("no test has called %q successfully", missing)
 	}
 	return nil
 }

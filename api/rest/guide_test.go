@@ -12,7 +12,7 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-// words of a shell command, as far as the guide needs a shell: quotes, and variables that
+// words splits a shell command, as far as the guide needs a shell: quotes, and variables that
 // are set here.
 var words = regexp.MustCompile(`"([^"]*)"|'([^']*)'|(\S+)`)
 
@@ -68,7 +68,7 @@ func TestTheGuidesExamples(t *testing.T) {
 	shown := map[string]bool{}
 	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
 		if strings.HasPrefix(block[1], "SERVER=") {
-			continue // what the examples begin with
+			continue // the examples begin with this
 		}
 		q, err := curl(block[1])
 		if err != nil {
@@ -88,7 +88,7 @@ func TestTheGuidesExamples(t *testing.T) {
 	}
 }
 
-// sendExample, which has to succeed.
+// sendExample sends an example, which has to succeed.
 func sendExample(t *testing.T, q request) {
 	t.Helper()
 	if strings.HasSuffix(q.path, "/events") {

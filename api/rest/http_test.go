@@ -17,14 +17,14 @@ import (
 
 const acme = "/api/workspaces/acme"
 
-// answer of the server.
+// answer is an answer of the server.
 type answer struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-// request to the server under test; without as it has no token.
+// request is a request to the server under test. Without as it has no token.
 type request struct {
 	method, path, body string
 	as                 account
@@ -32,7 +32,7 @@ type request struct {
 	header             http.Header
 	// elsewhere is another server's address.
 	elsewhere string
-	// undescribed: the path is none of the API's.
+	// undescribed says that the path does not belong to the API.
 	undescribed bool
 }
 
@@ -43,7 +43,7 @@ func (q request) send(t testing.TB) answer {
 	if q.elsewhere != "" {
 		server = q.elsewhere
 	}
-	// An answer that lasts when it should not is no hang.
+	// A stream that is not expected must not make the test hang.
 	ctx, cancel := context.WithTimeout(t.Context(), testenv.PollLimit)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, q.method, server+q.path, strings.NewReader(q.body))
@@ -74,7 +74,7 @@ func (q request) send(t testing.TB) answer {
 		}
 	}
 	if response.Header.Get("X-Content-Type-Options") != "nosniff" {
-		t.Error("the answer's type may be guessed")
+		t.Error("a browser may guess the answer's type")
 	}
 	return answer{response.StatusCode, response.Header, body}
 }
@@ -84,7 +84,7 @@ func get(t testing.TB, path, token string) answer {
 	return request{method: http.MethodGet, path: path, token: token, undescribed: true}.send(t)
 }
 
-// want the status, and the body in into unless that is nil.
+// want checks the status, and decodes the body into a value unless that is nil.
 func (a answer) want(t testing.TB, status int, into any) answer {
 	t.Helper()
 	if a.status != status {
@@ -100,14 +100,15 @@ func (a answer) want(t testing.TB, status int, into any) answer {
 	return a
 }
 
-// problem is an answer that is one.
+// problem is an answer that reports a problem.
 type problem struct {
 	Title, Detail string
 	Status        int
 	Errors        []struct{ Location, Message string }
 }
 
-// wantProblem of this status, which names the location unless that is "" and says so.
+// wantProblem checks that the answer is a problem of this status, which names the location
+// unless that is "", and contains the text.
 func (a answer) wantProblem(t testing.TB, status int, location, says string) {
 	t.Helper()
 	var p problem
@@ -123,7 +124,7 @@ func (a answer) wantProblem(t testing.TB, status int, location, says string) {
 		t.Errorf("want %d, %q and %q: %s", status, location, says, a.body)
 	}
 	if strings.Contains(string(a.body), `"value"`) {
-		t.Errorf("what was sent is sent back: %s", a.body)
+		t.Errorf("the answer repeats what was sent: %s", a.body)
 	}
 	if (status == 429 || status == 503) != (a.header.Get("Retry-After") != "") {
 		t.Errorf("%d with Retry-After %q", status, a.header.Get("Retry-After"))
@@ -133,7 +134,7 @@ func (a answer) wantProblem(t testing.TB, status int, location, says string) {
 	}
 }
 
-// make a job, and return it.
+// make makes a job, and returns it.
 func makeJob(t testing.TB, as account, path, body string) rest.Job {
 	t.Helper()
 	var job rest.Job

@@ -40,7 +40,7 @@ func readLog(t *testing.T, path string) answer {
 
 func say(t *testing.T, job, text string) {
 	t.Helper()
-	// What a pod has written may be there a moment before the pod is told to run.
+	// What a pod has written may be there a moment before the pod is reported as running.
 	testenv.Eventually(t, job+" speaks", func(ctx context.Context) error { return env.Node.Say(ctx, "workspace-acme", job, text) })
 }
 
@@ -92,10 +92,10 @@ func TestAnAttemptsLogByItsNumber(t *testing.T) {
 	readLog(t, job.Links.Logs+"?attempt=20").wantProblem(t, 404, "", "no attempt 20")
 }
 
-// line of a log that is sent as events, with the id to continue after it.
+// line is a line of a log that is sent as events, with the id to continue after it.
 type line struct{ text, id string }
 
-// lineOf the next events: a long line comes in parts.
+// lineOf returns the line of the next events, since a long line comes in parts.
 func lineOf(t *testing.T, events <-chan sent) line {
 	t.Helper()
 	var l line
@@ -121,8 +121,8 @@ func lineOf(t *testing.T, events <-chan sent) line {
 	}
 }
 
-// TestALogIsResumed after any of its lines, also of those with the same time: none is lost, and
-// none is told twice.
+// TestALogIsResumed resumes a log after any of its lines, also of those with the same time: no
+// line is lost, and none is sent twice.
 func TestALogIsResumed(t *testing.T) {
 	t.Parallel()
 	job := speaking(t, "speaks-on", testenv.Part{Log: "one\ntwo\n\nthree\revent: end\n"})
@@ -149,7 +149,7 @@ func TestALogIsResumed(t *testing.T) {
 		}
 		stop()
 	}
-	// What is written when nobody listens is told to who comes back, and then the end.
+	// A client that comes back gets what was written in the meantime, and then the end.
 	say(t, "speaks-on", "the last\n")
 	env.Node.Release("speaks-on")
 	events, _ = listen(t, reader, job.Links.Logs+"?follow=true", lines[len(lines)-1].id)
@@ -175,7 +175,7 @@ func TestALogThatIsNotThere(t *testing.T) {
 	readLog(t, acme+"/jobs/never/logs").wantProblem(t, 404, "", "no job")
 }
 
-// TestANodeThatDoesNotAnswer is told without its address.
+// TestANodeThatDoesNotAnswer checks that the answer does not show the node's address.
 func TestANodeThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	job := makeJob(t, app, acme+"/jobs", `{"handler":"report","args":{"lost":true}}`)

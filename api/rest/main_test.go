@@ -22,10 +22,10 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-// heartbeat of streams in tests.
+// heartbeat is the interval of heartbeats of streams in tests.
 const heartbeat = 300 * time.Millisecond
 
-// account is a ServiceAccount that calls: namespace and name.
+// account is a ServiceAccount that calls, by its namespace and name.
 type account struct{ namespace, name string }
 
 var (
@@ -43,18 +43,18 @@ var (
 	full     = account{"people", "full"}
 
 	// Tests share a control plane, the operator, workspaces and a played node, on which a
-	// job does what its arguments say: others succeed.
+	// job does what its arguments say, or else succeeds.
 	env *testenv.Env
-	// directory of the workspaces, as the server has it.
+	// directory is the list of the workspaces, as the server has it.
 	directory *auth.Informer
-	// address of the server under test.
+	// address is that of the server under test.
 	address string
 	tokens  = map[account]string{}
 )
 
 var shared = testenv.Shared{Options: testenv.Options{Node: true, Policies: true}}
 
-// stops end what start started, the newest first.
+// stops has functions that end what start started. The newest is called first.
 var stops []func()
 
 func TestMain(m *testing.M) {

@@ -12,8 +12,8 @@ import (
 	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
-// TestAPageThatIsTooOld runs before those that run in parallel: what it has forgotten they
-// have not begun.
+// TestAPageThatIsTooOld runs before the parallel tests, which have not begun anything yet that
+// it makes the API server forget.
 func TestAPageThatIsTooOld(t *testing.T) {
 	for i := range 2 {
 		makeJob(t, app, acme+"/jobs", fmt.Sprintf(`{"handler":"old","delay":"1h","name":"old-%d"}`, i))

@@ -20,7 +20,7 @@ func TestResourcesAreSetAndRead(t *testing.T) {
 		}
 		return string(view.Resources)
 	}
-	// Each goes away again when the recurring job is changed to the next.
+	// Each is removed when the recurring job is changed to the next.
 	for _, each := range []struct{ given, want string }{
 		{`,"resources":{}`, ``}, {``, ``}, {`,"resources":` + resources, resources}, {`,"resources":{"limits":{}}`, ``},
 		{`,"resources":{"limits":{"memory":"1048576Ki"},"requests":{}}`, `{"limits":{"memory":"1Gi"}}`}, {`,"resources":{}`, ``}, {`,"resources":` + resources, resources}, {``, ``},

@@ -97,7 +97,7 @@ func TestAgreesWithKubernetes(t *testing.T) {
 		agrees(t, s, zone, after)
 	}
 	if taken < runs/2 {
-		t.Errorf("only %d of %d random schedules are taken: the test has lost its point", taken, runs)
+		t.Errorf("only %d of %d random schedules are accepted: the test has lost its point", taken, runs)
 	}
 }
 

@@ -253,7 +253,7 @@ func (c *clusterT) unchanged(name string) {
 
 func TestNothingIsWrittenWhenNothingChanges(t *testing.T) {
 	t.Parallel()
-	c := inWorkspace(t, "settled")
+	c := inWorkspace(t, "unchanged")
 	c.submit("done", nil)
 	c.end("done", 1, 0, `{"result":1}`)
 	c.waitFor("done", v1alpha1.StateSucceeded, v1alpha1.ReasonSucceeded)

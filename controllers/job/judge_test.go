@@ -39,7 +39,7 @@ func (s *simulation) created(object client.Object) {
 		s.Errorf("%s starts, but %s has not stopped", job.Name, other)
 	}
 	others[name] = job.Name
-	// The limit that the operator knows; it may not have heard of a lower one.
+	// The limit that the operator knows; it may not know of a lower one yet.
 	if limit := world.AllCached[*v1alpha1.Workspace](s.w)[0].Limit(); len(others) > int(limit) {
 		s.Errorf("%s starts as number %d, but the limit is %d", job.Name, len(others), limit)
 	}

@@ -1,7 +1,7 @@
 // Package job runs WorkspaceJobs: each attempt is one batch/v1 Job.
 //
 // Read the files in this order: reconciler.go is the table of contents, watch.go lists what
-// triggers a reconcile, observe.go reads, decide.go and the policies beside it (attend, due,
+// triggers a reconcile, observe.go reads, decide.go and the policies next to it (attend, due,
 // parents, queue, retention, retry) are pure, act.go writes.
 package job
 

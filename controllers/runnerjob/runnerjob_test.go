@@ -41,21 +41,21 @@ func TestBuildIsRestricted(t *testing.T) {
 	pod := job.Spec.Template.Spec
 	container := pod.Containers[0]
 	for what, ok := range map[string]bool{
-		"one try":              *job.Spec.BackoffLimit == 0 && pod.RestartPolicy == corev1.RestartPolicyNever,
-		"no token":             !*pod.AutomountServiceAccountToken,
-		"its own account":      pod.ServiceAccountName == v1alpha1.RunnerServiceAccount,
-		"no service links":     !*pod.EnableServiceLinks,
-		"non-root":             *pod.SecurityContext.RunAsNonRoot && *pod.SecurityContext.RunAsUser > 0,
-		"seccomp":              pod.SecurityContext.SeccompProfile.Type == corev1.SeccompProfileTypeRuntimeDefault,
-		"no escalation":        !*container.SecurityContext.AllowPrivilegeEscalation,
-		"no capabilities":      cmp.Equal(container.SecurityContext.Capabilities.Drop, []corev1.Capability{"ALL"}),
-		"read-only root":       *container.SecurityContext.ReadOnlyRootFilesystem,
-		"nothing of the host":  !pod.HostNetwork && !pod.HostPID && !pod.HostIPC,
-		"drains cost nothing":  job.Spec.PodFailurePolicy.Rules[0].Action == batchv1.PodFailurePolicyActionIgnore,
-		"no second pod beside": *job.Spec.PodReplacementPolicy == batchv1.Failed,
+		"one try":             *job.Spec.BackoffLimit == 0 && pod.RestartPolicy == corev1.RestartPolicyNever,
+		"no token":            !*pod.AutomountServiceAccountToken,
+		"its own account":     pod.ServiceAccountName == v1alpha1.RunnerServiceAccount,
+		"no service links":    !*pod.EnableServiceLinks,
+		"non-root":            *pod.SecurityContext.RunAsNonRoot && *pod.SecurityContext.RunAsUser > 0,
+		"seccomp":             pod.SecurityContext.SeccompProfile.Type == corev1.SeccompProfileTypeRuntimeDefault,
+		"no escalation":       !*container.SecurityContext.AllowPrivilegeEscalation,
+		"no capabilities":     cmp.Equal(container.SecurityContext.Capabilities.Drop, []corev1.Capability{"ALL"}),
+		"read-only root":      *container.SecurityContext.ReadOnlyRootFilesystem,
+		"nothing of the host": !pod.HostNetwork && !pod.HostPID && !pod.HostIPC,
+		"drains cost nothing": job.Spec.PodFailurePolicy.Rules[0].Action == batchv1.PodFailurePolicyActionIgnore,
+		"one pod at a time":   *job.Spec.PodReplacementPolicy == batchv1.Failed,
 		"the limit is the pod's, with grace": *pod.ActiveDeadlineSeconds == 90 &&
 			job.Spec.ActiveDeadlineSeconds == nil,
-		"logs are never taken for a message": container.TerminationMessagePolicy != corev1.TerminationMessageFallbackToLogsOnError,
+		"logs are not mistaken for a message": container.TerminationMessagePolicy != corev1.TerminationMessageFallbackToLogsOnError,
 	} {
 		if !ok {
 			t.Errorf("%s: not so", what)

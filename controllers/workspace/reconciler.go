@@ -2,7 +2,7 @@
 // for its members, and a migrated ledger in its database.
 //
 // Read the files in this order: reconciler.go is the table of contents, watch.go lists what
-// triggers a reconcile, observe.go reads, decide.go and the policies beside it (namespace,
+// triggers a reconcile, observe.go reads, decide.go and the policies next to it (namespace,
 // children, migration) are pure, act.go writes. counts.go is a second, small reconciler.
 package workspace
 

@@ -7,7 +7,7 @@ import (
 	"github.com/openradius/workspace-jobs/api/client/cron"
 )
 
-// TestAsHangfireWritesThem: the expressions are those of Hangfire's Cron class.
+// TestAsHangfireWritesThem checks that the expressions are those of Hangfire's Cron class.
 // https://api.hangfire.io/html/T_Hangfire_Cron.htm
 func TestAsHangfireWritesThem(t *testing.T) {
 	t.Parallel()

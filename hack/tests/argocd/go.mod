@@ -4,7 +4,7 @@ go 1.26.0
 
 require (
 	// The newest whose dependencies are all modules: from 3.3 on it takes its gitops-engine
-	// from a folder beside it. The Lua engine, util/lua, is the same up to 3.5.
+	// from a folder next to it. The Lua engine, util/lua, is the same up to 3.5.
 	github.com/argoproj/argo-cd/v3 v3.2.12
 	gopkg.in/evanphx/json-patch.v4 v4.13.0
 	k8s.io/api v0.37.2

@@ -22,7 +22,7 @@ const (
 	folder = "../../../config/argocd"
 	group  = "jobs.openradius.io"
 	output = "argocd-cm.yaml"
-	header = "# Generated from the Lua files beside it by `make generate`.\n"
+	header = "# Generated from the Lua files next to it by `make generate`.\n"
 )
 
 func main() {

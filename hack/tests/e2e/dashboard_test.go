@@ -32,16 +32,16 @@ func TestTheDashboardInABrowser(t *testing.T) {
 	tn := newTenantWithEffects(t, "dash-own", withAccount("editor"), withViewer("viewer"))
 	d := dashboard{tn: tn, url: forward(t), editor: tn.token("editor"), viewer: tn.token("viewer")}
 	for name, part := range map[string]func(*testing.T, dashboard){
-		"a job is watched to its end":  watchAJob,
-		"a failed job is requeued":     requeueAFailedJob,
-		"many are deleted":             deleteMany,
-		"a recurring job":              useARecurringJob,
-		"signing in and out":           signInAndOut,
-		"the end of a session is told": endASession,
-		"a viewer sees no buttons":     lookAsViewer,
-		"the keyboard is enough":       useTheKeyboard,
-		"a search":                     search,
-		"the border of another tenant": checkTheBorder,
+		"a job is watched to its end":   watchAJob,
+		"a failed job is requeued":      requeueAFailedJob,
+		"many are deleted":              deleteMany,
+		"a recurring job":               useARecurringJob,
+		"signing in and out":            signInAndOut,
+		"the end of a session is shown": endASession,
+		"a viewer sees no buttons":      lookAsViewer,
+		"the keyboard is enough":        useTheKeyboard,
+		"a search":                      search,
+		"the border of another tenant":  checkTheBorder,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

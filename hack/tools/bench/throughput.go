@@ -171,7 +171,7 @@ func (w *writes) print(n int) error {
 	t.row("    status of the WorkspaceJob", per(status))
 	t.row("    of Jobs, and counts of the Workspace", per(other))
 	t.row("    events", per(all-jobs-status-other))
-	t.row("  writes beside the Job", per(all-jobs))
+	t.row("  writes besides the Job", per(all-jobs))
 	t.row("  reads", per(w.operator.sum("GET")))
 	return t.write(os.Stdout)
 }

@@ -52,7 +52,7 @@ func TestNobodyElseWritesWhatTheOperatorKeeps(t *testing.T) {
 		own.SetName("my-own")
 		own.SetLabels(nil)
 		own.SetResourceVersion("")
-		c.accepted("an own object beside "+fence.GetName(), c.admin.Create(c.Context(), own, client.DryRunAll))
+		c.accepted("an own object next to "+fence.GetName(), c.admin.Create(c.Context(), own, client.DryRunAll))
 	}
 	for what, forge := range map[string]func(metav1.Object){
 		"the operator's label": func(o metav1.Object) { o.SetLabels(map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}) },

@@ -28,7 +28,7 @@ func TestTheOperatorMakesOnlyRunners(t *testing.T) {
 	create := func(object client.Object) error { return c.operator.Create(c.Context(), object, client.DryRunAll) }
 	c.accepted("a runner's Job", create(job(home)))
 	c.accepted("a schedule's CronJob", create(cronJob(home)))
-	c.refused("a Job outside of workspaces", operatorJobs, "has no label jobs.openradius.io/workspace", create(job(elsewhere)))
+	c.refused("a Job outside workspaces", operatorJobs, "has no label jobs.openradius.io/workspace", create(job(elsewhere)))
 	c.refused("a Job in kube-system", operatorJobs, "has no label jobs.openradius.io/workspace", create(job("kube-system")))
 	for _, test := range []struct {
 		what, words string
@@ -197,7 +197,7 @@ func TestTheOperatorWritesOnlyItsOwnFences(t *testing.T) {
 		"a quota":          &corev1.ResourceQuota{ObjectMeta: managed("default", "workspace-jobs")},
 		"a WorkspaceJob":   &v1alpha1.WorkspaceJob{ObjectMeta: metav1.ObjectMeta{Namespace: elsewhere, Name: "any"}, Spec: v1alpha1.WorkspaceJobSpec{JobTemplate: v1alpha1.JobTemplate{Handler: "sql"}}},
 	} {
-		c.refused(what+" outside of workspaces", operatorFences, "has no label jobs.openradius.io/workspace", create(object))
+		c.refused(what+" outside workspaces", operatorFences, "has no label jobs.openradius.io/workspace", create(object))
 	}
 	opened, admitted := denyAll(), egress()
 	opened.Ingress = []networkingv1.NetworkPolicyIngressRule{{}}
@@ -241,7 +241,7 @@ func TestTheOperatorDeletesOnlyItsOwn(t *testing.T) {
 	}
 	c.accepted("a runner's pod", remove(runner))
 	c.refused("another user's pod", operatorFences, "only objects with the label", remove(other))
-	c.refused("a pod outside of workspaces", operatorFences, "has no label jobs.openradius.io/workspace", remove(system))
+	c.refused("a pod outside workspaces", operatorFences, "has no label jobs.openradius.io/workspace", remove(system))
 	own, foreign := stored(home), ownJob(home)
 	c.make(own)
 	c.make(foreign)

@@ -166,7 +166,7 @@ func (f *findings) askedTable() string {
 			}
 		}
 	}
-	fmt.Fprint(&table, "\n| verb beside those served | on |\n| --- | --- |\n| `update` | `<each of them>/finalizers` |\n")
+	fmt.Fprint(&table, "\n| verb besides those served | on |\n| --- | --- |\n| `update` | `<each of them>/finalizers` |\n")
 	for _, verb := range slices.Sorted(maps.Keys(verbs)) {
 		slices.Sort(verbs[verb])
 		fmt.Fprintf(&table, "| `%s` | %s |\n", verb, quoted(slices.Compact(verbs[verb])))
