@@ -103,16 +103,17 @@ func (d *dashboard) logText(w http.ResponseWriter, r *http.Request, s *scope) {
 		d.fail(w, r, s.user, logs.ErrGone)
 		return
 	}
-	if !d.takeStream(w, r, s.user) {
+	ctx, ok := d.takeStream(r.Context(), w, s)
+	if !ok {
 		return
 	}
-	log, err := s.openLog(r.Context(), attempt, corev1.PodLogOptions{Timestamps: r.URL.Query().Has("timestamps")})
+	log, err := s.openLog(ctx, attempt, corev1.PodLogOptions{Timestamps: r.URL.Query().Has("timestamps")})
 	if err != nil {
 		d.fail(w, r, s.user, err)
 		return
 	}
 	defer log.Close()
-	_, _ = io.Copy(stream.Begin(w, "text/plain; charset=utf-8"), log)
+	stream.CopyText(w, log)
 }
 
 // followLog sends the log of the current attempt, and then of the next one.

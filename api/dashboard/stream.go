@@ -22,6 +22,8 @@ const (
 	// recheck is how often a stream checks its session, its Workspace and, for a log, the
 	// right to it.
 	recheck = 2 * time.Second
+	// roomAfter is when a browser whose stream made room for another workspace's comes back.
+	roomAfter = 30 * time.Second
 	// retryDelay is the pause before something is tried again.
 	retryDelay = time.Second
 )
@@ -47,35 +49,41 @@ func (d *dashboard) live(p page) http.HandlerFunc {
 			d.fail(w, r, u, err)
 			return
 		}
-		if d.pages.Take(r.Context(), u.session.ID) != nil {
+		ctx, err := d.pages.Take(r.Context(), s.workspace.Name, u.session.ID)
+		if err != nil {
 			d.noStream(w, r, u, http.StatusTooManyRequests, "This session has too many open pages that update themselves. Close some.")
 			return
 		}
-		if !d.takeStream(w, r, u) {
+		ctx, ok := d.takeStream(ctx, w, s)
+		if !ok {
 			return
 		}
-		ctx, cancel := context.WithCancel(r.Context())
+		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		out := stream.Begin(w, stream.Events)
 		defer out.KeepAlive(stream.Heartbeat, cancel)()
 		l := &liveStream{d: d, p: p, s: s, out: out, emitted: make(chan stream.Event)}
-		if message := l.run(ctx); message != gone {
+		message := l.run(ctx)
+		switch {
+		case errors.Is(context.Cause(ctx), auth.ErrMadeRoom):
+			_ = out.Retry(roomAfter) // a browser that has gone away does not come back
+		case message != gone:
 			endLive(out, message)
 		}
 	}
 }
 
 // takeStream takes one of the streams that a caller may have open, or answers why there is
-// none.
-func (d *dashboard) takeStream(w http.ResponseWriter, r *http.Request, u *user) bool {
-	err := d.streams.Take(r.Context(), u.caller.Name)
+// none. The stream must end with the context.
+func (d *dashboard) takeStream(ctx context.Context, w http.ResponseWriter, s *scope) (context.Context, bool) {
+	ctx, err := d.streams.Take(ctx, s.workspace.Name, s.caller.Name)
 	switch {
 	case errors.Is(err, auth.ErrOwnStreams):
-		d.noStream(w, r, u, http.StatusTooManyRequests, "You have too many streams open: pages that update themselves, logs, or programs that follow jobs. Close some.")
+		d.noStream(w, s.request, s.user, http.StatusTooManyRequests, "You have too many streams open: pages that update themselves, logs, or programs that follow jobs. Close some.")
 	case err != nil:
-		d.noStream(w, r, u, http.StatusServiceUnavailable, "The server has as many streams open as it can hold. Try again when other pages have been closed.")
+		d.noStream(w, s.request, s.user, http.StatusServiceUnavailable, "The server has as many streams open as it can hold. Try again when other pages have been closed.")
 	}
-	return err == nil
+	return ctx, err == nil
 }
 
 func (d *dashboard) noStream(w http.ResponseWriter, r *http.Request, u *user, status int, message string) {

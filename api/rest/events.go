@@ -63,21 +63,13 @@ func (s *server) events(api huma.API) {
 	addStream(s, api, huma.Operation{
 		OperationID: "watch-jobs", Method: http.MethodGet, Path: "/api/workspaces/{workspace}/events", Tags: tags, Responses: responses("each change of a job from now on"),
 		Summary: "Follow the changes of all jobs",
-	}, func(ctx context.Context, c *call, in *workspaceEventsInput) (*huma.StreamResponse, error) {
-		ws, err := in.find(ctx, c)
-		if err != nil {
-			return nil, err
-		}
+	}, func(ctx context.Context, c *call, ws *v1alpha1.Workspace, in *workspaceEventsInput) (*huma.StreamResponse, error) {
 		return s.watch(ctx, &following{server: s, call: c, workspace: ws, position: in.LastEventID})
 	})
 	addStream(s, api, huma.Operation{
 		OperationID: "watch-job", Method: http.MethodGet, Path: "/api/workspaces/{workspace}/jobs/{name}/events", Tags: tags, Responses: responses("the job as it is, then for each change of it"),
 		Summary: "Follow the changes of a job",
-	}, func(ctx context.Context, c *call, in *jobEventsInput) (*huma.StreamResponse, error) {
-		ws, err := in.find(ctx, c)
-		if err != nil {
-			return nil, err
-		}
+	}, func(ctx context.Context, c *call, ws *v1alpha1.Workspace, in *jobEventsInput) (*huma.StreamResponse, error) {
 		return s.watch(ctx, &following{server: s, call: c, workspace: ws, name: in.Name, position: in.LastEventID})
 	})
 }

@@ -57,7 +57,8 @@ func (s *server) watch(ctx context.Context, f *following) (*huma.StreamResponse,
 	return &huma.StreamResponse{Body: func(answer huma.Context) {
 		_, w := humago.Unwrap(answer)
 		f.stream = stream.Begin(w, stream.Events)
-		f.follow(answer.Context())
+		f.follow(ctx)
+		comeBack(ctx, f.stream)
 	}}, nil
 }
 

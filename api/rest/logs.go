@@ -50,15 +50,12 @@ func (s *server) logs(api huma.API, path string) {
 	}, s.readLog)
 }
 
-func (s *server) readLog(ctx context.Context, c *call, in *logsInput) (*huma.StreamResponse, error) {
-	ws, err := in.find(ctx, c)
-	if err != nil {
-		return nil, err
-	}
+func (s *server) readLog(ctx context.Context, c *call, ws *v1alpha1.Workspace, in *logsInput) (*huma.StreamResponse, error) {
 	events := strings.Contains(in.Accept, stream.Events)
 	options := corev1.PodLogOptions{Follow: in.Follow, Timestamps: events}
 	var seen logs.Position
 	if in.LastEventID != "" {
+		var err error
 		if seen, err = logs.ParsePosition(in.LastEventID); err != nil {
 			return nil, refused("header.Last-Event-ID", "this is not an id of an event of this stream")
 		}
@@ -77,12 +74,13 @@ func (s *server) readLog(ctx context.Context, c *call, in *logsInput) (*huma.Str
 		defer log.Close()
 		_, w := humago.Unwrap(answer)
 		if !events {
-			_, _ = io.Copy(stream.Begin(w, "text/plain; charset=utf-8"), log) // a client that has gone away needs no more of it
+			stream.CopyText(w, log)
 			return
 		}
 		to := stream.Begin(w, stream.Events)
 		defer to.KeepAlive(s.heartbeat, func() { _ = log.Close() })()
 		sendLines(to, log, seen)
+		comeBack(ctx, to)
 	}}, nil
 }
 

@@ -9,6 +9,7 @@ package rest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/auth"
 	"github.com/openradius/workspace-jobs/api/stream"
+	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
 const (
@@ -117,14 +119,33 @@ func add[I, O any](s *server, api huma.API, operation huma.Operation, do func(ct
 	})
 }
 
-// addStream adds an operation whose response is a stream. The number of these is limited for each caller.
-func addStream[I any](s *server, api huma.API, operation huma.Operation, do func(ctx context.Context, c *call, input *I) (*huma.StreamResponse, error)) {
+// inWorkspace is the input of an operation in one workspace.
+type inWorkspace interface {
+	find(ctx context.Context, c *call) (*v1alpha1.Workspace, error)
+}
+
+// addStream adds an operation in a workspace whose response is a stream. The number of these is
+// limited for each caller and shared between workspaces, so the response must end with the
+// context that do gets.
+func addStream[I inWorkspace](s *server, api huma.API, operation huma.Operation, do func(ctx context.Context, c *call, ws *v1alpha1.Workspace, input *I) (*huma.StreamResponse, error)) {
 	addAny(s, api, operation, func(ctx context.Context, c *call, input *I) (*huma.StreamResponse, error) {
-		if err := s.streams.Take(ctx, c.caller.Name); err != nil {
+		ws, err := (*input).find(ctx, c)
+		if err != nil {
 			return nil, err
 		}
-		return do(ctx, c, input)
+		if ctx, err = s.streams.Take(ctx, ws.Name, c.caller.Name); err != nil {
+			return nil, err
+		}
+		return do(ctx, c, ws, input)
 	})
+}
+
+// comeBack has the client of events reconnect later, and continue after the last event, if ctx
+// has ended because its stream had to make room.
+func comeBack(ctx context.Context, to *stream.Writer) {
+	if errors.Is(context.Cause(ctx), auth.ErrMadeRoom) {
+		_ = to.Retry(streamRetry * time.Second) // a client that has gone away needs no answer
+	}
 }
 
 func addAny[I, O any](s *server, api huma.API, operation huma.Operation, do func(ctx context.Context, c *call, input *I) (*O, error)) {

@@ -8,6 +8,7 @@ import (
 	"path"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/openradius/workspace-jobs/api/auth"
 	"github.com/openradius/workspace-jobs/api/rest"
@@ -39,6 +40,65 @@ func TestStreamsHaveTheirPlaces(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestStreamsAreSharedBetweenWorkspaces: the callers of one have all, and make room for those of
+// another.
+func TestStreamsAreSharedBetweenWorkspaces(t *testing.T) {
+	t.Parallel()
+	shared.Env(t)
+	server := httptest.NewServer(rest.Handler(auth.New(env.Config, directory), rest.WithHeartbeat(heartbeat), rest.WithStreams(auth.NewStreams(2, 4))))
+	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
+	const globex = "/api/workspaces/globex"
+	job := makeJob(t, app, acme+"/jobs", `{"handler":"report","name":"makes-room","delay":"1h"}`)
+	older, _ := listenAt(t, server.URL, app, acme+"/events", "")
+	listenAt(t, server.URL, app, acme+"/events", "")
+	third, _ := listenAt(t, server.URL, reader, acme+"/events", "")
+	newest, _ := listenAt(t, server.URL, reader, job.Links.Events, "")
+	seen := next(t, newest, "the job", func(e sent) bool { return e.name == "job" })
+
+	listenAt(t, server.URL, neighbour, globex+"/events", "")
+	madeRoom(t, newest)
+	ask := func(as account, path string) answer {
+		return request{method: http.MethodGet, path: path, as: as, elsewhere: server.URL, header: http.Header{"Last-Event-Id": {seen.id}}}.send(t)
+	}
+	again := ask(reader, job.Links.Events)
+	again.wantProblem(t, 503, "", "try again later")
+	if again.header.Get("Retry-After") == "" {
+		t.Error("it does not say when to try again")
+	}
+	listenAt(t, server.URL, neighbour, globex+"/events", "")
+	madeRoom(t, third)
+	// Each has two.
+	for path, as := range map[string]account{acme + "/events": single, globex + "/events": several} {
+		ask(as, path).wantProblem(t, 503, "", "try again later")
+	}
+	makeJob(t, app, acme+"/jobs", `{"handler":"report","name":"told-by-an-older-stream","delay":"1h"}`)
+	next(t, older, "the older stream stays open", func(e sent) bool { return jobEvent(t, e).Name == "told-by-an-older-stream" })
+}
+
+// madeRoom waits until a stream ends, with the word when to come back, and not that it is over.
+func madeRoom(t *testing.T, events <-chan sent) {
+	t.Helper()
+	retry := ""
+	deadline := time.After(testenv.PollLimit)
+	for {
+		select {
+		case event, open := <-events:
+			if !open {
+				if retry != "30000" {
+					t.Errorf("the client is to come back after %q milliseconds", retry)
+				}
+				return
+			}
+			if event.name == "end" {
+				t.Errorf("the client is to stay away: %s", event.data)
+			}
+			retry += event.retry
+		case <-deadline:
+			t.Fatal("the stream does not end")
+		}
+	}
 }
 
 // TestManyAtOnceAreOneCaller: Kubernetes is asked once who calls and what it may, not by each.

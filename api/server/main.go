@@ -80,7 +80,7 @@ func parse(args []string, output io.Writer) (options, error) {
 	flags.Float64Var(&opts.limits.rate, "requests-per-second", 50, "requests that each caller may send per second")
 	flags.IntVar(&opts.limits.burst, "request-burst", 200, "requests that each caller may send at once")
 	flags.IntVar(&opts.limits.streamsEach, "streams-per-caller", auth.StreamsEach, "streams of events or logs that each caller may have open, including open pages of the dashboard")
-	flags.IntVar(&opts.limits.streams, "streams", auth.StreamsAll, "streams that all callers may have open; one takes about 150 KB of memory")
+	flags.IntVar(&opts.limits.streams, "streams", auth.StreamsAll, "streams that all callers may have open, shared between workspaces; one takes about 150 KB of memory")
 	flags.IntVar(&opts.limits.failures, "failures-per-minute", auth.FailuresPerMinute, "unknown tokens of each client address (IPv6: of each /64) that the cluster may reject per minute, before unknown tokens from there are refused with 429")
 	flags.IntVar(&opts.limits.signIns, "sign-ins-per-minute", auth.SignInsPerMinute, "the same for tokens with which users of each client address try to sign in to the dashboard")
 	flags.TextVar(&opts.limits.proxies, "trusted-proxies", proxies(nil), "blocks or addresses of proxies in front of the server, separated by commas, such as 10.0.0.0/8: X-Forwarded-For of their requests says who the client is (default: none; a client is who connects)")

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"sync"
 	"time"
@@ -40,6 +41,14 @@ func Begin(w http.ResponseWriter, contentType string) *Writer {
 	w.WriteHeader(http.StatusOK)
 	_ = s.control.Flush() // the first write meets a client that has gone away
 	return s
+}
+
+// CopyText answers with a text as it comes. If the text can't be read to its end, the connection
+// is cut off, so that its client does not take what it has for the whole.
+func CopyText(w http.ResponseWriter, text io.Reader) {
+	if _, err := io.Copy(Begin(w, "text/plain; charset=utf-8"), text); err != nil {
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // Write sends content at once.
@@ -92,6 +101,12 @@ func (s *Writer) SendJSON(name, id string, value any) error {
 // Position sends an id without an event: where a client that is cut off now resumes.
 func (s *Writer) Position(id string) error {
 	_, err := fmt.Fprintf(s, "id: %s\n\n", id)
+	return err
+}
+
+// Retry sends after which time a client that is cut off now is to reconnect.
+func (s *Writer) Retry(after time.Duration) error {
+	_, err := fmt.Fprintf(s, "retry: %d\n\n", after.Milliseconds())
 	return err
 }
 

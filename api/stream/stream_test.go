@@ -2,11 +2,15 @@ package stream_test
 
 import (
 	"bufio"
+	"cmp"
+	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/openradius/workspace-jobs/api/stream"
@@ -71,4 +75,27 @@ func TestAStreamIsKeptAlive(t *testing.T) {
 	}
 	_ = response.Body.Close()
 	<-ended
+}
+
+// TestATextThatBreaksOffIsNotTheWhole: its client sees that something is missing.
+func TestATextThatBreaksOffIsNotTheWhole(t *testing.T) {
+	t.Parallel()
+	for _, broken := range []error{nil, errors.New("broken")} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			stream.CopyText(w, io.MultiReader(strings.NewReader("text"), iotest.ErrReader(cmp.Or(broken, io.EOF))))
+		}))
+		t.Cleanup(server.Close)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		if text, err := io.ReadAll(answer.Body); string(text) != "text" || (err != nil) != (broken != nil) {
+			t.Errorf("%q, %v", text, err)
+		}
+	}
 }
