@@ -173,25 +173,31 @@ func playMetadata(t *testing.T) {
 	}()
 }
 
-// listenInside listens in another network namespace. The thread that enters it ends with its
-// goroutine.
+// listenInside listens in another network namespace.
 func listenInside(namespace, address string) (listener net.Listener, err error) {
+	inside(namespace, func(entered error) {
+		if err = entered; err == nil {
+			listener, err = net.Listen("tcp", address)
+		}
+	})
+	return listener, err
+}
+
+// inside calls do in another network namespace, or with the reason why it can't be entered.
+// The thread that enters it ends with its goroutine.
+func inside(namespace string, do func(error)) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		runtime.LockOSThread()
-		var file int
-		if file, err = unix.Open(namespace, unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
-			return
+		file, err := unix.Open(namespace, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err == nil {
+			defer func() { _ = unix.Close(file) }()
+			err = unix.Setns(file, unix.CLONE_NEWNET)
 		}
-		defer func() { _ = unix.Close(file) }()
-		if err = unix.Setns(file, unix.CLONE_NEWNET); err != nil {
-			return
-		}
-		listener, err = net.Listen("tcp", address)
+		do(err)
 	}()
 	<-done
-	return listener, err
 }
 
 // TestAShortJobIsFenced runs jobs that try a forbidden address at once and end. Without

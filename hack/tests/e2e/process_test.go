@@ -55,6 +55,16 @@ func running(pod *corev1.Pod) bool {
 // signalPod sends a signal to all processes of a pod's only container, from outside.
 func signalPod(t *testing.T, pod *corev1.Pod, signal syscall.Signal) {
 	t.Helper()
+	for _, process := range processesIn(t, pod) {
+		if err := syscall.Kill(process, signal); err != nil && !errors.Is(err, syscall.ESRCH) {
+			t.Fatalf("%s to process %d: %v", signal, process, err)
+		}
+	}
+}
+
+// processesIn returns the processes of a pod's only container.
+func processesIn(t *testing.T, pod *corev1.Pod) []int {
+	t.Helper()
 	_, id, found := strings.Cut(pod.Status.ContainerStatuses[0].ContainerID, "://")
 	if !found || id == "" {
 		t.Fatalf("pod %q has no container", pod.Name)
@@ -66,11 +76,7 @@ func signalPod(t *testing.T, pod *corev1.Pod, signal syscall.Signal) {
 	if len(processes) == 0 {
 		t.Fatalf("pod %q has no process", pod.Name)
 	}
-	for _, process := range processes {
-		if err := syscall.Kill(process, signal); err != nil && !errors.Is(err, syscall.ESRCH) {
-			t.Fatalf("%s to process %d: %v", signal, process, err)
-		}
-	}
+	return processes
 }
 
 // processesOf returns the processes in the control group of a container.

@@ -9,7 +9,9 @@ import (
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
 )
 
@@ -108,4 +110,36 @@ func operatorOf(t *testing.T, objects []*unstructured.Unstructured, namespace st
 	var deployment appsv1.Deployment
 	strict(t, operatorName, text, &deployment)
 	return "system:serviceaccount:" + namespace + ":" + deployment.Spec.Template.Spec.ServiceAccountName
+}
+
+// TestEveryDeploymentIsFencedBothWays checks that a NetworkPolicy limits who may connect to each
+// pod of the operator's namespace, and where it may connect.
+func TestEveryDeploymentIsFencedBothWays(t *testing.T) {
+	t.Parallel()
+	fenced, deployments := map[string]bool{}, 0
+	for _, part := range operatorParts() {
+		for path, document := range documents(t, filepath.Join("config", part)) {
+			if typeOf(t, path, document).Kind == "NetworkPolicy" {
+				var policy networkingv1.NetworkPolicy
+				strict(t, path, document, &policy)
+				fenced[labels.FormatLabels(policy.Spec.PodSelector.MatchLabels)] = len(policy.Spec.PolicyTypes) == 2
+			}
+		}
+	}
+	for _, part := range operatorParts() {
+		for path, document := range documents(t, filepath.Join("config", part)) {
+			if typeOf(t, path, document).Kind != "Deployment" {
+				continue
+			}
+			var deployment appsv1.Deployment
+			strict(t, path, document, &deployment)
+			deployments++
+			if !fenced[labels.FormatLabels(deployment.Spec.Template.Labels)] {
+				t.Errorf("no NetworkPolicy limits %s in both directions", deployment.Name)
+			}
+		}
+	}
+	if deployments < 3 {
+		t.Errorf("there are %d Deployments", deployments)
+	}
 }
