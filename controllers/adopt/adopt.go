@@ -18,8 +18,6 @@ type Answer[T client.Object] struct {
 	// Object is the API server's version of the object, which was created now, or existed
 	// and is the caller's.
 	Object T
-	// Exists reports whether Object or Foreign existed already.
-	Exists bool
 	// Foreign is another owner's object with the name.
 	Foreign T
 	// Refusal is nil unless the API server refused the object.
@@ -27,8 +25,8 @@ type Answer[T client.Object] struct {
 }
 
 // Create creates object with writer. If an object of that name exists, Create reads it with
-// apiReader, which must not be a cache. owns reports whether it is the caller's, and must decide that
-// by UID, never by name. An error is worth a retry.
+// apiReader, which must not be a cache. owns reports whether it is the caller's, and must
+// decide that by UID, never by name. An error is worth a retry.
 func Create[T any, P interface {
 	*T
 	client.Object
@@ -48,7 +46,7 @@ func Create[T any, P interface {
 		return Answer[P]{}, fmt.Errorf("read %T %q: %w", object, key.Name, err)
 	}
 	if owns(holder) {
-		return Answer[P]{Object: holder, Exists: true}, nil
+		return Answer[P]{Object: holder}, nil
 	}
-	return Answer[P]{Foreign: holder, Exists: true}, nil
+	return Answer[P]{Foreign: holder}, nil
 }

@@ -36,7 +36,7 @@ func (r *Reconciler) act(ctx context.Context, o *observed, d decision) error {
 			return err
 		}
 	}
-	return r.reap(ctx, o, d.reap)
+	return r.deleteJobs(ctx, o, d.reap)
 }
 
 // start starts an attempt: it releases the tick that waits for it, or creates its Job.
@@ -108,7 +108,7 @@ func (r *Reconciler) create(ctx context.Context, o *observed, attempt v1alpha1.A
 
 // release gives the tick to this WorkspaceJob and starts it, in one write.
 func (r *Reconciler) release(ctx context.Context, o *observed, attempt v1alpha1.Attempt) error {
-	child := start(o.tick, o.job, attempt)
+	child := released(o.tick, o.job, attempt)
 	patch := client.MergeFromWithOptions(o.tick, client.MergeFromWithOptimisticLock{})
 	if err := r.Client.Patch(ctx, child, patch, client.FieldOwner(v1alpha1.ManagedBy)); err != nil {
 		return fmt.Errorf("start Job %q: %w", child.Name, err)
@@ -117,8 +117,8 @@ func (r *Reconciler) release(ctx context.Context, o *observed, attempt v1alpha1.
 	return nil
 }
 
-// reap deletes Jobs, and removes them from o.
-func (r *Reconciler) reap(ctx context.Context, o *observed, jobs []batchv1.Job) error {
+// deleteJobs deletes Jobs, and removes them from o.
+func (r *Reconciler) deleteJobs(ctx context.Context, o *observed, jobs []batchv1.Job) error {
 	for i := range jobs {
 		child := &jobs[i]
 		err := r.Client.Delete(ctx, child, client.Preconditions{UID: &child.UID}, client.PropagationPolicy(metav1.DeletePropagationBackground))

@@ -24,9 +24,9 @@ func build(ws *v1alpha1.Workspace, job *v1alpha1.WorkspaceJob, attempt v1alpha1.
 	return runnerjob.Build(ws, spec)
 }
 
-// start returns the suspended tick as a running attempt of the WorkspaceJob. The CronJob
+// released returns the suspended tick as a running attempt of the WorkspaceJob. The CronJob
 // stays its controller.
-func start(tick *batchv1.Job, job *v1alpha1.WorkspaceJob, attempt v1alpha1.Attempt) *batchv1.Job {
+func released(tick *batchv1.Job, job *v1alpha1.WorkspaceJob, attempt v1alpha1.Attempt) *batchv1.Job {
 	child := tick.DeepCopy()
 	child.Spec.Suspend = new(false)
 	owner := *metav1.NewControllerRef(job, v1alpha1.GroupVersion.WithKind("WorkspaceJob"))

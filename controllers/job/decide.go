@@ -100,8 +100,11 @@ func (d *decision) acts(o observed) bool {
 }
 
 // does names the actions, for the log.
-func (d *decision) does() []string {
-	verbs := []string{"queue:" + d.queue.String()}
+func (d *decision) does(o observed) []string {
+	var verbs []string
+	if d.queue != o.queue {
+		verbs = append(verbs, "queue:"+d.queue.String())
+	}
 	if d.stop != nil {
 		verbs = append(verbs, "stop:"+d.stop.Name)
 	}
@@ -164,22 +167,35 @@ func follow(o observed, d *decision) {
 		}
 	}
 	if d.status.State.Final() && !requeue(o, d) {
+		expire(o, d)
 		return
 	}
+	for _, decided := range []func(observed, *decision) bool{withdraw, resolveTemplate, rejectUnfit, awaitParents, awaitDue} {
+		if decided(o, d) {
+			return
+		}
+	}
+	begin(o, d)
+}
+
+// withdraw ends a job that was cancelled or replaced before its next attempt started. It
+// reports whether it did.
+func withdraw(o observed, d *decision) bool {
 	switch {
 	case o.job.Spec.Cancelled:
 		finish(d, v1alpha1.StateDeleted, v1alpha1.ReasonCancelled, "spec.cancelled is set", o.now)
 	case o.replacedBy != "":
 		finish(d, v1alpha1.StateDeleted, v1alpha1.ReasonReplaced, replacedMessage(o.replacedBy), o.now)
-	case unresolved(o, d) || unfit(o, d) || awaits(o, d) || !due(o, d):
 	default:
-		begin(o, d)
+		return false
 	}
+	return true
 }
 
-// unresolved reports whether a job with recurringJobRef has no template yet. The template
-// is stored in the status before any attempt starts, so that all attempts run the same.
-func unresolved(o observed, d *decision) bool {
+// resolveTemplate gives a job with recurringJobRef its template, and reports whether the job
+// has none in its stored status. The template is stored before any attempt starts, so that
+// all attempts run the same.
+func resolveTemplate(o observed, d *decision) bool {
 	ref := o.job.Spec.RecurringJobRef
 	if ref == nil || o.job.Status.Template != nil {
 		return false
@@ -194,9 +210,9 @@ func unresolved(o observed, d *decision) bool {
 	return true
 }
 
-// unfit reports whether the job can't run with its arguments, in its namespace, or at all
-// because no attempt number is left. Such a job is reported at once, before it is due.
-func unfit(o observed, d *decision) bool {
+// rejectUnfit reports whether the job can't run with its arguments, in its namespace, or at
+// all because no attempt number is left. The status says so at once, before the job is due.
+func rejectUnfit(o observed, d *decision) bool {
 	if size := cached.Size(o.template().Args); size > contract.MaxArgs {
 		finish(d, v1alpha1.StateFailed, v1alpha1.ReasonInvalidArguments, fmt.Sprintf("args are %d bytes of JSON; at most %d (64 KiB) are allowed: put the data into the database and pass a key to it", size, contract.MaxArgs), o.now)
 		return true

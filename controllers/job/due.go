@@ -9,20 +9,20 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// due reports whether the next attempt is due. If it is not, the status says when it is.
-func due(o observed, d *decision) bool {
+// awaitDue reports whether the next attempt is not due yet. The status then says when it is.
+func awaitDue(o observed, d *decision) bool {
 	at := firstDue(o, &d.status)
 	reason, message := v1alpha1.ReasonScheduled, fmt.Sprintf("due at %s", stamp(at))
 	if d.status.RunAttempts > 0 && d.status.NextAttemptAt != nil {
 		at, reason, message = d.status.NextAttemptAt.Time, v1alpha1.ReasonRetryScheduled, d.status.Message
 	}
 	if !o.now.Before(at) {
-		return true
+		return false
 	}
 	d.recheck(at.Sub(o.now))
 	d.status.NextAttemptAt = new(metav1.NewTime(at))
 	enter(&d.status, v1alpha1.StateScheduled, reason, message, o.now)
-	return false
+	return true
 }
 
 // firstDue returns when a run's first attempt is due: a requeued run at requeueAt, a
@@ -54,25 +54,29 @@ func firstDue(o observed, status *v1alpha1.WorkspaceJobStatus) time.Time {
 	return due
 }
 
-// requeue starts another run of a finished job whose requeueAt has come, and reports
-// whether it did. If not, the job stays as it is or, after its time, is removed.
+// requeue starts another run of a finished job whose requeueAt has come, and reports whether
+// it did.
 func requeue(o observed, d *decision) bool {
+	again := requeuedAt(o, d)
+	if again.IsZero() || o.now.Before(again) {
+		return false
+	}
+	newRun(&d.status, d.status.Run+1)
+	return true
+}
+
+// requeuedAt returns when a finished job is to run again; zero if it is not.
+func requeuedAt(o observed, d *decision) time.Time {
 	if d.status.FinishedAt == nil {
 		d.status.FinishedAt = new(metav1.NewTime(o.now))
 	}
-	spec, finished := o.job.Spec, d.status.FinishedAt
 	// The status keeps whole seconds: a run that is requeued at 8.1 s and ends at 8.9 s
 	// finished at 8 s. That must not count as finished before it was requeued.
-	if again := spec.RequeueAt; again != nil && !spec.Cancelled && finished.Time.Before(again.Truncate(time.Second)) {
-		if o.now.Before(again.Time) {
-			d.recheck(again.Sub(o.now))
-			return false
-		}
-		newRun(&d.status, d.status.Run+1)
-		return true
+	again := o.job.Spec.RequeueAt
+	if again == nil || o.job.Spec.Cancelled || !d.status.FinishedAt.Time.Before(again.Truncate(time.Second)) {
+		return time.Time{}
 	}
-	expire(o, d)
-	return false
+	return again.Time
 }
 
 // newRun clears what belongs to the previous run. Its attempts stay as history.

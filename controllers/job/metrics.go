@@ -13,7 +13,7 @@ import (
 )
 
 // The gauges count recurring jobs too.
-// +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspacerecurringjobs,verbs=get;list;watch
+// +kubebuilder:rbac:groups=jobs.openradius.io,resources=workspacerecurringjobs,verbs=list;watch
 
 // scrapeLimit bounds how long one scrape may list objects, which the cache answers.
 const scrapeLimit = 5 * time.Second

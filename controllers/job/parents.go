@@ -59,8 +59,8 @@ func sawEnd(status *v1alpha1.WorkspaceJobStatus, parent string) bool {
 	return slices.ContainsFunc(status.Parents, func(seen v1alpha1.ParentStatus) bool { return seen.Name == parent })
 }
 
-// awaits reports whether a continuation can't run yet, or never can.
-func awaits(o observed, d *decision) bool {
+// awaitParents reports whether a continuation can't run yet, or never can.
+func awaitParents(o observed, d *decision) bool {
 	if !awaiting(o, d) {
 		return false
 	}

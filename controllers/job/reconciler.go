@@ -137,14 +137,16 @@ func (r *Reconciler) reconcile(ctx context.Context, name types.NamespacedName) (
 func (r *Reconciler) carryOut(ctx context.Context, o *observed) decision {
 	for range maxRounds {
 		d := decide(*o)
-		logDecision(ctx, d)
+		logDecision(ctx, *o, d)
 		if !d.acts(*o) {
 			return d
 		}
 		o.failed = r.act(ctx, o, d)
 	}
 	o.failed = report.ErrTooManyRounds
-	return decide(*o)
+	d := decide(*o)
+	logDecision(ctx, *o, d)
+	return d
 }
 
 // rests reports whether a finished job needs nothing but removal.
@@ -183,7 +185,7 @@ func (r *Reconciler) terminate(ctx context.Context, job *v1alpha1.WorkspaceJob) 
 			return ctrl.Result{}, err
 		}
 		left := slices.DeleteFunc(owned, func(child batchv1.Job) bool { return !child.DeletionTimestamp.IsZero() })
-		if err := r.reap(ctx, &observed{}, left); err != nil {
+		if err := r.deleteJobs(ctx, &observed{}, left); err != nil {
 			return ctrl.Result{}, err
 		}
 	}
@@ -214,10 +216,10 @@ func (r *Reconciler) callTurns(ctx context.Context, namespace string) error {
 }
 
 // logDecision logs the story of a job, for --log-level=DEBUG.
-func logDecision(ctx context.Context, d decision) {
+func logDecision(ctx context.Context, o observed, d decision) {
 	log := ctrl.LoggerFrom(ctx).V(1)
 	if !log.Enabled() {
 		return
 	}
-	log.Info("decided", "state", d.status.State, "reason", report.Reason(d.status.Conditions), "does", d.does(), "after", d.after.String())
+	log.Info("decided", "state", d.status.State, "reason", report.Reason(d.status.Conditions), "does", d.does(o), "after", d.after.String(), "failed", o.failed)
 }

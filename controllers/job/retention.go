@@ -19,8 +19,13 @@ const (
 )
 
 // expire removes a finished job after its ttlAfterFinished or, without one, after the
-// workspace's retention. A job stays until every continuation has seen its end.
+// workspace's retention. A job stays until every continuation has seen its end, and until it
+// is requeued at the time that its requeueAt names.
 func expire(o observed, d *decision) {
+	if again := requeuedAt(o, d); !again.IsZero() {
+		d.recheck(again.Sub(o.now))
+		return
+	}
 	ttl := timeToLive(o, d.status.State)
 	if ttl == nil {
 		return

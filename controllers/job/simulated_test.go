@@ -88,7 +88,7 @@ func (s *simulation) submit(number int) {
 	case 1:
 		job.Spec.JobTemplate = v1alpha1.JobTemplate{}
 		job.Spec.RecurringJobRef = &v1alpha1.RecurringJobRef{Name: "series-" + string(policies[s.w.Rand.IntN(len(policies))])}
-	case 2:
+	case 2, 3:
 		for range 1 + s.w.Rand.IntN(2) {
 			s.continueAfter(job, nameOf(max(0, number-4+s.w.Rand.IntN(7))))
 		}

@@ -52,7 +52,7 @@ func TestWhatMustNeverHappen(t *testing.T) {
 				for range s.w.Rand.IntN(4) {
 					s.step()
 				}
-				if number%30 == 29 {
+				if s.w.Rand.IntN(15) == 0 {
 					s.catchUp()
 					s.wantAwake(progress)
 					s.mortal = true

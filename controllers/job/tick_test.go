@@ -24,7 +24,7 @@ func TestATickThatWaitedLongHasTimeToStart(t *testing.T) {
 	if d.start == nil {
 		t.Fatalf("it does not start: %+v", d.status)
 	}
-	o.made, o.tick = start(tick, o.job, *d.start), nil
+	o.made, o.tick = released(tick, o.job, *d.start), nil
 	d = decide(o)
 	if current := d.status.UnderWay(); current == nil || !current.CreatedAt.Equal(when(waited)) {
 		t.Errorf("the attempt under way is %+v, want it since %s", current, at(waited))

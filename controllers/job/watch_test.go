@@ -87,7 +87,7 @@ func TestAReleasedTickIsFoundUnderAnotherName(t *testing.T) {
 	s.mortal = false
 	job := world.Add(s.w, &v1alpha1.WorkspaceJob{ObjectMeta: metaOf("daily-1"), Spec: v1alpha1.WorkspaceJobSpec{JobTemplate: template()}})
 	tick := &batchv1.Job{ObjectMeta: metaOf("daily-1"), Spec: batchv1.JobSpec{Suspend: new(true)}}
-	world.Add(s.w, start(tick, job, v1alpha1.Attempt{Number: 1, Run: 1, Job: "daily-1"}))
+	world.Add(s.w, released(tick, job, v1alpha1.Attempt{Number: 1, Run: 1, Job: "daily-1"}))
 	s.comeToRest()
 	job, _ = world.Get[*v1alpha1.WorkspaceJob](s.w, client.ObjectKeyFromObject(job))
 	if attempts := job.Status.Attempts; len(attempts) == 0 || attempts[0].Job != "daily-1" {

@@ -49,7 +49,7 @@ func (r *Reconciler) act(ctx context.Context, o *observed, d decision) error {
 func (r *Reconciler) createNamespace(ctx context.Context, o *observed, ns *corev1.Namespace) error {
 	answer, err := adopt.Create(ctx, r.Client, r.APIReader, ns, func(holder *corev1.Namespace) bool {
 		whose, _ := judgeNamespace(o.workspace, holder)
-		return whose.held()
+		return whose == claimMade
 	})
 	switch {
 	case err != nil:
@@ -60,9 +60,6 @@ func (r *Reconciler) createNamespace(ctx context.Context, o *observed, ns *corev
 		o.namespace = answer.Foreign
 	default:
 		o.namespace = answer.Object
-	}
-	if !answer.Exists {
-		return nil
 	}
 	return r.observeInside(ctx, o)
 }
