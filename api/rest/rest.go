@@ -93,7 +93,7 @@ func (s *server) register(mux *http.ServeMux) *huma.OpenAPI {
 	}}
 	config.Security = []map[string][]string{{"token": {}}}
 	config.Tags = []*huma.Tag{
-		{Name: "hangfire", Description: "The five routes that existed before. The workspace is that of the header X-Workspace, or else the one that the caller's ServiceAccount is in, or else the only one that the caller may see."},
+		{Name: "hangfire", Description: "The five routes that OpenRADIUS had with Hangfire. The workspace is that of the header X-Workspace, or else the one that the caller's ServiceAccount is in, or else the only one that the caller may see."},
 		{Name: "workspaces"}, {Name: "jobs"}, {Name: "recurring jobs"}, {Name: "events"},
 	}
 	// The library's own pages load scripts from other sites, and it makes the description at
