@@ -50,8 +50,8 @@ func TestTheOperatorReachesOnlyTheAPIServer(t *testing.T) {
 	tn.waitFinal("listen", v1alpha1.StateDeleted)
 }
 
-// dialFrom connects from the network of a pod, and returns what came of it in the words of
-// hack/tests/e2e/intruder.
+// dialFrom connects from the network of a pod, and returns what came of it, as the intruder's
+// handler "reach" does.
 func dialFrom(t *testing.T, from *corev1.Pod, to end) string {
 	t.Helper()
 	address := net.JoinHostPort(to.asked().Address, strconv.Itoa(int(to.port)))
