@@ -66,7 +66,7 @@ type Directory interface {
 	All(ctx context.Context) ([]v1alpha1.Workspace, error)
 }
 
-// hash identifies a token, or a user, in what is remembered.
+// hash identifies a token, or a user, among what is remembered.
 type hash [sha256.Size]byte
 
 func hashOf(token string) hash { return sha256.Sum256([]byte(token)) }
@@ -154,7 +154,7 @@ func (a *Authenticator) find(ctx context.Context, token string, limit *failures)
 	if _, ok := a.rejected.get(key); ok {
 		return nil, ErrUnauthenticated
 	}
-	// Who joins another one's question shares its limit.
+	// A caller who joins another one's question shares its limit.
 	asked := fmt.Sprintf("%x", key)
 	if known {
 		limit = nil
@@ -167,7 +167,7 @@ func (a *Authenticator) find(ctx context.Context, token string, limit *failures)
 	})
 }
 
-// shared joins those who ask the same question at the same time: it is asked once, and not
+// shared joins callers who ask the same question at the same time: it is asked once, and not
 // cancelled when the first of them leaves.
 func shared[T any](ctx context.Context, group *singleflight.Group, question string, ask func(context.Context) (T, error)) (T, error) {
 	asked := group.DoChan(question, func() (any, error) {
@@ -215,7 +215,7 @@ func (a *Authenticator) ask(ctx context.Context, token string) (*Caller, error) 
 func userOf(info authenticationv1.UserInfo) ([]byte, error) {
 	info = *info.DeepCopy()
 	slices.Sort(info.Groups)
-	// It is the token's own number.
+	// This is the token's own number.
 	delete(info.Extra, "authentication.kubernetes.io/credential-id")
 	return json.Marshal(info)
 }

@@ -127,7 +127,7 @@ func (l lab) caller(t *testing.T, token string) *auth.Caller {
 	return caller
 }
 
-func TestATokenTellsWhoCalls(t *testing.T) {
+func TestATokenIdentifiesItsCaller(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	token := l.account(t, "who", "viewer", "acme")
@@ -159,13 +159,13 @@ func TestARevokedTokenIsRefused(t *testing.T) {
 	// A remembered caller is refused by the API server itself.
 	testenv.Eventually(t, "the token is refused", func(ctx context.Context) error {
 		if _, err := caller.In("workspace-acme").List(ctx, jobs.ListOptions{}); !apierrors.IsUnauthorized(err) {
-			return fmt.Errorf("the list answers %w", errors.Join(err, errors.New("it is taken")))
+			return fmt.Errorf("the list answers %w", errors.Join(err, errors.New("it is accepted")))
 		}
 		return nil
 	})
 	l.authenticator.Forget(token)
 	if _, err := l.authenticator.Caller(t.Context(), token); !errors.Is(err, auth.ErrUnauthenticated) {
-		t.Errorf("it calls on: %v", err)
+		t.Errorf("it can still call: %v", err)
 	}
 }
 
@@ -233,7 +233,7 @@ func TestWhatACallerMayDo(t *testing.T) {
 		}
 	}
 	if _, err := viewer.In("workspace-acme").Enqueue(t.Context(), "sql", nil); !apierrors.IsForbidden(err) {
-		t.Errorf("a viewer enqueues: %v", err)
+		t.Errorf("a viewer may enqueue: %v", err)
 	}
 	if _, err := editor.In("workspace-acme").Enqueue(t.Context(), "sql", nil); err != nil {
 		t.Errorf("an editor may not enqueue: %v", err)

@@ -60,7 +60,7 @@ func (f *front) count(path string) {
 	f.asked[path[strings.LastIndex(path, "/")+1:]]++
 }
 
-// times that this resource was asked for since the last call, and all others too if it is "".
+// times returns how often this resource, or any if it is "", was asked for since the last call.
 func (f *front) times(resource string) int {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
@@ -74,7 +74,7 @@ func (f *front) times(resource string) int {
 	return n
 }
 
-// many Workspaces: acme, and others that the caller may not see.
+// many has many Workspaces: acme, and others that the caller may not see.
 type many struct{ acme v1alpha1.Workspace }
 
 func (m many) All(context.Context) ([]v1alpha1.Workspace, error) {
@@ -97,7 +97,7 @@ func (l lab) acme(t *testing.T) v1alpha1.Workspace {
 	return acme
 }
 
-// member of acme as its spec says, besides those that RBAC knows.
+// member returns acme with the account as a member in its spec, which RBAC does not know.
 func member(acme v1alpha1.Workspace, account string) v1alpha1.Workspace {
 	acme.Spec.Members = objects.MakeWorkspace("acme").MemberSubjects(v1alpha1.RoleViewer, objects.Account("workspace-acme", account)).Obj().Spec.Members
 	return acme
@@ -122,8 +122,8 @@ func TestManyWorkspacesTakeFewQuestions(t *testing.T) {
 	}
 }
 
-// TestAWorkspaceThatIsNotListedOpens: the list of many workspaces leaves out one whose members do
-// not include the caller, but the caller's right counts.
+// TestAWorkspaceThatIsNotListedOpens checks that the list of many workspaces leaves out one whose
+// members do not include the caller, but that the caller's right counts.
 func TestAWorkspaceThatIsNotListedOpens(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
@@ -141,7 +141,8 @@ func TestAWorkspaceThatIsNotListedOpens(t *testing.T) {
 	}
 }
 
-// TestAMemberInNameOnlySeesNothing: the spec of a Workspace gives no rights, RBAC does.
+// TestAMemberInNameOnlySeesNothing checks that RBAC gives rights, and the spec of a Workspace does
+// not.
 func TestAMemberInNameOnlySeesNothing(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
@@ -179,8 +180,8 @@ func TestTokensOfAUserShareItsRights(t *testing.T) {
 	}
 }
 
-// TestSharedRightsDoNotOutliveAToken: another token of the same user is good, and its answers
-// are fresh.
+// TestSharedRightsDoNotOutliveAToken rejects a token while another one of the same user is good,
+// and its answers are fresh.
 func TestSharedRightsDoNotOutliveAToken(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
@@ -264,7 +265,7 @@ func TestACallerTakesLittleMemory(t *testing.T) { //nolint:paralleltest // see a
 	runtime.KeepAlive(authenticator)
 }
 
-// heap in use, in bytes.
+// heap returns how much of the heap is in use, in bytes.
 func heap() int64 {
 	runtime.GC()
 	runtime.GC()

@@ -53,7 +53,7 @@ func Site(ctx context.Context) netip.Prefix {
 }
 
 // failures limits how many tokens of each address the cluster may reject. Tokens that it
-// accepts don't count. A nil one has no limit.
+// accepts don't count. A nil *failures has no limit.
 type failures struct {
 	perMinute int
 	addresses *memory[netip.Prefix, *source]
@@ -69,8 +69,8 @@ func newFailures(perMinute int) *failures {
 	return &failures{perMinute, newMemory[netip.Prefix, *source](addressFor, addressesCounted)}
 }
 
-// within asks the cluster about a token, unless too many of the same address have failed. So
-// many good ones that come at once wait, and are not refused.
+// within asks the cluster about a token, unless too many of the same address have failed. Many
+// good ones that come at once wait, and are not refused.
 func (f *failures) within(ctx context.Context, ask func() (*Caller, error)) (*Caller, error) {
 	if f == nil {
 		return ask()

@@ -39,8 +39,8 @@ func at(t *testing.T, address string) context.Context {
 	return auth.WithAddress(t.Context(), netip.MustParseAddr(address))
 }
 
-// TestMadeUpTokensDoNotAllReachTheCluster counts those that do, and checks that nobody else is
-// stopped with them.
+// TestMadeUpTokensDoNotAllReachTheCluster counts those that do, and checks that no other caller is
+// refused because of them.
 func TestMadeUpTokensDoNotAllReachTheCluster(t *testing.T) {
 	t.Parallel()
 	const (
@@ -68,7 +68,7 @@ func TestMadeUpTokensDoNotAllReachTheCluster(t *testing.T) {
 			n := kubernetes.times("")
 			t.Logf("the API server was asked about %d of %d", n, tokens)
 			if n < perMinute || n > most {
-				t.Error("this is wrong")
+				t.Errorf("it was asked about %d, want %d to %d", n, perMinute, most)
 			}
 			auth.Older(before, time.Minute)
 			if _, err := authenticator.Caller(at(t, address(0)), known); err != nil || kubernetes.times("") != 1 {
@@ -83,7 +83,7 @@ func TestMadeUpTokensDoNotAllReachTheCluster(t *testing.T) {
 	}
 }
 
-// TestGoodTokensAtOnceAreNotRefused: they may be many behind one address.
+// TestGoodTokensAtOnceAreNotRefused checks many users behind one address.
 func TestGoodTokensAtOnceAreNotRefused(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
@@ -118,7 +118,7 @@ func TestSignInHasALimitOfItsOwn(t *testing.T) {
 	if n := kubernetes.times(""); n < 1 || n > 20 {
 		t.Errorf("the API server was asked about %d", n)
 	}
-	// Who has signed in stays so.
+	// A user who has signed in stays signed in.
 	authenticator.Forget(token)
 	if _, err := authenticator.CallerAgain(at(t, here(0)), token); err != nil {
 		t.Error(err)

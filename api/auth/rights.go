@@ -26,12 +26,12 @@ const (
 
 // Right is a permission that RBAC grants.
 type Right struct {
-	// Verb is such as create. Resource is one of this API, such as workspacejobs, or pods or
-	// pods/log.
+	// Verb is a verb such as create. Resource is one of this API, such as workspacejobs, or pods
+	// or pods/log.
 	Verb, Resource string
 }
 
-// question is what RBAC is asked.
+// question is a question to RBAC.
 type question struct {
 	user      hash
 	namespace string
@@ -78,7 +78,7 @@ func (c *Caller) review(ctx context.Context, namespace string, right Right) (boo
 	return review.Status.Allowed, nil
 }
 
-// StillMay returns why a caller may not continue with what it was allowed to begin:
+// StillMay returns the reason why a caller may not continue with what it was allowed to begin:
 // [ErrUnauthenticated] or [ErrRevoked]. It returns nil if the caller may, and while the
 // cluster can't be asked.
 func (c *Caller) StillMay(ctx context.Context, namespace string, right Right) error {

@@ -20,7 +20,7 @@ func newSessions(t *testing.T, key string) *auth.Sessions {
 	return sessions
 }
 
-// begin a session and return the cookie that a browser then has.
+// begin begins a session, and returns the cookie that a browser then has.
 func begin(t *testing.T, sessions *auth.Sessions, request *http.Request, token string) *http.Cookie {
 	t.Helper()
 	answer := httptest.NewRecorder()
@@ -105,7 +105,7 @@ func TestAnEndedSessionIsOver(t *testing.T) {
 		t.Errorf("the browser keeps %+v", cleared)
 	}
 	if _, err := sessions.Of(with(kept)); !errors.Is(err, auth.ErrNoSession) {
-		t.Errorf("a copy of the cookie lives on: %v", err)
+		t.Errorf("a copy of the cookie is still valid: %v", err)
 	}
 	if _, err := sessions.Of(with(other)); err != nil {
 		t.Errorf("another session has ended with it: %v", err)
@@ -122,7 +122,7 @@ func TestACookieIsOpenedOnce(t *testing.T) {
 	}
 	sessions.End(httptest.NewRecorder(), request)
 	if _, err := sessions.Of(request); !errors.Is(err, auth.ErrNoSession) {
-		t.Errorf("it lives on after its end: %v", err)
+		t.Errorf("it is still valid after its end: %v", err)
 	}
 	none := sessions.Opened(httptest.NewRequest(http.MethodGet, "/", nil))
 	none.AddCookie(begin(t, sessions, httptest.NewRequest(http.MethodPost, "/", nil), "the-token"))
@@ -144,14 +144,14 @@ func TestAFormTokenIsItsSessions(t *testing.T) {
 	}
 	token := sessions.FormToken(one)
 	if !sessions.Genuine(one, token) {
-		t.Error("its own is not taken")
+		t.Error("its own is not accepted")
 	}
 	for what, forged := range map[string]string{
 		"none": "", "another session's": sessions.FormToken(two), "a word": "forged", "shortened": token[:len(token)-4],
 		"of another key": newSessions(t, anotherKey).FormToken(one),
 	} {
 		if sessions.Genuine(one, forged) {
-			t.Errorf("%s is taken", what)
+			t.Errorf("%s is accepted", what)
 		}
 	}
 }
@@ -159,7 +159,7 @@ func TestAFormTokenIsItsSessions(t *testing.T) {
 func TestKeysAndTokensHaveTheirSizes(t *testing.T) {
 	t.Parallel()
 	if _, err := auth.NewSessions([]byte("short")); err == nil {
-		t.Error("a short key is taken")
+		t.Error("a short key is accepted")
 	}
 	if _, err := auth.NewSessions(nil); err != nil {
 		t.Error(err)

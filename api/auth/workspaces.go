@@ -23,7 +23,7 @@ const (
 	askedAboutEach = 100
 )
 
-// seeing a workspace takes the right to list its jobs.
+// seeing is the right to list a workspace's jobs, which it takes to see the workspace.
 var seeing = Right{Verb: "list", Resource: "workspacejobs"}
 
 // Workspaces returns the workspaces that the caller may see, in the order of their names. In a
@@ -72,7 +72,7 @@ func (c *Caller) is(subject rbacv1.Subject) bool {
 	return false
 }
 
-// seen returns those of the workspaces that the caller may see.
+// seen returns the workspaces that the caller may see.
 func (c *Caller) seen(ctx context.Context, all []v1alpha1.Workspace) ([]v1alpha1.Workspace, error) {
 	may := make([]bool, len(all))
 	group, ctx := errgroup.WithContext(ctx)

@@ -13,22 +13,23 @@ import (
 
 // ListOptions selects jobs and pages through them.
 type ListOptions struct {
-	// State that the jobs are in; "": any.
+	// State is the state of the jobs, or "" for any.
 	State v1alpha1.JobState
 	// Retrying selects jobs that wait for another attempt. They are Scheduled, so together
 	// with another State it selects none.
 	Retrying bool
-	// Handler that they run; "": any.
+	// Handler is the handler that they run, or "" for any.
 	Handler string
-	// ConcurrencyKey that they have; "": any or none.
+	// ConcurrencyKey is the key that they have, or "" for any or none.
 	ConcurrencyKey string
-	// ScheduledBy is the recurring job whose schedule made them; "": any or none.
+	// ScheduledBy is the recurring job whose schedule made them, or "" for any or none.
 	ScheduledBy string
-	// TriggeredOf is the recurring job that they run now, in recurringJobRef; "": any or none.
+	// TriggeredOf is the recurring job that they run now, in recurringJobRef, or "" for any or
+	// none.
 	TriggeredOf string
-	// Limit of one page; 0: all at once.
+	// Limit is the size of a page, or 0 for all jobs at once.
 	Limit int64
-	// Continue is the metadata.continue of the previous page; "": the first page.
+	// Continue is the metadata.continue of the previous page, or "" for the first page.
 	Continue string
 }
 

@@ -13,10 +13,10 @@ import (
 
 // WatchOptions selects what is watched, and from when on.
 type WatchOptions struct {
-	// Name of one job; "": all.
+	// Name is the name of one job, or "" for all.
 	Name string
-	// ResourceVersion after which changes are reported: that of a job or of a list. "" begins
-	// with all jobs as they are.
+	// ResourceVersion is the version, of a job or of a list, after which changes are reported. ""
+	// begins with all jobs as they are.
 	ResourceVersion string
 }
 

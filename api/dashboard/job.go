@@ -25,7 +25,7 @@ type attemptRow struct {
 	UnderWay, Current bool
 }
 
-// step of a job's timeline.
+// step is a step of a job's timeline.
 type step struct {
 	When *moment
 	Text string
@@ -34,7 +34,7 @@ type step struct {
 	URL   string
 }
 
-// link to another object.
+// link is a link to another object.
 type link struct{ Name, URL, Text string }
 
 // fact is a detail of a job.

@@ -63,7 +63,7 @@ type pageData interface{ page() *base }
 
 // page is a page of a workspace.
 type page struct {
-	// name of its templates: page-<name> and, for what is live in it, live-<name>.
+	// name is that of its templates: page-<name> and, for what is live in it, live-<name>.
 	name, section string
 	load          func(ctx context.Context, s *scope, may rights) (pageData, error)
 	// watch watches for changes after the data; nil if nothing on the page is live. It may

@@ -20,7 +20,7 @@ import (
 type scope struct {
 	*user
 	workspace *v1alpha1.Workspace
-	// workspaces that the user may see, by name; nil if the request is not for a page.
+	// workspaces are those that the user may see, by name, or nil if the request is not for a page.
 	workspaces []string
 	jobs       *client.Workspace
 	request    *http.Request

@@ -55,8 +55,8 @@ func (p Position) next(at time.Time) Position {
 // Line is a line of a log without its end, or a part of a long line.
 type Line struct {
 	Text string
-	// Position of the line; zero if the log is read without times, and for the kubelet's
-	// own words.
+	// Position is that of the line. It is zero if the log is read without times, and for what
+	// the kubelet itself says.
 	Position Position
 	// More reports whether the line continues in the next part.
 	More bool

@@ -31,9 +31,9 @@ var (
 type call struct {
 	caller *auth.Caller
 	token  string
-	// workspace of the header X-Workspace; "": none.
+	// workspace is that of the header X-Workspace, or "".
 	workspace string
-	// key of the header Idempotency-Key; "": none.
+	// key is that of the header Idempotency-Key, or "".
 	key string
 }
 

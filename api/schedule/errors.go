@@ -9,9 +9,9 @@ import (
 // ScheduleError says why an expression is not a schedule. Its text is for the person who wrote
 // the expression.
 type ScheduleError struct {
-	// Expression that was parsed.
+	// Expression is the one that was parsed.
 	Expression string
-	// Field that is wrong, 1 to 5; 0 if the expression as a whole is.
+	// Field is the one that is wrong, 1 to 5, or 0 if the expression as a whole is.
 	Field int
 	// Problem says what is wrong.
 	Problem string
@@ -31,7 +31,7 @@ func (e *ScheduleError) Error() string {
 // TimeZoneError says why a name is not a time zone. Its text is for the person who wrote the
 // name.
 type TimeZoneError struct {
-	// TimeZone that was parsed.
+	// TimeZone is the one that was parsed.
 	TimeZone string
 	// Problem says what is wrong.
 	Problem string

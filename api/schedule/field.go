@@ -13,7 +13,7 @@ type field struct {
 	min, max      int
 	// hashMax is the highest value that H stands for if it has no range of its own.
 	hashMax int
-	// names of the values, starting with that of min.
+	// names are those of the values, starting with that of min.
 	names []string
 	// allowed and example are for messages.
 	allowed, example string

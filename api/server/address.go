@@ -59,7 +59,7 @@ func (p proxies) addressed(next http.Handler) http.Handler {
 
 // clientOf returns the address of a request's client. Each proxy adds the address that it was
 // called from at the end of X-Forwarded-For, so the list is true from its end up to the first
-// one that is no trusted proxy. Anybody can write what comes before that.
+// one that is not a trusted proxy. Anybody can write what comes before that.
 func (p proxies) clientOf(r *http.Request) netip.Addr {
 	client := addressIn(r.RemoteAddr)
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
@@ -73,7 +73,8 @@ func (p proxies) clientOf(r *http.Request) netip.Addr {
 	return client
 }
 
-// addressIn returns an address that may have a port; the zero address if it can't be read.
+// addressIn returns the address in a text that may have a port, or the zero address if it can't
+// be read.
 func addressIn(text string) netip.Addr {
 	if with, err := netip.ParseAddrPort(text); err == nil {
 		return with.Addr().Unmap()

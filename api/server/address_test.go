@@ -67,7 +67,7 @@ func TestAFloodOfTokensStopsNobodyElse(t *testing.T) {
 	}
 	t.Logf("the statuses of %d made-up tokens are %v", tokens, counts)
 	if counts[http.StatusUnauthorized] < 10 || counts[http.StatusTooManyRequests] < tokens/2 {
-		t.Error("this is wrong")
+		t.Error("the answers are wrong")
 	}
 	for from, token := range map[string]string{"192.0.2.1": editor, "192.0.2.2": p.token(t, env, "editor"), "2001:db8::7": p.token(t, env, "viewer")} {
 		if a := ask(token, from); a.status != http.StatusOK {

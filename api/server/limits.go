@@ -31,7 +31,7 @@ const (
 	countedFor     = 10 * time.Minute
 )
 
-// limits are those on what callers may send.
+// limits are the limits on what callers may send.
 type limits struct {
 	body  int64
 	rate  float64

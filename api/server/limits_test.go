@@ -16,7 +16,7 @@ import (
 	"github.com/openradius/workspace-jobs/api/stream"
 )
 
-// behind is next with these limits, and what it logs.
+// behind returns next behind these limits, and what it logs.
 func behind(next http.HandlerFunc, l limits) (http.Handler, *bytes.Buffer) {
 	var log bytes.Buffer
 	return guarded(next, l, auth.Bearer, slog.New(slog.NewJSONHandler(&log, nil))), &log
@@ -62,7 +62,7 @@ func TestACallerHasItsRate(t *testing.T) {
 		answer := httptest.NewRecorder()
 		handler.ServeHTTP(answer, request)
 		if answer.Code == http.StatusTooManyRequests && answer.Header().Get("Retry-After") == "" {
-			t.Error("it is not told when to try again")
+			t.Error("the answer does not say when to try again")
 		}
 		return answer.Code
 	}
@@ -92,7 +92,7 @@ func TestACallerHasItsRate(t *testing.T) {
 	}
 }
 
-// TestACallersRateIsOfItsToken: whatever else it sends, it is the same caller.
+// TestACallersRateIsOfItsToken checks that a token is the same caller, whatever else it sends.
 func TestACallersRateIsOfItsToken(t *testing.T) {
 	t.Parallel()
 	sessions, err := auth.NewSessions(nil)
@@ -164,7 +164,7 @@ type gone struct{ *httptest.ResponseRecorder }
 
 func (gone) FlushError() error { return io.ErrClosedPipe }
 
-// TestAClientThatIsGoneIsNoticed: by the flush that meets it, and not by a later write.
+// TestAClientThatIsGoneIsNoticed checks that the next flush notices it, and not a later write.
 func TestAClientThatIsGoneIsNoticed(t *testing.T) {
 	t.Parallel()
 	handler, _ := behind(func(w http.ResponseWriter, _ *http.Request) {

@@ -33,15 +33,16 @@ func TestMain(m *testing.M) { os.Exit(shared.Run(m)) }
 type process struct {
 	command              *exec.Cmd
 	url, metrics, probes string
-	// workspace that is asked about.
+	// workspace is the one that requests are about.
 	workspace string
-	// limit of its memory, in bytes.
+	// limit is that of its memory, in bytes.
 	limit int64
 }
 
 func (p *process) namespace() string { return "workspace-" + p.workspace }
 
-// startProcess until the test ends, with more arguments, and a workspace to ask about.
+// startProcess starts the server until the test ends, with more arguments, and a workspace to
+// ask about.
 func startProcess(t *testing.T, env *testenv.Env, workspace string, args ...string) *process {
 	t.Helper()
 	if err := env.MakeTenant(t.Context(), workspace); err != nil {
@@ -92,7 +93,7 @@ func startProcess(t *testing.T, env *testenv.Env, workspace string, args ...stri
 	return p
 }
 
-// grantWorkspaces is what config/server/role.yaml does.
+// grantWorkspaces does what config/server/role.yaml does.
 func grantWorkspaces(ctx context.Context, env *testenv.Env, name string) error {
 	return errors.Join(
 		env.Client.Create(ctx, &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: []rbacv1.PolicyRule{{
@@ -123,7 +124,7 @@ func (p *process) ready(ctx context.Context) error {
 	return err
 }
 
-// metric of the process that has no labels.
+// metric returns a metric of the process that has no labels.
 func (p *process) metric(ctx context.Context, name string) (float64, error) {
 	text, err := read(ctx, p.metrics)
 	if err != nil {
@@ -137,7 +138,7 @@ func (p *process) metric(ctx context.Context, name string) (float64, error) {
 	return 0, fmt.Errorf("there is no metric %s", name)
 }
 
-// peak is the most memory that the process has had, in bytes.
+// peak returns the most memory that the process has had, in bytes.
 func (p *process) peak(t *testing.T) int64 {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.command.Process.Pid))

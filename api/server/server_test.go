@@ -63,7 +63,7 @@ type forever struct{}
 
 func (forever) Read(p []byte) (int, error) { return len(p), nil }
 
-// serving is the server on a free port, until stop.
+// serving starts the server on a free port, until stop.
 func serving(t *testing.T, opts options, handler http.Handler) (address string, stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -85,7 +85,7 @@ func TestTLSIsServedAndItsCertificateRenewed(t *testing.T) {
 		t.Errorf("the certificate is %s's", name)
 	}
 	if _, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11}); err == nil {
-		t.Error("TLS 1.1 is taken")
+		t.Error("TLS 1.1 is accepted")
 	}
 	writeCertificate(t, opts, "second.example")
 	deadline := time.Now().Add(3 * time.Minute)
@@ -150,7 +150,7 @@ func TestARequestHasItsGrace(t *testing.T) {
 	<-entered
 	stopped := make(chan error, 1)
 	go func() { stopped <- stop() }()
-	testenv.Eventually(t, "it takes no more requests", func(ctx context.Context) error {
+	testenv.Eventually(t, "it accepts no more requests", func(ctx context.Context) error {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 		if err != nil {
 			return nil

@@ -34,7 +34,7 @@ func TestAThousandStreams(t *testing.T) {
 	shared.Operator(t)
 	p := startProcess(t, env, "acme")
 	tokens := p.makeCallers(t, env)
-	// What is kept from the first stream on is there before the others.
+	// What the first stream leaves behind exists before the others.
 	first := p.opened(t, tokens[:1], 1)
 	first.close()
 	idle := p.untilIdle(t, 0)
@@ -52,17 +52,17 @@ func TestAThousandStreams(t *testing.T) {
 	all.told(t)
 	pages.told(t)
 	if used := p.peak(t); used > p.limit {
-		t.Errorf("it has used %d bytes, and may use %d", used, p.limit)
+		t.Errorf("it has used %d bytes, but may use %d", used, p.limit)
 	}
 	all.close()
 	pages.close()
 	p.untilIdle(t, idle)
-	// The places are free again.
+	// The slots are free again.
 	p.opened(t, tokens[:1], auth.StreamsEach).close()
 }
 
-// TestStreamsOutliveTheLimits of answers that end, both of how long they may take and of how
-// long their requests may.
+// TestStreamsOutliveTheLimits checks that the limits of other answers, both of how long they may
+// take and of how long their requests may, do not end a stream.
 func TestStreamsOutliveTheLimits(t *testing.T) {
 	t.Parallel()
 	env := shared.Env(t)
@@ -107,30 +107,30 @@ func (p *process) token(t *testing.T, env *testenv.Env, account string) string {
 	return made
 }
 
-// streams that are open.
+// streams are the streams that are open.
 type streams struct {
 	close context.CancelFunc
 	tell  chan error
 	n     int
 }
 
-// told: each stream tells of the job told-to-all.
+// told waits until each stream has reported the job told-to-all.
 func (s *streams) told(t *testing.T) {
 	t.Helper()
 	for i := range s.n {
 		if err := <-s.tell; err != nil {
-			t.Fatalf("stream %d does not tell of the job: %v", i, err)
+			t.Fatalf("stream %d does not report the job: %v", i, err)
 		}
 	}
 }
 
-// listener to a stream: a program with a token, or a browser that has signed in.
+// listener reads a stream: a program with a token, or a browser that has signed in.
 type listener struct {
 	client *http.Client
 	token  string
 }
 
-// opened streams of acme's events, n of each caller, all at once.
+// opened opens streams of acme's events, n of each caller, all at once.
 func (p *process) opened(t *testing.T, tokens []string, n int) *streams {
 	t.Helper()
 	listeners := make([]listener, 0, len(tokens)*n)
@@ -143,7 +143,7 @@ func (p *process) opened(t *testing.T, tokens []string, n int) *streams {
 	return p.openedAt(t, "/api/workspaces/"+p.workspace+"/events", listeners)
 }
 
-// openedPages of an editor and a viewer who have signed in.
+// openedPages opens the pages of an editor and a viewer who have signed in.
 func (p *process) openedPages(t *testing.T, env *testenv.Env) *streams {
 	t.Helper()
 	var listeners []listener
@@ -173,8 +173,8 @@ func (p *process) openedAt(t *testing.T, path string, listeners []listener) *str
 	return s
 }
 
-// listen until the stream tells of the job told-to-all, and then until it is closed. It
-// reports that the stream is open, or that it will not be.
+// listen reads the stream until it reports the job told-to-all, and then until it is closed. It
+// sends whether the stream has been opened.
 func (l listener) listen(ctx context.Context, url string, opened, tell chan<- error) {
 	answer, err := l.ask(ctx, url)
 	if err != nil {
@@ -235,12 +235,12 @@ func (p *process) signedIn(t *testing.T, token string) *http.Client {
 	return browser
 }
 
-// makeJob that the streams tell of.
+// makeJob makes the job that the streams report.
 func (p *process) makeJob(t *testing.T, token string) {
 	t.Helper()
 	made := p.ask(t, token, http.MethodPost, "/api/workspaces/"+p.workspace+"/jobs", `{"handler":"report","name":"told-to-all","delay":"24h"}`)
 	if made.status != http.StatusCreated {
-		t.Fatalf("somebody else is answered %d %s", made.status, made.body)
+		t.Fatalf("another caller is answered %d %s", made.status, made.body)
 	}
 }
 
@@ -250,7 +250,7 @@ type answered struct {
 	body   string
 }
 
-// ask by REST.
+// ask sends a request to the REST API.
 func (p *process) ask(t *testing.T, token, method, path, body string) answered {
 	t.Helper()
 	return p.askWith(t, http.Header{"Authorization": {"Bearer " + token}}, method, path, body)
@@ -276,11 +276,11 @@ func (p *process) askWith(t *testing.T, headers http.Header, method, path, body 
 	return answered{answer.StatusCode, answer.Header, string(text)}
 }
 
-// spare goroutines are of connections that are kept for the next request.
+// spare is how many goroutines connections may have that are kept for the next request.
 const spare = 50
 
-// untilIdle waits until nothing is answered any more, and no more goroutines are there than
-// wanted; 0: any. It returns how many there are.
+// untilIdle waits until no request is being answered, and there are no more goroutines than wanted,
+// or any number if that is 0. It returns how many there are.
 func (p *process) untilIdle(t *testing.T, wanted int) int {
 	t.Helper()
 	var goroutines float64

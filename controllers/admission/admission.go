@@ -31,7 +31,7 @@ type Entry struct {
 	Version string
 	// Job is the name of the batch/v1 Job that its attempt will be.
 	Job string
-	// Priority: higher first.
+	// Priority is the job's: a higher one comes first.
 	Priority int32
 	// Due is when the attempt became due: first come, first served.
 	Due time.Time
@@ -46,7 +46,7 @@ type Entry struct {
 	// HasAttempt means that the run had an attempt before. The policy let it start then,
 	// and is not asked again.
 	HasAttempt bool
-	// Reason that the job's status gives for waiting, or "". A new operator need not
+	// Reason is the one that the job's status gives for waiting, or "". A new operator need not
 	// repeat what the status already says.
 	Reason string
 }

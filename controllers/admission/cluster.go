@@ -37,7 +37,7 @@ type Cluster struct {
 	Client client.Reader
 	// APIReader reads from the API server.
 	APIReader client.Reader
-	// Clock of all decisions.
+	// Clock tells the time of all decisions.
 	Clock clock.PassiveClock
 
 	freshness freshness

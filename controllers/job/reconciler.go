@@ -54,15 +54,15 @@ type Options struct {
 	APIReader client.Reader
 	// Reporter writes statuses and events.
 	Reporter *report.Reporter
-	// Clock of all decisions.
+	// Clock tells the time of all decisions.
 	Clock clock.PassiveClock
-	// Metrics that transitions are counted in.
+	// Metrics count transitions.
 	Metrics *Metrics
 	// Queues decide which attempts may start.
 	Queues *admission.Queues
-	// Limits of waiting.
+	// Limits bound how long the operator waits.
 	Limits Limits
-	// Fence of the attempts' pods.
+	// Fence says how the attempts' pods wait for their isolation.
 	Fence runnerjob.Fence
 }
 

@@ -48,11 +48,11 @@ type Options struct {
 	APIReader client.Reader
 	// Reporter writes statuses and events.
 	Reporter *report.Reporter
-	// Clock of all decisions.
+	// Clock tells the time of all decisions.
 	Clock clock.PassiveClock
-	// Metrics that missed and skipped runs are counted in.
+	// Metrics count missed and skipped runs.
 	Metrics *Metrics
-	// Fence of the ticks' pods.
+	// Fence says how the ticks' pods wait for their isolation.
 	Fence runnerjob.Fence
 }
 

@@ -55,7 +55,7 @@ type Finding struct {
 type Conditions struct {
 	// List is edited in place.
 	List *[]metav1.Condition
-	// Generation of the spec that the status is about.
+	// Generation is that of the spec that the status is about.
 	Generation int64
 	// Now becomes the transition time of conditions whose status changes.
 	Now time.Time

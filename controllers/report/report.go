@@ -37,9 +37,9 @@ type Change struct {
 	// After is the same object with its new status. Report updates it to the API server's
 	// answer.
 	After client.Object
-	// Events to record once the status is written.
+	// Events are recorded once the status is written.
 	Events []Event
-	// Count the change in metrics once the status is written. It may be nil.
+	// Count counts the change in metrics once the status is written. It may be nil.
 	Count func()
 }
 

@@ -44,9 +44,9 @@ type Options struct {
 	APIReader client.Reader
 	// Reporter writes statuses and events.
 	Reporter *report.Reporter
-	// Clock of all decisions.
+	// Clock tells the time of all decisions.
 	Clock clock.PassiveClock
-	// Fence of the pods of migrations.
+	// Fence says how the pods of migrations wait for their isolation.
 	Fence runnerjob.Fence
 }
 
