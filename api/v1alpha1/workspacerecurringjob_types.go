@@ -143,7 +143,8 @@ type WorkspaceRecurringJobStatus struct {
 	// +optional
 	LastMissedAt *metav1.Time `json:"lastMissedAt,omitempty"`
 	// MissedRuns counts the runs that were due while the schedule was not suspended and
-	// did not start: the control plane was down, or startingDeadline had passed.
+	// did not start: the control plane was down, startingDeadline had passed, a WorkspaceJob
+	// had the run's name, or somebody started the run's Job by hand.
 	// +optional
 	MissedRuns int64 `json:"missedRuns,omitempty"`
 	// SkippedRuns counts the runs that did not start because of the concurrencyPolicy.

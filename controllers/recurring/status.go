@@ -45,9 +45,9 @@ func finding(o observed, d *decision, invalid error) report.Finding {
 		d.recheck(report.NameTakenRetry)
 		return stalled(v1alpha1.ReasonNameTaken, "a CronJob named %q exists already and does not belong to this recurring job: have a cluster admin delete it, or create the recurring job under another name", o.foreign.Name)
 	case errors.As(invalid, &zone):
-		return stalled(v1alpha1.ReasonInvalidTimeZone, "%s%s", invalid, inForce(o))
+		return stalled(v1alpha1.ReasonInvalidTimeZone, "%s%s", invalid, inEffect(o))
 	case invalid != nil:
-		return stalled(v1alpha1.ReasonInvalidSchedule, "%s%s", invalid, inForce(o))
+		return stalled(v1alpha1.ReasonInvalidSchedule, "%s%s", invalid, inEffect(o))
 	case tooLarge(o):
 		return stalled(v1alpha1.ReasonInvalidArguments, "template.args are %d bytes of JSON; at most %d (64 KiB) are allowed: put the data into the database and pass a key to it", cached.Size(o.recurring.Spec.Template.Args), contract.MaxArgs)
 	case o.cronJobRefused != nil:
@@ -99,13 +99,13 @@ func tooLarge(o observed) bool {
 	return cached.Size(o.recurring.Spec.Template.Args) > contract.MaxArgs
 }
 
-// inForce returns which schedule stays in force, as the end of the message about an invalid
+// inEffect returns which schedule stays in effect, as the end of the message about an invalid
 // one.
-func inForce(o observed) string {
+func inEffect(o observed) string {
 	if keptBy(o.cronJob) == nil {
 		return ""
 	}
-	return fmt.Sprintf("; until it is fixed, the previous schedule stays in force: %q", o.cronJob.Spec.Schedule)
+	return fmt.Sprintf("; until it is fixed, the previous schedule stays in effect: %q", o.cronJob.Spec.Schedule)
 }
 
 func lastRunSucceeded(last *v1alpha1.LastRun) (status metav1.ConditionStatus, reason, message string) {

@@ -32,6 +32,74 @@ func TestReasonsAreDocumented(t *testing.T) {
 	}
 }
 
+// TestReasonsAreDocumentedForTheirKind checks that the section of docs/operations.md about a
+// kind explains each reason that the kind's reconciler sets.
+func TestReasonsAreDocumentedForTheirKind(t *testing.T) {
+	t.Parallel()
+	page := string(read(t, filepath.Join(root, "docs/operations.md")))
+	for folder, heading := range map[string]string{
+		"controllers/job": "A job's reasons", "controllers/recurring": "A recurring job's reasons", "controllers/workspace": "A workspace's reasons",
+	} {
+		_, section, found := strings.Cut(page, "\n## "+heading+"\n")
+		section, _, _ = strings.Cut(section, "\n## ")
+		set := reasonsSet(t, folder)
+		if !found || len(set) == 0 {
+			t.Errorf("found section %q: %t; reasons that %s sets: %d", heading, found, folder, len(set))
+		}
+		for _, reason := range set {
+			if !strings.Contains(section, "`"+reason+"`") {
+				t.Errorf("docs/operations.md does not explain `%s` in %q: %s sets it", reason, heading, folder)
+			}
+		}
+	}
+}
+
+// reasonsSet returns the reasons that a package's code names, as v1alpha1.Reason…, anywhere but
+// in a comparison.
+func reasonsSet(t *testing.T, folder string) []string {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(root, folder, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, path := range paths {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, reasonsIn(file)...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+func reasonsIn(file *ast.File) []string {
+	var all []string
+	compared := map[ast.Node]bool{}
+	ast.Inspect(file, func(node ast.Node) bool {
+		switch node := node.(type) {
+		case *ast.CaseClause:
+			for _, value := range node.List {
+				compared[value] = true
+			}
+		case *ast.BinaryExpr:
+			compared[node.X], compared[node.Y] = true, true
+		case *ast.SelectorExpr:
+			from, isName := node.X.(*ast.Ident)
+			reason, isReason := strings.CutPrefix(node.Sel.Name, "Reason")
+			if isName && from.Name == "v1alpha1" && isReason && !compared[node] {
+				all = append(all, reason)
+			}
+		}
+		return true
+	})
+	return all
+}
+
 // constants returns the values of a file's string constants whose names have the prefix.
 func constants(t *testing.T, path, prefix string) []string {
 	t.Helper()
