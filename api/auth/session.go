@@ -39,9 +39,15 @@ type Sessions struct {
 	// Proxied is set if browsers use https to reach a proxy in front of the server.
 	Proxied bool
 
+	// keys open sessions. The first one also seals them.
+	keys  []sessionKeys
+	ended *utilcache.LRUExpireCache
+}
+
+// sessionKeys are derived from one key.
+type sessionKeys struct {
 	sealer *securecookie.SecureCookie
 	forms  []byte
-	ended  *utilcache.LRUExpireCache
 }
 
 // Session is what the cookie holds.
@@ -52,36 +58,49 @@ type Session struct {
 }
 
 // NewSessions returns sessions with a key of at least 32 bytes. With nil it makes a key that
-// lasts as long as the process.
-func NewSessions(key []byte) (*Sessions, error) {
+// lasts as long as the process. Sessions of other keys are accepted, so that keys can be
+// rotated, but none begins with them.
+func NewSessions(key []byte, others ...[]byte) (*Sessions, error) {
 	if key == nil {
 		key = make([]byte, keySize)
 		if _, err := rand.Read(key); err != nil {
 			return nil, err
 		}
 	}
+	sessions := &Sessions{ended: utilcache.NewLRUExpireCache(signedOut)}
+	for _, each := range append([][]byte{key}, others...) {
+		derived, err := derive(each)
+		if err != nil {
+			return nil, err
+		}
+		sessions.keys = append(sessions.keys, derived)
+	}
+	return sessions, nil
+}
+
+func derive(key []byte) (sessionKeys, error) {
 	if len(key) < keySize {
-		return nil, fmt.Errorf("the session key has %d bytes and needs at least %d", len(key), keySize)
+		return sessionKeys{}, fmt.Errorf("the session key has %d bytes and needs at least %d", len(key), keySize)
 	}
 	keys := map[string][]byte{"sign": nil, "encrypt": nil, "forms": nil}
 	for use := range keys {
 		derived, err := hkdf.Key(sha256.New, key, nil, "workspace-jobs sessions: "+use, keySize)
 		if err != nil {
-			return nil, err
+			return sessionKeys{}, err
 		}
 		keys[use] = derived
 	}
 	sealer := securecookie.New(keys["sign"], keys["encrypt"])
 	sealer.SetSerializer(securecookie.JSONEncoder{})
 	sealer.MaxAge(int(SessionLife / time.Second))
-	return &Sessions{sealer: sealer, forms: keys["forms"], ended: utilcache.NewLRUExpireCache(signedOut)}, nil
+	return sessionKeys{sealer, keys["forms"]}, nil
 }
 
 // Begin begins a session: the token goes into a cookie that scripts can't read and other
 // sites can't send.
 func (s *Sessions) Begin(w http.ResponseWriter, r *http.Request, token string) error {
 	session := Session{ID: rand.Text(), Token: token, Expires: time.Now().Add(SessionLife)}
-	sealed, err := s.sealer.Encode(cookieName, session)
+	sealed, err := s.keys[0].sealer.Encode(cookieName, session)
 	if err != nil {
 		return fmt.Errorf("the token does not fit into a cookie: %w", err)
 	}
@@ -119,11 +138,13 @@ func (s *Sessions) open(r *http.Request) *Session {
 	if err != nil {
 		return nil
 	}
-	session := &Session{}
-	if s.sealer.Decode(cookieName, sealed.Value, session) != nil {
-		return nil
+	for _, key := range s.keys {
+		session := &Session{}
+		if key.sealer.Decode(cookieName, sealed.Value, session) == nil {
+			return session
+		}
 	}
-	return session
+	return nil
 }
 
 // End ends the request's session, if it has one. This process does not accept a copy of its
@@ -153,17 +174,25 @@ func (s *Sessions) secure(r *http.Request) bool { return r.TLS != nil || s.Proxi
 // FormToken returns the antiforgery token of the session's forms. Only a page of the session
 // has it.
 func (s *Sessions) FormToken(session *Session) string {
-	return base64.RawURLEncoding.EncodeToString(s.formTag(session))
+	return base64.RawURLEncoding.EncodeToString(s.keys[0].formTag(session))
 }
 
 // Genuine reports whether the antiforgery token is the session's.
 func (s *Sessions) Genuine(session *Session, token string) bool {
 	tag, err := base64.RawURLEncoding.DecodeString(token)
-	return err == nil && hmac.Equal(tag, s.formTag(session))
+	if err != nil {
+		return false
+	}
+	for _, key := range s.keys {
+		if hmac.Equal(tag, key.formTag(session)) {
+			return true
+		}
+	}
+	return false
 }
 
-func (s *Sessions) formTag(session *Session) []byte {
-	tag := hmac.New(sha256.New, s.forms)
+func (k sessionKeys) formTag(session *Session) []byte {
+	tag := hmac.New(sha256.New, k.forms)
 	tag.Write([]byte(session.ID))
 	return tag.Sum(nil)
 }

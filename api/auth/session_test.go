@@ -41,6 +41,50 @@ const (
 	anotherKey = "another key of at least thirty-two bytes"
 )
 
+// TestKeysRotateWithoutAnEndOfSessions in the order of docs/install.md: replicas restart one by
+// one, and each has to read the others' sessions.
+func TestKeysRotateWithoutAnEndOfSessions(t *testing.T) {
+	t.Parallel()
+	rotating := func(keys ...string) *auth.Sessions {
+		others := make([][]byte, 0, len(keys))
+		for _, key := range keys[1:] {
+			others = append(others, []byte(key))
+		}
+		sessions, err := auth.NewSessions([]byte(keys[0]), others...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sessions
+	}
+	before, announced, rotated, after := rotating(aKey), rotating(aKey, anotherKey), rotating(anotherKey, aKey), rotating(anotherKey)
+	for _, c := range []struct {
+		of, by *auth.Sessions
+		want   error
+	}{
+		{before, announced, nil},
+		{announced, before, nil},
+		{announced, rotated, nil},
+		{rotated, announced, nil},
+		{rotated, after, nil},
+		{before, after, auth.ErrNoSession},
+		{announced, after, auth.ErrNoSession},
+		{after, before, auth.ErrNoSession},
+		{rotated, before, auth.ErrNoSession}, // why the new key is announced first
+	} {
+		cookie := begin(t, c.of, httptest.NewRequest(http.MethodPost, "/", nil), "the-token")
+		session, err := c.by.Of(with(cookie))
+		if !errors.Is(err, c.want) {
+			t.Errorf("%+v: %v", c, err)
+		}
+		if err == nil && (!c.by.Genuine(session, c.of.FormToken(session)) || c.by.Genuine(session, newSessions(t, "a third key of at least thirty-two bytes").FormToken(session))) {
+			t.Errorf("%+v: a page's form is not told from a forged one", c)
+		}
+	}
+	if _, err := auth.NewSessions([]byte(aKey), []byte("short")); err == nil {
+		t.Error("a short key is accepted")
+	}
+}
+
 func TestASessionIsSealed(t *testing.T) {
 	t.Parallel()
 	sessions := newSessions(t, aKey)

@@ -61,6 +61,20 @@ func opened(sessions *auth.Sessions, next http.Handler) http.Handler {
 	})
 }
 
+// staysOverTLS is how long a browser uses nothing but https for the server's host, in seconds.
+const staysOverTLS = "max-age=31536000"
+
+// overTLS has browsers that came by https, to the server or to a proxy in front of it, never use
+// plain HTTP again.
+func overTLS(proxied bool, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if proxied || r.TLS != nil {
+			w.Header().Set("Strict-Transport-Security", staysOverTLS)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 func onDashboard(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, dashboard.Root) }
 
 // tokenOf returns the token of the request's session on the dashboard's pages, and its bearer

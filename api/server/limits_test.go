@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -136,6 +137,21 @@ func TestACallersRateIsOfItsToken(t *testing.T) {
 		}
 		if got := ask(last.path, last.token, last.cookie); got != last.want {
 			t.Errorf("%+v is answered %d", last, got)
+		}
+	}
+}
+
+func TestBrowsersStayOverTLS(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ proxied, tls, want bool }{{false, false, false}, {true, false, true}, {false, true, true}} {
+		request := httptest.NewRequest(http.MethodGet, "/", nil)
+		if c.tls {
+			request.TLS = &tls.ConnectionState{}
+		}
+		answer := httptest.NewRecorder()
+		overTLS(c.proxied, http.NotFoundHandler()).ServeHTTP(answer, request)
+		if header := answer.Header().Get("Strict-Transport-Security"); (header != "") != c.want {
+			t.Errorf("%+v: %q", c, header)
 		}
 	}
 }

@@ -32,7 +32,7 @@ type options struct {
 	address, metricsAddress, probeAddress string
 	certFile, keyFile                     string
 	plain                                 bool
-	sessionKeyFile                        string
+	sessionKeyFile, secondSessionKeyFile  string
 	limits                                limits
 	grace                                 time.Duration
 	logLevel                              slog.Level
@@ -76,6 +76,7 @@ func parse(args []string, output io.Writer) (options, error) {
 	flags.StringVar(&opts.keyFile, "tls-private-key-file", "", "file with the certificate's private key")
 	flags.BoolVar(&opts.plain, "allow-plain-http", false, "listen without TLS on any address, behind a proxy that terminates TLS; browsers must use https to reach it")
 	flags.StringVar(&opts.sessionKeyFile, "session-key-file", "", "file with at least 32 random bytes, the same for all replicas (default: a random key, with which all sessions end when the process does)")
+	flags.StringVar(&opts.secondSessionKeyFile, "second-session-key-file", "", "file with another key of at least 32 random bytes, whose sessions are accepted while keys are rotated; there is no such key while there is no such file")
 	flags.Int64Var(&opts.limits.body, "max-body-bytes", 1<<20, "largest size of a request's body")
 	flags.Float64Var(&opts.limits.rate, "requests-per-second", 50, "requests that each caller may send per second")
 	flags.IntVar(&opts.limits.burst, "request-burst", 200, "requests that each caller may send at once")
@@ -99,6 +100,9 @@ func parse(args []string, output io.Writer) (options, error) {
 func (o options) check() error {
 	if (o.certFile == "") != (o.keyFile == "") {
 		return errors.New("--tls-cert-file and --tls-private-key-file must be set together")
+	}
+	if o.secondSessionKeyFile != "" && o.sessionKeyFile == "" {
+		return errors.New("--second-session-key-file needs --session-key-file")
 	}
 	for flag, fits := range map[string]bool{
 		"max-body-bytes": o.limits.body > 0, "requests-per-second": o.limits.rate > 0, "request-burst": o.limits.burst > 0,

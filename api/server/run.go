@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -41,7 +42,7 @@ func run(ctx context.Context, opts options, log *slog.Logger) error {
 
 	authenticator := auth.New(config, workspaces, auth.WithFailures(opts.limits.failures, opts.limits.signIns))
 	streams := auth.NewStreams(opts.limits.streamsEach, opts.limits.streams)
-	handler := opened(sessions, guarded(measured(registry, routes(authenticator, sessions, streams, log)), opts.limits, tokenOf(sessions), log))
+	handler := overTLS(opts.plain, opened(sessions, guarded(measured(registry, routes(authenticator, sessions, streams, log)), opts.limits, tokenOf(sessions), log)))
 	s := newServer(ctx, opts, handler, log)
 	s.group.Go(func() error { return workspaces.Run(s.ctx) })
 	s.group.Go(func() error { s.ready.Store(workspaces.Ready(s.ctx)); return nil })
@@ -63,9 +64,18 @@ func openSessions(opts options) (*auth.Sessions, error) {
 			return nil, fmt.Errorf("read the session key: %w", err)
 		}
 	}
-	sessions, err := auth.NewSessions(key)
+	var others [][]byte
+	if opts.secondSessionKeyFile != "" {
+		second, err := os.ReadFile(opts.secondSessionKeyFile)
+		if err == nil {
+			others = append(others, second)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("read the second session key: %w", err)
+		}
+	}
+	sessions, err := auth.NewSessions(key, others...)
 	if err != nil {
-		return nil, fmt.Errorf("--session-key-file: %w", err)
+		return nil, fmt.Errorf("--session-key-file or --second-session-key-file: %w", err)
 	}
 	sessions.Proxied = opts.plain
 	return sessions, nil
