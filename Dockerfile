@@ -1,4 +1,4 @@
-# For those who have Docker; `make images` needs none.
+# This needs Docker; `make images` does not.
 #   docker build --target manager -t REGISTRY/manager:TAG .
 #   docker build --target runner -t REGISTRY/runner:TAG .
 #   docker build --target server -t REGISTRY/server:TAG .

@@ -1,5 +1,5 @@
 -- $1 sessions, evenly over the 18 months before now, the last 400 of them still open;
--- of those, the older half have not been heard of for over a day. $2 names the tenant.
+-- of those, the older half have had no update for over a day. $2 names the tenant.
 -- The same numbers come out each time: they are hashes of the tenant and the session.
 INSERT INTO radacct (
     acctsessionid, acctuniqueid, username, realm, nasipaddress, nasportid, nasporttype,
