@@ -54,9 +54,17 @@ func Options() (cache.Options, error) {
 func Trim(object client.Object) { newTrimmer().cut(object) }
 
 // trimmer cuts objects down, and shares the memory of texts that many of them have.
-type trimmer struct{ shared sharedFields }
+type trimmer struct {
+	fields pool[*metav1.FieldsV1]
+	limits pool[corev1.ResourceList]
+}
 
-func newTrimmer() *trimmer { return &trimmer{} }
+func newTrimmer() *trimmer {
+	return &trimmer{
+		fields: pool[*metav1.FieldsV1]{text: (*metav1.FieldsV1).GetRawString},
+		limits: pool[corev1.ResourceList]{text: textOf},
+	}
+}
 
 // trim is a [cache.TransformFunc]: the object has just been decoded and is nobody else's.
 func (t *trimmer) trim(object any) (any, error) {
@@ -85,10 +93,36 @@ func (t *trimmer) cut(object client.Object) {
 	case *corev1.Pod:
 		trimMetadata(typed)
 		trimPod(typed)
+	case *corev1.ResourceQuota:
+		t.trimApplied(typed)
+		t.trimQuota(typed)
 	default:
-		// The others are compared with what the operator applied, by the fields that it
-		// manages.
-		object.SetManagedFields(t.ownFields(object.GetManagedFields()))
+		t.trimApplied(typed)
+	}
+}
+
+// trimApplied trims an object that is compared with what the operator applied, by the fields
+// that it manages. Its labels are not all of this project.
+func (t *trimmer) trimApplied(object client.Object) {
+	fields := t.ownFields(object.GetManagedFields())
+	all := object.GetLabels()
+	trimMetadata(object)
+	object.SetLabels(all)
+	object.SetManagedFields(fields)
+}
+
+// CountedJobs is the quota's limit on WorkspaceJobs.
+const CountedJobs corev1.ResourceName = "count/workspacejobs." + v1alpha1.Group
+
+// trimQuota keeps of what is used only that Kubernetes counts the jobs. The limits of most
+// workspaces are the same.
+func (t *trimmer) trimQuota(quota *corev1.ResourceQuota) {
+	quota.Spec.Hard = t.limits.of(quota.Spec.Hard)
+	quota.Status.Hard = t.limits.of(quota.Status.Hard)
+	used, known := quota.Status.Used[CountedJobs]
+	quota.Status.Used = nil
+	if known {
+		quota.Status.Used = corev1.ResourceList{CountedJobs: used}
 	}
 }
 

@@ -17,6 +17,7 @@ func trimJob(job *v1alpha1.WorkspaceJob) {
 	trimTemplate(&job.Spec.JobTemplate)
 	trimTemplate(job.Status.Template)
 	if !job.Status.State.Final() {
+		shareMessage(job.Status.Message, job.Status.Conditions)
 		return
 	}
 	job.Spec = v1alpha1.WorkspaceJobSpec{
@@ -41,6 +42,15 @@ func trimJob(job *v1alpha1.WorkspaceJob) {
 	}
 }
 
+// shareMessage keeps one copy of a message that the conditions have too.
+func shareMessage(message string, conditions []metav1.Condition) {
+	for i := range conditions {
+		if conditions[i].Message == message {
+			conditions[i].Message = message
+		}
+	}
+}
+
 // reasonOnly keeps the reason of the condition Ready.
 func reasonOnly(of []metav1.Condition) []metav1.Condition {
 	for i := range of {
@@ -55,6 +65,7 @@ func reasonOnly(of []metav1.Condition) []metav1.Condition {
 // carries is dropped once the tick belongs to a run.
 func trimBatchJob(job *batchv1.Job) {
 	job.Spec = batchv1.JobSpec{Suspend: job.Spec.Suspend}
+	job.Status.Conditions = endsOnly(job.Status.Conditions)
 	text, ok := job.Annotations[v1alpha1.AnnotationTemplate]
 	switch {
 	case !ok:
@@ -63,6 +74,18 @@ func trimBatchJob(job *batchv1.Job) {
 	default:
 		job.Annotations[v1alpha1.AnnotationTemplate] = trimTemplateText(text)
 	}
+}
+
+// endsOnly keeps the conditions that say that a Job runs nothing any more.
+func endsOnly(all []batchv1.JobCondition) []batchv1.JobCondition {
+	var ends []batchv1.JobCondition
+	for _, c := range all {
+		if c.Status == corev1.ConditionTrue && (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed || c.Type == batchv1.JobSuspended) {
+			c.Type, c.Reason = batchv1.JobConditionType(share(string(c.Type))), share(c.Reason)
+			ends = append(ends, c)
+		}
+	}
+	return ends
 }
 
 // trimTemplateText trims the arguments of a template that is written as JSON. Text that
@@ -82,6 +105,12 @@ func trimTemplateText(text string) string {
 
 // trimPod keeps how the pod runs and ended.
 func trimPod(pod *corev1.Pod) {
+	// While the pod runs, it takes up its concurrencyKey.
+	key, taken := pod.Annotations[v1alpha1.AnnotationConcurrencyKey]
+	pod.Annotations = nil
+	if taken {
+		pod.Annotations = map[string]string{v1alpha1.AnnotationConcurrencyKey: key}
+	}
 	pod.Spec = corev1.PodSpec{}
 	pod.Status = corev1.PodStatus{
 		Phase: pod.Status.Phase, Reason: pod.Status.Reason, Message: pod.Status.Message,
@@ -105,7 +134,29 @@ func failedConditions(all []corev1.PodCondition) []corev1.PodCondition {
 func statesOnly(all []corev1.ContainerStatus) []corev1.ContainerStatus {
 	var states []corev1.ContainerStatus
 	for i := range all {
+		if ended := all[i].State.Terminated; ended != nil {
+			ended.Message, ended.Reason, ended.ContainerID = shortMessage(ended.Message), share(ended.Reason), ""
+		}
 		states = append(states, corev1.ContainerStatus{Name: share(all[i].Name), State: all[i].State})
 	}
 	return states
 }
+
+const (
+	// maxMessage is how many bytes a termination message may have to be cached as it is.
+	maxMessage = 256
+	// longMessage stands for a longer one. A runner that leaves the same text only has it
+	// read once more.
+	longMessage = "(a long message)"
+)
+
+func shortMessage(message string) string {
+	if len(message) <= maxMessage {
+		return message
+	}
+	return longMessage
+}
+
+// WholeMessage reports whether a termination message from the cache is what the container
+// left. Otherwise it is at the API server.
+func WholeMessage(message string) bool { return message != longMessage }

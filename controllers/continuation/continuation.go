@@ -4,14 +4,21 @@ package continuation
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
+	"slices"
+	"strconv"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 )
 
-// indexParent holds WorkspaceJobs by the names of their parents.
+// indexParent holds WorkspaceJobs by the buckets of their parents.
 const indexParent = "parent"
+
+// buckets is how many the parents' names of a namespace fall into. The names themselves could
+// be 32 new ones for each job, and the index would take more memory than the jobs.
+const buckets = 256
 
 // Index adds to the manager's cache the index that [Of] needs.
 func Index(ctx context.Context, indexer client.FieldIndexer) error {
@@ -20,21 +27,30 @@ func Index(ctx context.Context, indexer client.FieldIndexer) error {
 		if !ok {
 			return nil
 		}
-		var names []string
+		var of []string
 		for _, p := range job.Spec.After {
-			names = append(names, p.Name)
+			of = append(of, bucket(p.Name))
 		}
-		return names
+		slices.Sort(of)
+		return slices.Compact(of)
 	})
 }
 
-// Of returns the continuations of the parent. They belong to the cache: don't change them.
+func bucket(parent string) string {
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(parent))
+	return strconv.Itoa(int(hash.Sum32() % buckets))
+}
+
+// Of returns the continuations of the parent. They are the cache's: don't change them.
 func Of(ctx context.Context, cache client.Reader, namespace, parent string) ([]v1alpha1.WorkspaceJob, error) {
 	var list v1alpha1.WorkspaceJobList
-	if err := cache.List(ctx, &list, client.InNamespace(namespace), client.MatchingFields{indexParent: parent}, client.UnsafeDisableDeepCopy); err != nil {
+	if err := cache.List(ctx, &list, client.InNamespace(namespace), client.MatchingFields{indexParent: bucket(parent)}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list the continuations of %q: %w", parent, err)
 	}
-	return list.Items, nil
+	return slices.DeleteFunc(list.Items, func(job v1alpha1.WorkspaceJob) bool {
+		return !slices.ContainsFunc(job.Spec.After, func(p v1alpha1.Parent) bool { return p.Name == parent })
+	}), nil
 }
 
 // Awaited reports whether a continuation has not seen yet how the parent ended. Until it has,

@@ -11,6 +11,7 @@ import (
 
 	"github.com/openradius/workspace-jobs/api/printable"
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/cached"
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
@@ -98,7 +99,8 @@ func saysSuspended(c batchv1.JobCondition) bool {
 func Suspended(job *batchv1.Job) bool { return job.Spec.Suspend != nil && *job.Spec.Suspend }
 
 // endSeen reports whether the pods include the one that decided how the Job finished, and
-// show how its process ended. The cache may have a Job before the end of its pod. A pod
+// show how its process ended. The cache may have a Job before the end of its pod, and holds no
+// long message. A pod
 // that ended earlier, such as on a drained node, decides nothing.
 func endSeen(finished *batchv1.JobCondition, pods []corev1.Pod) bool {
 	succeeded := finished.Type == batchv1.JobComplete
@@ -109,7 +111,7 @@ func endSeen(finished *batchv1.JobCondition, pods []corev1.Pod) bool {
 	}
 	ended := cmp.Or(terminatedOf(pod), fenceMissing(pod))
 	newest := pods[len(pods)-1].UID == pod.UID
-	return ended != nil && (ended.ExitCode == 0) == succeeded && (succeeded || newest)
+	return ended != nil && (ended.ExitCode == 0) == succeeded && (succeeded || newest) && cached.WholeMessage(ended.Message)
 }
 
 // byAge returns the pods, oldest first.

@@ -10,13 +10,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/cached"
 )
 
 const (
-	quotaName = v1alpha1.ManagedBy
-	quotaKey  = "ResourceQuota/" + quotaName
-	// countedJobs is the quota's limit on WorkspaceJobs.
-	countedJobs corev1.ResourceName = "count/workspacejobs." + v1alpha1.Group
+	quotaName   = v1alpha1.ManagedBy
+	quotaKey    = "ResourceQuota/" + quotaName
+	countedJobs = cached.CountedJobs
 	// quotaPatience is how long Kubernetes may take to count the objects for a new quota.
 	quotaPatience = 10 * time.Second
 )
