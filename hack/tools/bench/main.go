@@ -37,6 +37,7 @@ func commands() []command {
 		{"idle", "what an idle operator does with much to watch", time.Hour, idleCommand},
 		{"memory", "what workspaces, recurring jobs and finished jobs cost the operator in memory", 2 * time.Hour, memoryCommand},
 		{"noisy", "how much later a tenant's jobs run while another tenant floods the operator", 45 * time.Minute, noisyCommand},
+		{"sizes", "how much longer the API server takes to answer to a new job because of the policy on sizes", 15 * time.Minute, sizesCommand},
 		{"pages", "how long the server's pages take with many jobs, and how much memory they and many streams need", 30 * time.Minute, pagesCommand},
 		{"start", "how much later than a raw Job's process a handler starts, on a cluster of `make demo`", 15 * time.Minute, startCommand},
 	}

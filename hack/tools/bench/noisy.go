@@ -42,17 +42,18 @@ func noisyCommand(flags *flag.FlagSet) func(context.Context) error {
 	concurrency := flags.Int("concurrency", 20, "how many of them may be processing; 20 is a Workspace's default")
 	rate := flags.Int("rate", 2, "how many WorkspaceJobs the other tenant creates in a second")
 	lasts := flags.Duration("for", time.Minute, "for how long, each time")
+	size := flags.Int("size", 0, "how many KiB of annotations each of them has beside 60 KiB of arguments, up to 120; 0: neither")
 	return func(ctx context.Context) error {
 		return inLab(ctx, o, func(ctx context.Context, l *lab) error {
 			tenant := quietTenant{rate: max(*rate, 1), lasts: *lasts}
-			return measureNoisy(ctx, l, tenant, max(*n, 1), max(*concurrency, 1))
+			return measureNoisy(ctx, l, tenant, max(*n, 1), max(*concurrency, 1), *size<<10)
 		})
 	}
 }
 
 // measureNoisy compares how late one tenant's jobs are with and without the noise that
 // another one makes. A job of the first that fails is an error.
-func measureNoisy(ctx context.Context, l *lab, tenant quietTenant, n, concurrency int) error {
+func measureNoisy(ctx context.Context, l *lab, tenant quietTenant, n, concurrency, size int) error {
 	namespaces, err := l.makeWorkspaces(ctx, 2, time.Minute)
 	if err != nil {
 		return err
@@ -72,7 +73,7 @@ func measureNoisy(ctx context.Context, l *lab, tenant quietTenant, n, concurrenc
 		{title: "alone"},
 		{title: "one changes two objects in a loop", make: l.changeInALoop},
 		{title: fmt.Sprintf("one creates %d", n), finite: true, make: func(ctx context.Context, namespace string, writes *atomic.Int64) error {
-			return l.flood(ctx, namespace, n, writes)
+			return l.flood(ctx, namespace, n, size, writes)
 		}},
 	}
 	var results []noisyResult
@@ -255,10 +256,14 @@ func (l *lab) limit(ctx context.Context, workspace string, concurrency int) erro
 }
 
 // flood creates n jobs as fast as the API server accepts them.
-func (l *lab) flood(ctx context.Context, namespace string, n int, writes *atomic.Int64) error {
+func (l *lab) flood(ctx context.Context, namespace string, n, size int, writes *atomic.Int64) error {
 	begin := time.Now()
 	err := each(ctx, n, func(ctx context.Context, i int) error {
-		if err := l.create(ctx, workspaceJob(namespace, fmt.Sprintf("flood-%d", i))); err != nil {
+		job := workspaceJob(namespace, fmt.Sprintf("flood-%d", i))
+		if size > 0 {
+			job = enlarged(job, 60<<10, size)
+		}
+		if err := l.create(ctx, job); err != nil {
 			return err
 		}
 		writes.Add(1)
