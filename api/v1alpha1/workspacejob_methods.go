@@ -78,6 +78,19 @@ func (j *WorkspaceJob) TTLAfterFinished() *Duration {
 	return nil
 }
 
+// RequeuedAfter returns when a run that finished at this time is followed by another one; zero
+// if spec.requeueAt asks for none.
+//
+// The status keeps whole seconds: a run that is requeued at 8.1 s and ends at 8.9 s finished at
+// 8 s. That must not count as finished before it was requeued.
+func (j *WorkspaceJob) RequeuedAfter(finished time.Time) time.Time {
+	again := j.Spec.RequeueAt
+	if again == nil || j.Spec.Cancelled || !finished.Before(again.Truncate(time.Second)) {
+		return time.Time{}
+	}
+	return again.Time
+}
+
 // UnderWay returns the attempt that has not finished, or nil.
 func (s *WorkspaceJobStatus) UnderWay() *Attempt {
 	if n := len(s.Attempts); n > 0 && s.Attempts[n-1].FinishedAt == nil {

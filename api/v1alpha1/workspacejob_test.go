@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -188,5 +190,28 @@ func TestWorkspaceJobDefaults(t *testing.T) {
 	got := []any{*retry.Limit, retry.MinDelay.Duration.String(), retry.MaxDelay.Duration.String(), *retry.Factor, job.Spec.After[0].When, job.Status.ObservedGeneration}
 	if diff := cmp.Diff([]any{int32(10), "15s", "2h0m0s", int32(2), v1alpha1.AfterSucceeded, int64(-1)}, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestRequeuedAfter(t *testing.T) {
+	t.Parallel()
+	second := func(n float64) time.Time {
+		return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).Add(time.Duration(n * float64(time.Second)))
+	}
+	for name, c := range map[string]struct {
+		requeueAt, finished float64
+		cancelled, want     bool
+	}{
+		"after it finished":  {9, 8, false, true},
+		"before it finished": {7, 8, false, false},
+		// It was requeued at 8.1 s and ended at 8.9 s.
+		"in the second in which it finished": {8.1, 8, false, false},
+		"cancelled":                          {9, 8, true, false},
+	} {
+		job := &v1alpha1.WorkspaceJob{}
+		job.Spec.RequeueAt, job.Spec.Cancelled = new(metav1.NewTime(second(c.requeueAt))), c.cancelled
+		if got := job.RequeuedAfter(second(c.finished)); got.IsZero() == c.want {
+			t.Errorf("%s: it is requeued at %v", name, got)
+		}
 	}
 }

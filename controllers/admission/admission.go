@@ -85,8 +85,8 @@ func waitingReason(status *v1alpha1.WorkspaceJobStatus) string {
 // sameAttempt reports whether both are for the same attempt of the same WorkspaceJob.
 func (e Entry) sameAttempt(other Entry) bool { return e.UID == other.UID && e.Job == other.Job }
 
-// Answer is the queue's answer to an attempt that asked for a slot. The zero value means that the queue can't
-// say yet.
+// Answer is the queue's answer to an attempt that asked for a slot. One without Admitted,
+// Rejected and Reason means that the queue can't say yet.
 type Answer struct {
 	// Admitted means that the attempt has a slot and must start now. It keeps the
 	// reservation until the cache shows its pod, or that its Job is over, or until

@@ -119,11 +119,18 @@ func (c *Cluster) Occupants(ctx context.Context, namespace string) ([]Occupant, 
 		occupants = append(occupants, occupant(&jobs.Items[i]))
 	}
 	for i := range pods.Items {
-		if gone := pods.Items[i].DeletionTimestamp; gone == nil || c.Clock.Since(gone.Time) < overdue {
+		if c.occupies(&pods.Items[i]) {
 			occupants = append(occupants, occupant(&pods.Items[i]))
 		}
 	}
 	return occupants, nil
+}
+
+// occupies reports whether the pod uses a slot. One that should have stopped long ago is on a
+// node that is lost.
+func (c *Cluster) occupies(pod *corev1.Pod) bool {
+	gone := pod.DeletionTimestamp
+	return gone == nil || c.Clock.Since(gone.Time) < overdue
 }
 
 func occupant(object client.Object) Occupant {
@@ -241,7 +248,7 @@ func (c *Cluster) Remains(ctx context.Context, namespace string, e Entry) (bool,
 	if err := c.APIReader.List(ctx, &pods, client.InNamespace(namespace), client.MatchingLabels{batchv1.JobNameLabel: e.Job}); err != nil {
 		return false, err
 	}
-	return slices.ContainsFunc(pods.Items, func(pod corev1.Pod) bool { return attemptOf(&pod, e) }), nil
+	return slices.ContainsFunc(pods.Items, func(pod corev1.Pod) bool { return attemptOf(&pod, e) && c.occupies(&pod) }), nil
 }
 
 func attemptOf(object client.Object, e Entry) bool {

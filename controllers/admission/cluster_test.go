@@ -2,6 +2,7 @@ package admission
 
 import (
 	"testing"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -23,6 +24,8 @@ func TestOnlyItsOwnAttemptKeepsASlot(t *testing.T) {
 			Annotations: map[string]string{v1alpha1.AnnotationJobUID: uid},
 		}
 	}
+	lost := meta("job-1-pod", "mine")
+	lost.DeletionTimestamp = new(metav1.NewTime(begin.Add(-time.Minute)))
 	over := batchv1.JobStatus{Conditions: []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue}}}
 	for name, c := range map[string]struct {
 		objects []client.Object
@@ -33,6 +36,7 @@ func TestOnlyItsOwnAttemptKeepsASlot(t *testing.T) {
 		"its Job, which is over":        {[]client.Object{&batchv1.Job{ObjectMeta: meta("job-1", "mine"), Status: over}}, false},
 		"another job's Job of its name": {[]client.Object{&batchv1.Job{ObjectMeta: meta("job-1", "another")}}, false},
 		"a pod whose Job is gone":       {[]client.Object{&corev1.Pod{ObjectMeta: meta("job-1-pod", "mine")}}, true},
+		"its pod on a lost node":        {[]client.Object{&corev1.Pod{ObjectMeta: lost}}, false},
 		"another job's pod":             {[]client.Object{&corev1.Pod{ObjectMeta: meta("job-1-pod", "another")}}, false},
 		"its pod behind another's Job":  {[]client.Object{&batchv1.Job{ObjectMeta: meta("job-1", "another")}, &corev1.Pod{ObjectMeta: meta("job-1-pod", "mine")}}, true},
 	} {

@@ -31,7 +31,14 @@ func (q *Queues) Ask(ctx context.Context, ws *v1alpha1.Workspace, e Entry) (Answ
 	if err != nil {
 		return later, err
 	}
-	if reserved != nil && reserved.sameAttempt(e) {
+	keeps := reserved != nil && reserved.sameAttempt(e)
+	if keeps {
+		// A full quota may have held the attempt back for long.
+		if keeps, err = own.stillOpen(ctx, q.source, ws); err != nil {
+			return later, wrap("read the queue of namespace", namespace, err)
+		}
+	}
+	if keeps {
 		// The WorkspaceJob may have been deleted since it was admitted, and its Job with it.
 		exists, err := q.source.Exists(ctx, namespace, e)
 		if err != nil || !exists {
@@ -80,6 +87,19 @@ func (q *queue) answer(ctx context.Context, source Source, ws *v1alpha1.Workspac
 		q.reserved[e.Name] = e
 	}
 	return answer, err
+}
+
+// stillOpen reports whether a job that has a reservation may still start: the queue is not
+// suspended, and its limit is not lower than the number of slots in use.
+func (q *queue) stillOpen(ctx context.Context, source Source, ws *v1alpha1.Workspace) (bool, error) {
+	q.mutex.Lock()
+	defer q.mutex.Unlock()
+	q.limit, q.suspended = int(ws.Limit()), ws.Spec.Suspend
+	u, err := q.usage(ctx, source, ws.NamespaceName())
+	if err != nil {
+		return false, err
+	}
+	return !q.suspended && u.free >= 0, nil
 }
 
 // Running takes a job that has an attempt under way out of the line.

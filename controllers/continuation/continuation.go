@@ -62,13 +62,21 @@ func Awaited(ctx context.Context, cache client.Reader, namespace, parent string)
 	}
 	for i := range children {
 		status := &children[i].Status
-		seen := status.EnqueuedAt != nil || status.State.Final()
-		for _, p := range status.Parents {
-			seen = seen || p.Name == parent
-		}
-		if !seen {
+		if Waits(status) && !SawEnd(status, parent) {
 			return true, nil
 		}
 	}
 	return false, nil
+}
+
+// Waits reports whether the parents of a continuation with this status still matter: its first
+// run has neither begun nor ended.
+func Waits(status *v1alpha1.WorkspaceJobStatus) bool {
+	return status.Run <= 1 && status.EnqueuedAt == nil && !status.State.Final()
+}
+
+// SawEnd reports whether the status says how the parent ended. Another job that has the parent's
+// name by now does not matter.
+func SawEnd(status *v1alpha1.WorkspaceJobStatus, parent string) bool {
+	return slices.ContainsFunc(status.Parents, func(seen v1alpha1.ParentStatus) bool { return seen.Name == parent })
 }

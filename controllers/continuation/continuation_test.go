@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
@@ -40,5 +42,24 @@ func TestTheIndexIsBounded(t *testing.T) {
 	}
 	if len(v) > buckets {
 		t.Errorf("the index has %d values", len(v))
+	}
+}
+
+func TestWaits(t *testing.T) {
+	t.Parallel()
+	now := metav1.NewTime(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	for name, c := range map[string]struct {
+		status v1alpha1.WorkspaceJobStatus
+		want   bool
+	}{
+		"new":                                   {v1alpha1.WorkspaceJobStatus{}, true},
+		"awaiting":                              {v1alpha1.WorkspaceJobStatus{Run: 1, State: v1alpha1.StateAwaiting}, true},
+		"begun":                                 {v1alpha1.WorkspaceJobStatus{Run: 1, EnqueuedAt: &now}, false},
+		"ended without a start":                 {v1alpha1.WorkspaceJobStatus{Run: 1, State: v1alpha1.StateDeleted}, false},
+		"requeued, which waits for a workspace": {v1alpha1.WorkspaceJobStatus{Run: 2, State: v1alpha1.StateEnqueued}, false},
+	} {
+		if got := Waits(&c.status); got != c.want {
+			t.Errorf("%s: it waits for its parents: %t, want %t", name, got, c.want)
+		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/adopt"
 	"github.com/openradius/workspace-jobs/controllers/cached"
+	"github.com/openradius/workspace-jobs/controllers/report"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 )
 
@@ -110,7 +111,12 @@ func (r *Reconciler) create(ctx context.Context, o *observed, attempt v1alpha1.A
 func (r *Reconciler) release(ctx context.Context, o *observed, attempt v1alpha1.Attempt) error {
 	child := released(o.tick, o.job, attempt)
 	patch := client.MergeFromWithOptions(o.tick, client.MergeFromWithOptimisticLock{})
-	if err := r.Client.Patch(ctx, child, patch, client.FieldOwner(v1alpha1.ManagedBy)); err != nil {
+	err := r.Client.Patch(ctx, child, patch, client.FieldOwner(v1alpha1.ManagedBy))
+	if refusal := report.RefusalOf(err); refusal != nil {
+		o.refusal = refusal
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("start Job %q: %w", child.Name, err)
 	}
 	o.made, o.tick = child, nil

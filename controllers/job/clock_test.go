@@ -34,8 +34,17 @@ func TestANodesClockDecidesNothing(t *testing.T) {
 			t.Errorf("%s: the job is requeued a second time, as run %d", name, again.status.Run)
 		}
 	}
-	o := observed{job: makeJob().Retries(3, 10*time.Second).Attempt(1, 1, at(0)).Obj(), child: makeChild(1, 1), seen: exited(1, 900, contract.Message{}), now: at(20), workspace: readyWorkspace()}
-	if next := decided(o).status.NextAttemptAt; next == nil || !next.Time.Equal(at(30)) {
-		t.Errorf("the next attempt is due at %v, and the one before failed at %v at the latest", next, at(20))
+	for name, c := range map[string]struct{ exit, want int }{
+		// The attempt began at 10 s, 10 s after its run was due, and 10 s pass until the next one.
+		"behind": {-500, 20},
+		"ahead":  {900, 25},
+	} {
+		o := observed{
+			job:   makeJob().Retries(3, 10*time.Second).Attempt(1, 1, at(10)).With(enqueued(0)).Obj(),
+			child: makeChild(1, 1), seen: exited(1, c.exit, contract.Message{}), now: at(15), workspace: readyWorkspace(),
+		}
+		if next := decided(o).status.NextAttemptAt; next == nil || !next.Time.Equal(at(c.want)) {
+			t.Errorf("%s: the next attempt is due at %v, want %v", name, next, at(c.want))
+		}
 	}
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/openradius/workspace-jobs/runner/contract"
 )
 
-// observed is all that decide may know. From queue on, it is what came of acting in this
-// reconcile.
+// observed is all that decide may know. The fields from queue on are the results of acting in
+// this reconcile.
 type observed struct {
 	now    time.Time
 	limits Limits
@@ -34,7 +34,7 @@ type observed struct {
 	tick *batchv1.Job
 	// foreign is the name of another owner's Job that has the next attempt's name, or "".
 	foreign string
-	// ended are this job's Jobs that are over.
+	// ended lists the attempts' Jobs that run nothing any more.
 	ended []batchv1.Job
 	// recurring is the recurring job that this is a run of, or nil.
 	recurring *v1alpha1.WorkspaceRecurringJob

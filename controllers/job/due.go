@@ -14,7 +14,8 @@ func awaitDue(o observed, d *decision) bool {
 	at := firstDue(o, &d.status)
 	reason, message := v1alpha1.ReasonScheduled, fmt.Sprintf("due at %s", stamp(at))
 	if d.status.RunAttempts > 0 && d.status.NextAttemptAt != nil {
-		at, reason, message = d.status.NextAttemptAt.Time, v1alpha1.ReasonRetryScheduled, d.status.Message
+		at, reason = d.status.NextAttemptAt.Time, v1alpha1.ReasonRetryScheduled
+		message = retryMessage(o, d, at)
 	}
 	if !o.now.Before(at) {
 		return false
@@ -70,13 +71,7 @@ func requeuedAt(o observed, d *decision) time.Time {
 	if d.status.FinishedAt == nil {
 		d.status.FinishedAt = new(metav1.NewTime(o.now))
 	}
-	// The status keeps whole seconds: a run that is requeued at 8.1 s and ends at 8.9 s
-	// finished at 8 s. That must not count as finished before it was requeued.
-	again := o.job.Spec.RequeueAt
-	if again == nil || o.job.Spec.Cancelled || !d.status.FinishedAt.Time.Before(again.Truncate(time.Second)) {
-		return time.Time{}
-	}
-	return again.Time
+	return o.job.RequeuedAfter(d.status.FinishedAt.Time)
 }
 
 // newRun clears what belongs to the previous run. Its attempts stay as history.

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/continuation"
 	"github.com/openradius/workspace-jobs/controllers/report"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
 	"github.com/openradius/workspace-jobs/hack/env/world"
@@ -224,7 +225,7 @@ func (s *simulation) whyItWaits(job *v1alpha1.WorkspaceJob) string {
 func awaited(job *v1alpha1.WorkspaceJob) []string {
 	var names []string
 	for _, p := range job.Spec.After {
-		if job.Status.Run <= 1 && job.Status.EnqueuedAt == nil && !job.Status.State.Final() && !sawEnd(&job.Status, p.Name) {
+		if continuation.Waits(&job.Status) && !continuation.SawEnd(&job.Status, p.Name) {
 			names = append(names, p.Name)
 		}
 	}

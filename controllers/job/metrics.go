@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
@@ -84,7 +85,8 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	var recurring v1alpha1.WorkspaceRecurringJobList
 	for _, list := range []client.ObjectList{&workspaces, &jobs, &recurring} {
 		if err := m.reader.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
-			ch <- prometheus.NewInvalidMetric(m.gauges.jobs, fmt.Errorf("list %T: %w", list, err))
+			// The other metrics are worth having without these.
+			ctrl.Log.Error(err, "list what the gauges count", "list", fmt.Sprintf("%T", list))
 			return
 		}
 	}

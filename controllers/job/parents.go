@@ -2,12 +2,12 @@ package job
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/controllers/continuation"
 	"github.com/openradius/workspace-jobs/controllers/report"
 )
 
@@ -34,10 +34,9 @@ func wanted(on v1alpha1.ParentOutcome) v1alpha1.ParentOutcome {
 	return on
 }
 
-// awaiting reports whether the first run has neither begun nor ended, so that its parents still
-// matter.
+// awaiting reports whether the job's parents still matter.
 func awaiting(o observed, d *decision) bool {
-	return len(o.job.Spec.After) > 0 && d.status.Run == 1 && d.status.EnqueuedAt == nil && !d.status.State.Final()
+	return len(o.job.Spec.After) > 0 && continuation.Waits(&d.status)
 }
 
 // noteParents records in the status which parents have ended as wanted, because they may
@@ -47,16 +46,10 @@ func noteParents(o observed, d *decision) {
 		return
 	}
 	for _, p := range o.parents {
-		if p.ended() && p.asWanted() && !sawEnd(&d.status, p.Name) {
+		if p.ended() && p.asWanted() && !continuation.SawEnd(&d.status, p.Name) {
 			d.status.Parents = append(d.status.Parents, v1alpha1.ParentStatus{Name: p.Name, State: p.state, FinishedAt: *p.finishedAt})
 		}
 	}
-}
-
-// sawEnd reports whether the status says how the parent ended. What has the parent's name by
-// now is not waited for.
-func sawEnd(status *v1alpha1.WorkspaceJobStatus, parent string) bool {
-	return slices.ContainsFunc(status.Parents, func(seen v1alpha1.ParentStatus) bool { return seen.Name == parent })
 }
 
 // awaitParents reports whether a continuation can't run yet, or never can.
@@ -67,7 +60,7 @@ func awaitParents(o observed, d *decision) bool {
 	var missing, unfinished []string
 	for _, p := range o.parents {
 		switch {
-		case sawEnd(&d.status, p.Name):
+		case continuation.SawEnd(&d.status, p.Name):
 		case !p.found:
 			missing = append(missing, p.Name)
 		case !p.ended():

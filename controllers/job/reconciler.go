@@ -60,7 +60,7 @@ type Options struct {
 	Metrics *Metrics
 	// Queues decide which attempts may start.
 	Queues *admission.Queues
-	// Limits bound how long the operator waits.
+	// Limits on how long to wait.
 	Limits Limits
 	// Fence says how the attempts' pods wait for their isolation.
 	Fence runnerjob.Fence
@@ -152,7 +152,7 @@ func (r *Reconciler) carryOut(ctx context.Context, o *observed) decision {
 // rests reports whether a finished job needs nothing but removal.
 func rests(o observed) bool {
 	d := decide(o)
-	return !d.acts(o) && equality.Semantic.DeepEqual(o.job.Status, d.status)
+	return d.stop == nil && d.start == nil && len(d.reap) == 0 && equality.Semantic.DeepEqual(o.job.Status, d.status)
 }
 
 // report writes the status if it changed, then events and metrics.

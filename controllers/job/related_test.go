@@ -308,6 +308,37 @@ func TestAWaitingJobIsWrittenSparingly(t *testing.T) {
 	}
 }
 
+// TestARetryKeepsItsReason has a workspace that was gone while a job waited for its retry.
+func TestARetryKeepsItsReason(t *testing.T) {
+	t.Parallel()
+	o := observed{job: makeJob().Retries(3, 100*time.Second).Attempt(1, 1, at(0)).Failed(at(5)).NextAttempt(at(105)).Obj(), now: at(10), limits: Limits{Pending: time.Minute}}
+	for _, ws := range []*v1alpha1.Workspace{nil, readyWorkspace()} {
+		o.workspace = ws
+		o.job.Status = decide(o).status
+	}
+	if want := "attempt 1 failed (exit code 1): boom; retry 1 of 3 is due at 2026-03-01T12:01:45Z"; o.job.Status.Message != want {
+		t.Errorf("the message is %q, want %q", o.job.Status.Message, want)
+	}
+}
+
+// TestAFinishedJobRests checks that a finished job is read from the API server only if there
+// is something to do about it: a restart of the operator reconciles all of them.
+func TestAFinishedJobRests(t *testing.T) {
+	t.Parallel()
+	job := makeJob().Cancelled().Obj()
+	job.Status = decide(observed{job: job, now: at(5), workspace: readyWorkspace()}).status
+	requeued := job.DeepCopy()
+	requeued.Spec.Cancelled, requeued.Spec.RequeueAt = false, when(7)
+	for name, c := range map[string]struct {
+		job  *v1alpha1.WorkspaceJob
+		want bool
+	}{"finished": {job, true}, "requeued": {requeued, false}} {
+		if got := rests(observed{job: c.job, now: at(9), workspace: readyWorkspace()}); got != c.want {
+			t.Errorf("%s: it rests: %t, want %t", name, got, c.want)
+		}
+	}
+}
+
 // TestTheRunInTheWayIsNamed has another run in the way, which nothing else shows: the reason
 // and the position stay the same.
 func TestTheRunInTheWayIsNamed(t *testing.T) {

@@ -16,9 +16,9 @@ import (
 const maxAncestors = 1000
 
 // observeRelatives reads the jobs that this one depends on or that depend on it: its
-// recurring job and that one's other runs, its parents and its continuations. All but the
-// recurring job are read only in states in which they matter. A finished job needs that too:
-// this reconcile may requeue it.
+// recurring job and that one's other runs, its parents and its continuations. The recurring
+// job is read in every state, since a finished job may be requeued in this reconcile; the
+// others only in states in which they matter.
 func (r *Reconciler) observeRelatives(ctx context.Context, o *observed) error {
 	if o.job.Status.State.Final() {
 		var err error
@@ -29,7 +29,7 @@ func (r *Reconciler) observeRelatives(ctx context.Context, o *observed) error {
 	if err := r.observeSeries(ctx, o); err != nil {
 		return err
 	}
-	if len(o.job.Spec.After) == 0 || o.job.Status.EnqueuedAt != nil {
+	if len(o.job.Spec.After) == 0 || !continuation.Waits(&o.job.Status) {
 		return nil
 	}
 	unfinished := false
@@ -41,7 +41,7 @@ func (r *Reconciler) observeRelatives(ctx context.Context, o *observed) error {
 		}
 		if found != nil {
 			p.found, p.state, p.finishedAt = true, found.Status.State, found.Status.FinishedAt
-			unfinished = unfinished || !p.state.Final() && !sawEnd(&o.job.Status, wanted.Name)
+			unfinished = unfinished || !p.state.Final() && !continuation.SawEnd(&o.job.Status, wanted.Name)
 		}
 		o.parents = append(o.parents, p)
 	}
@@ -131,11 +131,11 @@ func (r *Reconciler) cycleOf(ctx context.Context, job *v1alpha1.WorkspaceJob) ([
 		if err != nil {
 			return nil, err
 		}
-		if found == nil || found.Status.State.Final() || found.Status.EnqueuedAt != nil {
+		if found == nil || !continuation.Waits(&found.Status) {
 			continue
 		}
 		for _, p := range found.Spec.After {
-			if sawEnd(&found.Status, p.Name) {
+			if continuation.SawEnd(&found.Status, p.Name) {
 				continue
 			}
 			if p.Name == job.Name {

@@ -24,7 +24,7 @@ const (
 const longestWait = 365 * 24 * time.Hour
 
 // numbersUsedUp says what to do when no attempt number is left, not even for a requeue.
-const numbersUsedUp = "this WorkspaceJob has used up its 9999 attempt numbers: create another one"
+var numbersUsedUp = fmt.Sprintf("this WorkspaceJob has used up its %d attempt numbers: create another one", maxNumber)
 
 // afterAttempt decides what follows the attempt that has just ended.
 func afterAttempt(o observed, d *decision, last *v1alpha1.Attempt) {
@@ -46,8 +46,14 @@ func afterAttempt(o observed, d *decision, last *v1alpha1.Attempt) {
 	default:
 		next := metav1.NewTime(at.Add(retryDelay(o, d.status.RunAttempts)).Round(time.Second))
 		d.status.NextAttemptAt = &next
-		enter(&d.status, v1alpha1.StateScheduled, v1alpha1.ReasonRetryScheduled, fmt.Sprintf("%s; retry %d of %d is due at %s", ended, d.status.RunAttempts, retryLimit(o), stamp(next.Time)), o.now)
+		enter(&d.status, v1alpha1.StateScheduled, v1alpha1.ReasonRetryScheduled, retryMessage(o, d, next.Time), o.now)
 	}
+}
+
+// retryMessage says how the latest attempt ended, and when the next one is due.
+func retryMessage(o observed, d *decision, next time.Time) string {
+	last := d.status.Attempt(0)
+	return fmt.Sprintf("attempt %d %s; retry %d of %d is due at %s", last.Number, describe(last), d.status.RunAttempts, retryLimit(o), stamp(next))
 }
 
 // endOf returns when the attempt ended. Its node's clock says so and may be wrong, but the end
@@ -57,6 +63,9 @@ func endOf(o observed, d *decision, last *v1alpha1.Attempt) time.Time {
 	at := last.FinishedAt.Time
 	if at.After(o.now) {
 		at = o.now
+	}
+	if at.Before(last.CreatedAt.Time) {
+		at = last.CreatedAt.Time
 	}
 	if due := d.status.EnqueuedAt; due != nil && at.Before(due.Time) {
 		at = due.Time

@@ -78,6 +78,8 @@ type simulation struct {
 	work, later map[string]bool
 	// stubborn are the jobs whose Jobs the API server always refuses.
 	stubborn map[string]bool
+	// refused, if it is not nil, may refuse what the operator creates.
+	refused func(client.Object) error
 	// attempts are the names of all Jobs that ever existed.
 	attempts map[string]bool
 	// runs counts the Jobs that each run had.
@@ -151,6 +153,9 @@ func (s *simulation) restart() {
 }
 
 func (s *simulation) refuse(object client.Object) error {
+	if s.refused != nil {
+		return s.refused(object)
+	}
 	if s.stubborn[object.GetLabels()[v1alpha1.LabelJob]] {
 		return apierrors.NewForbidden(schema.GroupResource{Resource: "jobs"}, object.GetName(), errors.New("a policy forbids it"))
 	}

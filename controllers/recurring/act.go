@@ -2,7 +2,6 @@ package recurring
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -102,7 +101,7 @@ func (r *Reconciler) create(ctx context.Context, o *observed, runs []v1alpha1.Wo
 // remove deletes what the status, which has been written, no longer needs. An object that
 // has changed since it was observed stays: a finished run may have been requeued, and a
 // tick started.
-func (r *Reconciler) remove(ctx context.Context, d decision) error {
+func (r *Reconciler) remove(ctx context.Context, d decision) []error {
 	var faults []error
 	for i := range d.removeRuns {
 		run := &d.removeRuns[i]
@@ -122,5 +121,5 @@ func (r *Reconciler) remove(ctx context.Context, d decision) error {
 			faults = append(faults, fmt.Errorf("delete Job %q: %w", tick.Name, err))
 		}
 	}
-	return errors.Join(faults...)
+	return faults
 }

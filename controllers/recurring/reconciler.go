@@ -83,8 +83,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if reported := r.report(ctx, o, d); o.failed != nil || reported != nil {
 		return report.Result(o.failed, reported)
 	}
-	if err := r.remove(ctx, d); err != nil {
-		return report.Result(err)
+	if faults := r.remove(ctx, d); len(faults) > 0 {
+		return report.Result(faults...)
 	}
 	return reconcile.Result{RequeueAfter: d.after}, nil
 }

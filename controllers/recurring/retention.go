@@ -51,6 +51,5 @@ func needed(o observed, d *decision, run *v1alpha1.WorkspaceJob) bool {
 	if at, scheduled := run.ScheduledAt(); scheduled && at.After(reportedUntil(&d.status)) {
 		return true
 	}
-	again := run.Spec.RequeueAt
-	return again != nil && !run.Spec.Cancelled && run.Status.FinishedAt.Before(again) || slices.Contains(o.awaited, run.Name)
+	return !run.RequeuedAfter(run.Status.FinishedAt.Time).IsZero() || slices.Contains(o.awaited, run.Name)
 }

@@ -67,7 +67,7 @@ func exceptCounts() predicate.Predicate {
 }
 
 // exceptUsage leaves out a quota's counts, which change with every pod that comes and goes.
-// It lets through that Kubernetes starts to count, which changes status.hard.
+// It lets the first count through, which changes status.hard.
 func exceptUsage() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*corev1.ResourceQuota)
