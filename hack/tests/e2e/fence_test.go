@@ -184,20 +184,28 @@ func listenInside(namespace, address string) (listener net.Listener, err error) 
 }
 
 // inside calls do in another network namespace, or with the reason why it can't be entered.
-// The thread that enters it ends with its goroutine.
+// Its thread comes back from there: if a thread ends, the kernel takes the processes that it
+// started for orphans, and kills those that are to end with their parent.
 func inside(namespace string, do func(error)) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread()
-		file, err := unix.Open(namespace, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err == nil {
-			defer func() { _ = unix.Close(file) }()
-			err = unix.Setns(file, unix.CLONE_NEWNET)
-		}
+	runtime.LockOSThread()
+	own, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		runtime.UnlockOSThread()
 		do(err)
+		return
+	}
+	defer func() {
+		if unix.Setns(own, unix.CLONE_NEWNET) == nil {
+			runtime.UnlockOSThread()
+		}
+		_ = unix.Close(own)
 	}()
-	<-done
+	file, err := unix.Open(namespace, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err == nil {
+		defer func() { _ = unix.Close(file) }()
+		err = unix.Setns(file, unix.CLONE_NEWNET)
+	}
+	do(err)
 }
 
 // TestAShortJobIsFenced runs jobs that try a forbidden address at once and end. Without
