@@ -209,7 +209,7 @@ func TestSharedRightsDoNotOutliveAToken(t *testing.T) {
 			t.Errorf("the other token: %v", err)
 		}
 		if err := revoked.StillMay(ctx, "workspace-acme", right); !errors.Is(err, auth.ErrUnauthenticated) {
-			return fmt.Errorf("it is told %v", err) //nolint:errorlint // it may be nil
+			return fmt.Errorf("it got %v", err) //nolint:errorlint // it may be nil
 		}
 		return nil
 	})
@@ -231,7 +231,7 @@ func TestARejectedTokenIsRemembered(t *testing.T) {
 }
 
 // TestACallerTakesLittleMemory runs alone: it measures the process.
-func TestACallerTakesLittleMemory(t *testing.T) { //nolint:paralleltest // see above
+func TestACallerTakesLittleMemory(t *testing.T) { //nolint:paralleltest // others would allocate too
 	const (
 		callers = 1000
 		most    = 8 << 10 // bytes
@@ -253,23 +253,14 @@ func TestACallerTakesLittleMemory(t *testing.T) { //nolint:paralleltest // see a
 		}
 	}
 	ask(callers)
-	before := heap()
+	before := testenv.Heap()
 	for i := range callers {
 		ask(i)
 	}
-	used := (heap() - before) / callers
+	used := (testenv.Heap() - before) / callers
 	t.Logf("%d bytes for each caller", used)
 	if used > most {
 		t.Errorf("a caller takes %d bytes", used)
 	}
 	runtime.KeepAlive(authenticator)
-}
-
-// heap returns how much of the heap is in use, in bytes.
-func heap() int64 {
-	runtime.GC()
-	runtime.GC()
-	var stats runtime.MemStats
-	runtime.ReadMemStats(&stats)
-	return int64(stats.HeapAlloc)
 }

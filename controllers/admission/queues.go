@@ -31,20 +31,20 @@ func (q *Queues) Ask(ctx context.Context, ws *v1alpha1.Workspace, e Entry) (Answ
 	if err != nil {
 		return later, err
 	}
-	keeps := reserved != nil && reserved.sameAttempt(e)
-	if keeps {
+	if reserved != nil && reserved.sameAttempt(e) {
 		// A full quota may have held the attempt back for long.
-		if keeps, err = own.stillOpen(ctx, q.source, ws); err != nil {
-			return later, wrap("read the queue of namespace", namespace, err)
+		open, err := own.stillOpen(ctx, q.source, ws)
+		if err != nil {
+			return later, err
 		}
-	}
-	if keeps {
-		// The WorkspaceJob may have been deleted since it was admitted, and its Job with it.
-		exists, err := q.source.Exists(ctx, namespace, e)
-		if err != nil || !exists {
-			return later, wrap("find job", e.Name, err)
+		if open {
+			// The WorkspaceJob may have been deleted since it was admitted, and its Job with it.
+			exists, err := q.source.Exists(ctx, namespace, e)
+			if err != nil || !exists {
+				return later, wrap("find job", e.Name, err)
+			}
+			return Answer{Admitted: true}, nil
 		}
-		return Answer{Admitted: true}, nil
 	}
 	if left, err := q.release(ctx, own, namespace, reserved); err != nil || left {
 		return later, err
@@ -69,12 +69,11 @@ func (q *Queues) Ask(ctx context.Context, ws *v1alpha1.Workspace, e Entry) (Answ
 func (q *queue) answer(ctx context.Context, source Source, ws *v1alpha1.Workspace, e Entry) (Answer, error) {
 	q.mutex.Lock()
 	defer q.mutex.Unlock()
-	q.limit, q.suspended = int(ws.Limit()), ws.Spec.Suspend
 	q.line.put(e)
 	delete(q.called, e.Name)
-	u, err := q.usage(ctx, source, ws.NamespaceName())
+	u, err := q.usageUnder(ctx, source, ws)
 	if err != nil {
-		return Answer{}, wrap("read the queue of namespace", ws.NamespaceName(), err)
+		return Answer{}, err
 	}
 	answer, err := q.ask(u, q.line.byName[e.Name])
 	if answer.Admitted || answer.Rejected {
@@ -94,12 +93,18 @@ func (q *queue) answer(ctx context.Context, source Source, ws *v1alpha1.Workspac
 func (q *queue) stillOpen(ctx context.Context, source Source, ws *v1alpha1.Workspace) (bool, error) {
 	q.mutex.Lock()
 	defer q.mutex.Unlock()
-	q.limit, q.suspended = int(ws.Limit()), ws.Spec.Suspend
-	u, err := q.usage(ctx, source, ws.NamespaceName())
+	u, err := q.usageUnder(ctx, source, ws)
 	if err != nil {
 		return false, err
 	}
 	return !q.suspended && u.free >= 0, nil
+}
+
+// usageUnder takes over the Workspace's limit, and reads which slots are in use under it.
+func (q *queue) usageUnder(ctx context.Context, source Source, ws *v1alpha1.Workspace) (*usage, error) {
+	q.limit, q.suspended = int(ws.Limit()), ws.Spec.Suspend
+	u, err := q.usage(ctx, source, ws.NamespaceName())
+	return u, wrap("read the queue of namespace", ws.NamespaceName(), err)
 }
 
 // Running takes a job that has an attempt under way out of the line.

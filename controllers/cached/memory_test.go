@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
+	"github.com/openradius/workspace-jobs/hack/env/testenv"
 )
 
 // finishedJob is a job as the API server sends it, once it has succeeded.
@@ -29,7 +30,7 @@ func TestAFinishedJobTakesLittleMemory(t *testing.T) { //nolint:paralleltest // 
 	const n, most = 10_000, 1536
 	trimmer := newTrimmer()
 	held := make([]client.Object, 0, n)
-	before := heap()
+	before := testenv.Heap()
 	for i := range n {
 		job := &v1alpha1.WorkspaceJob{}
 		if err := json.Unmarshal(fmt.Appendf(nil, finishedJob, i, i, i, i, i), job); err != nil {
@@ -38,18 +39,10 @@ func TestAFinishedJobTakesLittleMemory(t *testing.T) { //nolint:paralleltest // 
 		trimmer.cut(job)
 		held = append(held, job)
 	}
-	each := (heap() - before) / n
+	each := (testenv.Heap() - before) / n
 	t.Logf("%d bytes each", each)
 	if each > most {
 		t.Errorf("a finished job takes %d bytes, more than %d", each, most)
 	}
 	runtime.KeepAlive(held)
-}
-
-func heap() int64 {
-	runtime.GC()
-	runtime.GC()
-	var stats runtime.MemStats
-	runtime.ReadMemStats(&stats)
-	return int64(stats.HeapAlloc)
 }

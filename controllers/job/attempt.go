@@ -86,14 +86,14 @@ func end(attempt *v1alpha1.Attempt, outcome v1alpha1.AttemptOutcome, message str
 	attempt.FinishedAt = new(metav1.NewTime(at))
 }
 
-// describe returns how an attempt ended, as the end of a sentence.
+// describe returns which attempt ended, and how.
 func describe(attempt *v1alpha1.Attempt) string {
 	words := map[v1alpha1.AttemptOutcome]string{
 		v1alpha1.OutcomeSucceeded: "succeeded", v1alpha1.OutcomeTimedOut: "timed out", v1alpha1.OutcomeInterrupted: "was interrupted",
 		v1alpha1.OutcomeNotStarted: "did not start", v1alpha1.OutcomeLost: "was lost", v1alpha1.OutcomeCancelled: "was cancelled",
 		v1alpha1.OutcomePermanentFailure: "failed permanently", v1alpha1.OutcomeReplaced: "was replaced",
 	}
-	text := cmp.Or(words[attempt.Outcome], "failed")
+	text := fmt.Sprintf("attempt %d %s", attempt.Number, cmp.Or(words[attempt.Outcome], "failed"))
 	if attempt.ExitCode != nil && *attempt.ExitCode != 0 {
 		text += fmt.Sprintf(" (exit code %d)", *attempt.ExitCode)
 	}

@@ -162,7 +162,7 @@ func follow(o observed, d *decision) {
 			// looked for once the status says that no attempt is under way.
 			d.recheck(report.Soon)
 			d.status.NextAttemptAt = nil
-			enter(&d.status, v1alpha1.StateScheduled, v1alpha1.ReasonCancelling, fmt.Sprintf("attempt %d %s; no other attempt follows", current.Number, describe(current)), o.now)
+			enter(&d.status, v1alpha1.StateScheduled, v1alpha1.ReasonCancelling, describe(current)+"; no other attempt follows", o.now)
 			return
 		}
 	}

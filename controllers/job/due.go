@@ -58,20 +58,15 @@ func firstDue(o observed, status *v1alpha1.WorkspaceJobStatus) time.Time {
 // requeue starts another run of a finished job whose requeueAt has come, and reports whether
 // it did.
 func requeue(o observed, d *decision) bool {
-	again := requeuedAt(o, d)
+	if d.status.FinishedAt == nil {
+		d.status.FinishedAt = new(metav1.NewTime(o.now))
+	}
+	again := o.job.RequeuedAfter(d.status.FinishedAt.Time)
 	if again.IsZero() || o.now.Before(again) {
 		return false
 	}
 	newRun(&d.status, d.status.Run+1)
 	return true
-}
-
-// requeuedAt returns when a finished job is to run again; zero if it is not.
-func requeuedAt(o observed, d *decision) time.Time {
-	if d.status.FinishedAt == nil {
-		d.status.FinishedAt = new(metav1.NewTime(o.now))
-	}
-	return o.job.RequeuedAfter(d.status.FinishedAt.Time)
 }
 
 // newRun clears what belongs to the previous run. Its attempts stay as history.

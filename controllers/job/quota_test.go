@@ -31,28 +31,15 @@ func TestAJobThatAQuotaHoldsBackDoesNotStartInASuspendedQueue(t *testing.T) {
 	job.Spec.JobTemplate = template()
 	world.Add(s.w, job)
 	s.catchUp()
-	s.suspend(true)
+	s.changeWorkspace(func(spec *v1alpha1.WorkspaceSpec) { spec.Suspend = true })
 	full = false
-	s.work["held"] = true
 	s.catchUp()
 	s.wantHeld("held", v1alpha1.ReasonQueueSuspended)
-	s.suspend(false)
-	s.work["held"] = true
+	s.changeWorkspace(func(spec *v1alpha1.WorkspaceSpec) { spec.Suspend = false })
 	s.catchUp()
 	if jobs := world.All[*batchv1.Job](s.w); len(jobs) != 1 {
 		t.Errorf("there are %d Jobs after the queue was resumed", len(jobs))
 	}
-}
-
-// suspend suspends or resumes the workspace's queue.
-func (s *simulation) suspend(suspended bool) {
-	s.w.Change(world.All[*v1alpha1.Workspace](s.w)[0], func(object client.Object) {
-		if ws, ok := object.(*v1alpha1.Workspace); ok {
-			ws.Spec.Suspend = suspended
-			ws.Status.Conditions[0].ObservedGeneration = ws.Generation + 1
-		}
-	})
-	s.w.HearAll("Workspace")
 }
 
 // wantHeld checks that a job waits for a reason, and has no Job.

@@ -22,7 +22,7 @@ const (
 // workspace's retention. A job stays until every continuation has seen its end, and until it
 // is requeued at the time that its requeueAt names.
 func expire(o observed, d *decision) {
-	if again := requeuedAt(o, d); !again.IsZero() {
+	if again := o.job.RequeuedAfter(d.status.FinishedAt.Time); !again.IsZero() {
 		d.recheck(again.Sub(o.now))
 		return
 	}

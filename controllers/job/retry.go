@@ -29,7 +29,7 @@ var numbersUsedUp = fmt.Sprintf("this WorkspaceJob has used up its %d attempt nu
 // afterAttempt decides what follows the attempt that has just ended.
 func afterAttempt(o observed, d *decision, last *v1alpha1.Attempt) {
 	at := endOf(o, d, last)
-	ended := fmt.Sprintf("attempt %d %s", last.Number, describe(last))
+	ended := describe(last)
 	reason, why := noRetry(o, d, last)
 	switch {
 	case last.Outcome == v1alpha1.OutcomeSucceeded:
@@ -52,8 +52,7 @@ func afterAttempt(o observed, d *decision, last *v1alpha1.Attempt) {
 
 // retryMessage says how the latest attempt ended, and when the next one is due.
 func retryMessage(o observed, d *decision, next time.Time) string {
-	last := d.status.Attempt(0)
-	return fmt.Sprintf("attempt %d %s; retry %d of %d is due at %s", last.Number, describe(last), d.status.RunAttempts, retryLimit(o), stamp(next))
+	return fmt.Sprintf("%s; retry %d of %d is due at %s", describe(d.status.Attempt(0)), d.status.RunAttempts, retryLimit(o), stamp(next))
 }
 
 // endOf returns when the attempt ended. Its node's clock says so and may be wrong, but the end

@@ -7,6 +7,7 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -116,13 +117,19 @@ func (s *simulation) continueAfter(job *v1alpha1.WorkspaceJob, parent string) {
 
 // limit changes how many jobs the workspace processes at once.
 func (s *simulation) limit(n int32) {
+	s.changeWorkspace(func(spec *v1alpha1.WorkspaceSpec) { spec.Concurrency = &n })
+}
+
+// changeWorkspace changes the Workspace, and wakes its jobs.
+func (s *simulation) changeWorkspace(change func(*v1alpha1.WorkspaceSpec)) {
 	s.w.Change(world.All[*v1alpha1.Workspace](s.w)[0], func(object client.Object) {
 		if ws, ok := object.(*v1alpha1.Workspace); ok {
-			if ws.Limit() != n {
+			before := ws.Spec.DeepCopy()
+			change(&ws.Spec)
+			if !equality.Semantic.DeepEqual(before, &ws.Spec) {
 				// The Workspace's controller is quick.
 				ws.Status.Conditions[0].ObservedGeneration = ws.Generation + 1
 			}
-			ws.Spec.Concurrency = &n
 		}
 	})
 	for _, change := range s.w.HearAll("Workspace") {

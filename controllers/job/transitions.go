@@ -34,7 +34,7 @@ func eventsOf(namespace string, before, after *v1alpha1.WorkspaceJobStatus) []re
 		default:
 			events = append(events, report.Event{
 				Type: corev1.EventTypeWarning, Reason: v1alpha1.ReasonAttemptFailed,
-				Note: fmt.Sprintf("attempt %d %s", attempt.Number, describe(&attempt)),
+				Note: describe(&attempt),
 				// Two failed attempts would otherwise be folded into one event.
 				Related: &batchv1.Job{
 					TypeMeta:   metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"},

@@ -3,7 +3,6 @@ package workspace
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -12,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/openradius/workspace-jobs/api/v1alpha1"
 	"github.com/openradius/workspace-jobs/controllers/runnerjob"
@@ -30,15 +30,15 @@ const (
 // keep sets the finalizer that lets teardown stop the runners before the garbage collector
 // removes what isolates them.
 func (r *Reconciler) keep(ctx context.Context, ws *v1alpha1.Workspace) error {
-	if slices.Contains(ws.Finalizers, v1alpha1.FinalizerRunners) {
-		return nil
-	}
-	return r.setFinalizers(ctx, ws, append(slices.Clone(ws.Finalizers), v1alpha1.FinalizerRunners))
+	return r.setFinalizers(ctx, ws, controllerutil.AddFinalizer)
 }
 
-func (r *Reconciler) setFinalizers(ctx context.Context, ws *v1alpha1.Workspace, finalizers []string) error {
+// setFinalizers adds or removes the finalizer, if it is not as it should be.
+func (r *Reconciler) setFinalizers(ctx context.Context, ws *v1alpha1.Workspace, set func(client.Object, string) (changed bool)) error {
 	before := ws.DeepCopy()
-	ws.Finalizers = finalizers
+	if !set(ws, v1alpha1.FinalizerRunners) {
+		return nil
+	}
 	return r.Client.Patch(ctx, ws, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}), client.FieldOwner(v1alpha1.ManagedBy))
 }
 
@@ -46,7 +46,7 @@ func (r *Reconciler) setFinalizers(ctx context.Context, ws *v1alpha1.Workspace, 
 // to check again. Once no pod of theirs is left, it lets the Workspace go, and the garbage
 // collector removes what isolated them.
 func (r *Reconciler) teardown(ctx context.Context, ws *v1alpha1.Workspace) (time.Duration, error) {
-	if !slices.Contains(ws.Finalizers, v1alpha1.FinalizerRunners) {
+	if !controllerutil.ContainsFinalizer(ws, v1alpha1.FinalizerRunners) {
 		r.Reporter.Forget(client.ObjectKeyFromObject(ws))
 		return 0, nil
 	}
@@ -58,8 +58,7 @@ func (r *Reconciler) teardown(ctx context.Context, ws *v1alpha1.Workspace) (time
 		ctrl.LoggerFrom(ctx).Info("a deleted Workspace waits for its runners to stop", "left", left)
 		return max(wait, stoppingRecheck), nil
 	}
-	others := slices.DeleteFunc(slices.Clone(ws.Finalizers), func(f string) bool { return f == v1alpha1.FinalizerRunners })
-	return 0, client.IgnoreNotFound(r.setFinalizers(ctx, ws, others))
+	return 0, client.IgnoreNotFound(r.setFinalizers(ctx, ws, controllerutil.RemoveFinalizer))
 }
 
 // stopRunners deletes the Jobs that run. It returns how many it deleted, whose pods may have yet
